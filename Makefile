@@ -1,0 +1,60 @@
+# The front door. `make demo` and `make test` do everything on a fresh Debian 12 machine; `make help` lists the rest.
+JOBS ?= $(shell nproc)
+CTEST = ctest --output-on-failure --no-tests=error -j $(JOBS)
+# Arguments for `tutti demo` and for the benchmarks: make demo DEMO="/usr/share/doc --on threads:2", make bench BENCH=--quick
+DEMO ?=
+BENCH ?=
+PREFIX ?= /usr/local
+
+.PHONY: help setup demo build test bench test-asan test-tsan test-clang fuzz format check-format tidy install clean
+
+help:  ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
+
+setup:  ## install the Debian packages that are missing
+	@scripts/setup
+
+demo: setup  ## count the words of this machine's texts, on every executor
+	@cmake --preset release --log-level=WARNING
+	@cmake --build build -j $(JOBS) --target tutti_tutti
+	@build/bin/tutti demo $(DEMO)
+
+build: setup  ## build everything, optimised
+	@cmake --preset release --log-level=WARNING
+	@cmake --build build -j $(JOBS)
+
+test: build  ## build and run all tests
+	@cd build && $(CTEST)
+
+bench: setup  ## measure against the peers: bench/results/*.json and the tables of docs/PERFORMANCE.md
+	@cmake --preset release --log-level=WARNING
+	@cmake --build build -j $(JOBS) --target benches
+	@scripts/bench $(BENCH)
+
+test-asan:  ## all tests under the address and undefined behaviour sanitizers
+test-tsan:  ## all tests under the thread sanitizer
+test-clang:  ## all tests built by clang-19
+test-asan test-tsan test-clang: test-%: setup
+	@cmake --preset $* --log-level=WARNING
+	@cmake --build build-$* -j $(JOBS)
+	@cd build-$* && $(CTEST)
+
+fuzz: setup  ## fuzz the parsers with libFuzzer, ten seconds each
+	@cmake --preset fuzz --log-level=WARNING
+	@cmake --build build-fuzz -j $(JOBS) --target fuzzers
+	@cd build-fuzz && $(CTEST) -L '^fuzz$$'
+
+format: setup  ## format all sources
+	@scripts/format
+
+check-format: setup  ## fail if a source is not formatted
+	@scripts/format --check
+
+tidy: build  ## clang-tidy over the files changed since the last commit
+	@scripts/tidy
+
+install: build  ## install to PREFIX (/usr/local)
+	@cmake --install build --prefix $(PREFIX)
+
+clean:  ## remove all builds
+	rm -rf build build-*

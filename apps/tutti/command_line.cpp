@@ -1,0 +1,106 @@
+#include <apps/tutti/command_line.hpp>
+
+#include <apps/tutti/demo.hpp>
+#include <apps/tutti/executor_list.hpp>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <CLI/CLI.hpp>
+
+#include <algorithm>
+#include <ostream>
+
+namespace tutti::app {
+namespace {
+
+constexpr const char* exit_codes = R"(Exit codes:
+  0  success
+  1  executors disagree, or a run failed
+  2  the command line is wrong
+  3  PATH does not exist, cannot be read or holds no text)";
+
+constexpr const char* demo_help =
+    R"(Counts the words of every text file below PATH: first in a plain loop, then on each executor, and checks that all agree to
+the word. Prints seconds, MB/s, speedup over the plain loop, efficiency (speedup per worker), the serial fraction (Karp and
+Flatt: the share of the work that did not run in parallel), the memory that the run added, and the twenty commonest words.
+
+A word is a run of UTF-8 letters, marks and digits, counted as written: The and the are two. Binary files (NUL in the first
+8 KiB) and unreadable ones are skipped and counted; symbolic links are not followed. Each run is repeated up to three times
+while it is short; the fastest counts. A progress bar appears on standard error where that is a terminal.)";
+
+constexpr const char* demo_examples = R"(Examples:
+  tutti demo                                the headers and documentation of this machine, everywhere
+  tutti demo ~/src --on threads             one directory, on all cores
+  tutti demo /var/log --on threads:1 --on threads:2 --on threads:4
+
+)";
+
+// CLI11's words for the two commonest mistakes name neither the value nor the known ones.
+std::string explain(const CLI::App& app, const CLI::ParseError& error, int argc, const char* const* argv) {
+  std::vector<std::string> commands;
+  for (const CLI::App* command : app.get_subcommands({})) commands.push_back(command->get_name());
+  const CLI::App* chosen = app.get_subcommands().empty() ? &app : app.get_subcommands().front();
+  if (chosen == &app) {
+    if (argc < 2) return fmt::format("a command is missing; known: {}", fmt::join(commands, ", "));
+    const std::string_view first = argv[1];
+    if (!first.starts_with('-'))
+      return fmt::format("unknown command \"{}\"; known: {}", first, fmt::join(commands, ", "));
+  }
+  const std::vector<std::string> extra = chosen->remaining();
+  const std::vector<std::string> extras = extra.empty() ? app.remaining() : extra;
+  if (dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr && !extras.empty()) {
+    std::vector<std::string> options;
+    for (const CLI::Option* option : chosen->get_options()) options.push_back(option->get_name());
+    const char* what = extras.front().starts_with('-') ? "unknown option" : "unexpected argument";
+    return fmt::format("{} \"{}\"; known: {}", what, extras.front(), fmt::join(options, ", "));
+  }
+  return error.what();
+}
+
+}  // namespace
+
+int run_command(int argc, const char* const* argv, std::ostream& out, std::ostream& err, bool terminal) {
+  CLI::App app("tutti: one task API for everything a program can run on.", "tutti");
+  app.set_version_flag("--version", "tutti " TUTTI_VERSION, "print the version and exit");
+  app.set_help_flag("-h,--help", "print this help and exit");
+  app.require_subcommand(1);
+  app.footer(std::string("`tutti COMMAND --help` says more about a command.\n\n") + exit_codes);
+
+  demo_options options;
+  options.show_progress = terminal;
+  std::string path;
+  CLI::App* demo = app.add_subcommand("demo", "count the words of many files, serially and on every executor");
+  demo->description(demo_help);
+  demo->add_option("PATH", path, "a directory or file; default: /usr/include and /usr/share/doc");
+  demo->add_option("--on", options.on,
+                   "an executor such as threads:4 (see `tutti executors`); repeat for several; default: all")
+      ->type_name("SPEC")
+      ->allow_extra_args(false);
+  demo->footer(std::string(demo_examples) + exit_codes);
+
+  CLI::App* executors =
+      app.add_subcommand("executors", "list where code can run here, and what is missing for the rest");
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() == 0) return app.exit(error, out, err);  // help and version
+    const std::string command = app.get_subcommands().empty() ? "" : app.get_subcommands().front()->get_name() + " ";
+    err << "tutti: " << explain(app, error, argc, argv) << "\nSee `tutti " << command << "--help`.\n";
+    return static_cast<int>(exit_code::usage);
+  }
+
+  try {
+    if (executors->parsed()) {
+      write_executors(out);
+      return static_cast<int>(exit_code::success);
+    }
+    if (!path.empty()) options.roots = {path};
+    return static_cast<int>(run_demo(options, out, err));
+  } catch (const std::exception& error) {
+    err << "tutti: " << error.what() << '\n';
+    return static_cast<int>(exit_code::failure);
+  }
+}
+
+}  // namespace tutti::app

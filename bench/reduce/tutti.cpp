@@ -1,0 +1,36 @@
+// tutti: parallel_reduce, range form, on a pool of the asked number of threads.
+#include <algorithm>
+#include <tutti/core/thread_pool.hpp>
+#include <tutti/parallel/parallel_reduce.hpp>
+
+#include "systems.hpp"
+
+namespace bench::reduce {
+
+namespace {
+
+class tutti_system : public system {
+ public:
+  explicit tutti_system(int threads) : pool_(threads) {}
+  double sum_all(const double* data, std::size_t n) override {
+    return tutti::parallel_reduce(
+        pool_, std::size_t{0}, n, 0.0,
+        [data](std::size_t first, std::size_t last) { return sum(data + first, last - first); },
+        [](double a, double b) { return a + b; });
+  }
+  std::uint64_t largest_of(std::size_t n, int rounds) override {
+    return tutti::parallel_reduce(
+        pool_, std::size_t{0}, n, std::uint64_t{0},
+        [rounds](std::size_t first, std::size_t last) { return largest(first, last - first, rounds); },
+        [](std::uint64_t a, std::uint64_t b) { return std::max(a, b); });
+  }
+
+ private:
+  tutti::thread_pool pool_;
+};
+
+}  // namespace
+
+void add_tutti(contenders& to, int threads) { to.emplace_back("tutti", std::make_unique<tutti_system>(threads)); }
+
+}  // namespace bench::reduce

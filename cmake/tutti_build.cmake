@@ -1,0 +1,56 @@
+# tutti_build: how every target of this project is compiled and linked.
+
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_FIND_PACKAGE_TARGETS_GLOBAL ON)  # what one module finds, the modules above it see
+set(THREADS_PREFER_PTHREAD_FLAG ON)
+find_package(Threads REQUIRED)
+
+# Everything of ours compiles through this target; it is never installed, so users keep their own flags.
+add_library(tutti_flags INTERFACE)
+target_compile_options(tutti_flags INTERFACE -Wall -Wextra -Wconversion -Wshadow $<$<BOOL:${TUTTI_WERROR}>:-Werror>)
+
+# Sanitizers go to every target of the build, ours or generated.
+set(TUTTI_TIME_FACTOR 1)  # how much longer a test may take in this build
+set(TUTTI_LAUNCHER "")    # what test programs of this build are started with
+if(TUTTI_SANITIZE STREQUAL "address")
+  add_compile_options(-O1 -g1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined)
+  add_link_options(-fsanitize=address,undefined)
+  set(TUTTI_TIME_FACTOR 5)
+elseif(TUTTI_SANITIZE STREQUAL "thread")
+  # g++ warns that this sanitizer does not model atomic_thread_fence; code that relies on a fence must not do so here.
+  add_compile_options(-O1 -g1 -fno-omit-frame-pointer -fsanitize=thread)
+  add_link_options(-fsanitize=thread)
+  set(TUTTI_TIME_FACTOR 5)
+  # The run-time library of g++ 12 refuses the wide address randomisation of newer kernels: switch it off where allowed.
+  execute_process(COMMAND setarch -R true RESULT_VARIABLE failed OUTPUT_QUIET ERROR_QUIET)
+  if(NOT failed)
+    set(TUTTI_LAUNCHER setarch -R)
+  endif()
+elseif(TUTTI_SANITIZE STREQUAL "fuzzer")
+  if(NOT CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+    message(FATAL_ERROR "TUTTI_SANITIZE=fuzzer needs clang (libFuzzer); the compiler is ${CMAKE_CXX_COMPILER_ID}")
+  endif()
+  add_compile_options(-O1 -g1 -fno-omit-frame-pointer -fsanitize=fuzzer-no-link,address,undefined
+                      -fno-sanitize-recover=undefined)
+  add_link_options(-fsanitize=address,undefined)
+  set(TUTTI_TIME_FACTOR 5)
+elseif(TUTTI_SANITIZE)
+  message(FATAL_ERROR "unknown TUTTI_SANITIZE \"${TUTTI_SANITIZE}\"; known: address, thread, fuzzer")
+endif()
+set(CMAKE_CROSSCOMPILING_EMULATOR ${TUTTI_LAUNCHER})
+
+# Helpers that only make the build faster: used when they are there, never required.
+if(PROJECT_IS_TOP_LEVEL)
+  find_program(TUTTI_CCACHE ccache)
+  if(TUTTI_CCACHE)
+    # The sloppiness and the compiler's flag are what lets ccache serve compilations that use a precompiled header.
+    set(CMAKE_CXX_COMPILER_LAUNCHER env CCACHE_SLOPPINESS=pch_defines,time_macros ${TUTTI_CCACHE})
+    add_compile_options($<IF:$<CXX_COMPILER_ID:Clang>,-Xclang$<SEMICOLON>-fno-pch-timestamp,-fpch-preprocess>)
+  endif()
+  find_program(TUTTI_MOLD mold)
+  if(TUTTI_MOLD)
+    add_link_options(-fuse-ld=mold)
+  endif()
+endif()

@@ -1,0 +1,23 @@
+// test_main: the main() of every test program.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#if __has_include(<tutti/base/init.hpp>)
+#include <tutti/base/init.hpp>
+#define TUTTI_TEST_INIT 1
+#endif
+
+#if defined(__SANITIZE_ADDRESS__)
+// Sanitizer settings travel with the program, so that a test behaves alike under ctest and in a terminal.
+extern "C" const char* __ubsan_default_options() { return "print_stacktrace=1"; }
+extern "C" const char* __asan_default_options() { return "strict_string_checks=1:check_initialization_order=1"; }
+#elif defined(__SANITIZE_THREAD__)
+extern "C" const char* __tsan_default_options() { return "halt_on_error=1:second_deadlock_stack=1"; }
+#endif
+
+int main(int argc, char** argv) {
+#ifdef TUTTI_TEST_INIT
+  tutti::init(argc, argv);  // first: a worker process started from this program never returns from it
+#endif
+  testing::InitGoogleMock(&argc, argv);
+  return RUN_ALL_TESTS();
+}

@@ -1,0 +1,141 @@
+// clock: the machine's clock, the virtual one, and who wants to know that time moved.
+#include <tutti/base/clock.hpp>
+
+#include <algorithm>
+#include <condition_variable>
+#include <map>
+#include <mutex>
+#include <stdexcept>
+#include <thread>
+#include <vector>
+
+namespace tutti {
+namespace detail {
+
+clock_source& machine_clock() noexcept {
+  static auto& clock = *new steady_clock_source;  // never destroyed: read until the program's very end
+  return clock;
+}
+
+// The list is never destroyed: a thread may move a clock while the program ends.
+struct clock_subscriptions {
+  // One subscriber, shared by the list and the calls under way.
+  struct subscriber {
+    std::unique_ptr<clock_source::listener> listener;
+    std::vector<std::thread::id> runners;  // a thread per call under way
+    bool gone = false;
+  };
+
+  std::mutex lock;
+  std::condition_variable returned;
+  std::map<std::uint64_t, std::shared_ptr<subscriber>> list;
+  std::uint64_t last_id = 0;
+
+  static clock_subscriptions& instance() {
+    static auto& only = *new clock_subscriptions;
+    return only;
+  }
+};
+
+}  // namespace detail
+
+using detail::clock_subscriptions;
+
+clock_source::subscription clock_source::add(std::unique_ptr<listener> listener) {
+  auto entry = std::make_shared<clock_subscriptions::subscriber>();
+  entry->listener = std::move(listener);
+  auto& all = clock_subscriptions::instance();
+  const std::lock_guard guard(all.lock);
+  all.list.emplace(++all.last_id, std::move(entry));
+  return all.last_id;
+}
+
+void clock_source::unsubscribe(subscription id) noexcept {
+  std::shared_ptr<clock_subscriptions::subscriber> entry;  // destroyed after the lock: the callable is the user's
+  auto& all = clock_subscriptions::instance();
+  std::unique_lock guard(all.lock);
+  const auto found = all.list.find(id);
+  if (found == all.list.end()) return;
+  entry = std::move(found->second);
+  all.list.erase(found);
+  entry->gone = true;
+  const auto self = std::this_thread::get_id();  // from inside the call: it must not wait for itself
+  all.returned.wait(guard, [&] {
+    return std::all_of(entry->runners.begin(), entry->runners.end(), [&](auto runner) { return runner == self; });
+  });
+}
+
+void clock_source::notify(time_point now) {
+  auto& all = clock_subscriptions::instance();
+  std::vector<std::shared_ptr<clock_subscriptions::subscriber>> called;
+  {
+    const std::lock_guard guard(all.lock);
+    for (const auto& [id, entry] : all.list) called.push_back(entry);
+  }
+  for (const auto& entry : called) {
+    {
+      const std::lock_guard guard(all.lock);
+      if (entry->gone) continue;
+      entry->runners.push_back(std::this_thread::get_id());
+    }
+    entry->listener->moved(now);  // without the lock: it may take its own
+    const std::lock_guard guard(all.lock);
+    entry->runners.erase(std::find(entry->runners.begin(), entry->runners.end(), std::this_thread::get_id()));
+    all.returned.notify_all();
+  }
+}
+
+class virtual_clock::source final : public clock_source {
+ public:
+  explicit source(time_point start) : ticks_(start.time_since_epoch().count()) {}
+  [[nodiscard]] time_point now() const noexcept override {
+    // acquire: who reads the new time also sees what was written before it was moved.
+    return time_point(duration(ticks_.load(std::memory_order_acquire)));
+  }
+  [[nodiscard]] bool is_virtual() const noexcept override { return true; }
+
+  void move_by(duration by) noexcept { ticks_.fetch_add(by.count(), std::memory_order_acq_rel); }
+  void move_to(time_point when) noexcept {
+    const duration::rep target = when.time_since_epoch().count();
+    duration::rep ticks = ticks_.load(std::memory_order_relaxed);
+    while (ticks < target && !ticks_.compare_exchange_weak(ticks, target, std::memory_order_acq_rel)) {
+    }
+  }
+  void tell() const { notify(now()); }
+
+ private:
+  std::atomic<duration::rep> ticks_;
+};
+
+virtual_clock::virtual_clock() {
+  static std::mutex lock;
+  static auto& kept = *new std::vector<std::unique_ptr<source>>;
+  auto made = std::make_unique<source>(tutti::now());
+  source_ = made.get();
+  {
+    const std::lock_guard guard(lock);
+    kept.push_back(std::move(made));
+  }
+  before_ = detail::installed_clock.exchange(source_, std::memory_order_acq_rel);
+  source_->tell();
+}
+
+virtual_clock::~virtual_clock() {
+  detail::installed_clock.store(before_, std::memory_order_release);
+  source_->tell();
+}
+
+virtual_clock::time_point virtual_clock::now() const noexcept { return source_->now(); }
+
+void virtual_clock::advance(duration by) {
+  if (by < duration::zero()) throw std::invalid_argument("virtual_clock::advance: time does not go back");
+  source_->move_by(by);
+  source_->tell();
+}
+
+void virtual_clock::advance_to(time_point when) {
+  source_->move_to(when);
+  source_->tell();
+}
+
+}  // namespace tutti

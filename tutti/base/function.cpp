@@ -1,0 +1,57 @@
+// function: names from type information.
+#include <tutti/base/demangle.hpp>
+#include <tutti/base/function.hpp>
+
+#include <mutex>
+#include <set>
+
+namespace tutti::detail {
+namespace {
+
+// "tutti::detail::function_tag<&(ns::f(int))>" -> "ns::f"; of a template's instance also "&(int ns::f<int>(int))".
+std::string qualified_name(const std::type_info& tag) {
+  std::string text = demangle(tag.name());
+  const std::size_t start = text.find('<');
+  const std::size_t stop = text.rfind('>');
+  if (start == text.npos || stop == text.npos) return text;
+  text = text.substr(start + 1, stop - start - 1);
+  std::size_t begin = text.find_first_not_of("&( ");
+  if (begin == text.npos) return text;
+  // The name ends where its parameters begin; a blank before that ends the return type.
+  int depth = 0;
+  std::size_t end = begin;
+  for (; end < text.size(); ++end) {
+    const char c = text[end];
+    if (c == '<') ++depth;
+    if (c == '>') --depth;
+    if (depth == 0 && c == ' ') begin = end + 1;
+    if (depth == 0 && (c == '(' || c == ')')) break;
+  }
+  return text.substr(begin, end - begin);
+}
+
+// Names live for ever: whoever holds an identity may outlast the library that it came from.
+std::string_view keep_for_ever(std::string name) {
+  static auto& lock = *new std::mutex;
+  static auto& names = *new std::set<std::string, std::less<>>;
+  const std::lock_guard guard(lock);
+  return *names.insert(std::move(name)).first;
+}
+
+}  // namespace
+
+// FNV-1a, 64 bits: short texts, no adversary, and the same everywhere.
+std::uint64_t hash_text(std::string_view text) noexcept {
+  std::uint64_t hash = 0xcbf29ce484222325u;
+  for (const char c : text) {
+    hash ^= static_cast<unsigned char>(c);
+    hash *= 0x100000001b3u;
+  }
+  return hash;
+}
+
+function_identity make_identity(const std::type_info& function, const std::type_info& arguments) {
+  return {keep_for_ever(qualified_name(function)), hash_text(arguments.name())};
+}
+
+}  // namespace tutti::detail

@@ -1,0 +1,85 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <stdexcept>
+#include <thread>
+#include <tutti/base/log.hpp>
+
+namespace {
+
+using testing::ElementsAre;
+using tutti::log;
+using tutti::log_level;
+
+TEST(log, names_and_values) {
+  tutti::log_capture capture;
+  log(log_level::warn, "worker died", {{"pid", 17}, {"signal", 9u}, {"load", 0.5}, {"ok", false}, {"name", "a b\"\n"}});
+  log(log_level::trace, "plain");
+  log(log_level::info, "texts",
+      {{"literal", "x"}, {"empty", ""}, {"string", std::string("y")}, {"big", ~std::uint64_t{0}}});
+  EXPECT_THAT(capture.lines(),
+              ElementsAre("warn: worker died pid=17 signal=9 load=0.5 ok=false name=\"a b\\\"\\n\"", "trace: plain",
+                          "info: texts literal=x empty=\"\" string=y big=18446744073709551615"));
+  EXPECT_TRUE(capture.contains("signal=9"));
+  EXPECT_FALSE(capture.contains("signal=10"));
+}
+
+TEST(log, the_level_decides) {
+  tutti::log_capture capture;
+  tutti::set_log_level(log_level::error);
+  EXPECT_FALSE(tutti::log_enabled(log_level::warn));
+  log(log_level::warn, "no");
+  log(log_level::error, "yes");
+  tutti::set_log_level(log_level::off);
+  log(log_level::error, "no");
+  log(log_level::off, "never");
+  EXPECT_THAT(capture.lines(), ElementsAre("error: yes"));
+}
+
+TEST(log, a_capture_puts_things_back) {
+  const log_level before = tutti::detail::log_threshold.load();
+  {
+    const tutti::log_capture capture;
+  }
+  EXPECT_EQ(tutti::detail::log_threshold.load(), before);
+}
+
+class throwing_sink final : public tutti::log_sink {
+ public:
+  void write(const tutti::log_record& record) override {
+    place = record.where;
+    throw std::runtime_error("disk full");
+  }
+  tutti::place place;
+};
+
+TEST(log, a_sink_that_throws_harms_nobody) {
+  const auto sink = std::make_shared<throwing_sink>();
+  tutti::set_log_sink(sink);
+  log(log_level::error, "x");
+  tutti::set_log_sink(nullptr);
+  EXPECT_THAT(sink->place.file, testing::EndsWith("log_test.cpp"));
+  EXPECT_EQ(sink.use_count(), 1);
+}
+
+TEST(log, sinks_change_while_threads_write) {
+  tutti::log_capture capture;
+  std::vector<std::jthread> threads;
+  for (int i = 0; i < 3; ++i) {
+    threads.emplace_back([] {
+      for (int n = 0; n < 500; ++n) log(log_level::info, "line", {{"n", n}});
+    });
+  }
+  for (int i = 0; i < 20; ++i) tutti::set_log_sink(std::make_shared<throwing_sink>());
+  threads.clear();
+  EXPECT_LE(capture.lines().size(), 1500u);
+}
+
+TEST(log, standard_error) {
+  testing::internal::CaptureStderr();
+  log(log_level::error, "to the terminal", {{"n", 1}});
+  const std::string written = testing::internal::GetCapturedStderr();
+  EXPECT_THAT(written, testing::HasSubstr("to the terminal n=1 at="));
+  EXPECT_THAT(written, testing::HasSubstr("log_test.cpp:"));
+}
+
+}  // namespace

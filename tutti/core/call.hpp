@@ -1,0 +1,125 @@
+// call: one piece of work with its way home, type-erased: what executors start.
+#pragma once
+#include <tutti/core/stop.hpp>
+
+#include <chrono>
+#include <exception>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace tutti {
+
+struct function_info;
+
+/// How a call is to be made. Designated initialisers, in this order; trivially destructible (see stop_ref).
+struct call_options {
+  std::string_view name = {};                             ///< shown by dump, traces and errors; default: the function's
+  int priority = 0;                                       ///< higher starts earlier; first in first out within one
+  std::optional<std::chrono::nanoseconds> timeout = {};   ///< counted from the start of execution
+  int retries = 0;                                        ///< runs again after worker_lost and exceptions derived from retryable
+  stop_ref stop = {};                                     ///< cancels the call when stop is requested
+};
+
+/// The part of a call that executors outside this process use: what to run, its arguments as bytes, and where the
+/// encoded answer goes.
+class portable_call {
+ public:
+  /// The function's identity, see tutti/base/function.hpp.
+  virtual const function_info& function() const = 0;
+  /// Appends the encoded arguments. Throws what a type's own serialize throws.
+  virtual void encode_arguments(std::string& out) const = 0;
+  /// Before it leaves: false when it was cancelled or run meanwhile (then drop the call). From then on cancel() only asks.
+  virtual bool begin() noexcept = 0;
+  /// Completes the call with an encoded result, and ends this handle to it; bytes that cannot be decoded complete it with decode_error.
+  virtual void complete(std::string_view encoded_result) noexcept = 0;
+  /// Completes the call with an error, and ends this handle to it.
+  virtual void fail(std::exception_ptr error) noexcept = 0;
+
+ protected:
+  ~portable_call() = default;
+};
+
+/// The body behind a `call`; made by submit, post and map, queued by executors.
+class call_node {
+ public:
+  virtual ~call_node() = default;
+
+  /// Runs the call on this thread unless it was cancelled or run already, and ends this handle to it.
+  virtual void run() noexcept = 0;
+  /// Completes the call with `error` unless it was started already, and ends this handle to it.
+  virtual void abandon(std::exception_ptr error) noexcept = 0;
+  /// The portable side, or null for calls that only run in this process.
+  virtual portable_call* portable() noexcept { return nullptr; }
+
+  int priority() const noexcept { return priority_; }
+  /// Static or interned; never null.
+  const char* name() const noexcept { return name_; }
+
+ protected:
+  const char* name_ = "";
+  int priority_ = 0;
+
+ private:
+  call_node* next_ = nullptr;  // the queue it is in
+  friend class call_queue;
+};
+
+/// Sole owner of a queued call. Dropping it completes the call with `closed`: no future is ever left pending.
+class [[nodiscard]] call {
+ public:
+  explicit call(call_node* node) noexcept : node_(node) {}
+  call(call&& other) noexcept : node_(std::exchange(other.node_, nullptr)) {}
+  call& operator=(call&& other) noexcept {
+    std::swap(node_, other.node_);
+    return *this;
+  }
+  ~call() {
+    if (node_ != nullptr) drop();
+  }
+
+  /// Runs it here, now.
+  void run() && noexcept { release()->run(); }
+  /// Completes it with `error` without running it.
+  void abandon(std::exception_ptr error) && noexcept { release()->abandon(std::move(error)); }
+
+  call_node* operator->() const noexcept { return node_; }
+  /// Hands the node over; the caller must run or abandon it.
+  call_node* release() noexcept { return std::exchange(node_, nullptr); }
+
+ private:
+  void drop() noexcept;
+
+  call_node* node_;
+};
+
+/// A singly linked first-in-first-out queue of calls; not synchronised. Empties itself by abandoning.
+class call_queue {
+ public:
+  call_queue() = default;
+  call_queue(call_queue&& other) noexcept
+      : head_(std::exchange(other.head_, nullptr)), tail_(std::exchange(other.tail_, nullptr)) {}
+  call_queue& operator=(call_queue&&) = delete;
+
+  bool empty() const noexcept { return head_ == nullptr; }
+  void push(call_node* node) noexcept {
+    node->next_ = nullptr;
+    (head_ == nullptr ? head_ : tail_->next_) = node;
+    tail_ = node;
+  }
+  call_node* pop() noexcept {
+    call_node* node = head_;
+    if (node != nullptr) head_ = node->next_;
+    return node;
+  }
+
+ private:
+  call_node* head_ = nullptr;
+  call_node* tail_ = nullptr;
+};
+
+/// `text` as a string that lives for ever; equal texts share one. Thread-safe. For names, which are few.
+const char* intern(std::string_view text);
+
+}  // namespace tutti

@@ -1,0 +1,74 @@
+// completion_queue: which of several futures are done, in order of completion.
+#pragma once
+#include <tutti/core/future_state.hpp>
+
+#include <memory>
+#include <mutex>
+#include <vector>
+
+namespace tutti {
+
+/// Collects the numbers of futures as they complete. Watched states report to a part shared with the queue, so the queue
+/// may go while they still run.
+class completion_queue {
+ public:
+  completion_queue() : shared_(std::make_shared<shared>()) {}
+
+  /// Reports `number` once `state` is ready. Leaves the error alone: whoever takes the result sees it.
+  void watch(future_state_base& state, std::size_t number) {
+    state.when_ready(*new callback(shared_, number));
+    ++watched_;
+  }
+  /// How many watched states were not popped yet.
+  std::size_t left() const noexcept { return watched_ - popped_; }
+
+  /// Blocks until one more is done and returns its number; nothing when `how`'s limit came first.
+  /// Precondition: left() != 0.
+  std::optional<std::size_t> pop(const wait_how& how) {
+    std::optional<std::size_t> number;
+    shared_->waiters.wait(
+        [&] {
+          number = shared_->take();
+          return number.has_value();
+        },
+        how);
+    if (number) ++popped_;
+    return number;
+  }
+  std::optional<std::size_t> try_pop() {
+    const auto number = shared_->take();
+    if (number) ++popped_;
+    return number;
+  }
+
+ private:
+  struct shared {
+    std::optional<std::size_t> take() {
+      const std::lock_guard lock(mutex);
+      if (next == done.size()) return std::nullopt;
+      return done[next++];
+    }
+    small_mutex mutex;
+    std::vector<std::size_t> done;
+    std::size_t next = 0;
+    wait_list waiters;
+  };
+  struct callback final : ready_callback {
+    callback(std::shared_ptr<shared> queue, std::size_t index) : to(std::move(queue)), number(index) {}
+    void on_ready(future_state_base&) noexcept override {
+      {
+        const std::lock_guard lock(to->mutex);
+        to->done.push_back(number);
+      }
+      to->waiters.wake_one();
+      delete this;
+    }
+    std::shared_ptr<shared> to;
+    std::size_t number;
+  };
+
+  std::shared_ptr<shared> shared_;
+  std::size_t watched_ = 0, popped_ = 0;
+};
+
+}  // namespace tutti

@@ -1,0 +1,83 @@
+#include <tutti/core/concurrency.hpp>
+
+#include <sched.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cmath>
+#include <fstream>
+#include <sstream>
+#include <vector>
+
+namespace tutti {
+namespace {
+
+int affinity_count() {
+  // The kernel's mask may be wider than cpu_set_t: grow until it fits.
+  for (std::size_t cpus = CPU_SETSIZE; cpus <= CPU_SETSIZE * 64; cpus *= 2) {
+    std::vector<cpu_set_t> sets(cpus / CPU_SETSIZE);
+    const std::size_t bytes = sets.size() * sizeof(cpu_set_t);
+    if (::sched_getaffinity(0, bytes, sets.data()) == 0) return CPU_COUNT_S(bytes, sets.data());
+    if (errno != EINVAL) break;
+  }
+  return static_cast<int>(::sysconf(_SC_NPROCESSORS_ONLN));
+}
+
+// "max 100000" or "150000 100000"
+std::optional<double> read_v2(const std::string& file) {
+  std::ifstream in(file);
+  std::string quota;
+  double period = 0;
+  if (!(in >> quota >> period) || quota == "max" || period <= 0) return std::nullopt;
+  char* end = nullptr;
+  const double value = std::strtod(quota.c_str(), &end);
+  return *end == '\0' && value > 0 ? std::optional(value / period) : std::nullopt;
+}
+
+std::optional<double> read_v1(const std::string& directory) {
+  std::ifstream quota_file(directory + "/cpu.cfs_quota_us"), period_file(directory + "/cpu.cfs_period_us");
+  double quota = 0, period = 0;
+  if (!(quota_file >> quota) || !(period_file >> period) || quota <= 0 || period <= 0) return std::nullopt;
+  return quota / period;
+}
+
+// The tightest quota of a group and of those around it.
+template <class Read>
+std::optional<double> tightest(const std::string& root, std::string path, Read read) {
+  std::optional<double> least;
+  for (;;) {
+    if (const auto quota = read(root + (path == "/" ? "" : path)); quota && (!least || *quota < *least)) least = quota;
+    const auto slash = path.rfind('/');
+    if (path.empty() || path == "/" || slash == std::string::npos) return least;
+    path.resize(slash);
+  }
+}
+
+}  // namespace
+
+std::optional<double> cgroup_cpu_quota(const std::string& proc_self_cgroup, const std::string& cgroup_root) {
+  std::ifstream in(proc_self_cgroup);
+  std::string line;
+  while (std::getline(in, line)) {  // hierarchy:controllers:path
+    const auto first = line.find(':'), second = line.find(':', first + 1);
+    if (first == std::string::npos || second == std::string::npos) continue;
+    const std::string controllers = "," + line.substr(first + 1, second - first - 1) + ",", path = line.substr(second + 1);
+    std::optional<double> quota;
+    if (controllers == ",,") {
+      quota = tightest(cgroup_root, path, [](const std::string& group) { return read_v2(group + "/cpu.max"); });
+    } else if (controllers.find(",cpu,") != std::string::npos) {
+      quota = tightest(cgroup_root + "/cpu", path, read_v1);
+    }
+    if (quota) return quota;
+  }
+  return std::nullopt;
+}
+
+int default_concurrency() {
+  int count = std::max(1, affinity_count());
+  if (const auto quota = cgroup_cpu_quota()) count = std::min(count, std::max(1, static_cast<int>(std::ceil(*quota))));
+  return count;
+}
+
+}  // namespace tutti

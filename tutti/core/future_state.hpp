@@ -1,0 +1,196 @@
+// future_state: what a future and whoever completes it share: a status, a result or an error, waiters and callbacks.
+//
+// One status word decides everything, so each question has one answer:
+//   begun      run, cancelled or abandoned: the first to set it decides which        (claim)
+//   settling   the first to set it writes the result                                  (begin_settle)
+//   ready      the result is there                                                    (finish_settle, with release)
+//   attended   somebody waits or left a callback: the settler looks at the lists
+//   stop       asked to stop
+//   observed   somebody has seen, or will see, the error
+#pragma once
+#include <tutti/core/fork_deque.hpp>
+#include <tutti/core/wait_list.hpp>
+
+#include <exception>
+#include <new>
+#include <optional>
+#include <utility>
+#include <variant>
+
+namespace tutti {
+
+class future_state_base;
+
+/// Called once when a future becomes ready, on the thread that made it so.
+class ready_callback {
+ public:
+  virtual void on_ready(future_state_base& state) noexcept = 0;
+
+ protected:
+  ~ready_callback() = default;
+
+ private:
+  ready_callback* next_ = nullptr;
+  future_state_base* state_ = nullptr;
+  friend class future_state_base;
+};
+
+class future_state_base {
+ public:
+  future_state_base(const future_state_base&) = delete;
+  future_state_base& operator=(const future_state_base&) = delete;
+
+  void retain() noexcept { references_.fetch_add(1, std::memory_order_relaxed); }
+  void release() noexcept {
+    // release / acquire: all uses come before the destruction.
+    if (references_.fetch_sub(1, std::memory_order_acq_rel) == 1) destroy();
+  }
+
+  // ---- the completing side
+  /// True for the one who may run, cancel or abandon it.
+  bool claim() noexcept { return (status_.fetch_or(begun, std::memory_order_acq_rel) & begun) == 0; }
+  bool has_begun() const noexcept { return (status_.load(std::memory_order_relaxed) & begun) != 0; }
+  /// True for the one who may write the result, and then must call finish_settle.
+  bool begin_settle() noexcept { return (status_.fetch_or(settling | begun, std::memory_order_acq_rel) & settling) == 0; }
+  void finish_settle() noexcept {
+    // seq_cst: pairs with wait_list (state change before the look for waiters); release: publishes the result.
+    if ((status_.fetch_or(ready, std::memory_order_seq_cst) & attended) != 0) [[unlikely]]
+      wake();
+  }
+  /// Settles with an error unless settled already.
+  bool settle_error(std::exception_ptr error) noexcept;
+
+  /// Tells waiting workers of the same pool where it runs. Called by the runner, before anything else.
+  void runs_at(const root& where) noexcept {
+    root_ = where;
+    status_.fetch_or(located, std::memory_order_release);
+  }
+
+  // ---- the waiting side
+  bool is_ready() const noexcept { return (status_.load(std::memory_order_seq_cst) & ready) != 0; }
+  /// When its timeout is over; nothing without one, or before it runs.
+  virtual std::optional<std::chrono::steady_clock::time_point> deadline() const noexcept { return std::nullopt; }
+
+  /// Blocks until ready. A pool's worker first runs the awaited task itself if it has not begun, or what descends from it.
+  void wait(const place& here);
+  wait_result wait(const wait_how& how);
+  /// Calls back once ready; at once if it is. The callback stays the caller's, and must live until called.
+  void when_ready(ready_callback& callback) noexcept;
+
+  /// Completes it with `cancelled` if it has not begun (true), else asks it to stop.
+  bool cancel() noexcept;
+  void request_stop() noexcept;
+  bool stop_requested() const noexcept { return (status_.load(std::memory_order_relaxed) & stop) != 0; }
+  std::stop_token stop_token();
+
+  const std::exception_ptr& error() const noexcept { return error_; }
+  void observe() noexcept { status_.fetch_or(observed, std::memory_order_relaxed); }
+  /// The executor it belongs to, see home.hpp; 0: none.
+  std::uint64_t home() const noexcept { return home_; }
+
+ protected:
+  explicit future_state_base(std::uint32_t references, std::uint64_t home = 0) noexcept
+      : references_(references), home_(home) {}
+  virtual ~future_state_base();
+
+  /// Runs the awaited work on this thread if it may and has not begun.
+  virtual bool run_here() noexcept { return false; }
+  /// Somebody of this priority waits for it: begins no later than other work of that priority.
+  virtual void expedite(int priority) noexcept { static_cast<void>(priority); }
+  /// Passes a cancellation on to what this result is made from.
+  virtual void cancel_sources() noexcept {}
+  /// For error reports.
+  virtual const char* describe() const noexcept { return ""; }
+
+  /// Between begin_settle and finish_settle.
+  void set_error(std::exception_ptr error) noexcept { error_ = std::move(error); }
+ private:
+  struct stop_state;
+  static constexpr std::uint32_t begun = 1, settling = 2, ready = 4, attended = 8, stop = 16, observed = 32, located = 64;
+
+  void destroy() noexcept;
+  void wake() noexcept;
+  bool help(worker& self);
+
+  std::atomic<std::uint32_t> status_{0};
+  std::atomic<std::uint32_t> references_;
+  const std::uint64_t home_;
+  std::exception_ptr error_;
+  wait_list waiters_;
+  ready_callback* callbacks_ = nullptr;  // under waiters_.mutex(), newest first
+  std::atomic<stop_state*> stop_state_{nullptr};
+  root root_{};
+};
+
+/// The state of a future<T>.
+template <class T>
+class future_state : public future_state_base {
+ public:
+  using value_type = std::conditional_t<std::is_void_v<T>, std::monostate, T>;
+
+  explicit future_state(std::uint32_t references, std::uint64_t home = 0) noexcept : future_state_base(references, home) {}
+  ~future_state() override {
+    if (has_value_) value_.~value_type();
+  }
+
+  /// Settles with a value unless settled already; with the exception, if constructing the value throws.
+  template <class... A>
+  bool settle_value(A&&... arguments) noexcept {
+    if (!begin_settle()) return false;
+    try {
+      ::new (static_cast<void*>(std::addressof(value_))) value_type(std::forward<A>(arguments)...);
+      has_value_ = true;
+    } catch (...) {
+      set_error(std::current_exception());
+    }
+    finish_settle();
+    return true;
+  }
+
+  /// The value of a ready state; throws its error.
+  value_type& value() {
+    if (!has_value_) {
+      observe();
+      std::rethrow_exception(error());
+    }
+    return value_;
+  }
+
+ private:
+  union {
+    value_type value_;
+  };
+  bool has_value_ = false;
+};
+
+/// Owns one reference to a state.
+template <class State>
+class state_ref {
+ public:
+  state_ref() = default;
+  explicit state_ref(State* adopted) noexcept : state_(adopted) {}
+  state_ref(const state_ref& other) noexcept : state_(other.state_) {
+    if (state_ != nullptr) state_->retain();
+  }
+  template <class Derived>
+    requires std::is_convertible_v<Derived*, State*>
+  state_ref(state_ref<Derived>&& other) noexcept : state_(other.release()) {}  // NOLINT(google-explicit-constructor)
+  state_ref(state_ref&& other) noexcept : state_(other.release()) {}
+  state_ref& operator=(state_ref other) noexcept {
+    std::swap(state_, other.state_);
+    return *this;
+  }
+  ~state_ref() {
+    if (state_ != nullptr) state_->release();
+  }
+  State* get() const noexcept { return state_; }
+  State* operator->() const noexcept { return state_; }
+  State& operator*() const noexcept { return *state_; }
+  explicit operator bool() const noexcept { return state_ != nullptr; }
+  State* release() noexcept { return std::exchange(state_, nullptr); }
+
+ private:
+  State* state_ = nullptr;
+};
+
+}  // namespace tutti

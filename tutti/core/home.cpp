@@ -1,0 +1,78 @@
+#include <tutti/core/home.hpp>
+
+#include <tutti/base/error.hpp>
+#include <tutti/core/pools.hpp>
+#include <tutti/core/thread_pool.hpp>
+
+#include <atomic>
+#include <mutex>
+#include <unordered_map>
+
+namespace tutti {
+namespace {
+
+// Leaked: futures complete while statics are destroyed.
+struct directory {
+  std::mutex mutex;
+  std::unordered_map<std::uint64_t, std::weak_ptr<call_target>> homes;
+  std::vector<std::weak_ptr<scheduler>> pools;
+};
+
+directory& the_directory() {
+  static auto* all = new directory;
+  return *all;
+}
+
+}  // namespace
+
+std::uint64_t new_executor_id() noexcept {
+  static std::atomic<std::uint64_t> last{0};
+  return last.fetch_add(1, std::memory_order_relaxed) + 1;
+}
+
+void register_home(std::uint64_t id, std::weak_ptr<call_target> target) {
+  auto& all = the_directory();
+  const std::lock_guard lock(all.mutex);
+  all.homes.emplace(id, std::move(target));
+}
+
+void forget_home(std::uint64_t id) noexcept {
+  auto& all = the_directory();
+  const std::lock_guard lock(all.mutex);
+  all.homes.erase(id);
+}
+
+void start_at_home(std::uint64_t id, call work) noexcept {
+  try {
+    if (this_worker != nullptr && this_worker->pool->executor_id() == id) return this_worker->pool->start(std::move(work));
+    if (id == 0) return default_pool().engine().start(std::move(work));
+    std::shared_ptr<call_target> target;
+    {
+      auto& all = the_directory();
+      const std::lock_guard lock(all.mutex);
+      if (const auto at = all.homes.find(id); at != all.homes.end()) target = at->second.lock();
+    }
+    if (target != nullptr) return target->start(std::move(work));
+    std::move(work).abandon(std::make_exception_ptr(closed("the executor that a continuation was to run on is gone")));
+  } catch (const closed&) {  // shut down: whoever held the call completed it with that, as calls do when dropped
+  }
+}
+
+void register_pool(const std::shared_ptr<scheduler>& pool) {
+  auto& all = the_directory();
+  const std::lock_guard lock(all.mutex);
+  std::erase_if(all.pools, [](const auto& p) { return p.expired(); });
+  all.pools.push_back(pool);
+}
+
+std::vector<std::shared_ptr<scheduler>> all_pools() {
+  std::vector<std::shared_ptr<scheduler>> alive;
+  auto& all = the_directory();
+  const std::lock_guard lock(all.mutex);
+  for (const auto& pool : all.pools) {
+    if (auto held = pool.lock()) alive.push_back(std::move(held));
+  }
+  return alive;
+}
+
+}  // namespace tutti

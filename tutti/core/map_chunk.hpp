@@ -1,0 +1,210 @@
+// map_chunk: some elements of a range as one call, for this process or another; the unit of work of map.
+#pragma once
+#include <tutti/base/codec.hpp>
+#include <tutti/base/exception_codec.hpp>
+#include <tutti/base/registry.hpp>
+#include <tutti/core/future.hpp>
+
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <ranges>
+#include <string>
+#include <tuple>
+#include <utility>
+#include <variant>
+#include <vector>
+
+namespace tutti {
+namespace detail {
+
+// A value or an error.
+template <class T>
+struct outcome {
+  std::optional<T> value;
+  std::exception_ptr error;
+};
+
+template <class T>
+using value_or_monostate = std::conditional_t<std::is_void_v<T>, std::monostate, std::decay_t<T>>;
+
+// What a chunk comes back with: an outcome per element, and how long it took.
+template <class T>
+struct chunk_result {
+  std::vector<outcome<T>> outcomes;
+  std::chrono::nanoseconds took{};
+};
+
+// An outcome on the wire: the value, or the encoded exception.
+template <class T>
+using wire_outcome = std::variant<T, std::string>;
+
+// Calls `call(item)` for each item; an exception is that item's outcome, the others go on.
+template <class T, class Items, class Call>
+chunk_result<T> run_chunk(Items& items, Call&& call, const std::atomic<bool>* stopped) {
+  const auto start = std::chrono::steady_clock::now();
+  chunk_result<T> result;
+  result.outcomes.reserve(items.size());
+  for (auto& item : items) {
+    if (stopped != nullptr && stopped->load(std::memory_order_relaxed)) break;
+    outcome<T>& slot = result.outcomes.emplace_back();
+    try {
+      if constexpr (std::is_void_v<std::invoke_result_t<Call&, decltype(item)>>) {
+        call(item);
+        slot.value.emplace();
+      } else {
+        slot.value.emplace(call(item));
+      }
+    } catch (...) {
+      slot.error = std::current_exception();
+    }
+  }
+  result.took = std::chrono::steady_clock::now() - start;
+  return result;
+}
+
+template <class T>
+inline constexpr bool is_tuple_like = requires { std::tuple_size<std::remove_cvref_t<T>>::value; };
+
+// Arrays and ranges are values, not argument lists, when the function takes them whole.
+template <class G, class Element>
+decltype(auto) call_with(G& g, Element&& element) {
+  if constexpr (std::invocable<G&, Element>) {
+    return g(std::forward<Element>(element));
+  } else {
+    static_assert(is_tuple_like<Element>, "tutti: map: the function takes neither the range's elements nor, as they are "
+                                          "not tuples, their parts");
+    return std::apply(g, std::forward<Element>(element));
+  }
+}
+
+// The items of a range as they go into a chunk. Elements of an lvalue range that can be visited again are referenced,
+// anything else is moved or copied in.
+template <class R>
+struct local_items {
+  static constexpr bool by_reference =
+      std::ranges::forward_range<R> && std::is_lvalue_reference_v<std::ranges::range_reference_t<R>>;
+  using element = std::ranges::range_reference_t<R>;
+  using item = std::conditional_t<by_reference, std::add_pointer_t<element>, std::ranges::range_value_t<R>>;
+  template <class I>
+  static item make(I& at) {
+    if constexpr (by_reference) {
+      return std::addressof(*at);
+    } else {
+      return item(*at);
+    }
+  }
+  static decltype(auto) use(item& i) {
+    if constexpr (by_reference) {
+      return static_cast<element>(*i);
+    } else {
+      return std::move(i);
+    }
+  }
+};
+
+template <class G, class R>
+using local_map_value =
+    value_or_monostate<decltype(call_with(std::declval<G&>(), local_items<R>::use(std::declval<typename local_items<R>::item&>())))>;
+
+// A chunk of portable calls.
+template <auto F>
+struct portable_chunk {
+  using traits = function_traits<F>;
+  using args = typename traits::stored_args;
+  using T = value_or_monostate<typename traits::result>;
+  using wire_result = std::pair<std::vector<wire_outcome<T>>, std::int64_t>;
+
+  template <class Element>
+  static args make(Element&& element) {
+    if constexpr (traits::arity == 1 && !(is_tuple_like<Element> && !requires { traits::store(std::forward<Element>(element)); })) {
+      return traits::store(std::forward<Element>(element));
+    } else {
+      return std::apply([](auto&&... parts) { return traits::store(std::forward<decltype(parts)>(parts)...); },
+                        std::forward<Element>(element));
+    }
+  }
+  static chunk_result<T> run(std::vector<args>& items, const std::atomic<bool>* stopped) {
+    return run_chunk<T>(items, [](args& item) -> decltype(auto) { return traits::call(item); }, stopped);
+  }
+  // In the other process.
+  static void invoke(std::string_view arguments, std::string& result) {
+    auto items = decode<std::vector<args>>(arguments);
+    auto done = run(items, nullptr);
+    wire_result wire;
+    wire.second = done.took.count();
+    for (auto& one : done.outcomes) {
+      if (one.value) {
+        wire.first.emplace_back(std::in_place_index<0>, std::move(*one.value));
+      } else {
+        wire.first.emplace_back(std::in_place_index<1>, encode_exception(one.error));
+      }
+    }
+    encode(result, wire);
+  }
+  static chunk_result<T> decode_result(std::string_view encoded) {
+    auto wire = decode<wire_result>(encoded);
+    chunk_result<T> result;
+    result.took = std::chrono::nanoseconds(wire.second);
+    for (auto& one : wire.first) {
+      outcome<T>& slot = result.outcomes.emplace_back();
+      if (one.index() == 0) {
+        slot.value.emplace(std::get<0>(std::move(one)));
+      } else {
+        slot.error = decode_exception(std::get<1>(one));
+      }
+    }
+    return result;
+  }
+  // Registered beside F itself, as "F[]", so that a worker process finds it.
+  static const function_info& info() {
+    (void)&at_start;
+    static const std::string* const name = new std::string(std::string(function_of<F>().name) + "[]");
+    static const function_registration entry({*name, function_of<F>().signature}, reinterpret_cast<void*>(&invoke), &invoke);
+    return entry.info;
+  }
+  static inline const bool at_start = (static_cast<void>(info()), true);
+};
+
+template <auto F>
+struct invoke_portable_chunk {
+  std::vector<typename portable_chunk<F>::args> items;
+  std::shared_ptr<const std::atomic<bool>> stopped;
+  auto operator()(bool last) {
+    if constexpr (std::copy_constructible<typename portable_chunk<F>::args>) {
+      if (!last) {
+        auto copy = items;
+        return portable_chunk<F>::run(copy, stopped.get());
+      }
+    }
+    return portable_chunk<F>::run(items, stopped.get());
+  }
+};
+
+template <auto F>
+class portable_chunk_task final
+    : public task_state<chunk_result<typename portable_chunk<F>::T>, invoke_portable_chunk<F>>, public portable_call {
+ public:
+  using T = typename portable_chunk<F>::T;
+  using task_state<chunk_result<T>, invoke_portable_chunk<F>>::task_state;
+
+  portable_call* portable() noexcept override { return this; }
+  const function_info& function() const override { return portable_chunk<F>::info(); }
+  void encode_arguments(std::string& out) const override { encode(out, this->invoke_.items); }
+  bool begin() noexcept override { return this->claim(); }
+  void complete(std::string_view encoded) noexcept override {
+    try {
+      this->settle_value(portable_chunk<F>::decode_result(encoded));
+    } catch (...) {
+      this->settle_error(std::current_exception());
+    }
+    this->release();
+  }
+  void fail(std::exception_ptr error) noexcept override {
+    this->settle_error(std::move(error));
+    this->release();
+  }
+};
+
+}  // namespace detail
+}  // namespace tutti

@@ -1,0 +1,46 @@
+// parker: where one thread sleeps until it is told to go on.
+#pragma once
+#include <tutti/core/cpu.hpp>
+
+namespace tutti {
+
+/// A binary semaphore for one sleeping thread. `unpark` before `park` is remembered once; a token may also be left over
+/// from an earlier wait, so whoever parks loops on its own condition.
+///
+/// Parkers are never freed, only recycled (`parker_lease`): an `unpark` that comes late, when the sleeper has long moved
+/// on or its thread has ended, hits a live object and costs somebody a spurious return, nothing more.
+class parker {
+ public:
+  /// Blocks until a token is there and takes it. What happened before `unpark` is visible afterwards.
+  void park() noexcept { park_until(nullptr); }
+
+  /// The same with a deadline on the steady clock; false when the time is up. nullptr: no limit.
+  bool park_until(const std::chrono::steady_clock::time_point* deadline) noexcept;
+
+  /// Leaves a token and wakes the sleeper. Any thread, any time; never blocks.
+  void unpark() noexcept {
+    if (state_.exchange(token, std::memory_order_release) == asleep) cpu::futex_wake(state_, 1);
+  }
+
+ private:
+  static constexpr std::uint32_t empty = 0, token = 1, asleep = 2;
+  std::atomic<std::uint32_t> state_{empty};
+  parker* next_free_ = nullptr;
+  friend class parker_lease;
+};
+
+/// Borrows a parker from the process-wide free list for the life of a thread.
+class parker_lease {
+ public:
+  parker_lease();
+  ~parker_lease();
+  parker_lease(const parker_lease&) = delete;
+  parker_lease& operator=(const parker_lease&) = delete;
+  parker& operator*() const noexcept { return *parker_; }
+  parker* operator->() const noexcept { return parker_; }
+
+ private:
+  parker* parker_;
+};
+
+}  // namespace tutti

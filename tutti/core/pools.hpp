@@ -1,0 +1,15 @@
+// pools: the thread pools of the process, for dump.
+#pragma once
+#include <tutti/core/scheduler.hpp>
+
+#include <memory>
+#include <vector>
+
+namespace tutti {
+
+/// Makes a pool visible to dump while it lives.
+void register_pool(const std::shared_ptr<scheduler>& pool);
+/// All pools alive, oldest first.
+std::vector<std::shared_ptr<scheduler>> all_pools();
+
+}  // namespace tutti

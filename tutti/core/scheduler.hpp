@@ -1,0 +1,151 @@
+// scheduler: the engine of a thread_pool: who runs, who sleeps, who is woken, and how it ends.
+//
+// Where work is: each worker's branches on offer and task ring, and one shared queue for what comes from outside, has a
+// priority, or did not fit. An idle worker looks at all of them, spins briefly, then parks.
+//
+// No work is overlooked. `hungry_` counts workers asleep for want of work plus threads missing to `target()`;
+// `searching_` counts workers looking around. Who adds work makes it visible first and then reads both (seq_cst); a
+// worker that goes to sleep raises hungry_ and lowers searching_ first and then looks once more (seq_cst). So either the
+// adder sees somebody hungry and nobody searching, and wakes one, or the last searcher sees the work. A searcher that
+// finds work and was the last one wakes the next: one wake-up at a time, yet never a sleeper beside waiting work.
+//
+// Blocking. `runnable_` counts threads that work, search or sleep idle. A worker that blocks leaves the count; when it
+// falls below target() and there is work, a retired thread is woken or a spare is started. Back from blocking there is
+// one too many, and the next worker that is between tasks retires.
+#pragma once
+#include <tutti/core/home.hpp>
+#include <tutti/core/small_mutex.hpp>
+#include <tutti/core/worker.hpp>
+
+#include <algorithm>
+#include <array>
+#include <limits>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <stop_token>
+#include <string>
+#include <system_error>
+#include <thread>
+#include <vector>
+
+namespace tutti {
+
+enum class shutdown_mode : std::uint8_t { finish, cancel };
+
+/// A pool's counters since its start. Always on; the cost is a plain add per event.
+struct pool_stats {
+  std::uint64_t submitted = 0;      ///< calls handed to the pool
+  std::uint64_t run = 0;            ///< calls taken from a queue
+  std::uint64_t stolen = 0;         ///< branches and tasks taken from another worker
+  std::uint64_t published = 0;      ///< branches put on offer
+  std::uint64_t parked = 0;         ///< times a worker went to sleep for want of work
+  std::uint64_t spare_threads = 0;  ///< threads beyond concurrency() started because others blocked
+  std::uint64_t queue_depth = 0;    ///< calls waiting to be started now
+  std::chrono::nanoseconds busy{};  ///< time spent working, summed over workers
+};
+
+class scheduler final : public call_target {
+ public:
+  static constexpr int max_spares = 256, max_guests = 256, max_concurrency = 4096;
+
+  scheduler(int concurrency, std::string name, std::uint64_t executor_id);
+  ~scheduler();
+
+  void start(call work) override;
+  void shutdown(shutdown_mode mode);
+
+  int concurrency() const noexcept { return concurrency_; }
+  const std::string& name() const noexcept { return name_; }
+  std::uint64_t executor_id() const noexcept { return executor_id_; }
+  pool_stats stats() const;
+  bool cancelling() const noexcept { return cancelling_.load(std::memory_order_relaxed); }
+  std::stop_token stop_token() const { return stop_.get_token(); }
+  template <class F>
+  void for_each_worker(F&& f) const {
+    const std::uint32_t n = worker_count_.load(std::memory_order_acquire);
+    for (std::uint32_t i = 0; i < n; ++i) f(*workers_[i].load(std::memory_order_acquire));
+  }
+
+  // ---- for workers
+  /// New work is visible: wakes somebody if somebody sleeps and nobody is looking.
+  void notify() noexcept {
+    if (hungry_.load(std::memory_order_seq_cst) > 0 && searching_.load(std::memory_order_seq_cst) == 0) wake_one();
+  }
+  bool anyone_hungry() const noexcept { return hungry_.load(std::memory_order_relaxed) > 0; }
+  bool anyone_searching() const noexcept { return searching_.load(std::memory_order_relaxed) > 0; }
+
+  /// The calling worker is about to sleep in a wait. False, and nothing to end, when no thread can take its place.
+  [[nodiscard]] bool begin_block(worker& self) noexcept;
+  void end_block(worker& self) noexcept;
+
+  /// Makes the calling thread a worker until `leave`; null when there is no room (then the caller works alone).
+  worker* enter();
+  void leave(worker& guest) noexcept;
+
+ private:
+  struct found {
+    fork_record* branch = nullptr;
+    call_node* task = nullptr;
+    explicit operator bool() const noexcept { return branch != nullptr || task != nullptr; }
+  };
+
+  void thread_main(worker& self);
+  found find(worker& self);
+  call_node* take_shared(worker& self, int at_least);
+  found steal(worker& self);
+  bool sleep(worker& self, bool& searching);
+  bool has_work() const noexcept;
+  void ask_everyone(worker& self) noexcept;
+  void wake_one() noexcept;
+
+  struct wake_up {  // chosen under the lock, carried out after
+    worker* sleeper = nullptr;
+    bool spawn = false;
+  };
+  bool act(wake_up wake) noexcept;
+  std::error_code spawn(bool searching = false) noexcept;
+
+  // Under lock_:
+  int target() const noexcept { return std::max(concurrency_, guests_ + 1); }
+  void count_hungry() noexcept;
+  wake_up pick() noexcept;
+  void push_shared(call_node* node);
+  void drop_queued(call_queue& out) noexcept;
+  bool finished() const noexcept;
+  worker& add_worker(bool guest);
+  void end_all() noexcept;
+  static bool unlink(worker*& stack, worker& member) noexcept;
+
+  const int concurrency_;
+  const std::string name_;
+  const std::uint64_t executor_id_;
+  const int max_searching_;
+
+  alignas(cpu::cache_line) std::atomic<int> hungry_{0};
+  alignas(cpu::cache_line) std::atomic<int> searching_{0};
+  std::atomic<bool> cancelling_{false};
+
+  alignas(cpu::cache_line) mutable small_mutex lock_;
+  call_queue normal_;                              // priority 0
+  std::map<int, call_queue, std::greater<>> others_;  // the rest
+  std::atomic<std::size_t> queued_{0};             // in both; changed under lock_
+  std::atomic<int> best_{no_priority};             // highest priority queued; changed under lock_
+  static constexpr int no_priority = std::numeric_limits<int>::min();
+  std::size_t normal_size_ = 0;
+  std::uint64_t submitted_outside_ = 0;
+  worker* idle_ = nullptr;
+  worker* retired_ = nullptr;
+  int idle_count_ = 0, runnable_ = 0, blocked_ = 0, guests_ = 0, threads_ = 0, spares_started_ = 0;
+  std::atomic<int> surplus_{0};  // runnable_ - target(); changed under lock_
+  bool closing_ = false, ended_ = false;
+  std::stop_source stop_;
+  std::vector<std::thread> joinable_;
+  std::mutex join_mutex_;
+  worker* free_guests_ = nullptr;
+
+  std::array<std::atomic<worker*>, max_concurrency + max_spares + max_guests> workers_{};
+  std::atomic<std::uint32_t> worker_count_{0};
+};
+
+}  // namespace tutti

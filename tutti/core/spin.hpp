@@ -1,0 +1,27 @@
+// spin: looking again for a while before going to sleep.
+#pragma once
+#include <tutti/core/cpu.hpp>
+
+namespace tutti {
+
+/// Counts down a budget of looks. As long as about one wake-up takes, spinning costs at most twice the best choice made
+/// with foresight (Karlin, Li, Manasse, Owicki, "Empirical studies of competitive spinning", SOSP 1991). Every few
+/// looks the core is offered to whoever else could run on it: on a busy machine that is who we wait for.
+class spinner {
+ public:
+  /// About what waking a halted core costs.
+  static constexpr std::chrono::microseconds before_sleep{50};
+
+  explicit spinner(std::chrono::nanoseconds budget) noexcept : budget_(budget) {}
+
+  /// Pauses a little; false when the budget is used up.
+  bool once() noexcept;
+  void restart() noexcept { looks_ = 0; }
+
+ private:
+  std::chrono::nanoseconds budget_;
+  std::chrono::steady_clock::time_point end_{};
+  unsigned looks_ = 0;
+};
+
+}  // namespace tutti

@@ -1,0 +1,141 @@
+#include <tutti/core/task_state.hpp>
+
+#include <tutti/base/clock.hpp>
+#include <tutti/base/error.hpp>
+#include <tutti/base/trace.hpp>
+#include <tutti/core/home.hpp>
+#include <tutti/core/scheduler.hpp>
+#include <tutti/core/timers.hpp>
+
+#include <optional>
+
+namespace tutti {
+
+struct task_state_base::extras {
+  struct cancel_it {
+    future_state_base* state;
+    void operator()() const noexcept { state->cancel(); }
+  };
+  std::optional<std::chrono::nanoseconds> timeout;
+  int retries = 0;
+  std::chrono::steady_clock::time_point deadline{};
+  std::optional<std::stop_callback<cancel_it>> on_stop;
+};
+
+void task_state_base::configure(const call_options& options, const char* default_name) {
+  name_ = options.name.empty() ? default_name : intern(options.name);
+  priority_ = options.priority;
+  if (!options.timeout && options.retries <= 0 && options.stop.empty()) return;
+  extras_ = new extras;
+  extras_->timeout = options.timeout;
+  extras_->retries = options.retries;
+  if (!options.stop.empty()) extras_->on_stop.emplace(options.stop.token(), extras::cancel_it{&state()});
+}
+
+task_state_base::~task_state_base() { delete extras_; }
+
+std::optional<std::chrono::steady_clock::time_point> task_state_base::call_deadline() const noexcept {
+  if (extras_ == nullptr || !extras_->timeout) return std::nullopt;
+  return extras_->deadline;
+}
+
+void task_state_base::run() noexcept {
+  future_state_base& result = state();
+  if (result.claim()) execute();
+  result.release();
+}
+
+void task_state_base::abandon(std::exception_ptr error) noexcept {
+  future_state_base& result = state();
+  if (result.claim()) result.settle_error(std::move(error));
+  result.release();
+}
+
+bool task_state_base::run_if_home() noexcept {
+  if (!state().claim()) return false;
+  execute();
+  return true;
+}
+
+void task_state_base::execute() noexcept {
+  worker* const self = this_worker;
+  task_frame frame{this_frame, name_, &state(), values_.get(), priority_, 0};
+  const char* outer = nullptr;
+  if (self != nullptr) {
+    const root here = self->here();
+    frame.fork_base = here.fork_base;
+    state().runs_at(here);
+    outer = self->task_name.load(std::memory_order_relaxed);
+    self->task_name.store(name_, std::memory_order_relaxed);
+  }
+  trace_point(trace_kind::task_begin, &state(), self);
+  this_frame = &frame;
+  attempt_until_done();
+  this_frame = frame.parent;
+  trace_point(trace_kind::task_end, &state(), self);
+  if (self != nullptr) self->task_name.store(outer, std::memory_order_relaxed);
+}
+
+void task_state_base::attempt_until_done() noexcept {
+  timer expiry;
+  int retries = 0;
+  if (extras_ != nullptr) [[unlikely]] {
+    retries = extras_->retries;
+    if (extras_->timeout) {
+      extras_->deadline = now() + *extras_->timeout;
+      state_ref<future_state_base> kept(&state());
+      kept->retain();
+      expiry = call_at(extras_->deadline, [kept = std::move(kept), name = name_, limit = *extras_->timeout] {
+        const auto ms = std::chrono::duration<double, std::milli>(limit).count();
+        // The task cannot be killed; its result is dropped, and it is asked to stop.
+        if (kept->settle_error(std::make_exception_ptr(timed_out(std::string("task \"") + name + "\" ran longer than its timeout of " +
+                                                                 std::to_string(ms) + " ms")))) {
+          kept->request_stop();
+        }
+      });
+    }
+  }
+  for (;; --retries) {
+    try {
+      invoke(/*last=*/retries <= 0);
+      break;
+    } catch (...) {
+      std::exception_ptr error = std::current_exception();
+      if (retries > 0 && !state().is_ready() && !state().stop_requested() && is_retryable(error)) continue;
+      state().settle_error(std::move(error));
+      break;
+    }
+  }
+  expiry.cancel();
+}
+
+namespace {
+
+// A second entry in the queue for a call whose waiter has a higher priority; whichever entry comes first runs it.
+class expedited final : public call_node {
+ public:
+  expedited(task_state_base& call, future_state_base& state, int priority) noexcept : call_(call) {
+    state.retain();
+    name_ = call.name();
+    priority_ = priority;
+  }
+  void run() noexcept override {
+    call_.run();
+    delete this;
+  }
+  void abandon(std::exception_ptr error) noexcept override {
+    call_.abandon(std::move(error));
+    delete this;
+  }
+
+ private:
+  task_state_base& call_;
+};
+
+}  // namespace
+
+void task_state_base::expedite_call(int priority) noexcept {
+  if (priority > priority_) start_at_home(state().home(), call(new expedited(*this, state(), priority)));
+}
+
+}  // namespace tutti

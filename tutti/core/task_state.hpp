@@ -1,0 +1,65 @@
+// task_state: a submitted call and the state of its future, in one allocation.
+#pragma once
+#include <tutti/core/call.hpp>
+#include <tutti/core/future_state.hpp>
+#include <tutti/core/task_values.hpp>
+
+namespace tutti {
+
+/// What does not depend on the result's type. Two references at birth: the future's and the queue's.
+class task_state_base : public call_node {
+ public:
+  /// Name, priority, timeout, retries and stop token of the call; copies what it needs.
+  void configure(const call_options& options, const char* default_name);
+
+  void run() noexcept final;
+  void abandon(std::exception_ptr error) noexcept final;
+  std::optional<std::chrono::steady_clock::time_point> call_deadline() const noexcept;
+
+ protected:
+  task_state_base() : values_(task_values::current()) {}
+  ~task_state_base() override;
+
+  /// Calls the function and settles with its result; throws what it throws. `last`: the arguments may be moved from.
+  virtual void invoke(bool last) = 0;
+  virtual future_state_base& state() noexcept = 0;
+
+  bool run_if_home() noexcept;
+  void expedite_call(int priority) noexcept;
+
+ private:
+  struct extras;
+  void execute() noexcept;
+  void attempt_until_done() noexcept;
+
+  task_values_ref values_;
+  extras* extras_ = nullptr;  // only for calls with a timeout, retries or a stop token
+};
+
+/// A call whose result has type R. `Invoke` is called with `bool last` and returns the result.
+template <class R, class Invoke>
+class task_state : public future_state<R>, public task_state_base {
+ public:
+  template <class... A>
+  explicit task_state(std::uint64_t home, A&&... arguments)
+      : future_state<R>(2, home), invoke_(std::forward<A>(arguments)...) {}
+
+ protected:
+  void invoke(bool last) override {
+    if constexpr (std::is_void_v<R>) {
+      invoke_(last);
+      this->settle_value();
+    } else {
+      this->settle_value(invoke_(last));
+    }
+  }
+  future_state_base& state() noexcept override { return *this; }
+  std::optional<std::chrono::steady_clock::time_point> deadline() const noexcept override { return call_deadline(); }
+  bool run_here() noexcept override { return run_if_home(); }
+  void expedite(int priority) noexcept override { expedite_call(priority); }
+  const char* describe() const noexcept override { return this->name(); }
+
+  Invoke invoke_;
+};
+
+}  // namespace tutti

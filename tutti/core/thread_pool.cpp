@@ -1,0 +1,111 @@
+#include <tutti/core/thread_pool.hpp>
+
+#include <tutti/core/concurrency.hpp>
+#include <tutti/core/guest.hpp>
+#include <tutti/core/home.hpp>
+#include <tutti/core/pools.hpp>
+
+#include <pthread.h>
+
+#include <cstdlib>
+#include <mutex>
+#include <stdexcept>
+
+namespace tutti {
+namespace {
+
+// Two kinds of owners: handles (thread_pool objects), the last of which shuts the engine down, and those who only keep
+// its memory (home.hpp looks it up for a late continuation; dump prints it). A late continuation that held the last
+// handle would have to join the pool it runs on.
+std::shared_ptr<scheduler> make_engine(const thread_pool_options& options) {
+  if (options.threads < 0 || options.threads > scheduler::max_concurrency) {
+    throw std::invalid_argument("thread_pool: " + std::to_string(options.threads) + " threads; give 1 to " +
+                                std::to_string(scheduler::max_concurrency) + ", or 0 for one per available CPU");
+  }
+  const int threads = options.threads == 0 ? default_concurrency() : options.threads;
+  auto memory = std::make_shared<scheduler>(threads, std::string(options.name), new_executor_id());
+  register_home(memory->executor_id(), memory);
+  register_pool(memory);
+  scheduler* const engine = memory.get();
+  return {engine, [memory = std::move(memory)](scheduler* last) {
+            last->shutdown(finish);
+            forget_home(last->executor_id());
+          }};
+}
+
+}  // namespace
+
+thread_pool::thread_pool(const thread_pool_options& options) : thread_pool(make_engine(options)) {}
+thread_pool::thread_pool(std::shared_ptr<scheduler> engine)
+    : local_executor(engine->executor_id()), engine_(std::move(engine)) {}
+thread_pool::~thread_pool() = default;
+
+std::unique_ptr<executor> thread_pool::share() { return std::unique_ptr<executor>(new thread_pool(engine_)); }
+
+namespace {
+
+std::mutex default_mutex;
+std::atomic<thread_pool*> the_default_pool{nullptr};
+
+void forget_after_fork() noexcept {
+  // The child has one thread, this one: the parent's pool and its locks stay behind, unused, as they were.
+  the_default_pool.store(nullptr, std::memory_order_relaxed);
+  this_worker = nullptr;
+  this_frame = nullptr;
+  new (&default_mutex) std::mutex;
+}
+
+void finish_at_exit() noexcept {
+  thread_pool* const pool = the_default_pool.load(std::memory_order_acquire);
+  // exit() called by a task of the pool: nobody can wait for that task.
+  if (pool != nullptr && (this_worker == nullptr || this_worker->pool != &pool->engine())) pool->shutdown(finish);
+}
+
+}  // namespace
+
+thread_pool& default_pool() {
+  if (thread_pool* pool = the_default_pool.load(std::memory_order_acquire)) return *pool;
+  const std::lock_guard lock(default_mutex);
+  thread_pool* pool = the_default_pool.load(std::memory_order_relaxed);
+  if (pool == nullptr) {
+    // Leaked, but finished at exit: threads and statics of the program may still hold references.
+    pool = new thread_pool(thread_pool_options{.threads = 0, .name = "default"});
+    static const bool once = [] {
+      ::pthread_atfork(nullptr, nullptr, forget_after_fork);
+      std::atexit(finish_at_exit);
+      return true;
+    }();
+    static_cast<void>(once);
+    the_default_pool.store(pool, std::memory_order_release);
+  }
+  return *pool;
+}
+
+// ---------------------------------------------------------------- guests
+
+guest::guest() : outer_(this_worker) { enter(default_pool().engine()); }
+
+guest::guest(local_executor& pool) : outer_(this_worker) {
+  auto* const threads = dynamic_cast<thread_pool*>(&pool);
+  if (threads == nullptr) return;
+  if (outer_ != nullptr && outer_->pool == &threads->engine()) {
+    worker_ = outer_;
+  } else {
+    enter(threads->engine());
+  }
+}
+
+void guest::enter(scheduler& pool) {
+  worker_ = pool.enter();
+  if (worker_ == nullptr) return;
+  entered_ = true;
+  this_worker = worker_;
+}
+
+guest::~guest() {
+  if (!entered_) return;
+  this_worker = outer_;
+  worker_->pool->leave(*worker_);
+}
+
+}  // namespace tutti

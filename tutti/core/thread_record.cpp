@@ -1,0 +1,82 @@
+#include <tutti/core/thread_record.hpp>
+
+#include <tutti/core/task_frame.hpp>
+
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <fstream>
+#include <mutex>
+
+namespace tutti {
+namespace {
+
+// Leaked on purpose: threads may end after main's statics.
+struct all_records {
+  std::mutex mutex;
+  thread_record* head = nullptr;
+};
+
+all_records& records() {
+  static auto* all = new all_records;
+  return *all;
+}
+
+std::string name_of_thread(long id) {
+  std::ifstream in("/proc/self/task/" + std::to_string(id) + "/comm");
+  std::string name;
+  std::getline(in, name);
+  return name;
+}
+
+}  // namespace
+
+thread_record::thread_record() : thread_id_(::syscall(SYS_gettid)) {
+  auto& all = records();
+  const std::lock_guard lock(all.mutex);
+  next_ = all.head;
+  if (next_ != nullptr) next_->previous_ = this;
+  all.head = this;
+}
+
+thread_record::~thread_record() {
+  auto& all = records();
+  const std::lock_guard lock(all.mutex);
+  (previous_ == nullptr ? all.head : previous_->next_) = next_;
+  if (next_ != nullptr) next_->previous_ = previous_;
+}
+
+thread_record& this_thread_record() {
+  thread_local thread_record record;
+  return record;
+}
+
+thread_record::waiting::waiting(const char* what, const place& here) noexcept
+    : record_(this_thread_record()), outer_(record_.what_.load(std::memory_order_relaxed)) {
+  record_.file_.store(here.file, std::memory_order_relaxed);
+  record_.function_.store(here.function, std::memory_order_relaxed);
+  record_.line_.store(here.line, std::memory_order_relaxed);
+  record_.task_.store(this_frame == nullptr ? "" : this_frame->name, std::memory_order_relaxed);
+  record_.since_.store(std::chrono::steady_clock::now().time_since_epoch().count(), std::memory_order_relaxed);
+  record_.what_.store(what, std::memory_order_release);  // last: who reads it reads the rest
+}
+
+thread_record::waiting::~waiting() { record_.what_.store(outer_, std::memory_order_relaxed); }
+
+std::vector<thread_record::view> thread_record::all_waiting() {
+  std::vector<view> found;
+  const auto now = std::chrono::steady_clock::now().time_since_epoch();
+  auto& all = records();
+  const std::lock_guard lock(all.mutex);
+  for (const thread_record* r = all.head; r != nullptr; r = r->next_) {
+    const char* what = r->what_.load(std::memory_order_acquire);
+    if (what == nullptr) continue;
+    found.push_back({r->thread_id_, name_of_thread(r->thread_id_), r->task_.load(std::memory_order_relaxed), what,
+                     place{r->file_.load(std::memory_order_relaxed), r->line_.load(std::memory_order_relaxed),
+                           r->function_.load(std::memory_order_relaxed)},
+                     now - std::chrono::nanoseconds(r->since_.load(std::memory_order_relaxed))});
+  }
+  return found;
+}
+
+}  // namespace tutti

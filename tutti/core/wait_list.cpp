@@ -1,0 +1,129 @@
+#include <tutti/core/wait_list.hpp>
+
+#include <tutti/base/clock.hpp>
+#include <tutti/base/error.hpp>
+#include <tutti/base/trace.hpp>
+#include <tutti/core/scheduler.hpp>
+#include <tutti/core/spin.hpp>
+#include <tutti/core/thread_record.hpp>
+#include <tutti/core/wait_graph.hpp>
+
+#include <optional>
+
+namespace tutti {
+namespace {
+
+// On a pool's worker: the pool finds somebody to run in our place.
+class blocking_section {
+ public:
+  explicit blocking_section(const wait_how& how) : self_(this_worker) {
+    if (self_ != nullptr && !self_->pool->begin_block(*self_)) {
+      throw pool_exhausted("thread_pool \"" + self_->pool->name() + "\": " + std::to_string(scheduler::max_spares) +
+                           " spare threads are blocked already and this " + how.what + " at " + to_string(how.here) +
+                           " needs another; wait in coroutines, or block less");
+    }
+  }
+  ~blocking_section() {
+    if (self_ != nullptr) self_->pool->end_block(*self_);
+  }
+  blocking_section(const blocking_section&) = delete;
+  blocking_section& operator=(const blocking_section&) = delete;
+
+ private:
+  worker* self_;
+};
+
+}  // namespace
+
+wait_result wait_list::wait_slow(bool (*ready)(void*), void* context, const wait_how& how) {
+  const auto is_ready = [&] { return ready(context); };
+  const std::stop_token stop = how.stop.token();
+  const auto over = [&]() -> std::optional<wait_result> {
+    if (is_ready()) return wait_result::ready;
+    if (stop.stop_requested()) return wait_result::stopped;
+    if (how.deadline != nullptr && now() >= *how.deadline) return wait_result::timed_out;
+    return std::nullopt;
+  };
+  for (spinner spin(spinner::before_sleep); spin.once();) {
+    if (const auto result = over()) return *result;
+  }
+
+  const wait_graph::waits_for edge(this, how.what, how.here);
+  const blocking_section section(how);
+  const thread_record::waiting shown(how.what, how.here);
+  trace_point(trace_kind::wait_begin, this);
+  parker& sleeper = this_parker();
+  for (;;) {
+    wait_ticket ticket(sleeper);
+    waiter entry{&ticket, 0, how.here};
+    if (!add_unless(entry, is_ready)) break;
+    {
+      const std::stop_callback on_stop(stop, [&] { ticket.claim(wait_ticket::by_stop); });
+      sleep_on(ticket, how.deadline);
+    }
+    remove(entry);
+    if (const auto result = over()) {
+      // A wake-up that came together with the time limit or the stop, and was meant for somebody who can use it.
+      if (*result != wait_result::ready && ticket.outcome() == 0) wake_one();
+      trace_point(trace_kind::wait_end, this);
+      return *result;
+    }
+  }
+  trace_point(trace_kind::wait_end, this);
+  return wait_result::ready;
+}
+
+void sleep_on(wait_ticket& ticket, const std::chrono::steady_clock::time_point* deadline) noexcept {
+  parker& sleeper = this_parker();
+  if (deadline == nullptr) {
+    while (ticket.outcome() == wait_ticket::open) sleeper.park();
+    return;
+  }
+  // Time may be virtual: whenever the clock is moved or changed, look at it again.
+  const auto subscription = clock_source::subscribe([&sleeper](clock_source::time_point) { sleeper.unpark(); });
+  while (ticket.outcome() == wait_ticket::open) {
+    if (current_clock().now() >= *deadline) {
+      ticket.claim(wait_ticket::by_timeout);
+      break;
+    }
+    sleeper.park_until(current_clock().is_virtual() ? nullptr : deadline);
+  }
+  clock_source::unsubscribe(subscription);
+}
+
+void wait_list::remove(waiter& entry) noexcept {
+  const std::lock_guard lock(mutex_);
+  if (entry.linked) unlink(entry);
+}
+
+std::size_t wait_list::wake_slow(std::size_t limit) noexcept {
+  std::size_t woken = 0;
+  const std::lock_guard lock(mutex_);
+  while (woken < limit && head_ != nullptr) {
+    waiter& entry = *head_;
+    wait_ticket& ticket = *entry.ticket;
+    const std::uint32_t outcome = entry.outcome;
+    unlink(entry);
+    // From the claim on, entry and ticket may be gone.
+    if (ticket.claim(outcome)) ++woken;
+  }
+  return woken;
+}
+
+void wait_list::link(waiter& entry) noexcept {
+  entry.next = nullptr;
+  entry.previous = tail_;
+  (tail_ == nullptr ? head_ : tail_->next) = &entry;
+  tail_ = &entry;
+  entry.linked = true;
+  count_.fetch_add(1, std::memory_order_seq_cst);
+}
+
+void wait_list::unlink(waiter& entry) noexcept {
+  (entry.previous == nullptr ? head_ : entry.previous->next) = entry.next;
+  (entry.next == nullptr ? tail_ : entry.next->previous) = entry.previous;
+  entry.linked = false;
+  count_.fetch_sub(1, std::memory_order_seq_cst);
+}
+
+}  // namespace tutti

@@ -1,0 +1,8 @@
+// tutti: every module this program links. Include the headers you use instead where compile time matters.
+#pragma once
+#ifdef TUTTI_LINKS_CORE
+#include <tutti/core/core.hpp>
+#endif
+#ifdef TUTTI_LINKS_PARALLEL
+#include <tutti/parallel/parallel.hpp>
+#endif
