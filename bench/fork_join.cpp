@@ -142,7 +142,7 @@ int main(int argc, char** argv) {
     }
     // The slower forks, on trees that they can stand.
     fib_case(session, quick ? 22 : 27, threads, session.reps(5), {tutti_, tbb_, openmp_});
-    fib_case(session, quick ? 12 : 16, threads, session.reps(5), {tutti_, tbb_, openmp_, async_});
+    fib_case(session, quick ? 14 : 18, threads, session.reps(5), {tutti_, tbb_, openmp_, async_});
   }
   for (int threads : bench::thread_counts()) {
     skynet_case(session, quick ? 5 : 6, threads, session.reps(5), {tutti_, tbb_, openmp_});

@@ -7,17 +7,14 @@
 #include <iostream>
 #include <ranges>
 
-int collatz_steps(long n) {  // an ordinary function: how long until n, halved or tripled plus one, reaches 1?
-  int steps = 0;
-  for (; n != 1; ++steps) n = n % 2 == 0 ? n / 2 : 3 * n + 1;
-  return steps;
-}
+// How long until n, halved or tripled plus one again and again, reaches 1?
+int collatz_steps(long n) { return n == 1 ? 0 : 1 + collatz_steps(n % 2 == 0 ? n / 2 : 3 * n + 1); }
 
 int main(int argc, char** argv) {
   tutti::init(argc, argv);                                           // first line of main
   auto pool = tutti::make_executor(argc > 1 ? argv[1] : "threads");  // or "inline", "threads:8", ...
   int longest = 0;
   for (int steps : pool->map<collatz_steps>(std::views::iota(1L, 1'000'000L))) longest = std::max(longest, steps);
-  std::cout << "the longest way to 1 from below a million: " << longest << " steps\n";
+  std::cout << "the longest way to 1 from below a million takes " << longest << " steps\n";
   return longest == 524 ? 0 : 1;
 }

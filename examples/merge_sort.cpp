@@ -14,7 +14,10 @@ namespace {
 
 // Sorts `data`; `buffer` is as long, and what it holds is lost.
 void merge_sort(std::span<std::uint32_t> data, std::span<std::uint32_t> buffer) {
-  if (data.size() <= 1024) return std::ranges::sort(data);
+  if (data.size() <= 1024) {
+    std::ranges::sort(data);
+    return;
+  }
   const std::size_t half = data.size() / 2;
   tutti::fork_join([&] { merge_sort(data.first(half), buffer.first(half)); },
                    [&] { merge_sort(data.subspan(half), buffer.subspan(half)); });

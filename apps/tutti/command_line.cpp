@@ -20,17 +20,23 @@ constexpr const char* exit_codes = R"(Exit codes:
   3  PATH does not exist, cannot be read or holds no text)";
 
 constexpr const char* demo_help =
-    R"(Counts the words of every text file below PATH: first in a plain loop, then on each executor, and checks that all agree to
-the word. Prints seconds, MB/s, speedup over the plain loop, efficiency (speedup per worker), the serial fraction (Karp and
-Flatt: the share of the work that did not run in parallel), the memory that the run added, and the twenty commonest words.
+    R"(Counts the words of every text file below PATH: first in a plain loop, then on
+each executor, and checks that all agree to the word. Prints seconds, MB/s,
+speedup over the plain loop, efficiency (speedup per worker), the serial
+fraction (Karp and Flatt: the share of the work that did not run in parallel),
+the memory that the run added, and the twenty commonest words.
 
-A word is a run of UTF-8 letters, marks and digits, counted as written: The and the are two. Binary files (NUL in the first
-8 KiB) and unreadable ones are skipped and counted; symbolic links are not followed. Each run is repeated up to three times
-while it is short; the fastest counts. A progress bar appears on standard error where that is a terminal.)";
+A word is a run of UTF-8 letters, marks and digits, counted as written: The and
+the are two. Binary files (NUL in the first 8 KiB) and unreadable ones are
+skipped and counted; symbolic links are not followed. Each run is repeated up to
+three times while it is short; the fastest counts. A progress bar appears on
+standard error where that is a terminal.
+
+)";
 
 constexpr const char* demo_examples = R"(Examples:
-  tutti demo                                the headers and documentation of this machine, everywhere
-  tutti demo ~/src --on threads             one directory, on all cores
+  tutti demo                        this machine's headers and documentation
+  tutti demo ~/src --on threads     one directory, on all cores
   tutti demo /var/log --on threads:1 --on threads:2 --on threads:4
 
 )";
@@ -48,7 +54,7 @@ std::string explain(const CLI::App& app, const CLI::ParseError& error, int argc,
   }
   const std::vector<std::string> extra = chosen->remaining();
   const std::vector<std::string> extras = extra.empty() ? app.remaining() : extra;
-  if (dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr && !extras.empty()) {
+  if (!extras.empty()) {
     std::vector<std::string> options;
     for (const CLI::Option* option : chosen->get_options()) options.push_back(option->get_name());
     const char* what = extras.front().starts_with('-') ? "unknown option" : "unexpected argument";
@@ -70,16 +76,15 @@ int run_command(int argc, const char* const* argv, std::ostream& out, std::ostre
   options.show_progress = terminal;
   std::string path;
   CLI::App* demo = app.add_subcommand("demo", "count the words of many files, serially and on every executor");
-  demo->description(demo_help);
   demo->add_option("PATH", path, "a directory or file; default: /usr/include and /usr/share/doc");
-  demo->add_option("--on", options.on,
-                   "an executor such as threads:4 (see `tutti executors`); repeat for several; default: all")
+  demo->add_option("--on", options.on, "such as threads:4 (see `tutti executors`); may be repeated; default: all")
       ->type_name("SPEC")
       ->allow_extra_args(false);
-  demo->footer(std::string(demo_examples) + exit_codes);
+  demo->footer(std::string(demo_help) + demo_examples + exit_codes);
 
   CLI::App* executors =
       app.add_subcommand("executors", "list where code can run here, and what is missing for the rest");
+  executors->footer(exit_codes);
 
   try {
     app.parse(argc, argv);

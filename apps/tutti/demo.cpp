@@ -90,29 +90,29 @@ exit_code run_demo(const demo_options& options, std::ostream& out, std::ostream&
   for (const std::string& spec : specs) {
     try {
       executors.push_back(make_executor(spec));
-    } catch (const bad_spec& wrong) {
-      err << "tutti: --on " << spec << ": " << wrong.what() << '\n';
-      return exit_code::usage;
-    } catch (const std::exception& failed) {
-      err << "tutti: --on " << spec << ": " << failed.what() << '\n';
-      return exit_code::failure;
+    } catch (const std::exception& error) {
+      err << "tutti: --on " << spec << ": " << error.what() << '\n';
+      const bool misnamed =
+          dynamic_cast<const bad_spec*>(&error) != nullptr || dynamic_cast<const not_registered*>(&error) != nullptr;
+      return misnamed ? exit_code::usage : exit_code::failure;
     }
   }
 
   const std::vector<fs::path> roots = options.roots.empty() ? default_roots() : options.roots;
   text_files all;
-  out << "The words of all files below";
+  std::string names;
   for (const fs::path& root : roots) {
-    out << ' ' << root.string();
+    names += ' ' + root.string();
     try {
       list_files(root, all);
     } catch (const fs::filesystem_error& failed) {
-      out << '\n';
-      err << "tutti: " << root.string() << ": " << failed.code().message() << '\n';
+      const bool special = failed.code() == std::errc::not_supported;
+      err << "tutti: " << root.string() << ": "
+          << (special ? "neither a directory nor a file" : failed.code().message()) << '\n';
       return exit_code::no_text;
     }
   }
-  out << std::endl;
+  out << "The words of all files below" << names << std::endl;
 
   const std::uint64_t bytes = warm_up(all, err, options.show_progress);
   std::vector<run_row> rows;

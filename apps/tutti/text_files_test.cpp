@@ -15,6 +15,12 @@ namespace {
 
 namespace fs = std::filesystem;
 
+std::string blanks_and_end(std::size_t blanks) {
+  std::string text(blanks, ' ');
+  text += "end";
+  return text;
+}
+
 class TextFiles : public testing::Test {
  protected:
   TextFiles() {
@@ -130,11 +136,11 @@ TEST_F(TextFiles, DividesBigFilesAndBatchesSmallOnes) {
 }
 
 TEST_F(TextFiles, ShrinkingAndGrowingFilesAreFine) {
-  write("file", std::string(100'000, ' ') + "end");
+  write("file", blanks_and_end(100'000));
   const std::vector<text_unit> units = divide(list(), 10'000);
   fs::resize_file(root_ / "file", 15'000);
   EXPECT_EQ(count(units).files, (reading{.bytes = 15'000, .files = 1}));
-  write("file", std::string(200'000, ' ') + "end");
+  write("file", blanks_and_end(200'000));
   const text_counter grown = count(units);
   EXPECT_EQ(grown.files.bytes, 200'003U);
   EXPECT_EQ(grown.words().count("end"), 1U);

@@ -83,8 +83,19 @@ bool session::wanted(std::string_view name) const {
   return options_.filter.empty() || name.find(options_.filter) != std::string_view::npos;
 }
 
-session::samples session::measure(const std::vector<metric>& metrics, int repetitions,
-                                  const std::vector<subject>& subjects) {
+std::vector<double> session::run_once(subject& who) {
+  if (who.run == nullptr) return {};  // has failed before
+  try {
+    return who.run();
+  } catch (const std::exception& e) {
+    std::fprintf(stderr, "%s failed and leaves this case: %s\n", who.system.c_str(), e.what());
+    who.run = nullptr;
+    failed_ |= who.system == "tutti";
+    return {};
+  }
+}
+
+session::samples session::measure(const std::vector<metric>& metrics, int repetitions, std::vector<subject>& subjects) {
   samples taken;
   taken.values.assign(subjects.size(), std::vector<std::vector<double>>(metrics.size()));
   load_meter others;
@@ -93,7 +104,7 @@ session::samples session::measure(const std::vector<metric>& metrics, int repeti
       // Another one starts each time, so that none always runs in the wake of the same neighbor.
       std::size_t who = (turn + static_cast<std::size_t>(repetition)) % subjects.size();
       settle();
-      std::vector<double> values = subjects[who].run();
+      std::vector<double> values = run_once(subjects[who]);
       values.resize(metrics.size(), std::nan(""));
       for (std::size_t m = 0; m < metrics.size(); ++m) taken.values[who][m].push_back(values[m]);
     }
@@ -107,7 +118,7 @@ void session::compare(const std::vector<metric>& metrics, int threads, int repet
   bool any = std::any_of(metrics.begin(), metrics.end(), [&](const metric& m) { return wanted(m.name); });
   if (!any || subjects.empty()) return;
   if (warm_up) {
-    for (subject& s : subjects) s.run();
+    for (subject& s : subjects) run_once(s);
   }
   constexpr double quiet_enough = 0.15;
   samples taken = measure(metrics, repetitions, subjects);
@@ -134,7 +145,7 @@ void session::report(const metric& what, std::size_t index, int threads, const s
   }
   for (std::size_t s = 0; s < subjects.size(); ++s) {
     const std::vector<double>& values = taken.values[s][index];
-    if (values.empty() || std::isnan(values.front())) continue;
+    if (subjects[s].run == nullptr || values.empty() || std::isnan(values.front())) continue;
     row r{bench_,
           what.name,
           threads,
@@ -157,7 +168,7 @@ void session::report(const metric& what, std::size_t index, int threads, const s
 
 int session::finish() {
   if (disturbed_ > 0) std::printf("\n%d case(s) ran beside other load; treat them with care\n", disturbed_);
-  if (options_.json.empty()) return 0;
+  if (options_.json.empty()) return failed_ ? 1 : 0;
   std::ofstream out(options_.json);
   char date[32];
   std::time_t now = std::time(nullptr);
@@ -182,7 +193,7 @@ int session::finish() {
     std::fprintf(stderr, "cannot write %s\n", options_.json.c_str());
     return 1;
   }
-  return 0;
+  return failed_ ? 1 : 0;
 }
 
 subject single(std::string system, std::function<double()> run) {

@@ -61,6 +61,7 @@ class session {
   /// Runs every subject once unmeasured (unless `warm_up` is false), then `repetitions` times, the subjects taking
   /// turns within each repetition and starting with another one each time. Medians, minima and maxima become rows.
   /// When other programs used more than 0.15 core meanwhile, the case is measured once more and the quieter run kept.
+  /// A subject that throws leaves the case with a message; a run in which that was tutti fails.
   void compare(const std::vector<metric>& metrics, int threads, int repetitions, std::vector<subject> subjects,
                bool warm_up = true);
 
@@ -69,18 +70,21 @@ class session {
     compare(std::vector<metric>{what}, threads, repetitions, std::move(subjects), warm_up);
   }
 
-  /// Writes the JSON file. Returns the exit status for main: 0, or 1 when the file could not be written.
+  /// Writes the JSON file. Returns the exit status for main: 0, or 1 when tutti failed or the file could not be
+  /// written.
   int finish();
 
  private:
   struct samples;  // values[subject][metric][repetition]
-  samples measure(const std::vector<metric>& metrics, int repetitions, const std::vector<subject>& subjects);
+  samples measure(const std::vector<metric>& metrics, int repetitions, std::vector<subject>& subjects);
+  std::vector<double> run_once(subject& who);
   void report(const metric& what, std::size_t index, int threads, const std::vector<subject>& subjects,
               const samples& taken);
 
   std::string bench_;
   options options_;
   std::vector<row> rows_;
+  bool failed_ = false;
   int disturbed_ = 0;  // cases that other load touched even on the second try
 };
 

@@ -1,6 +1,6 @@
 // tutti: parallel_for on a pool of the asked number of threads.
 #include <tutti/core/thread_pool.hpp>
-#include <tutti/parallel/parallel_for.hpp>
+#include <tutti/parallel/for.hpp>
 
 #include "systems.hpp"
 
@@ -13,7 +13,11 @@ class tutti_system : public system_of<tutti_system> {
   explicit tutti_system(int threads) : pool_(threads) {}
   template <class Body>
   void loop(std::size_t n, const Body& each) {
-    tutti::parallel_for(pool_, std::size_t{0}, n, each);
+    if (pool_.concurrency() > 1) {
+      tutti::parallel_for(pool_, std::size_t{0}, n, each);  // the caller works along, in the place of one worker
+    } else {                                                // ... which would make two of one thread
+      pool_.submit([&] { tutti::parallel_for(std::size_t{0}, n, each); }).get();
+    }
   }
 
  private:

@@ -1,7 +1,7 @@
 // tutti: parallel_reduce, range form, on a pool of the asked number of threads.
 #include <algorithm>
 #include <tutti/core/thread_pool.hpp>
-#include <tutti/parallel/parallel_reduce.hpp>
+#include <tutti/parallel/reduce.hpp>
 
 #include "systems.hpp"
 
@@ -13,19 +13,27 @@ class tutti_system : public system {
  public:
   explicit tutti_system(int threads) : pool_(threads) {}
   double sum_all(const double* data, std::size_t n) override {
-    return tutti::parallel_reduce(
-        pool_, std::size_t{0}, n, 0.0,
-        [data](std::size_t first, std::size_t last) { return sum(data + first, last - first); },
+    return reduce(
+        n, 0.0, [data](std::size_t first, std::size_t last) { return sum(data + first, last - first); },
         [](double a, double b) { return a + b; });
   }
   std::uint64_t largest_of(std::size_t n, int rounds) override {
-    return tutti::parallel_reduce(
-        pool_, std::size_t{0}, n, std::uint64_t{0},
+    return reduce(
+        n, std::uint64_t{0},
         [rounds](std::size_t first, std::size_t last) { return largest(first, last - first, rounds); },
         [](std::uint64_t a, std::uint64_t b) { return std::max(a, b); });
   }
 
  private:
+  template <class T, class Part, class Join>
+  T reduce(std::size_t n, T identity, Part part, Join join) {
+    if (pool_.concurrency() > 1) {  // the caller works along, in the place of one worker
+      return tutti::parallel_reduce(pool_, std::size_t{0}, n, identity, part, join);
+    }
+    // ... which would make two of one thread.
+    return pool_.submit([&] { return tutti::parallel_reduce(std::size_t{0}, n, identity, part, join); }).get();
+  }
+
   tutti::thread_pool pool_;
 };
 

@@ -168,8 +168,7 @@ class basic_output_archive : public byte_writer {
     } else if constexpr (Kind == codec_kind::own || Kind == codec_kind::cereal) {
       save_own(*this, value);
     } else if constexpr (Kind == codec_kind::aggregate) {
-      if constexpr (!std::is_empty_v<T>)
-        boost::pfr::for_each_field(value, [this](const auto& field) { this->put(field); });
+      if constexpr (!std::is_empty_v<T>) for_each_field(value, [this](const auto& field) { this->put(field); });
     } else {
       (void)check_encodable<true, T, binary_codec>();
     }
@@ -290,7 +289,7 @@ class basic_input_archive : public byte_reader {
     } else if constexpr (Kind == codec_kind::own || Kind == codec_kind::cereal) {
       load_own(*this, value);
     } else if constexpr (Kind == codec_kind::aggregate) {
-      if constexpr (!std::is_empty_v<T>) boost::pfr::for_each_field(value, [this](auto& field) { this->get(field); });
+      if constexpr (!std::is_empty_v<T>) for_each_field(value, [this](auto& field) { this->get(field); });
     } else {
       (void)check_encodable<true, T, binary_codec>();
     }

@@ -45,6 +45,21 @@ struct tree {
   friend bool operator==(const tree&, const tree&) = default;
 };
 
+// Fields that Boost.PFR's own count cannot take on g++ 12.
+struct awkward {
+  std::array<std::string, 2> texts;
+  std::optional<std::optional<int>> maybe;
+  std::variant<std::string, int> choice;
+  std::vector<std::vector<bool>> bits;
+  std::array<std::array<std::vector<int>, 2>, 2> lists;
+  std::tuple<std::string, int> pair;
+  friend bool operator==(const awkward&, const awkward&) = default;
+};
+struct one_array {
+  std::array<std::string, 3> texts;
+  friend bool operator==(const one_array&, const one_array&) = default;
+};
+
 struct list_node {
   int value = 0;
   std::unique_ptr<list_node> next;
@@ -207,6 +222,8 @@ TEST(codec, elements_that_are_empty_still_count) {
 TEST(codec, aggregates) {
   expect_same(point{1, 2.5});
   expect_same(record{"r", {{1, 2}, {3, 4}}, color::red, {{"k", {1, 2}}}, {}, true});
+  expect_same(awkward{{"a", "b"}, std::optional<int>(3), 7, {{true}}, {}, {"x", 1}});
+  expect_same(one_array{{"a", "b", "c"}});
   expect_same(tree{1, {{2, {}}, {3, {{4, {}}}}}});
 }
 

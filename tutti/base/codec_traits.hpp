@@ -162,6 +162,35 @@ template <class T>
 concept plain_aggregate =
     std::is_class_v<T> && std::is_aggregate_v<T> && !(!std::is_empty_v<T> && requires { T{base_probe<T>{}}; });
 
+// The number of fields of an aggregate. Boost.PFR's own count makes g++ 12 crash on fields like std::array<std::string,
+// 2>, and tries the largest numbers first; its test for one number, and the taking apart, serve us well.
+template <class T, std::size_t N>
+concept has_fields = requires { typename boost::pfr::detail::enable_if_constructible_helper_t<T, N>; };
+template <class T, std::size_t N = 0>
+consteval std::size_t field_count() {
+  if constexpr (has_fields<T, N + 1>) {
+    return field_count<T, N + 1>();
+  } else {
+    return N;
+  }
+}
+
+template <class T>
+constexpr auto tie_fields(T& value) noexcept {
+  return boost::pfr::detail::tie_as_tuple(value, boost::pfr::detail::size_t_<field_count<std::remove_const_t<T>>()>());
+}
+template <std::size_t I, class T>
+using field_type =
+    std::remove_reference_t<decltype(boost::pfr::detail::sequence_tuple::get<I>(tie_fields(std::declval<T&>())))>;
+
+template <class T, class Use>
+void for_each_field(T& value, Use use) {
+  auto fields = tie_fields(value);
+  [&]<std::size_t... I>(std::index_sequence<I...>) {
+    (use(boost::pfr::detail::sequence_tuple::get<I>(fields)), ...);
+  }(std::make_index_sequence<field_count<std::remove_const_t<T>>()>());
+}
+
 template <class T, class Codec>
 consteval codec_kind kind_of() {
   using Out = typename Codec::template output<void>;  // void: not associated with namespace cereal, see basic archives
@@ -264,10 +293,11 @@ consteval bool check_encodable() {
                         std::is_same_v<T, long double>,
                     "tutti: this type cannot be encoded: make it an aggregate of encodable members without base "
                     "classes, or give it `template <class Archive> void serialize(Archive& ar) { ar(a, b); }`");
-      static_assert(kind == codec_kind::none || std::is_default_constructible_v<T>,
+      static_assert(kind == codec_kind::none || kind == codec_kind::tuple || std::is_default_constructible_v<T>,
                     "tutti: this type cannot be decoded: it needs a default constructor");
     }
-    if constexpr (kind == codec_kind::none || !std::is_default_constructible_v<T>) {
+    constexpr bool look_inside = Report && kind == codec_kind::tuple;  // the fault is in a part: report that one
+    if constexpr (kind == codec_kind::none || (!std::is_default_constructible_v<T> && !look_inside)) {
       return false;
     } else if constexpr (kind == codec_kind::optional || kind == codec_kind::sequence) {
       return check_encodable<Report, typename T::value_type, Codec, Seen..., T>();
@@ -292,8 +322,8 @@ consteval bool check_encodable() {
       return Codec::template check_members<Report, T, Seen...>();
     } else if constexpr (kind == codec_kind::aggregate && !std::is_empty_v<T>) {
       return []<std::size_t... I>(std::index_sequence<I...>) {
-        return (check_encodable<Report, boost::pfr::tuple_element_t<I, T>, Codec, Seen..., T>() && ...);
-      }(std::make_index_sequence<boost::pfr::tuple_size_v<T>>());
+        return (check_encodable<Report, field_type<I, T>, Codec, Seen..., T>() && ...);
+      }(std::make_index_sequence<field_count<T>()>());
     } else {
       return true;
     }

@@ -27,7 +27,10 @@ std::string qualified_name(const std::type_info& tag) {
     if (depth == 0 && c == ' ') begin = end + 1;
     if (depth == 0 && (c == '(' || c == ')')) break;
   }
-  return text.substr(begin, end - begin);
+  // A function that returns std::string carries "[abi:cxx11]": no part of the name that anybody wrote.
+  std::string name = text.substr(begin, end - begin);
+  for (std::size_t at = 0; (at = name.find("[abi:")) != name.npos;) name.erase(at, name.find(']', at) + 1 - at);
+  return name;
 }
 
 // Names live for ever: whoever holds an identity may outlast the library that it came from.

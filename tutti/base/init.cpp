@@ -57,6 +57,7 @@ void finish() {
   state& s = current();
   int (*run)() = nullptr;
   std::string name;
+  std::string known;
   {
     const std::lock_guard guard(s.lock);
     s.done = true;
@@ -64,16 +65,16 @@ void finish() {
     if (!wanted || s.worker_started) return;
     s.worker_started = true;  // a worker may call init too
     name = *wanted;
-    std::string known;
     for (const worker& w : s.workers) {
       if (w.name == name) run = w.run;
       known += (known.empty() ? "" : ", ") + std::string(w.name);
     }
-    if (run == nullptr) {
-      std::fprintf(stderr, "tutti: unknown worker \"%s\"; this program has: %s\n", name.c_str(),
-                   known.empty() ? "none (it links no module that starts workers)" : known.c_str());
-      std::exit(2);
-    }
+  }
+  // Beyond here without the lock: std::exit runs destructors that take it.
+  if (run == nullptr) {
+    std::fprintf(stderr, "tutti: unknown worker \"%s\"; this program has: %s\n", name.c_str(),
+                 known.empty() ? "none (it links no module that starts workers)" : known.c_str());
+    std::exit(2);
   }
   int code = EXIT_FAILURE;
   try {

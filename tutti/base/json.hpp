@@ -144,7 +144,7 @@ class json_output_archive {
       save_own(*this, value);
     } else if constexpr (Kind == codec_kind::aggregate) {
       if constexpr (!std::is_empty_v<T>) {
-        boost::pfr::for_each_field(value, [this](const auto& field) { this->put(field); });
+        for_each_field(value, [this](const auto& field) { this->put(field); });
       }
     } else {
       (void)check_encodable<true, T, json_codec>();
@@ -313,7 +313,7 @@ class json_input_archive {
     } else if constexpr (Kind == codec_kind::aggregate) {
       json_input_archive archive(from);
       if constexpr (!std::is_empty_v<T>) {
-        boost::pfr::for_each_field(value, [&](auto& field) { archive.take(field); });
+        for_each_field(value, [&](auto& field) { archive.take(field); });
       }
       archive.finish();
     } else {

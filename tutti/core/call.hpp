@@ -50,6 +50,8 @@ class call_node {
   virtual void run() noexcept = 0;
   /// Completes the call with `error` unless it was started already, and ends this handle to it.
   virtual void abandon(std::exception_ptr error) noexcept = 0;
+  /// True when run() would find nothing left to do: cancelled, or run by whoever waited for it.
+  virtual bool is_over() const noexcept { return false; }
   /// The portable side, or null for calls that only run in this process.
   virtual portable_call* portable() noexcept { return nullptr; }
 
@@ -64,6 +66,7 @@ class call_node {
  private:
   call_node* next_ = nullptr;  // the queue it is in
   friend class call_queue;
+  friend class inbox;
 };
 
 /// Sole owner of a queued call. Dropping it completes the call with `closed`: no future is ever left pending.
@@ -107,6 +110,11 @@ class call_queue {
     node->next_ = nullptr;
     (head_ == nullptr ? head_ : tail_->next_) = node;
     tail_ = node;
+  }
+  /// Appends a linked chain.
+  void splice(call_node* first, call_node* last) noexcept {
+    (head_ == nullptr ? head_ : tail_->next_) = first;
+    tail_ = last;
   }
   call_node* pop() noexcept {
     call_node* node = head_;

@@ -107,7 +107,7 @@ bool future_state_base::help(worker& self) {
   const auto unfinished = [this] { return !is_ready(); };
   for (spinner spin(spinner::before_sleep); unfinished();) {
     // acquire: `root_` is visible.
-    const bool known = (status_.load(std::memory_order_acquire) & located) != 0;
+    const bool known = located_.load(std::memory_order_acquire);
     if (known && root_.runner != &self && self.run_descendant(root_, unfinished)) {
       spin.restart();
     } else if (!spin.once()) {

@@ -54,7 +54,7 @@ class future_state_base {
   bool begin_settle() noexcept { return (status_.fetch_or(settling | begun, std::memory_order_acq_rel) & settling) == 0; }
   void finish_settle() noexcept {
     // seq_cst: pairs with wait_list (state change before the look for waiters); release: publishes the result.
-    if ((status_.fetch_or(ready, std::memory_order_seq_cst) & attended) != 0) [[unlikely]]
+    if ((status_.fetch_or(ready | settling, std::memory_order_seq_cst) & attended) != 0) [[unlikely]]
       wake();
   }
   /// Settles with an error unless settled already.
@@ -63,7 +63,7 @@ class future_state_base {
   /// Tells waiting workers of the same pool where it runs. Called by the runner, before anything else.
   void runs_at(const root& where) noexcept {
     root_ = where;
-    status_.fetch_or(located, std::memory_order_release);
+    located_.store(true, std::memory_order_release);
   }
 
   // ---- the waiting side
@@ -106,7 +106,7 @@ class future_state_base {
   void set_error(std::exception_ptr error) noexcept { error_ = std::move(error); }
  private:
   struct stop_state;
-  static constexpr std::uint32_t begun = 1, settling = 2, ready = 4, attended = 8, stop = 16, observed = 32, located = 64;
+  static constexpr std::uint32_t begun = 1, settling = 2, ready = 4, attended = 8, stop = 16, observed = 32;
 
   void destroy() noexcept;
   void wake() noexcept;
@@ -114,6 +114,7 @@ class future_state_base {
 
   std::atomic<std::uint32_t> status_{0};
   std::atomic<std::uint32_t> references_;
+  std::atomic<bool> located_{false};  // root_ is known
   const std::uint64_t home_;
   std::exception_ptr error_;
   wait_list waiters_;
@@ -137,6 +138,12 @@ class future_state : public future_state_base {
   template <class... A>
   bool settle_value(A&&... arguments) noexcept {
     if (!begin_settle()) return false;
+    settle_claimed(std::forward<A>(arguments)...);
+    return true;
+  }
+  /// The same for the only one who can.
+  template <class... A>
+  void settle_claimed(A&&... arguments) noexcept {
     try {
       ::new (static_cast<void*>(std::addressof(value_))) value_type(std::forward<A>(arguments)...);
       has_value_ = true;
@@ -144,7 +151,6 @@ class future_state : public future_state_base {
       set_error(std::current_exception());
     }
     finish_settle();
-    return true;
   }
 
   /// The value of a ready state; throws its error.

@@ -17,7 +17,7 @@ void run_posted(const call_node& node, const task_values* values, void (*body)(v
 
 // A posted call: no future, freed when it has run.
 template <class G>
-class posted final : public call_node {
+class posted final : public call_node, public pooled {
  public:
   posted(G&& g, const call_options& options) : function_(std::move(g)) {
     name_ = intern(options.name);

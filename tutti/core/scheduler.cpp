@@ -65,23 +65,57 @@ void scheduler::start(call work) {
   if (cancelling()) return std::move(work).abandon(cancelled_by_shutdown(name_));
   trace_point(trace_kind::task_submit, work.operator->(), this);
   if (self != nullptr && work->priority() == 0 && !self->overflowed) {
-    if (self->ring.push(work.operator->())) {
+    if (self->ring.push(work.operator->()) || (prune(*self) && self->ring.push(work.operator->()))) {
       work.release();
       self->submitted.add();
       return notify();
     }
     self->overflowed = true;  // from here on in the shared queue, behind what is there, until all that has run
   }
+  if (self == nullptr && work->priority() == 0) {
+    if (!inbox_.put(work.operator->())) throw_closed();
+    work.release();
+    return notify();
+  }
   wake_up wake;
   {
     const std::lock_guard lock(lock_);
-    if (closing_ && self == nullptr)
-      throw closed("thread_pool \"" + name_ + "\" is shut down and takes no more work; submit before shutdown()");
+    if (closing_ && self == nullptr) throw_closed();
     push_shared(work.release());
     ++submitted_outside_;
     if (searching_.load(std::memory_order_seq_cst) == 0) wake = pick();
   }
   act(wake);
+}
+
+void scheduler::throw_closed() const {
+  throw closed("thread_pool \"" + name_ + "\" is shut down and takes no more work; submit before shutdown()");
+}
+
+void scheduler::empty_inbox(bool close) const noexcept {
+  const std::size_t count = inbox_.take_all(normal_, close);
+  if (count == 0) return;
+  normal_size_ += count;
+  submitted_outside_ += count;
+  if (best_.load(std::memory_order_relaxed) < 0) best_.store(0, std::memory_order_relaxed);
+  queued_.store(queued_.load(std::memory_order_relaxed) + count, std::memory_order_seq_cst);
+}
+
+// A ring fills up with calls that are over, as a task that waits for what it submits runs it at once and leaves the entry
+// behind. Drops those; true if that made much room.
+bool scheduler::prune(worker& self) noexcept {
+  std::size_t kept = 0;
+  for (std::uint64_t n = task_ring::capacity; n != 0; --n) {
+    call_node* const task = self.ring.take();
+    if (task == nullptr) break;
+    if (task->is_over()) {
+      task->run();  // drops it
+    } else {
+      self.ring.push(task);
+      ++kept;
+    }
+  }
+  return kept < task_ring::capacity / 2;
 }
 
 void scheduler::push_shared(call_node* node) {
@@ -101,8 +135,10 @@ void scheduler::push_shared(call_node* node) {
 // The highest priority first; from the common priority a batch, so that a burst costs one lock for many tasks. A batch
 // waits in the worker's ring, where others may take it, and in order, as the ring was empty.
 call_node* scheduler::take_shared(worker& self, int at_least) {
-  if (best_.load(std::memory_order_relaxed) < at_least) return nullptr;
+  const bool new_ones = at_least <= 0 && !inbox_.empty();
+  if (best_.load(std::memory_order_relaxed) < at_least && !new_ones) return nullptr;
   const std::lock_guard lock(lock_);
+  if (new_ones) empty_inbox();
   const int best = best_.load(std::memory_order_relaxed);
   if (best < at_least || best == no_priority) return nullptr;
   call_node* node = nullptr;
@@ -110,7 +146,7 @@ call_node* scheduler::take_shared(worker& self, int at_least) {
   if (best == 0) {
     node = normal_.pop();
     if (self.ring.maybe_empty()) {
-      const auto sharers = static_cast<std::size_t>(2 * concurrency_);
+      const auto sharers = static_cast<std::size_t>(concurrency_);
       for (std::size_t n = std::min<std::size_t>(normal_size_ / sharers, 32); taken < n; ++taken) {
         self.ring.push(normal_.pop());
       }
@@ -166,7 +202,7 @@ scheduler::found scheduler::find(worker& self) {
 }
 
 bool scheduler::has_work() const noexcept {
-  if (queued_.load(std::memory_order_seq_cst) != 0) return true;
+  if (queued_.load(std::memory_order_seq_cst) != 0 || !inbox_.empty()) return true;
   const std::uint32_t n = worker_count_.load(std::memory_order_acquire);
   for (std::uint32_t i = 0; i < n; ++i) {
     const worker& w = *workers_[i].load(std::memory_order_acquire);
@@ -186,9 +222,12 @@ void scheduler::thread_main(worker& self) {
 
   bool searching = self.born_searching;
   spinner spin(spinner::before_sleep);
+  constexpr int looks_before_searching = 8;
+  int looks = 0;
   for (;;) {
     const found work = find(self);
     if (work) {
+      looks = 0;
       if (searching) {
         searching = false;
         spin.restart();
@@ -206,7 +245,14 @@ void scheduler::thread_main(worker& self) {
       }
       if (surplus_.load(std::memory_order_relaxed) <= 0) continue;
     } else {
-      if (const std::int64_t since = self.busy_since.exchange(0, std::memory_order_relaxed)) {
+      // Under a stream of small tasks the next one is about to come; the counters that whoever submits must read stay
+      // untouched until it does not.
+      if (!searching && ++looks < looks_before_searching) {
+        cpu::pause();
+        continue;
+      }
+      if (const std::int64_t since = self.busy_since.load(std::memory_order_relaxed)) {
+        self.busy_since.store(0, std::memory_order_relaxed);
         self.busy_ns.add(static_cast<std::uint64_t>(clock_ns() - since));
       }
       if (!searching && searching_.load(std::memory_order_relaxed) < max_searching_) {
@@ -215,7 +261,7 @@ void scheduler::thread_main(worker& self) {
         ask_everyone(self);
         continue;
       }
-      if (searching && spin.once()) continue;
+      if (searching && surplus_.load(std::memory_order_relaxed) <= 0 && spin.once()) continue;
     }
     spin.restart();
     if (!sleep(self, searching)) break;
@@ -471,6 +517,7 @@ void scheduler::shutdown(shutdown_mode mode) {
   {
     const std::lock_guard lock(lock_);
     closing_ = true;
+    empty_inbox(/*close=*/true);
     if (mode == shutdown_mode::cancel) {
       cancelling_.store(true, std::memory_order_relaxed);
       drop_queued(dropped);
@@ -527,6 +574,7 @@ pool_stats scheduler::stats() const {
     }
   });
   const std::lock_guard lock(lock_);
+  empty_inbox();
   sum.submitted += submitted_outside_;
   sum.queue_depth += queued_.load(std::memory_order_relaxed);
   sum.spare_threads = static_cast<std::uint64_t>(spares_started_);

@@ -14,6 +14,7 @@
 // one too many, and the next worker that is between tasks retires.
 #pragma once
 #include <tutti/core/home.hpp>
+#include <tutti/core/inbox.hpp>
 #include <tutti/core/small_mutex.hpp>
 #include <tutti/core/worker.hpp>
 
@@ -90,9 +91,11 @@ class scheduler final : public call_target {
     explicit operator bool() const noexcept { return branch != nullptr || task != nullptr; }
   };
 
+  [[noreturn]] void throw_closed() const;
   void thread_main(worker& self);
   found find(worker& self);
   call_node* take_shared(worker& self, int at_least);
+  static bool prune(worker& self) noexcept;
   found steal(worker& self);
   bool sleep(worker& self, bool& searching);
   bool has_work() const noexcept;
@@ -111,6 +114,7 @@ class scheduler final : public call_target {
   void count_hungry() noexcept;
   wake_up pick() noexcept;
   void push_shared(call_node* node);
+  void empty_inbox(bool close = false) const noexcept;
   void drop_queued(call_queue& out) noexcept;
   bool finished() const noexcept;
   worker& add_worker(bool guest);
@@ -126,14 +130,15 @@ class scheduler final : public call_target {
   alignas(cpu::cache_line) std::atomic<int> searching_{0};
   std::atomic<bool> cancelling_{false};
 
+  alignas(cpu::cache_line) mutable inbox inbox_;  // from outside, priority 0; emptied under lock_
   alignas(cpu::cache_line) mutable small_mutex lock_;
-  call_queue normal_;                              // priority 0
+  mutable call_queue normal_;                      // priority 0
   std::map<int, call_queue, std::greater<>> others_;  // the rest
-  std::atomic<std::size_t> queued_{0};             // in both; changed under lock_
-  std::atomic<int> best_{no_priority};             // highest priority queued; changed under lock_
+  mutable std::atomic<std::size_t> queued_{0};     // in both; changed under lock_
+  mutable std::atomic<int> best_{no_priority};     // highest priority queued; changed under lock_
   static constexpr int no_priority = std::numeric_limits<int>::min();
-  std::size_t normal_size_ = 0;
-  std::uint64_t submitted_outside_ = 0;
+  mutable std::size_t normal_size_ = 0;
+  mutable std::uint64_t submitted_outside_ = 0;
   worker* idle_ = nullptr;
   worker* retired_ = nullptr;
   int idle_count_ = 0, runnable_ = 0, blocked_ = 0, guests_ = 0, threads_ = 0, spares_started_ = 0;

@@ -1,5 +1,6 @@
 // task_state: a submitted call and the state of its future, in one allocation.
 #pragma once
+#include <tutti/core/block_cache.hpp>
 #include <tutti/core/call.hpp>
 #include <tutti/core/future_state.hpp>
 #include <tutti/core/task_values.hpp>
@@ -24,6 +25,7 @@ class task_state_base : public call_node {
   virtual void invoke(bool last) = 0;
   virtual future_state_base& state() noexcept = 0;
 
+  bool has_timeout() const noexcept { return extras_ != nullptr; }
   bool run_if_home() noexcept;
   void expedite_call(int priority) noexcept;
 
@@ -38,7 +40,7 @@ class task_state_base : public call_node {
 
 /// A call whose result has type R. `Invoke` is called with `bool last` and returns the result.
 template <class R, class Invoke>
-class task_state : public future_state<R>, public task_state_base {
+class task_state : public future_state<R>, public task_state_base, public pooled {
  public:
   template <class... A>
   explicit task_state(std::uint64_t home, A&&... arguments)
@@ -48,18 +50,30 @@ class task_state : public future_state<R>, public task_state_base {
   void invoke(bool last) override {
     if constexpr (std::is_void_v<R>) {
       invoke_(last);
-      this->settle_value();
+      settle();
     } else {
-      this->settle_value(invoke_(last));
+      settle(invoke_(last));
     }
   }
   future_state_base& state() noexcept override { return *this; }
+  bool is_over() const noexcept override { return this->has_begun(); }
   std::optional<std::chrono::steady_clock::time_point> deadline() const noexcept override { return call_deadline(); }
   bool run_here() noexcept override { return run_if_home(); }
   void expedite(int priority) noexcept override { expedite_call(priority); }
   const char* describe() const noexcept override { return this->name(); }
 
   Invoke invoke_;
+
+ private:
+  // Who claimed a task without a timeout is the only one to settle it.
+  template <class... A>
+  void settle(A&&... result) {
+    if (has_timeout()) {
+      this->settle_value(std::forward<A>(result)...);
+    } else {
+      this->settle_claimed(std::forward<A>(result)...);
+    }
+  }
 };
 
 }  // namespace tutti

@@ -1,0 +1,202 @@
+// The command line from the outside in: what it prints, where, and its exit codes.
+#include <apps/tutti/command_line.hpp>
+#include <apps/tutti/progress.hpp>
+#include <apps/tutti/report.hpp>
+#include <apps/tutti/speedup.hpp>
+
+#include <gtest/gtest.h>
+
+#include <stdlib.h>
+#include <sys/wait.h>
+
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+#include <string>
+#include <vector>
+
+namespace tutti::app {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct outcome {
+  int code = 0;
+  std::string out = {};
+  std::string err = {};
+};
+
+outcome run(std::vector<const char*> arguments, bool terminal = false) {
+  arguments.insert(arguments.begin(), "tutti");
+  std::ostringstream out;
+  std::ostringstream err;
+  const int code = run_command(static_cast<int>(arguments.size()), arguments.data(), out, err, terminal);
+  return {code, out.str(), err.str()};
+}
+
+bool contains(const std::string& text, const std::string& part) { return text.find(part) != text.npos; }
+
+class Demo : public testing::Test {
+ protected:
+  Demo() {
+    std::string name = (fs::temp_directory_path() / "tutti-demo-XXXXXX").string();
+    root_ = ::mkdtemp(name.data());
+  }
+  ~Demo() override { fs::remove_all(root_); }
+
+  void write(const std::string& name, const std::string& text) const {
+    std::ofstream(root_ / name, std::ios::binary) << text;
+  }
+
+  fs::path root_;
+};
+
+TEST(CommandLine, Version) {
+  const outcome result = run({"--version"});
+  EXPECT_EQ(result.code, 0);
+  EXPECT_EQ(result.out, "tutti " TUTTI_VERSION "\n");
+  EXPECT_EQ(result.err, "");
+}
+
+TEST(CommandLine, HelpNamesCommandsOptionsAndExitCodes) {
+  const outcome all = run({"--help"});
+  EXPECT_EQ(all.code, 0);
+  for (const char* part : {"demo", "executors", "--version", "Exit codes:"})
+    EXPECT_TRUE(contains(all.out, part)) << part;
+  const outcome demo = run({"demo", "--help"});
+  EXPECT_EQ(demo.code, 0);
+  for (const char* part : {"PATH", "--on", "Examples:", "Exit codes:"}) EXPECT_TRUE(contains(demo.out, part)) << part;
+}
+
+TEST(CommandLine, MistakesNameTheValueAndTheKnownOnes) {
+  struct mistake {
+    std::vector<const char*> arguments;
+    std::vector<const char*> parts;
+  };
+  const std::vector<mistake> mistakes = {
+      {{}, {"command is missing", "demo, executors"}},
+      {{"demmo"}, {"unknown command \"demmo\"", "demo, executors"}},
+      {{"--versoin"}, {"unknown option \"--versoin\"", "--version"}},
+      {{"demo", "--onn"}, {"unknown option \"--onn\"", "--on"}},
+      {{"demo", "a", "b"}, {"unexpected argument \"b\""}},
+      {{"demo", "--on"}, {"--on"}},
+      {{"executors", "x"}, {"unexpected argument \"x\""}},
+      {{"demo", "--on", "thread:4"}, {"\"thread:4\"", "inline, threads[:N]"}},
+      {{"demo", "--on", "threads:0"}, {"threads:0"}},
+      {{"demo", "--on", "threads:-1"}, {"threads:-1"}},
+      {{"demo", "--on", "threads:1e9"}, {"threads:1e9"}},
+      {{"demo", "--on", ""}, {"--on"}},
+  };
+  for (const mistake& m : mistakes) {
+    const outcome result = run(m.arguments);
+    EXPECT_EQ(result.code, 2) << result.err;
+    EXPECT_EQ(result.out, "");
+    for (const char* part : m.parts) EXPECT_TRUE(contains(result.err, part)) << result.err;
+  }
+}
+
+TEST(CommandLine, ExecutorsListsAllKinds) {
+  const outcome result = run({"executors"});
+  EXPECT_EQ(result.code, 0);
+  for (const char* part : {"inline", "threads[:N]", "processes[:N]", "redis://", "processors"}) {
+    EXPECT_TRUE(contains(result.out, part)) << part;
+  }
+}
+
+TEST_F(Demo, CountsOnEveryExecutorAndAgrees) {
+  write("a", "one two two three three three");
+  write("b", std::string("binary\0", 7));
+  const std::string root = root_.string();
+  const outcome result = run({"demo", root.c_str()});
+  EXPECT_EQ(result.code, 0) << result.err;
+  EXPECT_EQ(result.err, "");
+  for (const char* part : {"1 files", "1 binary", "serial", "inline", "threads", "agree", "three",
+                           "6 words, 3 different", "agree to the word", "efficiency", "serial fraction", "memory"}) {
+    EXPECT_TRUE(contains(result.out, part)) << part << "\n" << result.out;
+  }
+}
+
+TEST_F(Demo, RunsOnTheExecutorsNamed) {
+  write("a", "word");
+  const std::string root = root_.string();
+  const outcome result = run({"demo", "--on", "threads:1", root.c_str(), "--on", "threads:3"});
+  EXPECT_EQ(result.code, 0) << result.err;
+  EXPECT_TRUE(contains(result.out, "threads:1")) << result.out;
+  EXPECT_TRUE(contains(result.out, "threads:3")) << result.out;
+  EXPECT_FALSE(contains(result.out, "inline")) << result.out;
+}
+
+TEST_F(Demo, NothingToCount) {
+  const std::string root = root_.string();
+  EXPECT_EQ(run({"demo", root.c_str()}).code, 3);
+  const outcome absent = run({"demo", "/nonexistent/path"});
+  EXPECT_EQ(absent.code, 3);
+  EXPECT_TRUE(contains(absent.err, "/nonexistent/path")) << absent.err;
+  const outcome special = run({"demo", "/dev/null"});
+  EXPECT_EQ(special.code, 3);
+  EXPECT_TRUE(contains(special.err, "neither a directory nor a file")) << special.err;
+}
+
+TEST(Report, Numbers) {
+  EXPECT_EQ(grouped(0), "0");
+  EXPECT_EQ(grouped(999), "999");
+  EXPECT_EQ(grouped(1000), "1,000");
+  EXPECT_EQ(grouped(12'345'678), "12,345,678");
+  EXPECT_EQ(megabytes(1'250'000), "1.2 MB");
+}
+
+TEST(Report, RowsSayWhoDiffersAndWhoFailed) {
+  std::ostringstream out;
+  write_runs(out, {{.where = "serial", .seconds = 2, .bytes = 4'000'000},
+                   {.where = "good", .workers = 2, .seconds = 1, .bytes = 4'000'000},
+                   {.where = "wrong", .workers = 2, .seconds = 1, .bytes = 4'000'000, .agrees = false},
+                   {.where = "broken", .workers = 2, .failure = "worker lost"}});
+  EXPECT_TRUE(contains(out.str(), "2.00x")) << out.str();
+  EXPECT_TRUE(contains(out.str(), "100 %")) << out.str();
+  EXPECT_TRUE(contains(out.str(), "agree")) << out.str();
+  EXPECT_TRUE(contains(out.str(), "DIFFER")) << out.str();
+  EXPECT_TRUE(contains(out.str(), "failed: worker lost")) << out.str();
+}
+
+TEST(Speedup, KarpFlatt) {
+  const speedup s = compare(10, 4, 4);  // 2.5 times faster on 4: (0.4 - 0.25) / 0.75
+  EXPECT_DOUBLE_EQ(s.factor, 2.5);
+  EXPECT_DOUBLE_EQ(s.efficiency, 0.625);
+  EXPECT_DOUBLE_EQ(s.serial_fraction, 0.2);
+  EXPECT_DOUBLE_EQ(compare(3, 3, 1).serial_fraction, 0);
+  EXPECT_NEAR(compare(8, 1, 8).serial_fraction, 0, 1e-12);
+}
+
+TEST(Progress, Line) {
+  const std::string half = progress_line("threads", 500'000'000, 1'000'000'000, 2);
+  for (const char* part : {"threads [", "50 %", "250 MB/s", "0:02 left"}) EXPECT_TRUE(contains(half, part)) << half;
+  EXPECT_TRUE(contains(progress_line("x", 0, 0, 0), "0 %"));
+  EXPECT_TRUE(contains(progress_line("x", 200, 100, 1), "100 %"));  // a file has grown
+  EXPECT_TRUE(contains(progress_line("x", 1'000'000, 601'000'000, 1), "10:00 left"));
+  EXPECT_LE(progress_line("a rather long name of an executor", 1, 1u << 31, 1).size(), 79U);
+}
+
+TEST(Progress, SilentWhereItIsNotShown) {
+  std::ostringstream silent;
+  {
+    progress_bar bar(silent, false, "x", 100);
+    bar.done() = 50;
+  }
+  EXPECT_EQ(silent.str(), "");
+}
+
+TEST(Program, ExitCodesReachTheShell) {
+  const auto code_of = [](const std::string& arguments) {
+    const int status = std::system((TUTTI_COMMAND " " + arguments + " >/dev/null 2>&1").c_str());
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+  };
+  EXPECT_EQ(code_of("--version"), 0);
+  EXPECT_EQ(code_of("executors"), 0);
+  EXPECT_EQ(code_of("demo " + fs::path(__FILE__).parent_path().string()), 0);
+  EXPECT_EQ(code_of("nonsense"), 2);
+  EXPECT_EQ(code_of("demo /nonexistent"), 3);
+}
+
+}  // namespace
+}  // namespace tutti::app

@@ -1,0 +1,424 @@
+// Cancelling before, during and after; stop tokens, timeouts and retries.
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <latch>
+#include <memory>
+#include <stop_token>
+#include <thread>
+#include <tutti/base/clock.hpp>
+#include <tutti/core/inline_executor.hpp>
+#include <tutti/core/promise.hpp>
+#include <tutti/core/this_task.hpp>
+#include <tutti/core/thread_pool.hpp>
+#include <tutti/core/unhandled.hpp>
+#include <tutti/core/when.hpp>
+#include <vector>
+
+namespace {
+
+using namespace std::chrono_literals;
+using tutti::future;
+using tutti::promise;
+using tutti::thread_pool;
+
+// A pool whose only worker is busy until the gate opens.
+struct busy_pool {
+  thread_pool pool{1};
+  std::latch started{1}, gate{1};
+  future<void> busy = pool.submit([this] {
+    started.count_down();
+    gate.wait();
+  });
+  busy_pool() { started.wait(); }
+  void open() { gate.count_down(); }
+  ~busy_pool() {
+    if (!gate.try_wait()) open();
+  }
+  busy_pool(const busy_pool&) = delete;
+  busy_pool& operator=(const busy_pool&) = delete;
+};
+
+void spin_until_stopped() {
+  while (!tutti::this_task::stop_requested()) std::this_thread::yield();
+}
+
+TEST(rules_cancel, before_it_never_runs) {
+  busy_pool b;
+  bool ran = false;
+  auto f = b.pool.submit([&] { ran = true; });
+  EXPECT_TRUE(f.cancel());
+  EXPECT_TRUE(f.done());
+  EXPECT_FALSE(f.cancel());  // done already
+  EXPECT_THROW(f.get(), tutti::cancelled);
+  b.open();
+  b.pool.shutdown();
+  EXPECT_FALSE(ran);
+}
+
+TEST(rules_cancel, before_frees_what_the_callable_holds_in_the_end) {
+  auto held = std::make_shared<int>(1);
+  {
+    busy_pool b;
+    auto f = b.pool.submit([held] {});
+    f.cancel();
+    b.open();
+  }
+  EXPECT_EQ(held.use_count(), 1);
+}
+
+TEST(rules_cancel, every_waiter_hears_of_it) {
+  busy_pool b;
+  auto f = b.pool.submit([] { return 1; });
+  std::atomic<bool> callback{false};
+  f.on_done([&] { callback = true; });
+  const auto shared = f.share();
+  auto continued = b.pool.submit([] { return 1; });  // another, with a continuation
+  auto after = continued.then([](int n) { return n; });
+  std::atomic<int> heard{0};
+  std::latch about_to_wait(3);
+  std::vector<std::jthread> waiters;
+  for (int i = 0; i < 3; ++i) {
+    waiters.emplace_back([&] {
+      about_to_wait.count_down();
+      EXPECT_THROW((void)shared.get(), tutti::cancelled);
+      ++heard;
+    });
+  }
+  about_to_wait.wait();
+  EXPECT_TRUE(shared.cancel());
+  waiters.clear();
+  EXPECT_EQ(heard, 3);
+  EXPECT_TRUE(callback);
+  EXPECT_TRUE(after.cancel());
+  EXPECT_THROW(after.get(), tutti::cancelled);
+}
+
+TEST(rules_cancel, during_it_is_asked) {
+  thread_pool pool{1};
+  std::latch started(1);
+  auto f = pool.submit([&] {
+    EXPECT_FALSE(tutti::this_task::stop_requested());
+    started.count_down();
+    spin_until_stopped();
+    return 7;
+  });
+  started.wait();
+  EXPECT_FALSE(f.cancel());
+  EXPECT_EQ(f.get(), 7);  // how it ends is its own affair
+  auto g = pool.submit([&] {
+    spin_until_stopped();
+    throw tutti::cancelled("as asked");
+  });
+  g.cancel();
+  EXPECT_THROW(g.get(), tutti::cancelled);
+}
+
+TEST(rules_cancel, during_by_token_and_callback) {
+  thread_pool pool{1};
+  std::latch started(1), called(1);
+  auto f = pool.submit([&] {
+    const std::stop_token token = tutti::this_task::stop_token();
+    EXPECT_TRUE(token.stop_possible());
+    const std::stop_callback callback(token, [&] { called.count_down(); });
+    started.count_down();
+    called.wait();
+    EXPECT_TRUE(token.stop_requested());
+  });
+  started.wait();
+  f.cancel();
+  f.get();
+}
+
+TEST(rules_cancel, during_ends_a_stoppable_wait) {
+  thread_pool pool{2};
+  promise<int> never;
+  auto waited_for = never.get_future();
+  std::latch started(1);
+  auto f = pool.submit([&] {
+    started.count_down();
+    return waited_for.wait(tutti::this_task::stop_token());
+  });
+  started.wait();
+  f.cancel();
+  EXPECT_EQ(f.get(), tutti::wait_result::stopped);
+  never.set_value(1);
+}
+
+TEST(rules_cancel, after_it_changes_nothing) {
+  thread_pool pool{1};
+  auto f = pool.submit([] { return 3; });
+  f.wait();
+  EXPECT_FALSE(f.cancel());
+  EXPECT_EQ(f.get(), 3);
+  tutti::inline_executor here;
+  auto g = here.submit([] { return 4; });
+  EXPECT_FALSE(g.cancel());
+  EXPECT_EQ(g.get(), 4);
+}
+
+TEST(rules_cancel, racing_with_the_start_has_one_outcome) {
+  thread_pool pool{2};
+  int cancelled = 0, ran = 0;
+  std::atomic<int> bodies{0};
+  for (int i = 0; i < 2000; ++i) {
+    auto f = pool.submit([&] { ++bodies; });
+    const bool claimed = f.cancel();
+    try {
+      f.get();
+      EXPECT_FALSE(claimed);
+      ++ran;
+    } catch (const tutti::cancelled&) {
+      EXPECT_TRUE(claimed);
+      ++cancelled;
+    }
+  }
+  EXPECT_EQ(ran, bodies);
+  EXPECT_EQ(cancelled + ran, 2000);
+}
+
+TEST(rules_cancel, tasks_outside_a_call_are_never_stopped) {
+  EXPECT_FALSE(tutti::this_task::stop_requested());
+  EXPECT_FALSE(tutti::this_task::stop_token().stop_requested());
+  EXPECT_FALSE(tutti::this_task::deadline().has_value());
+}
+
+TEST(rules_cancel, dropping_a_map_cancels_the_rest) {
+  thread_pool pool{2};
+  std::atomic<int> ran{0};
+  std::vector<int> input(10'000);
+  {
+    auto results = pool.map(input, [&](int i) { return ++ran, i; }, {.chunk = 1});
+    auto it = results.begin();
+    EXPECT_EQ(*it, 0);
+  }
+  const int at_drop = ran;
+  EXPECT_LE(at_drop, 1 + 2 * 2 + 2);  // the first, and those under way
+  pool.shutdown();
+  EXPECT_EQ(ran, at_drop);  // the drop waited for what was being computed
+}
+
+// ---- stop tokens as options
+
+TEST(rules_stop, requested_before_the_submit) {
+  thread_pool pool{1};
+  std::stop_source source;
+  source.request_stop();
+  const std::stop_token token = source.get_token();
+  bool ran = false;
+  auto f = pool.with({.stop = token}).submit([&] { ran = true; });
+  EXPECT_THROW(f.get(), tutti::cancelled);
+  EXPECT_FALSE(ran);
+}
+
+TEST(rules_stop, requested_before_the_start) {
+  busy_pool b;
+  std::stop_source source;
+  bool ran = false;
+  future<void> f;
+  {
+    const std::stop_token token = source.get_token();  // copied by submit
+    f = b.pool.with({.stop = token}).submit([&] { ran = true; });
+  }
+  source.request_stop();
+  EXPECT_TRUE(f.done());
+  EXPECT_THROW(f.get(), tutti::cancelled);
+  b.open();
+  b.pool.shutdown();
+  EXPECT_FALSE(ran);
+}
+
+TEST(rules_stop, requested_while_it_runs) {
+  thread_pool pool{1};
+  std::stop_source source;
+  const std::stop_token token = source.get_token();
+  std::latch started(1);
+  auto f = pool.with({.stop = token}).submit([&] {
+    started.count_down();
+    spin_until_stopped();
+    return 1;
+  });
+  started.wait();
+  source.request_stop();
+  EXPECT_EQ(f.get(), 1);
+}
+
+TEST(rules_stop, requested_after_the_end_or_never) {
+  std::stop_source source;
+  const std::stop_token token = source.get_token();
+  future<int> f;
+  {
+    thread_pool pool{1};
+    f = pool.with({.stop = token}).submit([] { return 1; });
+    EXPECT_EQ(pool.with({.stop = token}).submit([] { return 2; }).get(), 2);
+  }
+  source.request_stop();
+  EXPECT_EQ(f.get(), 1);
+}
+
+TEST(rules_stop, one_token_for_many_raced) {
+  thread_pool pool{2};
+  for (int round = 0; round < 50; ++round) {
+    std::stop_source source;
+    const std::stop_token token = source.get_token();
+    std::vector<future<int>> futures;
+    for (int i = 0; i < 20; ++i) futures.push_back(pool.with({.stop = token}).submit([] { return 1; }));
+    source.request_stop();
+    int ends = 0;
+    for (auto& f : futures) {
+      try {
+        ends += f.get();
+      } catch (const tutti::cancelled&) {
+        ++ends;
+      }
+    }
+    EXPECT_EQ(ends, 20);
+  }
+}
+
+// ---- timeouts
+
+TEST(rules_timeout, fails_the_future_at_once_and_drops_the_result) {
+  tutti::virtual_clock clock;
+  thread_pool pool{1};
+  std::latch started(1), gate(1);
+  bool was_stopped = false;
+  std::atomic<bool> ended{false};
+  auto f = pool.with({.timeout = 10s}).submit([&] {
+    EXPECT_EQ(tutti::this_task::deadline(), tutti::now() + 10s);
+    started.count_down();
+    gate.wait();
+    was_stopped = tutti::this_task::stop_requested();
+    ended = true;
+    return 1;
+  });
+  started.wait();
+  clock.advance(9s);
+  EXPECT_FALSE(f.done());
+  clock.advance(2s);
+  EXPECT_THROW(f.get(), tutti::timed_out);  // while the task still runs
+  EXPECT_FALSE(ended);
+  gate.count_down();
+  pool.shutdown();
+  EXPECT_TRUE(ended);
+  EXPECT_TRUE(was_stopped);
+}
+
+TEST(rules_timeout, counts_from_the_start_of_execution) {
+  tutti::virtual_clock clock;
+  busy_pool b;
+  auto f = b.pool.with({.timeout = 1s}).submit([] { return 1; });
+  clock.advance(1h);  // in the queue
+  b.open();
+  EXPECT_EQ(f.get(), 1);
+}
+
+TEST(rules_timeout, a_result_in_time_counts) {
+  tutti::virtual_clock clock;
+  thread_pool pool{1};
+  auto f = pool.with({.timeout = 1s}).submit([] { return 1; });
+  f.wait();
+  clock.advance(1h);
+  EXPECT_EQ(f.get(), 1);
+}
+
+TEST(rules_timeout, holds_when_the_waiter_runs_the_task_itself) {
+  tutti::virtual_clock clock;
+  thread_pool pool{1};
+  std::latch started(1);
+  auto f = pool.submit([&] {
+    auto inner = pool.with({.timeout = 1s}).submit([&] {
+      started.count_down();
+      spin_until_stopped();  // the timeout asks
+      return 1;
+    });
+    EXPECT_THROW(inner.get(), tutti::timed_out);
+  });
+  started.wait();
+  clock.advance(2s);
+  f.get();
+}
+
+TEST(rules_timeout, a_late_error_is_dropped_too) {
+  static std::atomic<int> reported;
+  reported = 0;
+  const auto before =
+      tutti::on_unhandled(+[](const std::exception_ptr&, const char*, tutti::unhandled_origin) noexcept { ++reported; });
+  {
+    tutti::virtual_clock clock;
+    thread_pool pool{1};
+    std::latch started(1), gate(1);
+    auto f = pool.with({.timeout = 1s}).submit([&] {
+      started.count_down();
+      gate.wait();
+      throw std::runtime_error("too late");
+    });
+    started.wait();
+    clock.advance(2s);
+    EXPECT_THROW(f.get(), tutti::timed_out);
+    gate.count_down();
+  }
+  tutti::on_unhandled(before);
+  EXPECT_EQ(reported, 0);
+}
+
+// ---- retries
+
+struct flaky : tutti::retryable {
+  using retryable::retryable;
+};
+
+TEST(rules_retries, run_again_after_what_is_retryable) {
+  thread_pool pool{1};
+  std::atomic<int> runs{0};
+  EXPECT_EQ(pool.with({.retries = 3}).submit([&] { return ++runs < 4 ? throw flaky("again") : 5; }).get(), 5);
+  EXPECT_EQ(runs, 4);
+  runs = 0;
+  EXPECT_THROW(pool.with({.retries = 2}).submit([&] { ++runs, throw flaky("again"); }).get(), flaky);
+  EXPECT_EQ(runs, 3);
+  runs = 0;
+  EXPECT_THROW(pool.with({.retries = 2}).submit([&] { ++runs, throw tutti::worker_lost("gone"); }).get(), tutti::worker_lost);
+  EXPECT_EQ(runs, 3);
+}
+
+TEST(rules_retries, not_after_anything_else) {
+  thread_pool pool{1};
+  std::atomic<int> runs{0};
+  EXPECT_THROW(pool.with({.retries = 5}).submit([&] { ++runs, throw std::runtime_error("no"); }).get(), std::runtime_error);
+  EXPECT_EQ(runs, 1);
+  runs = 0;
+  EXPECT_THROW(pool.with({.retries = 5}).submit([&] { ++runs, throw tutti::cancelled("no"); }).get(), tutti::cancelled);
+  EXPECT_EQ(runs, 1);
+  runs = 0;
+  EXPECT_THROW(pool.submit([&] { ++runs, throw flaky("none left"); }).get(), flaky);
+  EXPECT_EQ(runs, 1);
+}
+
+TEST(rules_retries, not_once_cancelled) {
+  thread_pool pool{1};
+  std::atomic<int> runs{0};
+  std::latch started(1);
+  auto f = pool.with({.retries = 1'000'000'000}).submit([&] {
+    if (++runs == 1) started.count_down();
+    spin_until_stopped();
+    throw flaky("again");
+  });
+  started.wait();
+  f.cancel();
+  EXPECT_ANY_THROW(f.get());
+  pool.shutdown();
+  EXPECT_EQ(runs, 1);
+}
+
+std::string take(std::string text, int fail_until) {
+  static std::atomic<int> calls{0};
+  if (++calls < fail_until) throw flaky("again");
+  return text;
+}
+
+TEST(rules_retries, arguments_are_whole_each_time) {
+  thread_pool pool{1};
+  EXPECT_EQ((pool.with({.retries = 3}).submit<take>(std::string(100, 'a'), 3).get()), std::string(100, 'a'));
+}
+
+}  // namespace

@@ -1,0 +1,135 @@
+// loop: how the parallel loops share their iterations: serially, until somebody asks for work.
+//
+// A loop runs in blocks of about 2 us. Between blocks it looks at one flag; when an idle worker has raised it, the loop
+// forks the second half of what is left and goes on with the first (lazy binary splitting: Tzannes, Caragea, Barua, Vishkin,
+// PPoPP 2010, with the fork_deque's flag in place of a look at the queue). On a busy machine a loop splits almost never.
+#pragma once
+#include <tutti/core/fork_join.hpp>
+#include <tutti/core/scheduler.hpp>
+
+#include <algorithm>
+#include <chrono>
+#include <concepts>
+#include <limits>
+#include <type_traits>
+
+namespace tutti {
+
+class local_executor;
+
+namespace detail {
+
+/// Finds how many iterations make a block: doubles until a block takes long enough, which it learns from the clock.
+class block_sizer {
+ public:
+  static constexpr std::chrono::nanoseconds target = std::chrono::microseconds(2);
+  /// Waking a sleeping worker costs microseconds and takes it tens of them: not worth it for a loop that is over by then.
+  static constexpr std::chrono::nanoseconds worth_a_wake_up = std::chrono::microseconds(20);
+
+  std::size_t size() const noexcept { return size_; }
+  /// Runs one block.
+  template <class Block>
+  void measure(Block&& block) {
+    if (settled_) {
+      block();
+      spent_ += target;
+      return;
+    }
+    const auto start = std::chrono::steady_clock::now();
+    block();
+    const auto took = std::chrono::steady_clock::now() - start;
+    spent_ += took;
+    if (took >= target / 2) {
+      settled_ = true;
+    } else {
+      // Short of an eighth: far away, so jump.
+      size_ = std::min(size_ * (took < target / 8 ? 8 : 2), std::numeric_limits<std::size_t>::max() / 16);
+    }
+  }
+  bool may_wake() const noexcept { return spent_ >= worth_a_wake_up; }
+
+ private:
+  std::size_t size_ = 1;
+  bool settled_ = false;
+  std::chrono::nanoseconds spent_{0};
+};
+
+/// True when the loop should give work away now. Few iterations may each be long, and the first one would be over before
+/// the loop knew.
+inline bool should_split(const worker* w, const block_sizer& sizer, std::uint64_t left) noexcept {
+  return w != nullptr && w->forks.wanted() &&
+         (w->pool->anyone_searching() || sizer.may_wake() || left <= 16 * static_cast<std::uint64_t>(w->pool->concurrency()));
+}
+
+// Iterations are counted unsigned, so that ranges wider than the type's positive half work.
+template <std::integral I>
+using unsigned_count = std::make_unsigned_t<I>;
+template <std::integral I>
+constexpr unsigned_count<I> distance(I first, I last) noexcept {
+  return first < last ? static_cast<unsigned_count<I>>(static_cast<unsigned_count<I>>(last) - static_cast<unsigned_count<I>>(first)) : unsigned_count<I>{0};
+}
+template <std::integral I>
+constexpr I advance_by(I from, unsigned_count<I> n) noexcept {
+  return static_cast<I>(static_cast<unsigned_count<I>>(from) + n);
+}
+
+template <class I, class Body>
+concept block_body = std::invocable<Body&, I, I>;
+
+template <std::integral I, class Body>
+void run_block(Body& body, I first, I last) {
+  if constexpr (block_body<I, Body>) {
+    body(first, last);
+  } else {
+    for (I i = first; i < last; ++i) body(i);
+  }
+}
+
+template <std::integral I, class Body>
+void for_loop(worker* w, I first, I last, Body& body, block_sizer sizer) {
+  while (first < last) {
+    const auto left = distance(first, last);
+    if (left > 1 && should_split(w, sizer, left)) {
+      const I middle = advance_by(first, static_cast<unsigned_count<I>>(left / 2));
+      auto here = [&] { for_loop(this_worker, first, middle, body, sizer); };
+      auto there = [&] { for_loop(this_worker, middle, last, body, sizer); };
+      result_box<std::monostate> a, b;
+      return fork_two(w, here, there, a, b);
+    }
+    const I end = left <= sizer.size() ? last : advance_by(first, static_cast<unsigned_count<I>>(sizer.size()));
+    sizer.measure([&] { run_block(body, first, end); });
+    first = end;
+  }
+}
+
+template <std::integral I, class T, class Body, class Op>
+T reduce_block(Body& body, Op& op, T sum, I first, I last) {
+  if constexpr (block_body<I, Body>) {
+    return op(std::move(sum), body(first, last));
+  } else {
+    for (I i = first; i < last; ++i) sum = op(std::move(sum), body(i));
+    return sum;
+  }
+}
+
+template <std::integral I, class T, class Body, class Op>
+T reduce_loop(worker* w, I first, I last, const T& identity, Body& body, Op& op, block_sizer sizer) {
+  T sum = identity;
+  while (first < last) {
+    const auto left = distance(first, last);
+    if (left > 1 && should_split(w, sizer, left)) {
+      const I middle = advance_by(first, static_cast<unsigned_count<I>>(left / 2));
+      auto here = [&] { return reduce_loop(this_worker, first, middle, identity, body, op, sizer); };
+      auto there = [&] { return reduce_loop(this_worker, middle, last, identity, body, op, sizer); };
+      auto [a, b] = fork_join_on(w, here, there);
+      return op(op(std::move(sum), std::move(a)), std::move(b));
+    }
+    const I end = left <= sizer.size() ? last : advance_by(first, static_cast<unsigned_count<I>>(sizer.size()));
+    sizer.measure([&] { sum = reduce_block(body, op, std::move(sum), first, end); });
+    first = end;
+  }
+  return sum;
+}
+
+}  // namespace detail
+}  // namespace tutti
