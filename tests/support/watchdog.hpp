@@ -32,7 +32,8 @@ class watchdog {
           std::cerr << "watchdog: " << (test == nullptr ? "the test" : test->name()) << " hangs:\n";
           tutti::dump(std::cerr);
           std::abort();
-        }) {}
+        }) {
+  }
 
  private:
   std::jthread thread_;

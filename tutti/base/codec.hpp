@@ -1,4 +1,4 @@
-// codec: values to bytes and back, safely from bytes of any origin. The format is in docs/base.md.
+// codec: values to bytes and back, safely from bytes of any origin. The format is described in codec_archive.hpp.
 #pragma once
 #include <tutti/base/codec_archive.hpp>
 

@@ -1,4 +1,11 @@
 // codec_archive: what walks through a value and writes or reads its bytes; codec.hpp is the door to it.
+//
+// The format. Numbers and enums: their bytes, least first; bool: one byte, 0 or 1. Sizes: 7 bits per byte, least first,
+// the high bit set on all but the last. Strings and containers: the size, then the elements (a map's as key, value).
+// Optional and unique_ptr: a bool, then the value if there is one. Variant: the index as a size, then the value. Path:
+// its string; chrono: the count. Pair, tuple, array, aggregate: the parts in order. What would take no bytes at all
+// takes one, 0, so that n elements take n bytes at least and a false size shows before anything is allocated for it. No
+// types, no names, no versions: both sides know the type, and function_identity::signature tells when they disagree.
 #pragma once
 #include <tutti/base/codec_traits.hpp>
 #include <tutti/base/error.hpp>

@@ -1,5 +1,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <cstdio>
+#include <filesystem>
 #include <stdexcept>
 #include <thread>
 #include <tutti/base/log.hpp>
@@ -80,6 +82,23 @@ TEST(log, standard_error) {
   const std::string written = testing::internal::GetCapturedStderr();
   EXPECT_THAT(written, testing::HasSubstr("to the terminal n=1 at="));
   EXPECT_THAT(written, testing::HasSubstr("log_test.cpp:"));
+}
+
+// What this very program says on standard error when started with TUTTI_LOG=`value`; it then stops at once.
+std::string started_with(const std::string& value) {
+  const std::string self = std::filesystem::read_symlink("/proc/self/exe").string();
+  FILE* output = ::popen(("TUTTI_LOG=" + value + " '" + self + "' --tutti-worker=nobody 2>&1").c_str(), "r");
+  if (output == nullptr) return "popen failed";
+  std::string text;
+  for (int c = 0; (c = std::fgetc(output)) != EOF;) text += static_cast<char>(c);
+  ::pclose(output);
+  return text;
+}
+
+TEST(log, an_unknown_level_is_told) {
+  EXPECT_THAT(started_with("loud"),
+              testing::AllOf(testing::HasSubstr("value=loud"), testing::HasSubstr("known: trace")));
+  EXPECT_THAT(started_with("debug"), testing::Not(testing::HasSubstr("TUTTI_LOG")));
 }
 
 }  // namespace

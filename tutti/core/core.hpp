@@ -1,5 +1,7 @@
 // core: executors, futures, fork_join: all of tutti::core.
 #pragma once
+#include <tutti/base/error.hpp>
+#include <tutti/base/init.hpp>
 #include <tutti/core/concurrency.hpp>
 #include <tutti/core/dump.hpp>
 #include <tutti/core/executor.hpp>

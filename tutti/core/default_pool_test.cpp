@@ -83,15 +83,17 @@ TEST(DefaultPool, StartsAnewInAForkedChild) {
 
 TEST(DefaultPool, ForkedFromOneOfItsTasksAndTwiceOver) {
   TUTTI_NO_THREADS_AFTER_FORK();
-  default_pool().submit([] {
-                  in_child([] {
-                    if (fib(12) != 144) return false;
-                    const ::pid_t grandchild = ::fork();
-                    if (grandchild == 0) ::_exit(fib(12) == 144 ? 0 : 1);
-                    int status = 0;
-                    return ::waitpid(grandchild, &status, 0) == grandchild && status == 0 && fib(12) == 144;
-                  });
-                }).get();
+  default_pool()
+      .submit([] {
+        in_child([] {
+          if (fib(12) != 144) return false;
+          const ::pid_t grandchild = ::fork();
+          if (grandchild == 0) ::_exit(fib(12) == 144 ? 0 : 1);
+          int status = 0;
+          return ::waitpid(grandchild, &status, 0) == grandchild && status == 0 && fib(12) == 144;
+        });
+      })
+      .get();
 }
 
 TEST(DefaultPool, ForkedInsideAForkJoin) {

@@ -96,7 +96,8 @@ TEST(Dump, AtAnyTimeFromAnyThread) {
     tutti::thread_pool pool(2);
     std::vector<tutti::future<int>> futures;
     for (int i = 0; i < 50; ++i) {
-      futures.push_back(pool.with({.name = "short"}).submit([&pool, i] { return pool.submit([i] { return i; }).get(); }));
+      futures.push_back(
+          pool.with({.name = "short"}).submit([&pool, i] { return pool.submit([i] { return i; }).get(); }));
     }
     for (int i = 0; i < 50; ++i) EXPECT_EQ(futures[static_cast<std::size_t>(i)].get(), i);
   }

@@ -15,7 +15,7 @@ using tutti::fork_deque;
 
 struct branch : tutti::fork_record {
   int id = 0;
-  std::uint32_t depth = 0, epoch = 0;   // where the owner forked it
+  std::uint32_t depth = 0, epoch = 0;  // where the owner forked it
   std::atomic<int> runs{0};
   std::atomic<bool> over{false};
 };

@@ -143,7 +143,8 @@ TEST(ForkJoinStress, ABlockedBranchDoesNotHoldUpTheOther) {
                                             return 6;
                                           });
                   return a + b;
-                }).get(),
+                })
+                .get(),
             11);
 }
 
@@ -196,13 +197,12 @@ counted walk(const node& n) {
   if (n.bad) throw leaf_error{n.leaf};
   if (n.children.empty()) return counted(n.leaf);
   const auto child = [&n](std::size_t i) { return [&n, i] { return walk(n.children[i]); }; };
-  return std::apply([](auto&&... results) { return counted((results.value + ...)); },
-                    n.children.size() == 1   ? std::tuple(counted(0), counted(0), counted(0), walk(n.children[0]))
-                    : n.children.size() == 2 ? std::tuple_cat(std::tuple(counted(0), counted(0)),
-                                                              fork_join(child(0), child(1)))
-                    : n.children.size() == 3
-                        ? std::tuple_cat(std::tuple(counted(0)), fork_join(child(0), child(1), child(2)))
-                        : fork_join(child(0), child(1), child(2), child(3)));
+  return std::apply(
+      [](auto&&... results) { return counted((results.value + ...)); },
+      n.children.size() == 1   ? std::tuple(counted(0), counted(0), counted(0), walk(n.children[0]))
+      : n.children.size() == 2 ? std::tuple_cat(std::tuple(counted(0), counted(0)), fork_join(child(0), child(1)))
+      : n.children.size() == 3 ? std::tuple_cat(std::tuple(counted(0)), fork_join(child(0), child(1), child(2)))
+                               : fork_join(child(0), child(1), child(2), child(3)));
 }
 // What must come out: the leftmost error, else the sum.
 std::optional<long> first_bad(const node& n) {

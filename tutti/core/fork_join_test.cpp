@@ -129,7 +129,8 @@ TEST(ForkJoin, UsesThePoolItIsCalledOn) {
                           };
                           auto [a, b] = fork_join(meet, meet);
                           return a && b;
-                        }).get();
+                        })
+                        .get();
   EXPECT_TRUE(same);
 }
 

@@ -47,7 +47,8 @@ TEST_F(InlineExecutor, ErrorsArriveInTheFuture) {
 }
 
 TEST_F(InlineExecutor, CallsNest) {
-  EXPECT_EQ(here.submit([&] { return here.submit([&] { return here.submit([] { return 3; }).get(); }).get(); }).get(), 3);
+  EXPECT_EQ(here.submit([&] { return here.submit([&] { return here.submit([] { return 3; }).get(); }).get(); }).get(),
+            3);
 }
 
 TEST_F(InlineExecutor, ContinuationsRunAtOnceToo) {
@@ -120,7 +121,8 @@ TEST_F(InlineExecutor, SideBySideOnSeveralThreads) {
       here.submit([&] {
             ++inside;
             while (inside != 3) std::this_thread::yield();
-          }).get();
+          })
+          .get();
     });
   }
 }

@@ -75,11 +75,13 @@ TEST(MakeExecutor, UnknownNamesListTheKnownOnes) {
   EXPECT_EQ(message_of<tutti::bad_spec>("http://host"), "unknown executor \"http://host\"; " + the_known_ones());
 }
 
-TEST(MakeExecutor, TheEmptyName) { EXPECT_EQ(message_of<tutti::bad_spec>(""), "empty executor name; " + the_known_ones()); }
+TEST(MakeExecutor, TheEmptyName) {
+  EXPECT_EQ(message_of<tutti::bad_spec>(""), "empty executor name; " + the_known_ones());
+}
 
 TEST(MakeExecutor, BadCounts) {
-  for (const std::string count : {"0", "-1", "1e9", "", " 4", "4 ", "+4", "0x4", "4.5", "four", "4097", "4:4",
-                                  "99999999999999999999"}) {
+  for (const std::string count :
+       {"0", "-1", "1e9", "", " 4", "4 ", "+4", "0x4", "4.5", "four", "4097", "4:4", "99999999999999999999"}) {
     EXPECT_EQ(message_of<tutti::bad_spec>("threads:" + count),
               "executor \"threads:" + count + "\": \"" + count + "\" is not a count from 1 to 4096");
   }
@@ -90,7 +92,7 @@ TEST(MakeExecutor, BadCounts) {
 TEST(MakeExecutor, LongAndBinaryNamesAreShortened) {
   const std::string message = message_of<tutti::bad_spec>(std::string(100000, 'x'));
   EXPECT_LT(message.size(), 300U);
-  EXPECT_NE(message.find(std::string(80, 'x') + "\""), std::string::npos);
+  EXPECT_NE(message.find("xxx\"; known"), std::string::npos) << message;
   EXPECT_LT(message_of<tutti::bad_spec>("threads:" + std::string(100000, '9')).size(), 400U);
   const std::string_view zeros("threads\0:4\0", 11);
   EXPECT_NE(message_of<tutti::bad_spec>(zeros), "no error");

@@ -148,13 +148,12 @@ TEST(MapRanges, UnorderedDoesNotWaitForTheFirst) {
   thread_pool pool(2);
   std::atomic<bool> open{false};
   std::vector<std::size_t> order;
-  for (const auto& one : pool.map_unordered(
-           std::views::iota(0, 4),
-           [&](int i) {
-             while (i == 0 && !open) std::this_thread::yield();
-             return i;
-           },
-           {.chunk = 1})) {
+  for (const auto& one : pool.map_unordered(std::views::iota(0, 4),
+                                            [&](int i) {
+                                              while (i == 0 && !open) std::this_thread::yield();
+                                              return i;
+                                            },
+                                            {.chunk = 1})) {
     order.push_back(one.index);
     if (order.size() == 3) open = true;
   }
@@ -191,7 +190,8 @@ TEST(MapRanges, ResultsOutliveTheHandleWhileTheyAreRead) {
 TEST(MapRanges, OnTheInlineExecutor) {
   tutti::inline_executor here;
   const auto me = std::this_thread::get_id();
-  for (const auto id : here.map(std::views::iota(0, 5), [](int) { return std::this_thread::get_id(); })) EXPECT_EQ(id, me);
+  for (const auto id : here.map(std::views::iota(0, 5), [](int) { return std::this_thread::get_id(); }))
+    EXPECT_EQ(id, me);
 }
 
 TEST(MapRanges, InsideATaskOfAPoolOfOne) {
@@ -272,15 +272,14 @@ TEST(SubmitBulk, CancellingTheWholeCancelsWhatHasNotBegun) {
   thread_pool pool(1);
   std::atomic<int> called{0};
   std::atomic<bool> running{false}, open{false};
-  auto whole = pool.submit_bulk(
-      std::views::iota(0, 50),
-      [&](int) {
-        running = true;
-        ++called;
-        while (!open) std::this_thread::yield();
-        return 0;
-      },
-      {.chunk = 1});
+  auto whole = pool.submit_bulk(std::views::iota(0, 50),
+                                [&](int) {
+                                  running = true;
+                                  ++called;
+                                  while (!open) std::this_thread::yield();
+                                  return 0;
+                                },
+                                {.chunk = 1});
   while (!running) std::this_thread::yield();
   whole.cancel();
   open = true;

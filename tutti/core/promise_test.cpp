@@ -201,9 +201,10 @@ TEST(promise, on_done_runs_inside_set_value) {
 }
 
 TEST(promise, a_worker_that_sets_runs_the_continuation_elsewhere_or_later) {
+  thread_local bool inside = false;
   tutti::thread_pool pool{1};
   promise<int> p;
-  bool inside = false, was_inside = true;
+  bool was_inside = true;
   auto f = p.get_future().then([&](int n) {
     was_inside = inside;
     return n;

@@ -103,6 +103,28 @@ TEST(thread_pool, posts_run_before_the_pool_is_gone) {
   EXPECT_EQ(ran, 1000);
 }
 
+TEST(thread_pool, bulk_owns_a_range_that_is_handed_over) {
+  thread_pool pool{1};
+  std::latch gate(1);
+  pool.post([&] { gate.wait(); });
+  std::vector<std::string> lvalue;
+  for (int i = 0; i < 100; ++i) lvalue.push_back(std::string(50, static_cast<char>('a' + i % 26)));
+  auto from_rvalue = pool.submit_bulk(std::vector<std::string>(lvalue), [](const std::string& s) { return s; });
+  auto from_lvalue = pool.submit_bulk(lvalue, [](const std::string& s) { return &s; });
+  auto empty = pool.submit_bulk(std::vector<int>(), [](int i) { return i; });
+  auto nothing = pool.submit_bulk(lvalue, [](std::string& s) { s += '!'; });
+  static_assert(std::is_same_v<decltype(nothing), tutti::future<void>>);
+  gate.count_down();
+  nothing.get();
+  EXPECT_TRUE(empty.get().empty());
+  const auto copies = from_rvalue.get();
+  const auto addresses = from_lvalue.get();
+  for (std::size_t i = 0; i < lvalue.size(); ++i) {
+    EXPECT_EQ(copies.at(i) + "!", lvalue[i]);
+    EXPECT_EQ(addresses.at(i), &lvalue[i]);
+  }
+}
+
 TEST(thread_pool, really_runs_as_many_at_once) {
   constexpr int n = 5;
   thread_pool pool{n};

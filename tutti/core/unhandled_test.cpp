@@ -50,7 +50,9 @@ struct Unhandled : testing::Test {
 };
 
 TEST_F(Unhandled, ADroppedFuture) {
-  { auto dropped = here.with({.name = "failing"}).submit(fail); }
+  {
+    auto dropped = here.with({.name = "failing"}).submit(fail);
+  }
   ASSERT_EQ(reports.size(), 1U);
   EXPECT_EQ(reports[0].what, "nobody looks");
   EXPECT_EQ(reports[0].task, "failing");
@@ -90,7 +92,9 @@ TEST_F(Unhandled, SeenIsHandled) {
 }
 
 TEST_F(Unhandled, PassedOnIsReportedOnceByTheLast) {
-  { auto last = here.submit(fail).then([](int i) { return i; }).then([](int i) { return i; }); }
+  {
+    auto last = here.submit(fail).then([](int i) { return i; }).then([](int i) { return i; });
+  }
   EXPECT_EQ(reports.size(), 1U);
   reports.clear();
   {
@@ -129,7 +133,9 @@ TEST_F(Unhandled, ABrokenPromise) {
     tutti::promise<int> promise;
     auto dropped = promise.get_future();
   }
-  { const tutti::promise<int> nobody_asked; }
+  {
+    const tutti::promise<int> nobody_asked;
+  }
   EXPECT_LE(reports.size(), 1U);
 }
 
@@ -160,7 +166,9 @@ TEST_F(Unhandled, AnOnDoneCallbackAndTheOthersAreCalled) {
 }
 
 TEST_F(Unhandled, ObjectsThatAreNoStdExceptions) {
-  { auto dropped = here.submit([] { throw 5; }); }
+  {
+    auto dropped = here.submit([] { throw 5; });
+  }
   ASSERT_EQ(reports.size(), 1U);
   EXPECT_EQ(reports[0].what, "?");
 }
@@ -168,8 +176,12 @@ TEST_F(Unhandled, ObjectsThatAreNoStdExceptions) {
 TEST_F(Unhandled, TheDefaultLogs) {
   tutti::on_unhandled(nullptr);
   const tutti::log_capture log;
-  { auto dropped = here.with({.name = "failing"}).submit(fail); }
-  { auto dropped = here.submit([] { throw 5; }); }
+  {
+    auto dropped = here.with({.name = "failing"}).submit(fail);
+  }
+  {
+    auto dropped = here.submit([] { throw 5; });
+  }
   EXPECT_TRUE(log.contains("error: exception of a dropped future task=failing"));
   EXPECT_TRUE(log.contains("what=\"nobody looks\""));
   EXPECT_TRUE(log.contains("not a std::exception"));

@@ -144,7 +144,8 @@ TEST(Wait, OfArraysAndOfTasksOnAPoolOfOne) {
                   EXPECT_GE(n, 1U);
                   tutti::wait(futures);
                   return futures[0].get() + futures[1].get();
-                }).get(),
+                })
+                .get(),
             3);
 }
 
@@ -279,7 +280,9 @@ TEST(WhenAll, Nothing) {
 
 TEST(WhenAll, DroppedBeforeItIsDone) {
   pairs<int> p(2);
-  { auto dropped = tutti::when_all(std::move(p.futures)); }
+  {
+    auto dropped = tutti::when_all(std::move(p.futures));
+  }
   p.promises[0].set_value(1);
   p.promises[1].set_exception(some_error);
 }
