@@ -12,7 +12,7 @@ add_library(tutti_flags INTERFACE)
 target_compile_options(tutti_flags INTERFACE -Wall -Wextra -Wconversion -Wshadow $<$<BOOL:${TUTTI_WERROR}>:-Werror>)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
   # False alarms for `"text" + std::string` (GCC bug 105651).
-  target_compile_options(tutti_flags INTERFACE -Wno-restrict -Wno-array-bounds)
+  target_compile_options(tutti_flags INTERFACE -Wno-restrict -Wno-array-bounds -Wno-stringop-overread)
 endif()
 
 # Sanitizers go to every target of the build, ours or generated.

@@ -25,9 +25,13 @@ struct block_cache::at_thread_end {
   }
 };
 
-void block_cache::refill(list& mine, std::size_t size_class) {
+void block_cache::flush_at_thread_end() noexcept {
   thread_local const at_thread_end flush;
   static_cast<void>(flush);
+}
+
+void block_cache::refill(list& mine, std::size_t size_class) {
+  flush_at_thread_end();
   {
     shelf& shared = the_shelf(size_class);
     const std::lock_guard lock(shared.mutex);

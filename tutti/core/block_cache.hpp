@@ -38,6 +38,8 @@ class block_cache {
   static void deallocate(void* memory, std::size_t size) noexcept {
     if (!TUTTI_BLOCK_CACHE || size > largest) return ::operator delete(memory, size);
     list& mine = lists_[(size - 1) / step];
+    if (mine.head == nullptr) [[unlikely]]
+      flush_at_thread_end();
     mine.head = ::new (memory) block{mine.head};
     if (++mine.count == 2 * batch) [[unlikely]]
       put_back(mine, (size - 1) / step, batch);
@@ -54,6 +56,7 @@ class block_cache {
   struct shelf;
   struct at_thread_end;
 
+  static void flush_at_thread_end() noexcept;
   static void refill(list& mine, std::size_t size_class);
   static void put_back(list& mine, std::size_t size_class, std::size_t keep) noexcept;
   static shelf& the_shelf(std::size_t size_class) noexcept;
@@ -65,6 +68,10 @@ class block_cache {
 struct pooled {
   static void* operator new(std::size_t size) { return block_cache::allocate(size); }
   static void operator delete(void* memory, std::size_t size) noexcept { block_cache::deallocate(memory, size); }
+  static void* operator new(std::size_t size, std::align_val_t alignment) { return ::operator new(size, alignment); }
+  static void operator delete(void* memory, std::size_t, std::align_val_t alignment) noexcept {
+    ::operator delete(memory, alignment);
+  }
 };
 
 }  // namespace tutti

@@ -12,6 +12,7 @@ namespace tutti {
 /// may go while they still run.
 class completion_queue {
  public:
+  /// Watches nothing yet.
   completion_queue() : shared_(std::make_shared<shared>()) {}
 
   /// Reports `number` once `state` is ready. Leaves the error alone: whoever takes the result sees it.
@@ -35,6 +36,7 @@ class completion_queue {
     if (number) ++popped_;
     return number;
   }
+  /// The same without blocking.
   std::optional<std::size_t> try_pop() {
     const auto number = shared_->take();
     if (number) ++popped_;

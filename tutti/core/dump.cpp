@@ -5,6 +5,7 @@
 
 #include <iomanip>
 #include <ostream>
+#include <sstream>
 
 namespace tutti {
 namespace {
@@ -33,7 +34,8 @@ void dump_pool(std::ostream& out, const scheduler& pool) {
 
 }  // namespace
 
-void dump(std::ostream& out) {
+void dump(std::ostream& to) {
+  std::ostringstream out;  // gathered first: the caller's stream keeps its format, and lines stay together
   out << std::setprecision(3);
   for (const auto& pool : all_pools()) dump_pool(out, *pool);
   for (const auto& wait : thread_record::all_waiting()) {
@@ -41,6 +43,7 @@ void dump(std::ostream& out) {
     if (!wait.task.empty()) out << " in task " << wait.task;
     out << " waits in " << wait.waits_for << " at " << to_string(wait.where) << " for " << seconds(wait.since) << " s\n";
   }
+  to << out.str();
 }
 
 }  // namespace tutti

@@ -10,6 +10,7 @@
 
 #include <memory>
 #include <ranges>
+#include <stdexcept>
 
 namespace tutti {
 
@@ -35,6 +36,36 @@ struct invoke_portable {
     return traits::call(arguments);
   }
 };
+
+// A call that runs again needs its arguments again.
+template <class Arguments>
+void check_retries(const call_options& options) {
+  if constexpr (!std::copy_constructible<Arguments>) {
+    if (options.retries > 0) {
+      throw std::invalid_argument("submit: retries need arguments that can be copied, and this function takes some that only move");
+    }
+  }
+}
+
+// The function's name for people: dump, traces, errors.
+template <auto F>
+consteval std::string_view shown_name() {
+  using T = std::remove_cvref_t<decltype(F)>;
+  if constexpr (is_fn<T>) {
+    return shown_name<T::function>();
+  } else if constexpr (is_named<T>) {
+    return T::name();
+  } else {
+    std::string_view name = spelling<F>();
+    if (name.starts_with('&')) name.remove_prefix(1);  // clang
+    return name;
+  }
+}
+template <auto F>
+const char* task_name() {
+  static const char* const name = intern(shown_name<F>());
+  return name;
+}
 
 template <auto F>
 const char* portable_name() {
@@ -124,6 +155,7 @@ class executor : public portable_api<executor> {
   virtual void shutdown(shutdown_mode mode = finish) = 0;
   /// Another handle to the same place; shutdown of one is shutdown of all, and the last one destroyed finishes the work.
   virtual std::unique_ptr<executor> share() = 0;
+  /// The number of this place, shared by all its handles; no other ever had it. The `home` of its futures.
   std::uint64_t id() const noexcept { return id_; }
 
  protected:
@@ -140,6 +172,7 @@ class executor : public portable_api<executor> {
 /// An executor with options; made by executor::with.
 class executor_view : public portable_api<executor_view> {
  public:
+  /// For executor::with.
   executor_view(executor& target, const call_options& options) noexcept : target_(&target), options_(options) {}
 
  private:
@@ -176,8 +209,8 @@ class executor_access {
     using state = future_state<typename task_value<Task>::type>;
     future<typename task_value<Task>::type> result{state_ref<state>(static_cast<state*>(task))};
     call work(task);
-    task->configure(options, name);
     try {
+      task->configure(options, name);
       start(e, std::move(work));
     } catch (...) {
       result.state()->observe();  // the caller gets the exception instead
@@ -223,6 +256,7 @@ template <class Self>
 template <auto F, class... A>
 auto portable_api<Self>::submit(A&&... arguments) -> future<typename function_traits<F>::result> {
   auto& self = static_cast<Self&>(*this);
+  detail::check_retries<typename function_traits<F>::stored_args>(executor_access::options(self));
   return executor_access::launch<detail::portable_task<F>>(
       executor_access::target(self), executor_access::options(self), detail::portable_name<F>(),
       detail::invoke_portable<F>{function_traits<F>::store(std::forward<A>(arguments)...)});
@@ -250,9 +284,9 @@ auto portable_api<Self>::submit_bulk(R&& range, map_options options) {
   return detail::run_bulk<typename function_traits<F>::result, typename chunk::args>(
       target.id(), target.concurrency(), options.chunk, std::forward<R>(range),
       [](auto& at) { return chunk::make(*at); },
-      [&](std::vector<typename chunk::args> items) {
+      [&](std::vector<typename chunk::args> items, std::shared_ptr<const std::atomic<bool>> stopped) {
         return executor_access::launch<detail::portable_chunk_task<F>>(
-            target, how, detail::portable_name<F>(), detail::invoke_portable_chunk<F>{std::move(items), nullptr});
+            target, how, detail::portable_name<F>(), detail::invoke_portable_chunk<F>{std::move(items), std::move(stopped)});
       });
 }
 

@@ -50,9 +50,9 @@ int fails(int how) {
     default: return how;
   }
 }
+std::atomic<int> flaky_calls{0};
 int flaky_element(int n) {
-  static std::atomic<int> calls{0};
-  if (n == 3 && ++calls < 3) throw tutti::retryable("once more");
+  if (n == 3 && ++flaky_calls < 3) throw tutti::retryable("once more");
   return n;
 }
 // Cannot be encoded when negative, cannot be decoded when it is 13.
@@ -163,7 +163,7 @@ class wire_executor final : public tutti::executor {
   }
   std::unique_ptr<executor> share() override { return std::unique_ptr<executor>(new wire_executor(id(), far_)); }
   far_side& far() { return *far_; }
-  void set(bool far_side::*flag, bool value) {
+  void set(bool far_side::* flag, bool value) {
     {
       const std::lock_guard lock(far_->mutex);
       (*far_).*flag = value;
@@ -412,6 +412,7 @@ TEST(executor, one_program_runs_everywhere) {
 }
 
 TEST(executor, a_map_retries_the_element_that_asks_for_it) {
+  flaky_calls = 0;
   tutti::thread_pool pool{1};
   std::vector<int> seen;
   for (const int n : pool.with({.retries = 3}).map<flaky_element>(std::vector<int>{1, 2, 3, 4})) seen.push_back(n);

@@ -15,8 +15,9 @@
 //  3. A slot is written only while it is private. A thief reads slots_[top] only after its CAS raised top past it, and
 //     the owner leaves that slot alone until it has joined the branch. So slot accesses never race and a stale read of
 //     `shared_` costs at most a failed CAS: whatever record is in the slot at the CAS is the one that was stolen.
-//  4. `epoch` changes whenever the owner turns to a new root (a stolen branch or task it runs at top level). Hence a CAS
-//     from a state with root R's epoch steals a descendant of R, or fails.
+//  4. The owner changes `epoch` at the end of every root (a task or a stolen branch), nested ones included, before it forks
+//     anything else. While a root R runs, what is on offer at or above its base was forked below R: by R, or by what R
+//     waits for and the owner runs meanwhile. So a CAS from a word that was read while R ran steals from below R, or fails.
 #pragma once
 #include <tutti/core/cpu.hpp>
 
@@ -31,7 +32,6 @@ struct task_frame;
 struct root {
   worker* runner;
   std::uint32_t fork_base;
-  std::uint32_t fork_epoch;
   std::uint64_t ring_base;
 };
 
@@ -101,12 +101,16 @@ class fork_deque {
     shared_.store(epoch | pack(at, at), std::memory_order_relaxed);
     want();
   }
-  /// Called before each root, with nothing forked: what is published from now on descends from that root.
-  void new_epoch() noexcept {
-    // relaxed: a thief with the old value fails its CAS whenever it learns of the new one; top == split == 0.
-    shared_.store((shared_.load(std::memory_order_relaxed) & epoch_mask) + one_epoch, std::memory_order_relaxed);
+  /// Called after each root, with all that it forked joined: what is published from now on does not descend from it.
+  void end_root() noexcept {
+    const std::uint64_t seen = shared_.load(std::memory_order_relaxed);
+    // relaxed: nothing is handed over; a thief that read the old word fails its CAS on the changed one.
+    if (top_of(seen) == split_of(seen)) {
+      shared_.store(seen + one_epoch, std::memory_order_relaxed);  // invariant 2: ours alone
+    } else {
+      shared_.fetch_add(one_epoch, std::memory_order_relaxed);
+    }
   }
-  std::uint32_t epoch() const noexcept { return epoch_of(shared_.load(std::memory_order_relaxed)); }
 
   // ---- anyone
   /// Asks the owner to publish at its next fork.
@@ -125,10 +129,12 @@ class fork_deque {
     }
     return nullptr;
   }
-  /// Takes the oldest branch on offer if it was forked below the root that began at `base` in `epoch`, or null.
-  fork_record* steal_descendant(std::uint32_t base, std::uint32_t epoch) noexcept {
+  /// Takes the oldest branch on offer if it was forked below the root that began at `base`, or null. `running()` tells,
+  /// with acquire, that the root has not ended; asked after the offer was seen (invariant 4).
+  template <class Running>
+  fork_record* steal_descendant(std::uint32_t base, Running&& running) noexcept {
     std::uint64_t seen = shared_.load(std::memory_order_acquire);
-    while (top_of(seen) < split_of(seen) && top_of(seen) >= base && epoch_of(seen) == epoch) {
+    while (top_of(seen) < split_of(seen) && top_of(seen) >= base && running()) {
       if (fork_record* record = take(seen)) return record;
     }
     return nullptr;
@@ -141,7 +147,6 @@ class fork_deque {
   static constexpr std::uint64_t pack(std::uint32_t top, std::uint32_t split) { return std::uint64_t{top} << 16 | split; }
   static constexpr std::uint32_t top_of(std::uint64_t v) { return static_cast<std::uint32_t>(v >> 16) & 0xffff; }
   static constexpr std::uint32_t split_of(std::uint64_t v) { return static_cast<std::uint32_t>(v) & 0xffff; }
-  static constexpr std::uint32_t epoch_of(std::uint64_t v) { return static_cast<std::uint32_t>(v >> 32); }
 
   // acquire: pairs with the release side of publish; read-modify-writes of other thieves in between keep the release
   // sequence, so the slot and the record it names are visible.

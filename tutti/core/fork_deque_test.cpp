@@ -15,10 +15,12 @@ using tutti::fork_deque;
 
 struct branch : tutti::fork_record {
   int id = 0;
-  std::uint32_t depth = 0, epoch = 0;  // where the owner forked it
+  std::uint32_t depth = 0, root = 0;  // where the owner forked it
   std::atomic<int> runs{0};
   std::atomic<bool> over{false};
 };
+
+constexpr auto still = [] { return true; };  // the root runs on
 
 struct ForkDeque : testing::Test {
   std::unique_ptr<fork_deque> deque = std::make_unique<fork_deque>();
@@ -43,7 +45,7 @@ TEST_F(ForkDeque, NothingIsStolenThatIsNotOnOffer) {
   push(3);
   EXPECT_FALSE(deque->has_offer());
   EXPECT_EQ(deque->steal(), nullptr);
-  EXPECT_EQ(deque->steal_descendant(0, deque->epoch()), nullptr);
+  EXPECT_EQ(deque->steal_descendant(0, still), nullptr);
 }
 
 TEST_F(ForkDeque, TheOldestIsOfferedAndStolenFirst) {
@@ -115,22 +117,29 @@ TEST_F(ForkDeque, ReclaimingTheLastOfferAsksForMore) {
 TEST_F(ForkDeque, OnlyDescendantsOfTheGivenRoot) {
   push(3);
   deque->publish();
-  const auto epoch = deque->epoch();
-  EXPECT_EQ(deque->steal_descendant(1, epoch), nullptr) << "the oldest was forked before that root began";
-  EXPECT_EQ(deque->steal_descendant(0, epoch + 1), nullptr) << "another root";
-  EXPECT_EQ(deque->steal_descendant(0, epoch), &records[0]);
+  EXPECT_EQ(deque->steal_descendant(1, still), nullptr) << "the oldest was forked before that root began";
+  EXPECT_EQ(deque->steal_descendant(0, [] { return false; }), nullptr) << "that root has ended";
+  EXPECT_EQ(deque->steal_descendant(0, still), &records[0]);
   deque->publish();
-  EXPECT_EQ(deque->steal_descendant(1, epoch), &records[1]);
+  EXPECT_EQ(deque->steal_descendant(1, still), &records[1]);
 }
 
-TEST_F(ForkDeque, ANewRootMakesTheOldOneBarren) {
-  const auto before = deque->epoch();
-  deque->new_epoch();
-  EXPECT_NE(deque->epoch(), before);
-  push(1);
+// The root ends, and the owner forks again at the same depth, between the thief's last look and its compare-and-swap.
+TEST_F(ForkDeque, WhatIsForkedAfterTheRootIsNotTaken) {
+  push(2);
   deque->publish();
-  EXPECT_EQ(deque->steal_descendant(0, before), nullptr);
-  EXPECT_EQ(deque->steal_descendant(0, deque->epoch()), &records[0]);
+  int looks = 0;
+  const auto ends_now = [&] {
+    if (looks++ > 0) return false;
+    EXPECT_TRUE(deque->pop_private(1));
+    EXPECT_TRUE(deque->reclaim(0));
+    deque->end_root();
+    push(2);
+    deque->publish();
+    return true;
+  };
+  EXPECT_EQ(deque->steal_descendant(0, ends_now), nullptr);
+  EXPECT_NE(deque->steal(), nullptr);
 }
 
 TEST_F(ForkDeque, HoldsItsCapacity) {
@@ -158,7 +167,8 @@ void stress(unsigned seed, int thieves) {
   std::vector<branch> all(static_cast<std::size_t>(roots) * forks_per_root);
   const auto deque = std::make_unique<fork_deque>();
   std::atomic<bool> over{false};
-  std::atomic<std::uint64_t> some_root{0};  // epoch << 32 | base
+  std::atomic<std::uint64_t> some_root{0};  // root << 32 | base
+  std::atomic<std::uint32_t> current_root{0};
   std::atomic<int> strangers{0}, stolen{0};
 
   std::vector<std::jthread> threads;
@@ -171,11 +181,11 @@ void stress(unsigned seed, int thieves) {
           taken = deque->steal();
         } else {
           const std::uint64_t root = some_root.load(std::memory_order_acquire);
-          const auto base = static_cast<std::uint32_t>(root), epoch = static_cast<std::uint32_t>(root >> 32);
-          taken = deque->steal_descendant(base, epoch);
+          const auto base = static_cast<std::uint32_t>(root), wanted = static_cast<std::uint32_t>(root >> 32);
+          taken = deque->steal_descendant(base, [&] { return current_root.load(std::memory_order_acquire) == wanted; });
           if (taken != nullptr) {
             const auto& one = *static_cast<branch*>(taken);
-            if (one.epoch != epoch || one.depth < base) ++strangers;
+            if (one.root != wanted || one.depth < base) ++strangers;
           }
         }
         if (taken == nullptr) {
@@ -206,7 +216,8 @@ void stress(unsigned seed, int thieves) {
     deque->forget(at);
   };
   for (int r = 0; r < roots; ++r) {
-    deque->new_epoch();
+    const auto root = static_cast<std::uint32_t>(r);
+    current_root.store(root, std::memory_order_release);
     for (int forked = 0; forked < forks_per_root;) {
       if (!stack.empty() && random() % 3 == 0) {
         join();
@@ -216,11 +227,11 @@ void stress(unsigned seed, int thieves) {
       ++forked;
       one.id = static_cast<int>(next);
       one.depth = deque->bottom();
-      one.epoch = deque->epoch();
+      one.root = root;
       deque->push(&one);
       stack.push_back(&one);
       if (random() % 4 == 0) {
-        some_root.store(std::uint64_t{deque->epoch()} << 32 | deque->bottom() / 2, std::memory_order_release);
+        some_root.store(std::uint64_t{root} << 32 | deque->bottom() / 2, std::memory_order_release);
       }
       if (deque->wanted()) {
         deque->satisfied();
@@ -231,6 +242,8 @@ void stress(unsigned seed, int thieves) {
       if (random() % 16 == 0) std::this_thread::yield();
     }
     while (!stack.empty()) join();
+    current_root.store(~std::uint32_t{0}, std::memory_order_release);
+    deque->end_root();
   }
   over.store(true, std::memory_order_release);
   threads.clear();

@@ -131,6 +131,27 @@ void fork_two(worker* w, F& f, G& g, result_box<RF>& left, result_box<RG>& right
   undo.release();
 }
 
+// The result of a branch that has filled boxes[I...]: destroys them, unless released.
+template <std::size_t I, class Boxes>
+class filled_boxes {
+ public:
+  explicit filled_boxes(Boxes& boxes) noexcept : boxes_(&boxes) {}
+  filled_boxes(filled_boxes&& other) noexcept : boxes_(std::exchange(other.boxes_, nullptr)) {}
+  ~filled_boxes() {
+    if (boxes_ == nullptr) return;
+    [&]<std::size_t... K>(std::index_sequence<K...>) { (destroy(std::get<I + K>(*boxes_)), ...); }
+    (std::make_index_sequence<std::tuple_size_v<Boxes> - I>());
+  }
+  void release() noexcept { boxes_ = nullptr; }
+
+ private:
+  template <class R>
+  static void destroy(result_box<R>& box) noexcept {
+    box.value.~R();
+  }
+  Boxes* boxes_;
+};
+
 // Forks functions[I...]: the first here, the rest as one branch.
 template <std::size_t I, class Functions, class Boxes>
 void fork_from(worker* w, Functions& functions, Boxes& boxes) {
@@ -140,9 +161,15 @@ void fork_from(worker* w, Functions& functions, Boxes& boxes) {
   } else if constexpr (left == 2) {
     fork_two(w, std::get<I>(functions), std::get<I + 1>(functions), std::get<I>(boxes), std::get<I + 1>(boxes));
   } else {
-    auto rest = [&] { fork_from<I + 1>(this_worker, functions, boxes); };
-    result_box<std::monostate> none;
-    fork_two(w, std::get<I>(functions), rest, std::get<I>(boxes), none);
+    using filled = filled_boxes<I + 1, Boxes>;
+    auto rest = [&] {
+      fork_from<I + 1>(this_worker, functions, boxes);
+      return filled(boxes);
+    };
+    result_box<filled> others;
+    fork_two(w, std::get<I>(functions), rest, std::get<I>(boxes), others);
+    others.value.release();
+    others.value.~filled();
   }
 }
 

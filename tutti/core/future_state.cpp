@@ -87,7 +87,6 @@ void future_state_base::wake() noexcept {
 }
 
 void future_state_base::when_ready(ready_callback& callback) noexcept {
-  observe();  // whoever leaves a callback passes the error on
   {
     const std::lock_guard lock(waiters_.mutex());
     if ((status_.fetch_or(attended, std::memory_order_seq_cst) & ready) == 0) {
@@ -134,6 +133,7 @@ wait_result future_state_base::wait(const wait_how& how) {
 // ---------------------------------------------------------------- stopping
 
 bool future_state_base::cancel() noexcept {
+  const state_ref<future_state_base> kept = (retain(), state_ref<future_state_base>(this));  // callbacks may drop the rest
   if (claim()) {
     observe();  // `cancelled` is never unhandled
     settle_error(std::make_exception_ptr(cancelled(std::string("task ") + describe() + " was cancelled before it began")));

@@ -41,6 +41,13 @@ class future_state_base {
   future_state_base& operator=(const future_state_base&) = delete;
 
   void retain() noexcept { references_.fetch_add(1, std::memory_order_relaxed); }
+  /// False when the last reference is gone already.
+  bool try_retain() noexcept {
+    std::uint32_t seen = references_.load(std::memory_order_relaxed);
+    while (seen != 0 && !references_.compare_exchange_weak(seen, seen + 1, std::memory_order_relaxed)) {
+    }
+    return seen != 0;
+  }
   void release() noexcept {
     // release / acquire: all uses come before the destruction.
     if (references_.fetch_sub(1, std::memory_order_acq_rel) == 1) destroy();
@@ -77,6 +84,8 @@ class future_state_base {
   /// Calls back once ready; at once if it is. The callback stays the caller's, and must live until called.
   void when_ready(ready_callback& callback) noexcept;
 
+  /// Somebody of this priority waits for it: begins no later than other work of that priority.
+  virtual void expedite(int priority) noexcept { static_cast<void>(priority); }
   /// Completes it with `cancelled` if it has not begun (true), else asks it to stop.
   bool cancel() noexcept;
   void request_stop() noexcept;
@@ -95,8 +104,6 @@ class future_state_base {
 
   /// Runs the awaited work on this thread if it may and has not begun.
   virtual bool run_here() noexcept { return false; }
-  /// Somebody of this priority waits for it: begins no later than other work of that priority.
-  virtual void expedite(int priority) noexcept { static_cast<void>(priority); }
   /// Passes a cancellation on to what this result is made from.
   virtual void cancel_sources() noexcept {}
   /// For error reports.

@@ -199,9 +199,9 @@ TEST(future, then_runs_on_the_pool_the_future_came_from) {
 TEST(future, then_is_skipped_by_an_error) {
   thread_pool pool{1};
   bool ran = false;
-  auto f = pool.submit([]() -> int { throw std::domain_error("first"); })
-               .then([&](int) { ran = true; })
-               .then([&] { ran = true; });
+  auto f = pool.submit([]() -> int { throw std::domain_error("first"); }).then([&](int) { ran = true; }).then([&] {
+    ran = true;
+  });
   EXPECT_THROW(f.get(), std::domain_error);
   EXPECT_FALSE(ran);
 }
@@ -296,7 +296,9 @@ TEST(future, on_done_hears_of_a_cancel) {
 TEST(future, on_done_outlives_the_future) {
   promise<int> p;
   bool heard = false;
-  { p.get_future().on_done([&] { heard = true; }); }
+  {
+    p.get_future().on_done([&] { heard = true; });
+  }
   p.set_value(1);
   EXPECT_TRUE(heard);
 }
@@ -309,7 +311,8 @@ TEST(future, shared_ones_are_read_by_all) {
   const auto shared = pool.submit([&] {
                             gate.wait();
                             return std::string(100, 's');
-                          }).share();
+                          })
+                          .share();
   std::vector<std::jthread> readers;
   std::atomic<int> same{0};
   const std::string* address = nullptr;
@@ -386,66 +389,6 @@ TEST(future, awaiting_goes_on_where_it_was) {
   pool.submit([&] { body(std::move(f), std::move(q)); }).get();
   p.set_value(1);
   EXPECT_EQ(after.get(), worker);
-}
-
-// ---- without bound in depth
-
-constexpr int million = 1'000'000;
-
-template <class Source>
-future<int> long_chain(Source& source) {
-  auto f = source.get_future();
-  for (int i = 0; i < million; ++i) f = f.then([](int n) { return n + 1; });
-  return f;
-}
-
-TEST(future_depth, a_million_continuations) {
-  promise<int> p;
-  auto f = long_chain(p);
-  p.set_value(0);
-  EXPECT_EQ(f.get(), million);
-}
-
-TEST(future_depth, a_million_continuations_of_what_is_done) {
-  auto f = tutti::make_ready_future(0);
-  for (int i = 0; i < million; ++i) f = f.then([](int n) { return n + 1; });
-  EXPECT_EQ(f.get(), million);
-}
-
-TEST(future_depth, an_error_passes_a_million_links) {
-  promise<int> p;
-  auto f = long_chain(p);
-  p.set_exception(std::make_exception_ptr(std::domain_error("far")));
-  EXPECT_THROW(f.get(), std::domain_error);
-}
-
-TEST(future_depth, a_cancel_passes_a_million_links) {
-  promise<int> p;
-  auto f = long_chain(p);
-  EXPECT_TRUE(f.cancel());
-  EXPECT_TRUE(p.stop_requested());
-  EXPECT_THROW(f.get(), tutti::cancelled);
-}
-
-TEST(future_depth, a_million_links_are_dropped) {
-  promise<int> p;
-  { auto f = long_chain(p); }
-  p.set_value(0);
-  promise<int> q;
-  auto f = long_chain(q);
-  q.set_value(0);
-  f.wait();  // and destroyed with all their results
-}
-
-TEST(future_depth, a_million_futures_of_futures) {
-  tutti::inline_executor here;
-  promise<int> p;
-  future<int> f = p.get_future();
-  for (int i = 0; i < million / 10; ++i) {
-    f = tutti::make_ready_future(0).then([inner = std::move(f)](int) mutable { return std::move(inner); });
-  }
-  p.set_value(7);
-  EXPECT_EQ(f.get(), 7);
 }
 
 }  // namespace

@@ -27,6 +27,7 @@ class guest {
   worker* outer_;
   worker* worker_ = nullptr;
   bool entered_ = false;
+  task_frame frame_{};  // this thread's task, in terms of the new worker's deque
 };
 
 }  // namespace tutti

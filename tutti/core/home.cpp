@@ -54,7 +54,8 @@ void start_at_home(std::uint64_t id, call work) noexcept {
     }
     if (target != nullptr) return target->start(std::move(work));
     std::move(work).abandon(std::make_exception_ptr(closed("the executor that a continuation was to run on is gone")));
-  } catch (const closed&) {  // shut down: whoever held the call completed it with that, as calls do when dropped
+  } catch (const std::exception&) {
+    // Shut down, or no memory or threads: whoever held the call has completed it with `closed`, as calls do when dropped.
   }
 }
 

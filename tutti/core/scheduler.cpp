@@ -46,6 +46,7 @@ scheduler::scheduler(int concurrency, std::string name, std::uint64_t executor_i
         threads_ = runnable_ = i;
       }
       shutdown(shutdown_mode::finish);
+      free_workers();
       throw pool_exhausted("thread_pool \"" + name_ + "\": the system gave " + std::to_string(i) + " of " +
                            std::to_string(concurrency) + " threads (" + failed.message() +
                            "); ask for fewer or raise the limit (ulimit -u)");
@@ -55,14 +56,18 @@ scheduler::scheduler(int concurrency, std::string name, std::uint64_t executor_i
 
 scheduler::~scheduler() {
   shutdown(shutdown_mode::finish);
-  for (auto& slot : workers_) delete slot.load(std::memory_order_relaxed);
+  free_workers();
+}
+
+void scheduler::free_workers() noexcept {
+  for (auto& slot : workers_) delete slot.exchange(nullptr, std::memory_order_relaxed);
 }
 
 // ---------------------------------------------------------------- handing in
 
 void scheduler::start(call work) {
   worker* const self = this_worker != nullptr && this_worker->pool == this ? this_worker : nullptr;
-  if (cancelling()) return std::move(work).abandon(cancelled_by_shutdown(name_));
+  if (self != nullptr && cancelling()) return std::move(work).abandon(cancelled_by_shutdown(name_));
   trace_point(trace_kind::task_submit, work.operator->(), this);
   if (self != nullptr && work->priority() == 0 && !self->overflowed) {
     if (self->ring.push(work.operator->()) || (prune(*self) && self->ring.push(work.operator->()))) {
@@ -81,7 +86,8 @@ void scheduler::start(call work) {
   {
     const std::lock_guard lock(lock_);
     if (closing_ && self == nullptr) throw_closed();
-    push_shared(work.release());
+    push_shared(work.operator->());
+    work.release();
     ++submitted_outside_;
     if (searching_.load(std::memory_order_seq_cst) == 0) wake = pick();
   }
@@ -93,28 +99,33 @@ void scheduler::throw_closed() const {
 }
 
 void scheduler::empty_inbox(bool close) const noexcept {
+  // has_work() looks into the inbox, then at queued_: calls on their way from one to the other are in queued_ first.
+  const std::size_t before = queued_.load(std::memory_order_relaxed);
+  queued_.store(before + 1, std::memory_order_seq_cst);
   const std::size_t count = inbox_.take_all(normal_, close);
-  if (count == 0) return;
   normal_size_ += count;
   submitted_outside_ += count;
-  if (best_.load(std::memory_order_relaxed) < 0) best_.store(0, std::memory_order_relaxed);
-  queued_.store(queued_.load(std::memory_order_relaxed) + count, std::memory_order_seq_cst);
+  if (count != 0 && best_.load(std::memory_order_relaxed) < 0) best_.store(0, std::memory_order_relaxed);
+  queued_.store(before + count, std::memory_order_seq_cst);
 }
 
 // A ring fills up with calls that are over, as a task that waits for what it submits runs it at once and leaves the entry
-// behind. Drops those; true if that made much room.
-bool scheduler::prune(worker& self) noexcept {
-  std::size_t kept = 0;
-  for (std::uint64_t n = task_ring::capacity; n != 0; --n) {
-    call_node* const task = self.ring.take();
-    if (task == nullptr) break;
+// behind. Drops those and moves the others to the shared queue; true if they were few.
+bool scheduler::prune(worker& self) {
+  call_queue alive;
+  std::uint64_t kept = 0;
+  while (call_node* const task = self.ring.take()) {
     if (task->is_over()) {
       task->run();  // drops it
     } else {
-      self.ring.push(task);
+      alive.push(task);
       ++kept;
     }
   }
+  if (kept == 0) return true;
+  // Not back into the ring: its positions tell what descends from the task that runs (task_ring::take_if).
+  const std::lock_guard lock(lock_);
+  while (call_node* const task = alive.pop()) push_shared(task);
   return kept < task_ring::capacity / 2;
 }
 
@@ -134,12 +145,12 @@ void scheduler::push_shared(call_node* node) {
 
 // The highest priority first; from the common priority a batch, so that a burst costs one lock for many tasks. A batch
 // waits in the worker's ring, where others may take it, and in order, as the ring was empty.
-call_node* scheduler::take_shared(worker& self, int at_least) {
+call_node* scheduler::take_shared(worker& self, std::int64_t at_least) {
   const bool new_ones = at_least <= 0 && !inbox_.empty();
   if (best_.load(std::memory_order_relaxed) < at_least && !new_ones) return nullptr;
   const std::lock_guard lock(lock_);
   if (new_ones) empty_inbox();
-  const int best = best_.load(std::memory_order_relaxed);
+  const std::int64_t best = best_.load(std::memory_order_relaxed);
   if (best < at_least || best == no_priority) return nullptr;
   call_node* node = nullptr;
   std::size_t taken = 1;
@@ -153,16 +164,35 @@ call_node* scheduler::take_shared(worker& self, int at_least) {
     }
     normal_size_ -= taken;
   } else {
-    const auto at = others_.begin();  // highest first; empty ones are erased
-    auto queue = best == at->first ? at : others_.find(best);
+    // Higher than 0, it is the first; below, nothing is before it either.
+    const auto queue = others_.begin();
     node = queue->second.pop();
     if (queue->second.empty()) others_.erase(queue);
   }
-  int now_best = normal_.empty() ? no_priority : 0;
-  if (!others_.empty()) now_best = std::max(now_best, others_.begin()->first);
-  best_.store(now_best, std::memory_order_relaxed);
+  note_best();
   queued_.store(queued_.load(std::memory_order_relaxed) - taken, std::memory_order_seq_cst);
   return node;
+}
+
+void scheduler::note_best() noexcept {
+  std::int64_t best = normal_.empty() ? no_priority : 0;
+  if (!others_.empty()) best = std::max<std::int64_t>(best, others_.begin()->first);
+  best_.store(best, std::memory_order_relaxed);
+}
+
+// Now and then a worker puts calls from the shared queue behind its own, so that one that feeds itself cannot starve them.
+void scheduler::take_some_shared(worker& self) {
+  if (self.ring.maybe_empty() || (queued_.load(std::memory_order_relaxed) == 0 && inbox_.empty())) return;
+  const std::lock_guard lock(lock_);
+  empty_inbox();
+  std::size_t taken = 0;
+  while (taken < 32 && normal_size_ != taken && self.ring.size() < task_ring::capacity / 2) {
+    self.ring.push(normal_.pop());
+    ++taken;
+  }
+  normal_size_ -= taken;
+  note_best();
+  queued_.store(queued_.load(std::memory_order_relaxed) - taken, std::memory_order_seq_cst);
 }
 
 scheduler::found scheduler::steal(worker& self) {
@@ -185,10 +215,7 @@ scheduler::found scheduler::steal(worker& self) {
 
 scheduler::found scheduler::find(worker& self) {
   if (call_node* urgent = take_shared(self, 1)) return {nullptr, urgent};
-  // Now and then the shared queue goes first, so that a worker feeding itself cannot starve it.
-  if (++self.turn % 64 == 0) {
-    if (call_node* task = take_shared(self, 0)) return {nullptr, task};
-  }
+  if (++self.turn % 64 == 0) take_some_shared(self);
   if (!self.ring.maybe_empty()) {
     if (call_node* task = self.ring.take()) return {nullptr, task};
   }
@@ -202,7 +229,7 @@ scheduler::found scheduler::find(worker& self) {
 }
 
 bool scheduler::has_work() const noexcept {
-  if (queued_.load(std::memory_order_seq_cst) != 0 || !inbox_.empty()) return true;
+  if (!inbox_.empty() || queued_.load(std::memory_order_seq_cst) != 0) return true;  // in this order, see empty_inbox
   const std::uint32_t n = worker_count_.load(std::memory_order_acquire);
   for (std::uint32_t i = 0; i < n; ++i) {
     const worker& w = *workers_[i].load(std::memory_order_acquire);
@@ -235,11 +262,11 @@ void scheduler::thread_main(worker& self) {
         if (searching_.fetch_sub(1, std::memory_order_seq_cst) == 1 && has_work()) notify();
       }
       if (self.busy_since.load(std::memory_order_relaxed) == 0) self.busy_since.store(clock_ns(), std::memory_order_relaxed);
-      self.forks.new_epoch();
       if (work.branch != nullptr) {
         self.run_stolen(*work.branch);
       } else if (cancelling()) {
         work.task->abandon(cancelled_by_shutdown(name_));
+        self.forks.end_root();
       } else {
         self.run_task(*work.task);
       }
@@ -306,15 +333,21 @@ bool scheduler::sleep(worker& self, bool& searching) {
   } else {
     ask_everyone(self);
     if (has_work()) {
-      const std::lock_guard lock(lock_);
-      if (self.where == worker::state::idle && unlink(idle_, self)) {
-        --idle_count_;
-        self.where = worker::state::working;
-        searching_.fetch_add(1, std::memory_order_seq_cst);
-        searching = true;
-        count_hungry();
-        return true;
-      }  // else somebody woke us meanwhile: the token is there
+      wake_up other;
+      {
+        const std::lock_guard lock(lock_);
+        if (self.where == worker::state::idle && unlink(idle_, self)) {
+          --idle_count_;
+          self.where = worker::state::working;
+          searching_.fetch_add(1, std::memory_order_seq_cst);
+          searching = true;
+          count_hungry();
+          return true;
+        }
+        // Woken meanwhile: the token is there. Or retired by a guest: then it falls to somebody else.
+        if (self.where == worker::state::retired && searching_.load(std::memory_order_seq_cst) == 0) other = pick();
+      }
+      act(other);
     }
   }
   self.parked.add();
@@ -358,13 +391,14 @@ void scheduler::count_hungry() noexcept {
 // Chooses who is to look for work and counts it as searching already.
 scheduler::wake_up scheduler::pick() noexcept {
   wake_up wake;
+  if (ended_) return wake;
   if (idle_ != nullptr) {
     wake.sleeper = std::exchange(idle_, idle_->below);
     --idle_count_;
   } else if (runnable_ < target()) {
     if (retired_ != nullptr) {
       wake.sleeper = std::exchange(retired_, retired_->below);
-    } else if (threads_ < concurrency_ + max_spares) {
+    } else if (threads_ < concurrency_ + max_spares && clock_ns() >= no_spawn_before_) {
       wake.spawn = true;
       ++threads_;
       ++spares_started_;
@@ -392,8 +426,12 @@ bool scheduler::act(wake_up wake) noexcept {
     --spares_started_;
     --runnable_;
     searching_.fetch_sub(1, std::memory_order_seq_cst);
+    no_spawn_before_ = clock_ns() + 100'000'000;  // not again at once: the reason will hardly be gone
     count_hungry();
+    if (finished()) end_all();
   }
+  // Whoever added work meanwhile counted on the thread that is not there.
+  if (has_work()) notify();
   log(log_level::error, "cannot start a spare thread; the pool goes on with fewer runnable threads",
       {{"pool", name_}, {"reason", failed.message()}});
   return false;
@@ -440,26 +478,29 @@ void scheduler::end_block(worker& self) noexcept {
 
 // ---------------------------------------------------------------- guests
 
-worker* scheduler::enter() {
+worker* scheduler::enter(worker* outer) {
+  parker& sleeper = this_parker();
   const std::lock_guard lock(lock_);
+  if (closing_) return nullptr;
   worker* guest = free_guests_;
   if (guest != nullptr) {
     free_guests_ = guest->below;
   } else {
-    if (closing_ || guests_ >= max_guests) return nullptr;
+    if (guests_ >= max_guests) return nullptr;
     guest = &add_worker(/*guest=*/true);
   }
   ++guests_;
   ++runnable_;
   guest->where = worker::state::working;
-  guest->forks.new_epoch();
-  guest->sleeper = &this_parker();
+  guest->sleeper = &sleeper;
+  guest->outer = outer;
   count_hungry();
   return guest;
 }
 
 void scheduler::leave(worker& guest) noexcept {
   wake_up wake;
+  guest.forks.end_root();
   {
     const std::lock_guard lock(lock_);
     while (call_node* task = guest.ring.take()) push_shared(task);
@@ -485,12 +526,14 @@ worker& scheduler::add_worker(bool guest) {
 }
 
 std::error_code scheduler::spawn(bool searching) noexcept {
+  const std::lock_guard lock(lock_);
   try {
-    const std::lock_guard lock(lock_);
-    worker& made = add_worker(/*guest=*/false);
+    if (unused_ == nullptr) unused_ = &add_worker(/*guest=*/false);
+    worker& made = *unused_;
     made.born_searching = searching;
     joinable_.reserve(joinable_.size() + 1);
     joinable_.emplace_back([this, &made] { thread_main(made); });
+    unused_ = nullptr;
     return {};
   } catch (const std::system_error& failure) {
     return failure.code();
@@ -511,7 +554,9 @@ void scheduler::end_all() noexcept {
 }
 
 void scheduler::shutdown(shutdown_mode mode) {
-  if (this_worker != nullptr && this_worker->pool == this) fatal_own_worker(name_);
+  for (const worker* w = this_worker; w != nullptr; w = w->outer) {
+    if (w->pool == this) fatal_own_worker(name_);
+  }
   call_queue dropped;
   wake_up wake;
   {
@@ -531,6 +576,14 @@ void scheduler::shutdown(shutdown_mode mode) {
     const auto reason = cancelled_by_shutdown(name_);
     while (call_node* task = dropped.pop()) task->abandon(reason);
   }
+  // A worker of another pool may end this one: it blocks meanwhile.
+  worker* const self = this_worker;
+  const bool blocked = self != nullptr && self->pool->begin_block(*self);
+  join_all();
+  if (blocked) self->pool->end_block(*self);
+}
+
+void scheduler::join_all() {
   const std::lock_guard joining(join_mutex_);
   for (;;) {  // spares may still be started while we join
     std::vector<std::thread> joining_now;

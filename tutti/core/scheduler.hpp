@@ -81,7 +81,7 @@ class scheduler final : public call_target {
   void end_block(worker& self) noexcept;
 
   /// Makes the calling thread a worker until `leave`; null when there is no room (then the caller works alone).
-  worker* enter();
+  worker* enter(worker* outer);
   void leave(worker& guest) noexcept;
 
  private:
@@ -94,8 +94,11 @@ class scheduler final : public call_target {
   [[noreturn]] void throw_closed() const;
   void thread_main(worker& self);
   found find(worker& self);
-  call_node* take_shared(worker& self, int at_least);
-  static bool prune(worker& self) noexcept;
+  call_node* take_shared(worker& self, std::int64_t at_least);
+  void take_some_shared(worker& self);
+  bool prune(worker& self);
+  void join_all();
+  void free_workers() noexcept;
   found steal(worker& self);
   bool sleep(worker& self, bool& searching);
   bool has_work() const noexcept;
@@ -114,6 +117,7 @@ class scheduler final : public call_target {
   void count_hungry() noexcept;
   wake_up pick() noexcept;
   void push_shared(call_node* node);
+  void note_best() noexcept;
   void empty_inbox(bool close = false) const noexcept;
   void drop_queued(call_queue& out) noexcept;
   bool finished() const noexcept;
@@ -135,8 +139,8 @@ class scheduler final : public call_target {
   mutable call_queue normal_;                      // priority 0
   std::map<int, call_queue, std::greater<>> others_;  // the rest
   mutable std::atomic<std::size_t> queued_{0};     // in both; changed under lock_
-  mutable std::atomic<int> best_{no_priority};     // highest priority queued; changed under lock_
-  static constexpr int no_priority = std::numeric_limits<int>::min();
+  mutable std::atomic<std::int64_t> best_{no_priority};  // highest priority queued; changed under lock_
+  static constexpr std::int64_t no_priority = std::numeric_limits<std::int64_t>::min();
   mutable std::size_t normal_size_ = 0;
   mutable std::uint64_t submitted_outside_ = 0;
   worker* idle_ = nullptr;
@@ -148,6 +152,8 @@ class scheduler final : public call_target {
   std::vector<std::thread> joinable_;
   std::mutex join_mutex_;
   worker* free_guests_ = nullptr;
+  worker* unused_ = nullptr;  // whose thread could not be started
+  std::int64_t no_spawn_before_ = 0;
 
   std::array<std::atomic<worker*>, max_concurrency + max_spares + max_guests> workers_{};
   std::atomic<std::uint32_t> worker_count_{0};

@@ -7,6 +7,7 @@
 #include <tutti/core/scheduler.hpp>
 #include <tutti/core/timers.hpp>
 
+#include <algorithm>
 #include <optional>
 
 namespace tutti {
@@ -14,7 +15,12 @@ namespace tutti {
 struct task_state_base::extras {
   struct cancel_it {
     future_state_base* state;
-    void operator()() const noexcept { state->cancel(); }
+    void operator()() const noexcept {
+      // Its last reference may be gone, and its destructor waiting for us.
+      if (!state->try_retain()) return;
+      state->cancel();
+      state->release();
+    }
   };
   std::optional<std::chrono::nanoseconds> timeout;
   int retries = 0;
@@ -59,7 +65,10 @@ bool task_state_base::run_if_home() noexcept {
 
 void task_state_base::execute() noexcept {
   worker* const self = this_worker;
-  task_frame frame{this_frame, name_, &state(), values_.get(), priority_, 0};
+  // Who waits for it lends its priority, whether it runs it on top of itself or somewhere else.
+  int priority = std::max(priority_, lent_.load(std::memory_order_relaxed));
+  if (this_frame != nullptr) priority = std::max(priority, this_frame->priority);
+  task_frame frame{this_frame, name_, &state(), values_.get(), priority, 0};
   const char* outer = nullptr;
   if (self != nullptr) {
     const root here = self->here();
@@ -76,23 +85,31 @@ void task_state_base::execute() noexcept {
   if (self != nullptr) self->task_name.store(outer, std::memory_order_relaxed);
 }
 
+timer task_state_base::arm_timeout() {
+  extras_->deadline = detail::time_after(*extras_->timeout);
+  state().retain();
+  state_ref<future_state_base> kept(&state());
+  return call_at(extras_->deadline, [kept = std::move(kept), name = name_, limit = *extras_->timeout] {
+    const auto ms = std::chrono::duration<double, std::milli>(limit).count();
+    // The task cannot be killed; its result is dropped, and it is asked to stop.
+    kept->settle_error(std::make_exception_ptr(timed_out(std::string("task \"") + name + "\" ran longer than its timeout of " +
+                                                         std::to_string(ms) + " ms")));
+    kept->request_stop();
+  });
+}
+
 void task_state_base::attempt_until_done() noexcept {
   timer expiry;
   int retries = 0;
   if (extras_ != nullptr) [[unlikely]] {
     retries = extras_->retries;
     if (extras_->timeout) {
-      extras_->deadline = now() + *extras_->timeout;
-      state_ref<future_state_base> kept(&state());
-      kept->retain();
-      expiry = call_at(extras_->deadline, [kept = std::move(kept), name = name_, limit = *extras_->timeout] {
-        const auto ms = std::chrono::duration<double, std::milli>(limit).count();
-        // The task cannot be killed; its result is dropped, and it is asked to stop.
-        if (kept->settle_error(std::make_exception_ptr(timed_out(std::string("task \"") + name + "\" ran longer than its timeout of " +
-                                                                 std::to_string(ms) + " ms")))) {
-          kept->request_stop();
-        }
-      });
+      try {
+        expiry = arm_timeout();
+      } catch (...) {  // no memory, or no thread for the timers: better fail than run without the limit
+        state().settle_error(std::current_exception());
+        return;
+      }
     }
   }
   for (;; --retries) {
@@ -114,7 +131,7 @@ namespace {
 // A second entry in the queue for a call whose waiter has a higher priority; whichever entry comes first runs it.
 class expedited final : public call_node {
  public:
-  expedited(task_state_base& call, future_state_base& state, int priority) noexcept : call_(call) {
+  expedited(task_state_base& call, future_state_base& state, int priority) noexcept : call_(call), state_(state) {
     state.retain();
     name_ = call.name();
     priority_ = priority;
@@ -123,19 +140,26 @@ class expedited final : public call_node {
     call_.run();
     delete this;
   }
-  void abandon(std::exception_ptr error) noexcept override {
-    call_.abandon(std::move(error));
+  // The call's own entry is still queued: only this one is dropped.
+  void abandon(std::exception_ptr) noexcept override {
+    state_.release();
     delete this;
   }
 
  private:
   task_state_base& call_;
+  future_state_base& state_;
 };
 
 }  // namespace
 
 void task_state_base::expedite_call(int priority) noexcept {
-  if (priority > priority_) start_at_home(state().home(), call(new expedited(*this, state(), priority)));
+  int seen = std::max(priority_, lent_.load(std::memory_order_relaxed));
+  if (priority <= seen) return;
+  for (seen = lent_.load(std::memory_order_relaxed);
+       priority > seen && !lent_.compare_exchange_weak(seen, priority, std::memory_order_relaxed);) {
+  }
+  start_at_home(state().home(), call(new expedited(*this, state(), priority)));
 }
 
 }  // namespace tutti

@@ -4,6 +4,9 @@
 #include <tutti/core/call.hpp>
 #include <tutti/core/future_state.hpp>
 #include <tutti/core/task_values.hpp>
+#include <tutti/core/timers.hpp>
+
+#include <limits>
 
 namespace tutti {
 
@@ -25,7 +28,7 @@ class task_state_base : public call_node {
   virtual void invoke(bool last) = 0;
   virtual future_state_base& state() noexcept = 0;
 
-  bool has_timeout() const noexcept { return extras_ != nullptr; }
+  bool may_time_out() const noexcept { return extras_ != nullptr; }
   bool run_if_home() noexcept;
   void expedite_call(int priority) noexcept;
 
@@ -33,8 +36,10 @@ class task_state_base : public call_node {
   struct extras;
   void execute() noexcept;
   void attempt_until_done() noexcept;
+  timer arm_timeout();
 
   task_values_ref values_;
+  std::atomic<int> lent_{std::numeric_limits<int>::min()};  // by waiters of a higher priority
   extras* extras_ = nullptr;  // only for calls with a timeout, retries or a stop token
 };
 
@@ -68,7 +73,7 @@ class task_state : public future_state<R>, public task_state_base, public pooled
   // Who claimed a task without a timeout is the only one to settle it.
   template <class... A>
   void settle(A&&... result) {
-    if (has_timeout()) {
+    if (may_time_out()) {
       this->settle_value(std::forward<A>(result)...);
     } else {
       this->settle_claimed(std::forward<A>(result)...);

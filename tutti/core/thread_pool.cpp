@@ -96,16 +96,29 @@ guest::guest(local_executor& pool) : outer_(this_worker) {
 }
 
 void guest::enter(scheduler& pool) {
-  worker_ = pool.enter();
-  if (worker_ == nullptr) return;
+  // To the pool this thread belongs to, it is blocked meanwhile.
+  if (outer_ != nullptr && !outer_->pool->begin_block(*outer_)) return;
+  worker_ = pool.enter(outer_);
+  if (worker_ == nullptr) {
+    if (outer_ != nullptr) outer_->pool->end_block(*outer_);
+    return;
+  }
   entered_ = true;
   this_worker = worker_;
+  if (this_frame != nullptr) {
+    frame_ = *this_frame;
+    frame_.parent = this_frame;
+    frame_.fork_base = worker_->forks.bottom();
+    this_frame = &frame_;
+  }
 }
 
 guest::~guest() {
   if (!entered_) return;
+  if (this_frame == &frame_) this_frame = frame_.parent;
   this_worker = outer_;
   worker_->pool->leave(*worker_);
+  if (outer_ != nullptr) outer_->pool->end_block(*outer_);
 }
 
 }  // namespace tutti

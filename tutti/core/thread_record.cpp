@@ -46,9 +46,33 @@ thread_record::~thread_record() {
   if (next_ != nullptr) next_->previous_ = previous_;
 }
 
+namespace {
+
+// Outlives the record: destructors of other thread-local or static objects may wait after it is gone.
+constinit thread_local thread_record* current_record = nullptr;
+constinit thread_local bool record_gone = false;
+
+struct record_owner {
+  thread_record record;
+  record_owner() { current_record = &record; }
+  ~record_owner() {
+    current_record = nullptr;
+    record_gone = true;
+  }
+};
+
+}  // namespace
+
 thread_record& this_thread_record() {
-  thread_local thread_record record;
-  return record;
+  if (current_record == nullptr) [[unlikely]] {
+    if (record_gone) {
+      current_record = new thread_record;  // leaked: the thread is about to end
+    } else {
+      thread_local record_owner owner;
+      static_cast<void>(owner);
+    }
+  }
+  return *current_record;
 }
 
 thread_record::waiting::waiting(const char* what, const place& here) noexcept

@@ -6,6 +6,7 @@
 
 #include <pthread.h>
 
+#include <atomic>
 #include <map>
 #include <mutex>
 #include <thread>
@@ -17,11 +18,17 @@ namespace {
 using time_point = std::chrono::steady_clock::time_point;
 
 // One per process, leaked: threads may set timers while main's statics are destroyed.
+class timer_service;
+std::atomic<timer_service*> service{nullptr};
+
 class timer_service {
  public:
+  static timer_service* current() noexcept { return service.load(std::memory_order_acquire); }
+
   timer_service() {
     // A virtual clock fires what became due inside advance(), on the thread that advances: tests see it done.
     clock_source::subscribe([this](time_point at) {
+      if (this != current()) return;  // a forked child's parent's
       if (current_clock().is_virtual()) fire_due(at);
       wake_.unpark();
     });
@@ -77,7 +84,7 @@ class timer_service {
   void run() {
     ::pthread_setname_np(::pthread_self(), "tutti/timer");
     for (;;) {
-      fire_due(now());
+      if (!current_clock().is_virtual()) fire_due(now());  // else advance() fires, on its own thread
       time_point next = time_point::max();
       {
         const std::lock_guard lock(mutex_);
@@ -96,8 +103,6 @@ class timer_service {
   parker wake_;
 };
 
-timer_service* service = nullptr;
-
 timer_service& the_service() {
   static std::mutex* const mutex = [] {
     // The timer thread does not survive a fork: the child starts anew, with no timers.
@@ -106,7 +111,7 @@ timer_service& the_service() {
   }();
   const std::lock_guard lock(*mutex);
   if (service == nullptr) service = new timer_service;
-  return *service;
+  return *service.load();
 }
 
 }  // namespace

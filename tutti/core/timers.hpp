@@ -24,15 +24,15 @@ class timer {
   timer() = default;
   explicit timer(std::uint64_t id) noexcept : id_(id) {}
   /// True if the call was still to come and now never will; false if it was made, is being made, or was cancelled.
-  /// O(log n) in pending timers. Thread-safe, never blocks for the called function.
+  /// O(log n) in pending timers. Thread-safe; does not wait for a call being made.
   bool cancel() noexcept { return id_ != 0 && detail::cancel_timer(std::exchange(id_, 0)); }
 
  private:
   std::uint64_t id_ = 0;
 };
 
-/// Calls `g()` at `when` on tutti's clock (steady or virtual), or soon if that has passed, on the timer thread: it must be
-/// short and must not block; `post` to a pool from it for more. Exceptions go to on_unhandled. Timers due at the same
+/// Calls `g()` at `when` on tutti's clock (steady or virtual), or soon if that has passed, on the timer thread (under a
+/// virtual clock: inside advance()): it must be short and must not block; `post` to a pool from it for more. Exceptions go to on_unhandled. Timers due at the same
 /// moment are called in the order of their making.
 template <class G>
 timer call_at(std::chrono::steady_clock::time_point when, G&& g) {

@@ -2,6 +2,7 @@
 #pragma once
 #include <tutti/core/completion_queue.hpp>
 #include <tutti/core/future.hpp>
+#include <tutti/core/worker.hpp>
 
 #include <atomic>
 #include <iterator>
@@ -13,12 +14,16 @@
 namespace tutti {
 
 /// When `wait` returns: all done, one done, or one failed (or all done).
-enum class wait_for : std::uint8_t { all, first, first_error };
+enum class wait_for : std::uint8_t {
+  all,          ///< all are done
+  first,        ///< one is done
+  first_error,  ///< one has failed, or all are done
+};
 
 /// Positions of the futures that were done, and were not, when `wait` returned; each in input order.
 struct wait_status {
-  std::vector<std::size_t> done;
-  std::vector<std::size_t> pending;
+  std::vector<std::size_t> done;     ///< these were done
+  std::vector<std::size_t> pending;  ///< these were not
 };
 
 namespace detail {
@@ -29,6 +34,50 @@ using future_value = typename std::ranges::range_value_t<Futures>::value_type;
 template <class Futures>
 concept future_range = std::ranges::random_access_range<Futures> && std::ranges::sized_range<Futures> &&
                        is_future<std::ranges::range_value_t<Futures>>;
+
+// The next number of `queue`. A worker first runs, one after the other, the futures that have not begun: `next` is where
+// to go on, `state(i)` the i-th of `count`. Without a time limit.
+template <class State>
+std::optional<std::size_t> pop_helping(completion_queue& queue, const wait_how& how, std::size_t& next, std::size_t count, State state) {
+  for (; this_worker != nullptr && next < count; ++next) {
+    if (const auto number = queue.try_pop()) return number;
+    run_part(state(next));
+  }
+  return queue.pop(how);
+}
+
+// The executor of all parts, or 0 when they come from several.
+struct common_home {
+  void add(const future_state_base& part) noexcept {
+    home = first || home == part.home() ? part.home() : 0;
+    first = false;
+  }
+  std::uint64_t home = 0;
+  bool first = true;
+};
+
+template <class... T, class F>
+void for_each_part(const std::tuple<future<T>...>& parts, F f) {
+  std::apply([&](const auto&... part) { (f(*part.state()), ...); }, parts);
+}
+template <class Parts, class F>
+void for_each_part(const Parts& parts, F f) {
+  for (const auto& part : parts) f(*part.state());
+}
+template <class... T>
+void release_parts(std::tuple<future<T>...>& parts) noexcept {
+  std::apply([](auto&... part) { (in_turn(part.take_state(), nullptr, 0), ...); }, parts);
+}
+template <class T>
+void release_parts(std::vector<future<T>>& parts) noexcept {
+  for (auto& part : parts) in_turn(part.take_state(), nullptr, 0);
+}
+template <class Parts>
+std::uint64_t home_of(const Parts& parts) {
+  common_home common;
+  for_each_part(parts, [&](const future_state_base& part) { common.add(part); });
+  return common.home;
+}
 
 }  // namespace detail
 
@@ -41,7 +90,9 @@ wait_status wait(Futures&& futures, wait_for mode = wait_for::all, std::optional
   if (timeout) deadline = detail::time_after(*timeout);
   const wait_how how{.deadline = deadline ? &*deadline : nullptr, .stop = {}, .here = here, .what = "wait"};
   const auto n = static_cast<std::size_t>(std::ranges::size(futures));
-  const auto at = [&](std::size_t i) -> auto& { return futures[static_cast<std::ranges::range_difference_t<Futures>>(i)]; };
+  const auto at = [&](std::size_t i) -> auto& {
+    return std::ranges::begin(futures)[static_cast<std::ranges::range_difference_t<Futures>>(i)];
+  };
   for (std::size_t i = 0; i < n; ++i) {
     if (!at(i).valid()) detail::throw_no_state("wait");
   }
@@ -56,8 +107,10 @@ wait_status wait(Futures&& futures, wait_for mode = wait_for::all, std::optional
   } else {
     completion_queue queue;
     for (std::size_t i = 0; i < n; ++i) queue.watch(*at(i).state(), i);
+    std::size_t not_tried = deadline ? n : 0;
     while (queue.left() != 0) {
-      const auto next = queue.pop(how);
+      const auto next =
+          detail::pop_helping(queue, how, not_tried, n, [&](std::size_t i) -> future_state_base& { return *at(i).state(); });
       if (!next || mode == wait_for::first || at(*next).state()->error() != nullptr) break;
     }
   }
@@ -73,6 +126,7 @@ class [[nodiscard]] as_completed {
  public:
   using value_type = std::ranges::range_value_t<Futures>;
 
+  /// Nothing is awaited before begin().
   explicit as_completed(Futures&& futures, place here = place::current())
       : futures_(std::forward<Futures>(futures)), here_(here) {}
   as_completed(const as_completed&) = delete;
@@ -106,6 +160,7 @@ class [[nodiscard]] as_completed {
     for (std::size_t i = 0; i < n; ++i) {
       if (!at(i).valid()) detail::throw_no_state("as_completed");
       queue_.watch(*at(i).state(), i);
+      states_.push_back(detail::another_ref(*at(i).state()));
     }
     advance();
     return iterator(*this);
@@ -113,15 +168,22 @@ class [[nodiscard]] as_completed {
   std::default_sentinel_t end() const noexcept { return {}; }
 
  private:
-  value_type& at(std::size_t i) { return futures_[static_cast<std::ranges::range_difference_t<Futures>>(i)]; }
+  value_type& at(std::size_t i) {
+    return std::ranges::begin(futures_)[static_cast<std::ranges::range_difference_t<Futures>>(i)];
+  }
   void advance() {
     current_.reset();
-    if (queue_.left() != 0) current_ = queue_.pop(wait_how{.deadline = nullptr, .stop = {}, .here = here_, .what = "as_completed"});
+    if (queue_.left() == 0) return;
+    current_ = detail::pop_helping(queue_, wait_how{.deadline = nullptr, .stop = {}, .here = here_, .what = "as_completed"},
+                                   not_tried_, states_.size(),
+                                   [&](std::size_t i) -> future_state_base& { return *states_[i]; });
   }
 
   Futures futures_;
   place here_;
   completion_queue queue_;
+  std::vector<state_ref<future_state_base>> states_;
+  std::size_t not_tried_ = 0;
   std::optional<std::size_t> current_;
 };
 template <class Futures>
@@ -129,27 +191,34 @@ as_completed(Futures&&) -> as_completed<Futures>;
 
 namespace detail {
 
-// Settles when all parts have: with what `Gather` makes of them, or with the first error in their order.
+// Settles when all parts have: with what `Gather` makes of them, or with the first error in their order. Claimed at birth:
+// cancelling asks the parts. These are kept until the end, so that who waits or cancels may look at them at any time.
 template <class Result, class Parts, class Gather>
 class all_state final : public future_state<Result> {
  public:
-  all_state(Parts&& parts, Gather gather) : future_state<Result>(2), parts_(std::move(parts)), gather_(gather) {}
-
-  template <class ForEach>
-  void begin(std::size_t count, ForEach for_each) {
-    left_.store(count + 1, std::memory_order_relaxed);
-    for_each(parts_, [this](future_state_base& part) { part.when_ready(*new piece(*this)); });
+  all_state(Parts&& parts, Gather gather)
+      : future_state<Result>(2, home_of(parts)), parts_(std::move(parts)), gather_(gather) {
+    this->claim();
+    for_each_part(parts_, [this](future_state_base&) { pieces_.emplace_back(*this); });
+    left_.store(pieces_.size() + 1, std::memory_order_relaxed);
+  }
+  ~all_state() override {
+    release_parts(parts_);
+  }
+  void begin() {
+    auto at = pieces_.begin();
+    for_each_part(parts_, [&](future_state_base& part) { part.when_ready(*at++); });
     arrived();
   }
 
  private:
   struct piece final : ready_callback {
-    explicit piece(all_state& whole) : to(whole) {}
-    void on_ready(future_state_base&) noexcept override {
-      to.arrived();
-      delete this;
+    explicit piece(all_state& whole) : to(&whole) {}
+    void on_ready(future_state_base& part) noexcept override {
+      part.observe();
+      to->arrived();
     }
-    all_state& to;
+    all_state* to;
   };
   void arrived() noexcept {
     // acq_rel: the last one to arrive sees what all wrote.
@@ -161,11 +230,30 @@ class all_state final : public future_state<Result> {
     }
     this->release();
   }
+  bool run_here() noexcept override {
+    for_each_part(parts_, [](future_state_base& part) { help_part(part); });
+    return true;
+  }
+  void expedite(int priority) noexcept override {
+    for_each_part(parts_, [&](future_state_base& part) { expedite_in_turn(another_ref(part), priority); });
+  }
+  void cancel_sources() noexcept override {
+    for_each_part(parts_, [](future_state_base& part) { cancel_in_turn(another_ref(part)); });
+  }
 
   Parts parts_;
   Gather gather_;
+  std::vector<piece> pieces_;
   std::atomic<std::size_t> left_{0};
 };
+
+template <class Result, class Parts, class Gather>
+future<Result> make_all(Parts&& parts, Gather gather) {
+  auto* state = new all_state<Result, Parts, Gather>(std::move(parts), gather);
+  future<Result> whole{state_ref<future_state<Result>>(state)};
+  state->begin();
+  return whole;
+}
 
 }  // namespace detail
 
@@ -175,25 +263,26 @@ template <detail::future_range Futures>
 auto when_all(Futures&& futures) {
   using T = detail::future_value<Futures>;
   using result = std::conditional_t<std::is_void_v<T>, void, std::vector<typename future_state<T>::value_type>>;
-  auto gather = [](future_state<result>& to, Futures& parts) {
-    if constexpr (std::is_void_v<T>) {
-      for (auto& part : parts) part.get();
-      to.settle_value();
-    } else {
-      result all;
-      for (auto& part : parts) all.push_back(part.get());
-      to.settle_value(std::move(all));
-    }
-  };
   for (auto& part : futures) {
     if (!part.valid()) detail::throw_no_state("when_all");
   }
-  auto* state = new detail::all_state<result, std::remove_cvref_t<Futures>, decltype(gather)>(std::move(futures), gather);
-  future<result> whole{state_ref<future_state<result>>(state)};
-  state->begin(static_cast<std::size_t>(std::ranges::size(futures)), [](auto& parts, auto watch) {
-    for (auto& part : parts) watch(*part.state());
+  std::vector<future<T>> all_parts;
+  if constexpr (std::is_same_v<Futures, std::vector<future<T>>>) {
+    all_parts = std::move(futures);
+  } else {
+    for (auto& part : futures) all_parts.push_back(std::move(part));
+  }
+  return detail::make_all<result>(std::move(all_parts), [](future_state<result>& to, const std::vector<future<T>>& parts) {
+    if constexpr (std::is_void_v<T>) {
+      for (const auto& part : parts) detail::take_value(*part.state());
+      to.settle_value();
+    } else {
+      result all;
+      all.reserve(parts.size());
+      for (const auto& part : parts) all.push_back(detail::take_value(*part.state()));
+      to.settle_value(std::move(all));
+    }
   });
-  return whole;
 }
 
 /// The same for futures of different types: a tuple, with std::monostate for void.
@@ -202,75 +291,73 @@ template <class... T>
 auto when_all(future<T>... futures) {
   using result = std::tuple<typename future_state<T>::value_type...>;
   using parts = std::tuple<future<T>...>;
-  auto gather = [](future_state<result>& to, parts& all) {
-    std::apply(
-        [&](auto&... part) {
-          const auto value = [](auto& f) -> typename std::remove_reference_t<decltype(*f.state())>::value_type {
-            if constexpr (std::is_void_v<typename std::remove_reference_t<decltype(f)>::value_type>) {
-              f.get();
-              return {};
-            } else {
-              return f.get();
-            }
-          };
-          to.settle_value(result{value(part)...});
-        },
-        all);
-  };
   if (!(futures.valid() && ...)) detail::throw_no_state("when_all");
-  auto* state = new detail::all_state<result, parts, decltype(gather)>(parts(std::move(futures)...), gather);
-  future<result> whole{state_ref<future_state<result>>(state)};
-  state->begin(sizeof...(T), [](auto& all, auto watch) { std::apply([&](auto&... part) { (watch(*part.state()), ...); }, all); });
-  return whole;
+  return detail::make_all<result>(parts(std::move(futures)...), [](future_state<result>& to, const parts& all) {
+    std::apply([&](const auto&... part) { to.settle_value(result{std::move(part.state()->value())...}); }, all);
+  });
 }
 
 /// Which future of when_any was the first, and its result.
 template <class T>
 struct first_done {
-  std::size_t index;
-  typename future_state<T>::value_type value;
+  std::size_t index;                           ///< its position
+  typename future_state<T>::value_type value;  ///< its result; std::monostate for void
 };
 
 namespace detail {
 
+// Claimed at birth: cancelling asks the parts, the first to be done settles it.
 template <class T>
 class any_state final : public future_state<first_done<T>> {
  public:
   explicit any_state(std::vector<future<T>>&& parts)
-      : future_state<first_done<T>>(static_cast<std::uint32_t>(1 + parts.size())), parts_(std::move(parts)) {}
+      : future_state<first_done<T>>(static_cast<std::uint32_t>(1 + parts.size()), home_of(parts)), parts_(std::move(parts)) {
+    this->claim();
+    pieces_.reserve(parts_.size());
+    for (std::size_t i = 0; i < parts_.size(); ++i) pieces_.emplace_back(*this, i);
+  }
+  ~any_state() override {
+    release_parts(parts_);
+  }
   void begin() {
     this->retain();  // the last callback may come before the loop ends
-    for (std::size_t i = 0; i < parts_.size(); ++i) parts_[i].state()->when_ready(*new piece(*this, i));
+    for (std::size_t i = 0; i < parts_.size(); ++i) parts_[i].state()->when_ready(pieces_[i]);
     started_.store(true, std::memory_order_seq_cst);
-    if (this->is_ready()) cancel_others();
+    if (this->is_ready()) cancel_sources();
     this->release();
   }
 
  private:
   struct piece final : ready_callback {
-    piece(any_state& whole, std::size_t i) : to(whole), index(i) {}
-    void on_ready(future_state_base& part) noexcept override {
-      to.arrived(index, static_cast<future_state<T>&>(part));
-      delete this;
-    }
-    any_state& to;
+    piece(any_state& whole, std::size_t i) : to(&whole), index(i) {}
+    void on_ready(future_state_base& part) noexcept override { to->arrived(index, static_cast<future_state<T>&>(part)); }
+    any_state* to;
     std::size_t index;
   };
   void arrived(std::size_t index, future_state<T>& part) noexcept {
+    part.observe();
     bool first = false;
     if (part.error() != nullptr) {
       first = this->settle_error(part.error());
     } else if (!this->is_ready()) {
       first = this->settle_value(first_done<T>{index, std::move(part.value())});
     }
-    if (first && started_.load(std::memory_order_seq_cst)) cancel_others();
+    if (first && started_.load(std::memory_order_seq_cst)) cancel_sources();
     this->release();
   }
-  void cancel_others() noexcept {
-    for (auto& part : parts_) part.cancel();
+  bool run_here() noexcept override {
+    for (std::size_t i = 0; i < parts_.size() && !this->is_ready(); ++i) run_part(*parts_[i].state());
+    return true;
+  }
+  void expedite(int priority) noexcept override {
+    for_each_part(parts_, [&](future_state_base& part) { expedite_in_turn(another_ref(part), priority); });
+  }
+  void cancel_sources() noexcept override {
+    for_each_part(parts_, [](future_state_base& part) { cancel_in_turn(another_ref(part)); });
   }
 
   std::vector<future<T>> parts_;
+  std::vector<piece> pieces_;
   std::atomic<bool> started_{false};
 };
 

@@ -80,15 +80,18 @@ void worker::run_stolen(fork_record& record) noexcept {
   frame.parent = this_frame;
   frame.fork_base = forks.bottom();
   this_frame = &frame;
+  parker* const owner_sleeper = owner->sleeper;  // a guest's may change as soon as it has joined
   record.run(&record);
   this_frame = frame.parent;
   // The last access to the record: the owner may return from its join, and the record be gone, once it reads `done`.
-  if (record.state.exchange(done, std::memory_order_acq_rel) == owner_asleep) owner->sleeper->unpark();
+  if (record.state.exchange(done, std::memory_order_acq_rel) == owner_asleep) owner_sleeper->unpark();
+  forks.end_root();
 }
 
 void worker::run_task(call_node& task) noexcept {
   run.add();
   task.run();
+  forks.end_root();
 }
 
 }  // namespace tutti

@@ -40,7 +40,7 @@ class worker {
   /// Runs a queued task.
   void run_task(call_node& task) noexcept;
   /// Where something begun now would stand.
-  root here() noexcept { return {this, forks.bottom(), forks.epoch(), ring.tail()}; }
+  root here() noexcept { return {this, forks.bottom(), ring.tail()}; }
 
   /// Runs one branch or task that descends from `work`, if its worker has one on offer; false: none. `running()` tells
   /// whether `work` still runs; asked after the task was seen.
@@ -65,6 +65,7 @@ class worker {
   // Owned by the scheduler, under its lock.
   enum class state : std::uint8_t { working, idle, retired, blocked, ended };
   state where = state::working;
+  worker* outer = nullptr;  // a guest's: what its thread was before
   worker* below = nullptr;  // in the stack of idle or retired workers
   parker* sleeper = nullptr;
 
@@ -78,7 +79,7 @@ inline constinit thread_local worker* this_worker = nullptr;
 
 template <class Running>
 bool worker::run_descendant(const root& work, Running running) noexcept {
-  if (fork_record* branch = work.runner->forks.steal_descendant(work.fork_base, work.fork_epoch)) {
+  if (fork_record* branch = work.runner->forks.steal_descendant(work.fork_base, running)) {
     stolen.add();
     run_stolen(*branch);
     return true;

@@ -11,10 +11,10 @@ namespace tutti {
 /// An exception stops blocks that have not begun, in its part of the range; one of those thrown is thrown again here.
 /// On a pool's worker it uses that pool, elsewhere the caller becomes a worker of default_pool() meanwhile. Nests freely.
 /// `body` is called from several threads at once.
-template <std::integral I, std::integral J, class Body>
+template <detail::loop_index I, detail::loop_index J, class Body>
 void parallel_for(I first, J last, Body&& body) {
   using index = std::common_type_t<I, J>;
-  const auto begin = static_cast<index>(first), end = static_cast<index>(last);
+  const auto begin = detail::to_index<index>(first), end = detail::to_index<index>(last);
   if (worker* const w = this_worker; w != nullptr) return detail::for_loop<index>(w, begin, end, body, {});
   const guest here;
   detail::for_loop<index>(here.as_worker(), begin, end, body, {});
@@ -22,11 +22,11 @@ void parallel_for(I first, J last, Body&& body) {
 
 /// The same on a pool: the caller works along, as a guest if it is not one of the pool's workers. Any other
 /// local_executor than a thread_pool runs the loop serially on the caller.
-template <std::integral I, std::integral J, class Body>
+template <detail::loop_index I, detail::loop_index J, class Body>
 void parallel_for(local_executor& pool, I first, J last, Body&& body) {
   using index = std::common_type_t<I, J>;
   const guest here(pool);
-  detail::for_loop<index>(here.as_worker(), static_cast<index>(first), static_cast<index>(last), body, {});
+  detail::for_loop<index>(here.as_worker(), detail::to_index<index>(first), detail::to_index<index>(last), body, {});
 }
 
 }  // namespace tutti

@@ -11,7 +11,10 @@
 #include <chrono>
 #include <concepts>
 #include <limits>
+#include <stdexcept>
+#include <string>
 #include <type_traits>
+#include <utility>
 
 namespace tutti {
 
@@ -26,38 +29,39 @@ class block_sizer {
   /// Waking a sleeping worker costs microseconds and takes it tens of them: not worth it for a loop that is over by then.
   static constexpr std::chrono::nanoseconds worth_a_wake_up = std::chrono::microseconds(20);
 
-  std::size_t size() const noexcept { return size_; }
+  /// At most a share of the `left` iterations, in case the rest take longer than those before.
+  std::size_t size(std::uint64_t left, const worker* w) const noexcept {
+    if (w == nullptr) return size_;
+    const std::uint64_t share = left / (4 * static_cast<std::uint64_t>(w->pool->concurrency()));
+    return static_cast<std::size_t>(std::clamp<std::uint64_t>(size_, 1, std::max<std::uint64_t>(1, share)));
+  }
   /// Runs one block.
   template <class Block>
   void measure(Block&& block) {
-    if (settled_) {
-      block();
-      spent_ += target;
-      return;
-    }
     const auto start = std::chrono::steady_clock::now();
     block();
     const auto took = std::chrono::steady_clock::now() - start;
     spent_ += took;
-    if (took >= target / 2) {
-      settled_ = true;
-    } else {
-      // Short of an eighth: far away, so jump.
-      size_ = std::min(size_ * (took < target / 8 ? 8 : 2), std::numeric_limits<std::size_t>::max() / 16);
+    // Iterations need not be alike, so it goes on measuring; the clock costs about 1 % of a block.
+    if (took < target / 8) {
+      size_ = std::min(size_ * 8, std::numeric_limits<std::size_t>::max() / 16);  // far away, so jump
+    } else if (took < target / 2) {
+      size_ *= 2;
+    } else if (took > target * 4) {
+      size_ = std::max<std::size_t>(1, size_ / 4);
     }
   }
   bool may_wake() const noexcept { return spent_ >= worth_a_wake_up; }
 
  private:
   std::size_t size_ = 1;
-  bool settled_ = false;
   std::chrono::nanoseconds spent_{0};
 };
 
 /// True when the loop should give work away now. Few iterations may each be long, and the first one would be over before
 /// the loop knew.
 inline bool should_split(const worker* w, const block_sizer& sizer, std::uint64_t left) noexcept {
-  return w != nullptr && w->forks.wanted() &&
+  return w != nullptr && w->forks.wanted() && !w->forks.full() &&
          (w->pool->anyone_searching() || sizer.may_wake() || left <= 16 * static_cast<std::uint64_t>(w->pool->concurrency()));
 }
 
@@ -71,6 +75,19 @@ constexpr unsigned_count<I> distance(I first, I last) noexcept {
 template <std::integral I>
 constexpr I advance_by(I from, unsigned_count<I> n) noexcept {
   return static_cast<I>(static_cast<unsigned_count<I>>(from) + n);
+}
+
+template <class I>
+concept loop_index = std::integral<I> && !std::same_as<I, bool>;
+
+/// `bound` as the loop's index type. Throws std::invalid_argument when that cannot hold it, as -1 with an unsigned end.
+template <loop_index Index, loop_index I>
+Index to_index(I bound) {
+  if (!std::in_range<Index>(bound)) {
+    throw std::invalid_argument("parallel loop: the bound " + std::to_string(bound) +
+                                " does not fit the index type that both bounds have in common; give both the same type");
+  }
+  return static_cast<Index>(bound);
 }
 
 template <class I, class Body>
@@ -96,7 +113,8 @@ void for_loop(worker* w, I first, I last, Body& body, block_sizer sizer) {
       result_box<std::monostate> a, b;
       return fork_two(w, here, there, a, b);
     }
-    const I end = left <= sizer.size() ? last : advance_by(first, static_cast<unsigned_count<I>>(sizer.size()));
+    const std::size_t block = sizer.size(left, w);
+    const I end = left <= block ? last : advance_by(first, static_cast<unsigned_count<I>>(block));
     sizer.measure([&] { run_block(body, first, end); });
     first = end;
   }
@@ -124,7 +142,8 @@ T reduce_loop(worker* w, I first, I last, const T& identity, Body& body, Op& op,
       auto [a, b] = fork_join_on(w, here, there);
       return op(op(std::move(sum), std::move(a)), std::move(b));
     }
-    const I end = left <= sizer.size() ? last : advance_by(first, static_cast<unsigned_count<I>>(sizer.size()));
+    const std::size_t block = sizer.size(left, w);
+    const I end = left <= block ? last : advance_by(first, static_cast<unsigned_count<I>>(block));
     sizer.measure([&] { sum = reduce_block(body, op, std::move(sum), first, end); });
     first = end;
   }

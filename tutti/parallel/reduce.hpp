@@ -8,10 +8,10 @@ namespace tutti {
 /// `op` must be associative, and `identity` its neutral element; it need not be commutative: operands stay in order. How
 /// they are grouped depends on the schedule, so floating-point sums may differ in the last bits from run to run.
 /// Otherwise as parallel_for.
-template <std::integral I, std::integral J, class T, class Body, class Op>
+template <detail::loop_index I, detail::loop_index J, class T, class Body, class Op>
 T parallel_reduce(I first, J last, T identity, Body&& body, Op&& op) {
   using index = std::common_type_t<I, J>;
-  const auto begin = static_cast<index>(first), end = static_cast<index>(last);
+  const auto begin = detail::to_index<index>(first), end = detail::to_index<index>(last);
   if (worker* const w = this_worker; w != nullptr) {
     return detail::reduce_loop<index, T>(w, begin, end, identity, body, op, {});
   }
@@ -20,11 +20,11 @@ T parallel_reduce(I first, J last, T identity, Body&& body, Op&& op) {
 }
 
 /// The same on a pool; see parallel_for.
-template <std::integral I, std::integral J, class T, class Body, class Op>
+template <detail::loop_index I, detail::loop_index J, class T, class Body, class Op>
 T parallel_reduce(local_executor& pool, I first, J last, T identity, Body&& body, Op&& op) {
   using index = std::common_type_t<I, J>;
   const guest here(pool);
-  return detail::reduce_loop<index, T>(here.as_worker(), static_cast<index>(first), static_cast<index>(last), identity, body,
+  return detail::reduce_loop<index, T>(here.as_worker(), detail::to_index<index>(first), detail::to_index<index>(last), identity, body,
                                        op, {});
 }
 

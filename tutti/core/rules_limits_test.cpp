@@ -1,0 +1,188 @@
+// Timeouts and retries.
+#include <gtest/gtest.h>
+#include <atomic>
+#include <latch>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <tutti/base/clock.hpp>
+#include <tutti/core/this_task.hpp>
+#include <tutti/core/thread_pool.hpp>
+#include <tutti/core/unhandled.hpp>
+
+namespace {
+
+using namespace std::chrono_literals;
+using tutti::future;
+using tutti::thread_pool;
+
+// A pool whose only worker is busy until the gate opens.
+struct busy_pool {
+  thread_pool pool{1};
+  std::latch started{1}, gate{1};
+  future<void> busy = pool.submit([this] {
+    started.count_down();
+    gate.wait();
+  });
+  busy_pool() { started.wait(); }
+  void open() { gate.count_down(); }
+  ~busy_pool() {
+    if (!gate.try_wait()) open();
+  }
+  busy_pool(const busy_pool&) = delete;
+  busy_pool& operator=(const busy_pool&) = delete;
+};
+
+void spin_until_stopped() {
+  while (!tutti::this_task::stop_requested()) std::this_thread::yield();
+}
+
+// ---- timeouts
+
+TEST(rules_timeout, fails_the_future_at_once_and_drops_the_result) {
+  tutti::virtual_clock clock;
+  thread_pool pool{1};
+  std::latch started(1), gate(1);
+  bool was_stopped = false;
+  std::atomic<bool> ended{false};
+  auto f = pool.with({.timeout = 10s}).submit([&] {
+    EXPECT_EQ(tutti::this_task::deadline(), tutti::now() + 10s);
+    started.count_down();
+    gate.wait();
+    was_stopped = tutti::this_task::stop_requested();
+    ended = true;
+    return 1;
+  });
+  started.wait();
+  clock.advance(9s);
+  EXPECT_FALSE(f.done());
+  clock.advance(2s);
+  EXPECT_THROW(f.get(), tutti::timed_out);  // while the task still runs
+  EXPECT_FALSE(ended);
+  gate.count_down();
+  pool.shutdown();
+  EXPECT_TRUE(ended);
+  EXPECT_TRUE(was_stopped);
+}
+
+TEST(rules_timeout, counts_from_the_start_of_execution) {
+  tutti::virtual_clock clock;
+  busy_pool b;
+  auto f = b.pool.with({.timeout = 1s}).submit([] { return 1; });
+  clock.advance(1h);  // in the queue
+  b.open();
+  EXPECT_EQ(f.get(), 1);
+}
+
+TEST(rules_timeout, a_result_in_time_counts) {
+  tutti::virtual_clock clock;
+  thread_pool pool{1};
+  auto f = pool.with({.timeout = 1s}).submit([] { return 1; });
+  f.wait();
+  clock.advance(1h);
+  EXPECT_EQ(f.get(), 1);
+}
+
+TEST(rules_timeout, holds_when_the_waiter_runs_the_task_itself) {
+  tutti::virtual_clock clock;
+  thread_pool pool{1};
+  std::latch started(1);
+  auto f = pool.submit([&] {
+    auto inner = pool.with({.timeout = 1s}).submit([&] {
+      started.count_down();
+      spin_until_stopped();  // the timeout asks
+      return 1;
+    });
+    EXPECT_THROW(inner.get(), tutti::timed_out);
+  });
+  started.wait();
+  clock.advance(2s);
+  f.get();
+}
+
+TEST(rules_timeout, a_late_error_is_dropped_too) {
+  static std::atomic<int> reported;
+  reported = 0;
+  const auto before = tutti::on_unhandled(
+      +[](const std::exception_ptr&, const char*, tutti::unhandled_origin) noexcept { ++reported; });
+  {
+    tutti::virtual_clock clock;
+    thread_pool pool{1};
+    std::latch started(1), gate(1);
+    auto f = pool.with({.timeout = 1s}).submit([&] {
+      started.count_down();
+      gate.wait();
+      throw std::runtime_error("too late");
+    });
+    started.wait();
+    clock.advance(2s);
+    EXPECT_THROW(f.get(), tutti::timed_out);
+    gate.count_down();
+  }
+  tutti::on_unhandled(before);
+  EXPECT_EQ(reported, 0);
+}
+
+// ---- retries
+
+struct flaky : tutti::retryable {
+  using retryable::retryable;
+};
+
+TEST(rules_retries, run_again_after_what_is_retryable) {
+  thread_pool pool{1};
+  std::atomic<int> runs{0};
+  EXPECT_EQ(pool.with({.retries = 3}).submit([&] { return ++runs < 4 ? throw flaky("again") : 5; }).get(), 5);
+  EXPECT_EQ(runs, 4);
+  runs = 0;
+  EXPECT_THROW(pool.with({.retries = 2}).submit([&] { ++runs, throw flaky("again"); }).get(), flaky);
+  EXPECT_EQ(runs, 3);
+  runs = 0;
+  EXPECT_THROW(pool.with({.retries = 2}).submit([&] { ++runs, throw tutti::worker_lost("gone"); }).get(),
+               tutti::worker_lost);
+  EXPECT_EQ(runs, 3);
+}
+
+TEST(rules_retries, not_after_anything_else) {
+  thread_pool pool{1};
+  std::atomic<int> runs{0};
+  EXPECT_THROW(pool.with({.retries = 5}).submit([&] { ++runs, throw std::runtime_error("no"); }).get(),
+               std::runtime_error);
+  EXPECT_EQ(runs, 1);
+  runs = 0;
+  EXPECT_THROW(pool.with({.retries = 5}).submit([&] { ++runs, throw tutti::cancelled("no"); }).get(), tutti::cancelled);
+  EXPECT_EQ(runs, 1);
+  runs = 0;
+  EXPECT_THROW(pool.submit([&] { ++runs, throw flaky("none left"); }).get(), flaky);
+  EXPECT_EQ(runs, 1);
+}
+
+TEST(rules_retries, not_once_cancelled) {
+  thread_pool pool{1};
+  std::atomic<int> runs{0};
+  std::latch started(1);
+  auto f = pool.with({.retries = 1'000'000'000}).submit([&] {
+    if (++runs == 1) started.count_down();
+    spin_until_stopped();
+    throw flaky("again");
+  });
+  started.wait();
+  f.cancel();
+  EXPECT_ANY_THROW(f.get());
+  pool.shutdown();
+  EXPECT_EQ(runs, 1);
+}
+
+std::atomic<int> take_calls{0};
+std::string take(std::string text, int fail_until) {
+  if (++take_calls < fail_until) throw flaky("again");
+  return text;
+}
+
+TEST(rules_retries, arguments_are_whole_each_time) {
+  take_calls = 0;
+  thread_pool pool{1};
+  EXPECT_EQ((pool.with({.retries = 3}).submit<take>(std::string(100, 'a'), 3).get()), std::string(100, 'a'));
+}
+
+}  // namespace

@@ -1,0 +1,98 @@
+// Blocking: who waits is replaced, so that concurrency() threads stay runnable, and the replacements leave again.
+#include <gtest/gtest.h>
+#include <atomic>
+#include <latch>
+#include <thread>
+#include <tutti/core/promise.hpp>
+#include <tutti/core/thread_pool.hpp>
+#include <vector>
+
+namespace {
+
+using tutti::future;
+using tutti::promise;
+using tutti::thread_pool;
+
+TEST(rules_spares, concurrency_stays_runnable) {
+  constexpr int n = 3;
+  thread_pool pool{n};
+  promise<void> release;
+  const auto released = release.get_future().share();
+  std::latch blocked(2 * n);
+  std::vector<future<void>> futures;
+  for (int i = 0; i < 2 * n; ++i) {
+    futures.push_back(pool.submit([&] {
+      blocked.count_down();
+      released.get();
+    }));
+  }
+  blocked.wait();
+  std::latch together(n);  // passes only when n more run at once
+  for (int i = 0; i < n; ++i) futures.push_back(pool.submit([&] { together.arrive_and_wait(); }));
+  together.wait();
+  release.set_value();
+  for (auto& f : futures) f.get();
+}
+
+TEST(rules_spares, spares_leave_again) {
+  constexpr int n = 2, blocked_tasks = 8;
+  thread_pool pool{n};
+  promise<void> release;
+  const auto released = release.get_future().share();
+  std::latch blocked(blocked_tasks), through(blocked_tasks);
+  std::vector<future<void>> futures;
+  for (int i = 0; i < blocked_tasks; ++i) {
+    futures.push_back(pool.submit([&] {
+      blocked.count_down();
+      released.get();
+      through.count_down();
+    }));
+  }
+  blocked.wait();
+  release.set_value();
+  through.wait();  // nobody blocks any more
+  for (auto& f : futures) f.get();
+  std::atomic<int> at_once{0}, most{0};
+  std::vector<future<void>> counted;
+  for (int i = 0; i < 2000; ++i) {
+    counted.push_back(pool.submit([&] {
+      const int now = at_once.fetch_add(1) + 1;
+      int seen = most.load();
+      while (seen < now && !most.compare_exchange_weak(seen, now)) {
+      }
+      std::this_thread::yield();
+      at_once.fetch_sub(1);
+    }));
+  }
+  for (auto& f : counted) f.get();
+  EXPECT_LE(most, n);
+}
+
+TEST(rules_spares, after_256_spares_the_pool_is_exhausted_and_says_so) {
+  constexpr int spares = 256, tasks = 300;
+  thread_pool pool{1};
+  promise<void> release;
+  const auto released = release.get_future().share();
+  std::atomic<int> refused{0}, waited{0};
+  std::vector<future<void>> futures;
+  for (int i = 0; i < tasks; ++i) {
+    futures.push_back(pool.submit([&] {
+      try {
+        released.get();
+        ++waited;
+      } catch (const tutti::pool_exhausted&) {
+        ++refused;
+      }
+    }));
+  }
+  // One thread and 256 spares may block; the last of them only when nobody is needed after it.
+  while (refused < tasks - spares - 1) std::this_thread::yield();
+  EXPECT_EQ(pool.stats().spare_threads, static_cast<std::uint64_t>(spares));
+  release.set_value();
+  for (auto& f : futures) f.get();
+  EXPECT_EQ(refused + waited, tasks);
+  EXPECT_GE(waited, spares);
+  EXPECT_EQ(pool.submit([] { return 1; }).get(), 1);  // and it works on
+}
+
+}  // namespace
