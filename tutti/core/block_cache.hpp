@@ -1,8 +1,8 @@
 // block_cache: memory for short-lived objects that one thread makes and another one frees, as tasks are.
 //
-// Each thread keeps freed blocks in lists of its own and uses them again; full lists go to a shared shelf and empty ones are
-// filled from it, a batch at a time. malloc, whose blocks go home to the arena they came from, takes a lock for most of
-// these instead (the idea is the magazine layer of Bonwick and Adams, USENIX 2001).
+// Each thread keeps freed blocks in lists of its own and uses them again; full lists go to a shared shelf and empty
+// ones are filled from it, a batch at a time. malloc, whose blocks go home to the arena they came from, takes a lock
+// for most of these instead (the idea is the magazine layer of Bonwick and Adams, USENIX 2001).
 #pragma once
 #include <cstddef>
 #include <new>
@@ -20,7 +20,8 @@
 
 namespace tutti {
 
-/// Gives and takes blocks of up to `largest` bytes; memory is kept for reuse, never returned to the system. Thread-safe.
+/// Gives and takes blocks of up to `largest` bytes; memory is kept for reuse, never returned to the system.
+/// Thread-safe.
 class block_cache {
  public:
   static constexpr std::size_t step = 64, classes = 8, largest = step * classes, batch = 64;

@@ -104,22 +104,26 @@ class bulk_state final : public future_state<bulk_result<Result>> {
   std::atomic<std::size_t> left_{0};
 };
 
-// `make(iterator)` gives an Item, `launch(items, stopped)` a future for the chunk. The elements of `range` live until the
-// chunks are done, or the items do not refer to them.
+// `make(iterator)` gives an Item, `launch(items, stopped)` a future for the chunk. The elements of `range` live until
+// the chunks are done, or the items do not refer to them.
 template <class Result, class Item, class R, class Make, class Launch>
-future<bulk_result<Result>> run_bulk(std::uint64_t home, int concurrency, std::size_t chunk, R&& range, Make make, Launch launch) {
+future<bulk_result<Result>> run_bulk(std::uint64_t home, int concurrency, std::size_t chunk, R&& range, Make make,
+                                     Launch launch) {
   std::vector<Item> items;
-  if constexpr (std::ranges::sized_range<std::remove_reference_t<R>>) items.reserve(static_cast<std::size_t>(std::ranges::size(range)));
+  if constexpr (std::ranges::sized_range<std::remove_reference_t<R>>)
+    items.reserve(static_cast<std::size_t>(std::ranges::size(range)));
   for (auto it = std::ranges::begin(range); it != std::ranges::end(range); ++it) items.push_back(make(it));
   // Sixteen chunks a worker even out chunks of unlike length.
-  if (chunk == 0) chunk = std::max<std::size_t>(1, items.size() / (16 * static_cast<std::size_t>(std::max(1, concurrency))));
+  if (chunk == 0)
+    chunk = std::max<std::size_t>(1, items.size() / (16 * static_cast<std::size_t>(std::max(1, concurrency))));
   chunk = std::min(chunk, std::max<std::size_t>(1, items.size()));
   auto* state = new bulk_state<Result>(home, items.size(), (items.size() + chunk - 1) / chunk);
   future<bulk_result<Result>> result{state_ref<future_state<bulk_result<Result>>>(state)};
   try {
     for (auto at = items.begin(); at != items.end();) {
       const auto n = std::min<std::ptrdiff_t>(static_cast<std::ptrdiff_t>(chunk), items.end() - at);
-      state->add(launch(std::vector<Item>(std::make_move_iterator(at), std::make_move_iterator(at + n)), state->stopped()));
+      state->add(
+          launch(std::vector<Item>(std::make_move_iterator(at), std::make_move_iterator(at + n)), state->stopped()));
       at += n;
     }
   } catch (...) {

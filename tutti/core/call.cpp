@@ -13,8 +13,8 @@ void call::drop() noexcept {
 
 const char* intern(std::string_view text) {
   if (text.empty()) return "";
-  static auto* mutex = new std::mutex;                           // leaked: names outlive statics
-  static auto* names = new std::unordered_set<std::string>;      // node-based: addresses are stable
+  static auto* mutex = new std::mutex;                       // leaked: names outlive statics
+  static auto* names = new std::unordered_set<std::string>;  // node-based: addresses are stable
   const std::lock_guard lock(*mutex);
   return names->emplace(text).first->c_str();
 }

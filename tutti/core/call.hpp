@@ -15,11 +15,11 @@ struct function_info;
 
 /// How a call is to be made. Designated initialisers, in this order; trivially destructible (see stop_ref).
 struct call_options {
-  std::string_view name = {};                             ///< shown by dump, traces and errors; default: the function's
-  int priority = 0;                                       ///< higher starts earlier; first in first out within one
-  std::optional<std::chrono::nanoseconds> timeout = {};   ///< counted from the start of execution
-  int retries = 0;                                        ///< runs again after worker_lost and exceptions derived from retryable
-  stop_ref stop = {};                                     ///< cancels the call when stop is requested
+  std::string_view name = {};                            ///< shown by dump, traces and errors; default: the function's
+  int priority = 0;                                      ///< higher starts earlier; first in first out within one
+  std::optional<std::chrono::nanoseconds> timeout = {};  ///< counted from the start of execution
+  int retries = 0;     ///< runs again after worker_lost and exceptions derived from retryable
+  stop_ref stop = {};  ///< cancels the call when stop is requested
 };
 
 /// The part of a call that executors outside this process use: what to run, its arguments as bytes, and where the
@@ -30,9 +30,11 @@ class portable_call {
   virtual const function_info& function() const = 0;
   /// Appends the encoded arguments. Throws what a type's own serialize throws.
   virtual void encode_arguments(std::string& out) const = 0;
-  /// Before it leaves: false when it was cancelled or run meanwhile (then drop the call). From then on cancel() only asks.
+  /// Before it leaves: false when it was cancelled or run meanwhile (then drop the call). From then on cancel() only
+  /// asks.
   virtual bool begin() noexcept = 0;
-  /// Completes the call with an encoded result, and ends this handle to it; bytes that cannot be decoded complete it with decode_error.
+  /// Completes the call with an encoded result, and ends this handle to it; bytes that cannot be decoded complete it
+  /// with decode_error.
   virtual void complete(std::string_view encoded_result) noexcept = 0;
   /// Completes the call with an error, and ends this handle to it.
   virtual void fail(std::exception_ptr error) noexcept = 0;

@@ -8,8 +8,8 @@
 
 namespace tutti {
 
-/// Collects the numbers of futures as they complete. Watched states report to a part shared with the queue, so the queue
-/// may go while they still run.
+/// Collects the numbers of futures as they complete. Watched states report to a part shared with the queue, so the
+/// queue may go while they still run.
 class completion_queue {
  public:
   /// Watches nothing yet.

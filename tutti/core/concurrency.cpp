@@ -62,7 +62,8 @@ std::optional<double> cgroup_cpu_quota(const std::string& proc_self_cgroup, cons
   while (std::getline(in, line)) {  // hierarchy:controllers:path
     const auto first = line.find(':'), second = line.find(':', first + 1);
     if (first == std::string::npos || second == std::string::npos) continue;
-    const std::string controllers = "," + line.substr(first + 1, second - first - 1) + ",", path = line.substr(second + 1);
+    const std::string controllers = "," + line.substr(first + 1, second - first - 1) + ",",
+                      path = line.substr(second + 1);
     std::optional<double> quota;
     if (controllers == ",,") {
       quota = tightest(cgroup_root, path, [](const std::string& group) { return read_v2(group + "/cpu.max"); });

@@ -5,12 +5,12 @@
 
 namespace tutti {
 
-/// Threads that can run at once: the CPU affinity mask, further limited by the cgroup CPU quota (rounded up, at least 1),
-/// so that a container with 1.5 CPUs on a 64-core host gets 2. Read once per call; thread-safe.
+/// Threads that can run at once: the CPU affinity mask, further limited by the cgroup CPU quota (rounded up, at least
+/// 1), so that a container with 1.5 CPUs on a 64-core host gets 2. Read once per call; thread-safe.
 int default_concurrency();
 
-/// The CPU quota, in CPUs, of the cgroup (version 2 or 1) that `proc_self_cgroup` (as /proc/self/cgroup) names, and of the
-/// groups around it, under `cgroup_root` (as /sys/fs/cgroup); nothing when unlimited or unreadable.
+/// The CPU quota, in CPUs, of the cgroup (version 2 or 1) that `proc_self_cgroup` (as /proc/self/cgroup) names, and of
+/// the groups around it, under `cgroup_root` (as /sys/fs/cgroup); nothing when unlimited or unreadable.
 std::optional<double> cgroup_cpu_quota(const std::string& proc_self_cgroup = "/proc/self/cgroup",
                                        const std::string& cgroup_root = "/sys/fs/cgroup");
 

@@ -20,7 +20,8 @@ inline void pause() noexcept {
 #endif
 }
 
-/// Sleeps while `word == expected`, until woken or until `deadline` (steady clock; nullptr: no limit). May return early.
+/// Sleeps while `word == expected`, until woken or until `deadline` (steady clock; nullptr: no limit). May return
+/// early.
 void futex_wait(const std::atomic<std::uint32_t>& word, std::uint32_t expected,
                 const std::chrono::steady_clock::time_point* deadline) noexcept;
 

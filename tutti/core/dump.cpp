@@ -14,9 +14,10 @@ double seconds(std::chrono::nanoseconds ns) { return std::chrono::duration<doubl
 
 void dump_pool(std::ostream& out, const scheduler& pool) {
   const pool_stats s = pool.stats();
-  out << "pool \"" << pool.name() << "\": " << pool.concurrency() << " threads, " << s.queue_depth << " queued; submitted "
-      << s.submitted << ", run " << s.run << ", stolen " << s.stolen << ", published " << s.published << ", parked " << s.parked
-      << ", spare threads " << s.spare_threads << ", busy " << seconds(s.busy) << " s\n";
+  out << "pool \"" << pool.name() << "\": " << pool.concurrency() << " threads, " << s.queue_depth
+      << " queued; submitted " << s.submitted << ", run " << s.run << ", stolen " << s.stolen << ", published "
+      << s.published << ", parked " << s.parked << ", spare threads " << s.spare_threads << ", busy " << seconds(s.busy)
+      << " s\n";
   pool.for_each_worker([&](const worker& w) {
     const char* const task = w.task_name.load(std::memory_order_relaxed);
     const bool busy = w.busy_since.load(std::memory_order_relaxed) != 0;
@@ -41,7 +42,8 @@ void dump(std::ostream& to) {
   for (const auto& wait : thread_record::all_waiting()) {
     out << "thread " << wait.thread_id << " (" << wait.thread_name << ")";
     if (!wait.task.empty()) out << " in task " << wait.task;
-    out << " waits in " << wait.waits_for << " at " << to_string(wait.where) << " for " << seconds(wait.since) << " s\n";
+    out << " waits in " << wait.waits_for << " at " << to_string(wait.where) << " for " << seconds(wait.since)
+        << " s\n";
   }
   to << out.str();
 }

@@ -4,8 +4,8 @@
 
 namespace tutti {
 
-/// Writes a few lines per pool and per waiting thread. Safe at any time from any thread; what it shows is gathered while
-/// the program goes on, so the parts may be microseconds apart.
+/// Writes a few lines per pool and per waiting thread. Safe at any time from any thread; what it shows is gathered
+/// while the program goes on, so the parts may be microseconds apart.
 void dump(std::ostream& out);
 
 }  // namespace tutti

@@ -1,9 +1,9 @@
 // executor: a place where code runs; the interface that threads, processes, ranks and machines share.
 #pragma once
 #include <tutti/base/registry.hpp>
+#include <tutti/core/bulk.hpp>
 #include <tutti/core/call.hpp>
 #include <tutti/core/future.hpp>
-#include <tutti/core/bulk.hpp>
 #include <tutti/core/kept_options.hpp>
 #include <tutti/core/map.hpp>
 #include <tutti/core/scheduler.hpp>
@@ -42,7 +42,8 @@ template <class Arguments>
 void check_retries(const call_options& options) {
   if constexpr (!std::copy_constructible<Arguments>) {
     if (options.retries > 0) {
-      throw std::invalid_argument("submit: retries need arguments that can be copied, and this function takes some that only move");
+      throw std::invalid_argument(
+          "submit: retries need arguments that can be copied, and this function takes some that only move");
     }
   }
 }
@@ -75,7 +76,8 @@ const char* portable_name() {
 
 // A call that can leave the process.
 template <auto F>
-class portable_task final : public task_state<typename function_traits<F>::result, invoke_portable<F>>, public portable_call {
+class portable_task final : public task_state<typename function_traits<F>::result, invoke_portable<F>>,
+                            public portable_call {
  public:
   using traits = function_traits<F>;
   using R = typename traits::result;
@@ -132,9 +134,10 @@ class portable_api {
   /// Lambdas and other objects cannot leave this process.
   template <class G, class... A>
   void submit(G&&, A&&...) {
-    static_assert(sizeof(G) == 0,
-                  "tutti: this executor may not share memory with its caller, so it takes functions by name only: write "
-                  "submit<f>(args...), or use a local_executor (thread_pool, inline_executor) for lambdas");
+    static_assert(
+        sizeof(G) == 0,
+        "tutti: this executor may not share memory with its caller, so it takes functions by name only: write "
+        "submit<f>(args...), or use a local_executor (thread_pool, inline_executor) for lambdas");
   }
 };
 
@@ -153,20 +156,24 @@ class executor : public portable_api<executor> {
   /// Blocks until all calls are complete; then, and for others from the start, submit throws `closed`. The calls being
   /// finished may submit more. Calling it again, or from several threads, is harmless.
   virtual void shutdown(shutdown_mode mode = finish) = 0;
-  /// Another handle to the same place; shutdown of one is shutdown of all, and the last one destroyed finishes the work.
+  /// Another handle to the same place; shutdown of one is shutdown of all, and the last one destroyed finishes the
+  /// work.
   virtual std::unique_ptr<executor> share() = 0;
   /// The number of this place, shared by all its handles; no other ever had it. The `home` of its futures.
   std::uint64_t id() const noexcept { return id_; }
 
  protected:
   executor() : id_(new_executor_id()) {}
-  explicit executor(std::uint64_t id) : id_(id) {}
+  /// `id` is known to home.hpp: continuations run here. Those of other executors run on default_pool(), as they need
+  /// not be able to leave this process.
+  explicit executor(std::uint64_t id) : id_(id), home_(id) {}
   /// Takes a call to be run, and completed, whatever happens. Throws `closed` after shutdown.
   virtual void start(call work) = 0;
 
  private:
   friend class executor_access;
   const std::uint64_t id_;
+  const std::uint64_t home_ = 0;
 };
 
 /// An executor with options; made by executor::with.
@@ -201,11 +208,12 @@ class executor_access {
     return v.options();
   }
   static void start(executor& e, call work) { e.start(std::move(work)); }
+  static std::uint64_t home(const executor& e) noexcept { return e.home_; }
 
   /// Makes a task of type Task and starts it.
   template <class Task, class... A>
   static auto launch(executor& e, const call_options& options, const char* name, A&&... arguments) {
-    auto* task = new Task(e.id(), std::forward<A>(arguments)...);
+    auto* task = new Task(e.home_, std::forward<A>(arguments)...);
     using state = future_state<typename task_value<Task>::type>;
     future<typename task_value<Task>::type> result{state_ref<state>(static_cast<state*>(task))};
     call work(task);
@@ -246,7 +254,8 @@ auto portable_map(Self& self, R&& range, const map_options& options) {
       [place = target.share(), how = kept_options(executor_access::options(self))](
           std::vector<args> items, std::shared_ptr<const std::atomic<bool>> stopped) {
         return executor_access::launch<portable_chunk_task<F>>(
-            *place, how.get(), portable_name<F>(), invoke_portable_chunk<F>{std::move(items), std::move(stopped)});
+            *place, how.get(), portable_name<F>(),
+            invoke_portable_chunk<F>{std::move(items), std::move(stopped), how.get().retries});
       });
 }
 
@@ -282,11 +291,12 @@ auto portable_api<Self>::submit_bulk(R&& range, map_options options) {
   executor& target = executor_access::target(self);
   const call_options how = executor_access::options(self);
   return detail::run_bulk<typename function_traits<F>::result, typename chunk::args>(
-      target.id(), target.concurrency(), options.chunk, std::forward<R>(range),
+      executor_access::home(target), target.concurrency(), options.chunk, std::forward<R>(range),
       [](auto& at) { return chunk::make(*at); },
       [&](std::vector<typename chunk::args> items, std::shared_ptr<const std::atomic<bool>> stopped) {
         return executor_access::launch<detail::portable_chunk_task<F>>(
-            target, how, detail::portable_name<F>(), detail::invoke_portable_chunk<F>{std::move(items), std::move(stopped)});
+            target, how, detail::portable_name<F>(),
+            detail::invoke_portable_chunk<F>{std::move(items), std::move(stopped), how.retries});
       });
 }
 

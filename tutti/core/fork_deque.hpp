@@ -6,8 +6,8 @@
 //      0 ......... top ......... split ......... bottom
 //        stolen        on offer          private
 //
-// push and pop touch only owner's fields: no atomic read-modify-write, no fence. The oldest private branch, which is the
-// largest piece of work, is published when somebody set `wanted_`.
+// push and pop touch only owner's fields: no atomic read-modify-write, no fence. The oldest private branch, which is
+// the largest piece of work, is published when somebody set `wanted_`.
 //
 // Invariants.
 //  1. `split_` (owner's copy) == split in `shared_`; only the owner changes split; only thieves raise top, by one.
@@ -15,9 +15,11 @@
 //  3. A slot is written only while it is private. A thief reads slots_[top] only after its CAS raised top past it, and
 //     the owner leaves that slot alone until it has joined the branch. So slot accesses never race and a stale read of
 //     `shared_` costs at most a failed CAS: whatever record is in the slot at the CAS is the one that was stolen.
-//  4. The owner changes `epoch` at the end of every root (a task or a stolen branch), nested ones included, before it forks
+//  4. The owner changes `epoch` at the end of every root (a task or a stolen branch), nested ones included, before it
+//  forks
 //     anything else. While a root R runs, what is on offer at or above its base was forked below R: by R, or by what R
-//     waits for and the owner runs meanwhile. So a CAS from a word that was read while R ran steals from below R, or fails.
+//     waits for and the owner runs meanwhile. So a CAS from a word that was read while R ran steals from below R, or
+//     fails.
 #pragma once
 #include <tutti/core/cpu.hpp>
 
@@ -35,7 +37,8 @@ struct root {
   std::uint64_t ring_base;
 };
 
-/// A forked branch. Lives on the forker's stack until joined; the fields but `run` are set when it is published, so a private fork costs nothing for them.
+/// A forked branch. Lives on the forker's stack until joined; the fields but `run` are set when it is published, so a
+/// private fork costs nothing for them.
 struct fork_record {
   void (*run)(fork_record*) noexcept;  ///< runs the branch and keeps its result or exception in the record
   std::atomic<std::uint32_t> state;    ///< running, done, or running with the owner asleep; see worker.cpp
@@ -144,7 +147,9 @@ class fork_deque {
   // shared_ = epoch:32 | top:16 | split:16, so that each step above is one CAS.
   static constexpr std::uint64_t one_split = 1, one_top = 1u << 16, one_epoch = std::uint64_t{1} << 32;
   static constexpr std::uint64_t epoch_mask = ~std::uint64_t{0} << 32;
-  static constexpr std::uint64_t pack(std::uint32_t top, std::uint32_t split) { return std::uint64_t{top} << 16 | split; }
+  static constexpr std::uint64_t pack(std::uint32_t top, std::uint32_t split) {
+    return std::uint64_t{top} << 16 | split;
+  }
   static constexpr std::uint32_t top_of(std::uint64_t v) { return static_cast<std::uint32_t>(v >> 16) & 0xffff; }
   static constexpr std::uint32_t split_of(std::uint64_t v) { return static_cast<std::uint32_t>(v) & 0xffff; }
 

@@ -1,7 +1,7 @@
 // fork_join: runs functions at once, some perhaps on other workers, and returns all their results.
 //
-// A fork is two stores and a predictable branch: the right branch is pushed as a record on our own stack and popped again
-// when the left one is done, unless somebody asked for work meanwhile (see fork_deque.hpp).
+// A fork is two stores and a predictable branch: the right branch is pushed as a record on our own stack and popped
+// again when the left one is done, unless somebody asked for work meanwhile (see fork_deque.hpp).
 #pragma once
 #include <tutti/core/guest.hpp>
 #include <tutti/core/worker.hpp>
@@ -139,8 +139,9 @@ class filled_boxes {
   filled_boxes(filled_boxes&& other) noexcept : boxes_(std::exchange(other.boxes_, nullptr)) {}
   ~filled_boxes() {
     if (boxes_ == nullptr) return;
-    [&]<std::size_t... K>(std::index_sequence<K...>) { (destroy(std::get<I + K>(*boxes_)), ...); }
-    (std::make_index_sequence<std::tuple_size_v<Boxes> - I>());
+    [&]<std::size_t... K>(std::index_sequence<K...>) {
+      (destroy(std::get<I + K>(*boxes_)), ...);
+    }(std::make_index_sequence<std::tuple_size_v<Boxes> - I>());
   }
   void release() noexcept { boxes_ = nullptr; }
 
@@ -184,8 +185,7 @@ auto fork_join_on(worker* w, F&... f) {
     return [&]<std::size_t... I>(std::index_sequence<I...>) {
       const std::tuple<result_guard<branch_result<F>>...> guards(std::get<I>(boxes)...);
       return std::tuple<branch_result<F>...>(std::move(std::get<I>(boxes).value)...);
-    }
-    (std::index_sequence_for<F...>());
+    }(std::index_sequence_for<F...>());
   }
 }
 
@@ -195,9 +195,9 @@ auto fork_join_on(worker* w, F&... f) {
 /// The first runs on the calling thread; the others too, unless an idle worker takes them. void results are
 /// std::monostate; when all are void, so is the call. Nests freely.
 ///
-/// Blocks until all have ended. An exception of a branch skips the branches to its right that have not started, waits for
-/// those that have, and the leftmost one is thrown. On a pool's worker it uses that pool; elsewhere the caller becomes a
-/// worker of default_pool() for the length of the call. Inside a coroutine it blocks the worker.
+/// Blocks until all have ended. An exception of a branch skips the branches to its right that have not started, waits
+/// for those that have, and the leftmost one is thrown. On a pool's worker it uses that pool; elsewhere the caller
+/// becomes a worker of default_pool() for the length of the call. Inside a coroutine it blocks the worker.
 template <class... F>
   requires(sizeof...(F) >= 1 && (std::invocable<F&> && ...))
 auto fork_join(F&&... functions) {

@@ -86,7 +86,12 @@ void cancel_in_turn(state_ref<future_state_base> state) noexcept {
 }
 
 void expedite_in_turn(state_ref<future_state_base> state, int priority) noexcept {
-  in_turn(std::move(state), [](future_state_base& s, int lent) noexcept { if (!s.is_ready()) s.expedite(lent); }, priority);
+  in_turn(
+      std::move(state),
+      [](future_state_base& s, int lent) noexcept {
+        if (!s.is_ready()) s.expedite(lent);
+      },
+      priority);
 }
 
 // ---------------------------------------------------------------- helping
@@ -96,8 +101,8 @@ namespace {
 // How this thread helps in its current frame; a task run meanwhile has a frame of its own, and starts afresh.
 struct helping {
   const task_frame* frame = nullptr;
-  int depth = 0;          // futures made from futures, down to the one helped
-  bool waiting = true;    // false: only run what has not begun
+  int depth = 0;        // futures made from futures, down to the one helped
+  bool waiting = true;  // false: only run what has not begun
 };
 constinit thread_local helping help_now;
 

@@ -26,8 +26,9 @@ std::chrono::steady_clock::time_point time_after(std::chrono::nanoseconds delay)
 /// Where a coroutine suspended here goes on: this worker's pool, or 0, the default pool.
 std::uint64_t resume_home() noexcept;
 
-// Futures made from other futures form chains, a million links long at times. What passes along a chain - a cancellation,
-// a priority, the release of the last reference - recurses a little, then goes on in a loop of the outermost call.
+// Futures made from other futures form chains, a million links long at times. What passes along a chain - a
+// cancellation, a priority, the release of the last reference - recurses a little, then goes on in a loop of the
+// outermost call.
 void in_turn(state_ref<future_state_base> state, void (*act)(future_state_base&, int) noexcept, int argument) noexcept;
 void cancel_in_turn(state_ref<future_state_base> state) noexcept;
 void expedite_in_turn(state_ref<future_state_base> state, int priority) noexcept;
@@ -38,7 +39,8 @@ inline state_ref<future_state_base> another_ref(future_state_base& state) noexce
 
 /// Whether the calling thread is a worker of that executor (0: of default_pool()).
 bool at_home(std::uint64_t home) noexcept;
-/// On a worker: runs what `part` waits for, as far as it has not begun and belongs to this worker's pool. Does not wait.
+/// On a worker: runs what `part` waits for, as far as it has not begun and belongs to this worker's pool. Does not
+/// wait.
 void run_part(future_state_base& part) noexcept;
 /// For run_here of futures made from others: waits for `part` and helps meanwhile. May return before it is ready.
 void help_part(future_state_base& part) noexcept;
@@ -80,7 +82,8 @@ struct then_result<G, void> : std::invoke_result<G&> {};
 template <class G, class T>
 concept takes_value = (std::is_void_v<T> && std::invocable<G&>) || (!std::is_void_v<T> && std::invocable<G&, T>);
 
-// As one concept, for the second is not even looked at when the first holds: that could be an error in a generic lambda.
+// As one concept, for the second is not even looked at when the first holds: that could be an error in a generic
+// lambda.
 template <class G, class T>
 concept takes_value_or_future = takes_value<G, T> || std::invocable<G&, future<T>>;
 
@@ -201,21 +204,22 @@ class [[nodiscard]] future {
 
   /// Completes the call with `cancelled` if it has not begun, and returns true. If it runs, asks it to stop (see
   /// this_task::stop_requested) and returns false, as it does when it is done. Whoever waits hears of it. A future made
-  /// from others (when_all, when_any, submit_bulk, a `then` that returned a future) passes it on to them, returns false,
-  /// and is done when they are.
+  /// from others (when_all, when_any, submit_bulk, a `then` that returned a future) passes it on to them, returns
+  /// false, and is done when they are.
   bool cancel() {
     need("cancel");
     return state_->cancel();
   }
 
   /// Takes the result to `g`, which is called with it on the executor this future came from (on default_pool() for
-  /// promises, and for combined futures whose parts came from several), never inside the completion. An error skips `g` and becomes the new future's, unless
-  /// `g` takes a future<T>. A `g` that returns a future gives that future's result.
+  /// promises, and for combined futures whose parts came from several), never inside the completion. An error skips `g`
+  /// and becomes the new future's, unless `g` takes a future<T>. A `g` that returns a future gives that future's
+  /// result.
   template <class G>
   auto then(G&& g);
 
-  /// Calls `g()`, or `g(std::exception_ptr)` with null for success, once done: on the thread that completes the call, or
-  /// here if it is done. The one inline form: `g` must be short and must not block.
+  /// Calls `g()`, or `g(std::exception_ptr)` with null for success, once done: on the thread that completes the call,
+  /// or here if it is done. The one inline form: `g` must be short and must not block.
   template <class G>
   void on_done(G&& g) {
     need("on_done");
@@ -358,7 +362,7 @@ class then_state final : public task_state<U, then_invoke<G, T>>, public ready_c
     this->configure({}, "then");
   }
   void on_ready(future_state_base& source) noexcept override {
-    source.observe();  // its error is ours now
+    source.observe();         // its error is ours now
     if (this->has_begun()) {  // cancelled, or run by who waits for it
       this->release();
     } else if (takes_value<G, T> && source.error() != nullptr) {
@@ -406,7 +410,9 @@ class flat_state final : public future_state<T> {
  private:
   struct outer_callback final : ready_callback {
     explicit outer_callback(flat_state& state) : self(state) {}
-    void on_ready(future_state_base& outer) noexcept override { self.outer_done(static_cast<future_state<future<T>>&>(outer)); }
+    void on_ready(future_state_base& outer) noexcept override {
+      self.outer_done(static_cast<future_state<future<T>>&>(outer));
+    }
     flat_state& self;
   };
   struct inner_callback final : ready_callback {
@@ -468,8 +474,7 @@ template <class T>
 template <class G>
 auto future<T>::then(G&& g) {
   using function = std::decay_t<G>;
-  static_assert(detail::takes_value_or_future<function, T>,
-                "tutti: then(g): g must take the result, or the future");
+  static_assert(detail::takes_value_or_future<function, T>, "tutti: then(g): g must take the result, or the future");
   need("then");
   using U = std::decay_t<detail::then_value<function, T>>;
   const state_ref<future_state<T>> from = state_;

@@ -45,8 +45,12 @@ TEST(future_fixes, a_worker_waits_for_a_continuation_of_what_is_not_there) {
   thread_pool pool(2);
   for (int round = 0; round < 200; ++round) {
     EXPECT_EQ(pool.submit([&] {
-                    return pool.submit([] { return 1; }).then([](int n) { return n + 1; }).then([](int n) { return n * 10; }).get();
-                  }).get(),
+                    return pool.submit([] { return 1; })
+                        .then([](int n) { return n + 1; })
+                        .then([](int n) { return n * 10; })
+                        .get();
+                  })
+                  .get(),
               20);
   }
   std::atomic<bool> open{false};
@@ -81,15 +85,16 @@ TEST(future_fixes, a_worker_waits_for_a_long_chain) {
                   auto f = pool.submit([] { return 0; });
                   for (int i = 0; i < 100'000; ++i) f = f.then([](int n) { return n + 1; });
                   return f.get();
-                }).get(),
+                })
+                .get(),
             100'000);
 }
 
 int fib_all(thread_pool& pool, int n) {
   if (n < 2) return n;
-  auto [a, b] = tutti::when_all(pool.submit([&pool, n] { return fib_all(pool, n - 1); }),
-                                pool.submit([&pool, n] { return fib_all(pool, n - 2); }))
-                    .get();
+  auto [a, b] = tutti::when_all(pool.submit([&pool, n] { return fib_all(pool, n - 1); }), pool.submit([&pool, n] {
+                  return fib_all(pool, n - 2);
+                })).get();
   return a + b;
 }
 
@@ -117,7 +122,8 @@ TEST(future_fixes, nested_as_completed_runs_its_parts) {
 int tree_bulk(thread_pool& pool, int depth) {
   if (depth == 0) return 1;
   int sum = 0;
-  for (const int n : pool.submit_bulk(std::vector{1, 2, 3}, [&](int) { return tree_bulk(pool, depth - 1); }).get()) sum += n;
+  for (const int n : pool.submit_bulk(std::vector{1, 2, 3}, [&](int) { return tree_bulk(pool, depth - 1); }).get())
+    sum += n;
   return sum;
 }
 
@@ -135,9 +141,11 @@ TEST(future_fixes, nested_wait_for_the_first_and_map_unordered_on_a_pool_of_one)
                   EXPECT_FALSE(tutti::wait(parts, tutti::wait_for::first).done.empty());
                   int sum = 0;
                   for (auto& part : parts) sum += part.get();
-                  for (auto [index, value] : pool.map_unordered(std::vector{1, 2, 3}, [](int n) { return n; })) sum += value;
+                  for (auto [index, value] : pool.map_unordered(std::vector{1, 2, 3}, [](int n) { return n; }))
+                    sum += value;
                   return sum;
-                }).get(),
+                })
+                .get(),
             9);
   EXPECT_EQ(pool.stats().spare_threads, 0U);
 }
@@ -147,12 +155,15 @@ TEST(future_fixes, looking_for_the_first_does_not_wait_for_another) {
   promise<int> never;
   EXPECT_TRUE(pool.submit([&] {
                     std::vector<future<int>> parts;
-                    parts.push_back(tutti::when_all(never.get_future(), pool.submit([] { return 1; })).then([](auto) { return 1; }));
+                    parts.push_back(tutti::when_all(never.get_future(), pool.submit([] { return 1; })).then([](auto) {
+                      return 1;
+                    }));
                     parts.push_back(pool.submit([] { return 2; }));
                     const bool found = !tutti::wait(parts, tutti::wait_for::first).done.empty();
                     never.set_value(0);
                     return found;
-                  }).get());
+                  })
+                  .get());
 }
 
 // ---- chains
@@ -194,16 +205,15 @@ TEST(future_fixes, a_cancelled_bulk_is_done_when_nothing_touches_its_range) {
   thread_pool pool(2);
   std::atomic<int> inside{0}, calls{0};
   std::vector<int> range(1000, 1);
-  auto whole = pool.submit_bulk(
-      range,
-      [&](int& n) {
-        ++inside;
-        ++calls;
-        std::this_thread::sleep_for(5ms);
-        n = 2;
-        --inside;
-      },
-      {.chunk = 100});
+  auto whole = pool.submit_bulk(range,
+                                [&](int& n) {
+                                  ++inside;
+                                  ++calls;
+                                  std::this_thread::sleep_for(5ms);
+                                  n = 2;
+                                  --inside;
+                                },
+                                {.chunk = 100});
   while (calls == 0) std::this_thread::yield();
   EXPECT_FALSE(whole.cancel());
   EXPECT_THROW(whole.get(), tutti::cancelled);
@@ -251,7 +261,8 @@ TEST(future_fixes, a_flattened_future_belongs_to_the_pool_of_its_source) {
   thread_pool pool(1);
   auto flat = pool.submit([] {}).then([&] { return pool.submit([] { return 1; }); });
   EXPECT_EQ(flat.state()->home(), pool.id());
-  EXPECT_EQ(flat.then([](int) { return std::this_thread::get_id(); }).get(), pool.submit([] { return std::this_thread::get_id(); }).get());
+  EXPECT_EQ(flat.then([](int) { return std::this_thread::get_id(); }).get(),
+            pool.submit([] { return std::this_thread::get_id(); }).get());
 }
 
 // ---- ranges
@@ -261,7 +272,8 @@ TEST(future_fixes, bulk_keeps_rvalue_ranges) {
   std::latch gate(1);
   auto busy = pool.submit([&] { gate.wait(); });
   auto busy_too = pool.submit([&] { gate.wait(); });
-  auto whole = pool.submit_bulk(std::vector<std::string>(100, std::string(50, 'x')), [](const std::string& s) { return s; });
+  auto whole =
+      pool.submit_bulk(std::vector<std::string>(100, std::string(50, 'x')), [](const std::string& s) { return s; });
   std::vector<std::string> elements(10, std::string(50, 'y'));
   auto views = pool.submit_bulk(elements | std::views::filter([](const std::string&) { return true; }),
                                 [](std::string& s) { return &s; });
@@ -324,7 +336,8 @@ TEST(future_fixes, an_input_that_fails_is_thrown_by_the_iterator_and_what_was_st
 
 TEST(future_fixes, retries_need_arguments_that_can_be_copied) {
   thread_pool pool(1);
-  EXPECT_THROW(static_cast<void>(pool.with({.retries = 1}).submit<fixes::use_up>(std::make_unique<int>(1))), std::invalid_argument);
+  EXPECT_THROW(static_cast<void>(pool.with({.retries = 1}).submit<fixes::use_up>(std::make_unique<int>(1))),
+               std::invalid_argument);
   EXPECT_EQ(pool.submit<fixes::use_up>(std::make_unique<int>(1)).get(), 1);
 }
 
@@ -333,7 +346,8 @@ TEST(future_fixes, tasks_are_named_after_their_function) {
   EXPECT_EQ(pool.submit<fixes::name_of_this_task>(1).get(), "fixes::name_of_this_task");
   EXPECT_EQ((pool.submit<tutti::named<"calc.x", fixes::name_of_this_task>>(1).get()), "calc.x");
   EXPECT_EQ(pool.submit_bulk<fixes::name_of_this_task>(std::vector{1}).get()[0], "fixes::name_of_this_task");
-  for (const std::string& name : pool.map<fixes::name_of_this_task>(std::vector{1})) EXPECT_EQ(name, "fixes::name_of_this_task");
+  for (const std::string& name : pool.map<fixes::name_of_this_task>(std::vector{1}))
+    EXPECT_EQ(name, "fixes::name_of_this_task");
 }
 
 TEST(future_fixes, promises_assigned_to_themselves_and_set) {

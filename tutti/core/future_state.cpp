@@ -41,8 +41,8 @@ bool future_state_base::settle_error(std::exception_ptr error) noexcept {
 
 namespace {
 
-// Callbacks make other futures ready, whose callbacks make others ready, a million deep in a long chain: they are queued
-// and called in a loop by the outermost call on this thread.
+// Callbacks make other futures ready, whose callbacks make others ready, a million deep in a long chain: they are
+// queued and called in a loop by the outermost call on this thread.
 struct trampoline {
   ready_callback* head = nullptr;
   ready_callback** tail = nullptr;  // null before the first use: the address of head is not a constant
@@ -133,10 +133,12 @@ wait_result future_state_base::wait(const wait_how& how) {
 // ---------------------------------------------------------------- stopping
 
 bool future_state_base::cancel() noexcept {
-  const state_ref<future_state_base> kept = (retain(), state_ref<future_state_base>(this));  // callbacks may drop the rest
+  const state_ref<future_state_base> kept =
+      (retain(), state_ref<future_state_base>(this));  // callbacks may drop the rest
   if (claim()) {
     observe();  // `cancelled` is never unhandled
-    settle_error(std::make_exception_ptr(cancelled(std::string("task ") + describe() + " was cancelled before it began")));
+    settle_error(
+        std::make_exception_ptr(cancelled(std::string("task ") + describe() + " was cancelled before it began")));
     cancel_sources();
     return true;
   }

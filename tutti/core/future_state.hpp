@@ -58,7 +58,9 @@ class future_state_base {
   bool claim() noexcept { return (status_.fetch_or(begun, std::memory_order_acq_rel) & begun) == 0; }
   bool has_begun() const noexcept { return (status_.load(std::memory_order_relaxed) & begun) != 0; }
   /// True for the one who may write the result, and then must call finish_settle.
-  bool begin_settle() noexcept { return (status_.fetch_or(settling | begun, std::memory_order_acq_rel) & settling) == 0; }
+  bool begin_settle() noexcept {
+    return (status_.fetch_or(settling | begun, std::memory_order_acq_rel) & settling) == 0;
+  }
   void finish_settle() noexcept {
     // seq_cst: pairs with wait_list (state change before the look for waiters); release: publishes the result.
     if ((status_.fetch_or(ready | settling, std::memory_order_seq_cst) & attended) != 0) [[unlikely]]
@@ -78,7 +80,8 @@ class future_state_base {
   /// When its timeout is over; nothing without one, or before it runs.
   virtual std::optional<std::chrono::steady_clock::time_point> deadline() const noexcept { return std::nullopt; }
 
-  /// Blocks until ready. A pool's worker first runs the awaited task itself if it has not begun, or what descends from it.
+  /// Blocks until ready. A pool's worker first runs the awaited task itself if it has not begun, or what descends from
+  /// it.
   void wait(const place& here);
   wait_result wait(const wait_how& how);
   /// Calls back once ready; at once if it is. The callback stays the caller's, and must live until called.
@@ -111,6 +114,7 @@ class future_state_base {
 
   /// Between begin_settle and finish_settle.
   void set_error(std::exception_ptr error) noexcept { error_ = std::move(error); }
+
  private:
   struct stop_state;
   static constexpr std::uint32_t begun = 1, settling = 2, ready = 4, attended = 8, stop = 16, observed = 32;
@@ -136,7 +140,8 @@ class future_state : public future_state_base {
  public:
   using value_type = std::conditional_t<std::is_void_v<T>, std::monostate, T>;
 
-  explicit future_state(std::uint32_t references, std::uint64_t home = 0) noexcept : future_state_base(references, home) {}
+  explicit future_state(std::uint32_t references, std::uint64_t home = 0) noexcept
+      : future_state_base(references, home) {}
   ~future_state() override {
     if (has_value_) value_.~value_type();
   }

@@ -17,8 +17,8 @@ class guest {
   guest(const guest&) = delete;
   guest& operator=(const guest&) = delete;
 
-  /// The worker this thread is meanwhile; null when the pool has no room for more guests, or no workers: then the caller
-  /// does all the work itself.
+  /// The worker this thread is meanwhile; null when the pool has no room for more guests, or no workers: then the
+  /// caller does all the work itself.
   worker* as_worker() const noexcept { return worker_; }
 
  private:

@@ -44,7 +44,8 @@ void forget_home(std::uint64_t id) noexcept {
 
 void start_at_home(std::uint64_t id, call work) noexcept {
   try {
-    if (this_worker != nullptr && this_worker->pool->executor_id() == id) return this_worker->pool->start(std::move(work));
+    if (this_worker != nullptr && this_worker->pool->executor_id() == id)
+      return this_worker->pool->start(std::move(work));
     if (id == 0) return default_pool().engine().start(std::move(work));
     std::shared_ptr<call_target> target;
     {
@@ -55,7 +56,8 @@ void start_at_home(std::uint64_t id, call work) noexcept {
     if (target != nullptr) return target->start(std::move(work));
     std::move(work).abandon(std::make_exception_ptr(closed("the executor that a continuation was to run on is gone")));
   } catch (const std::exception&) {
-    // Shut down, or no memory or threads: whoever held the call has completed it with `closed`, as calls do when dropped.
+    // Shut down, or no memory or threads: whoever held the call has completed it with `closed`, as calls do when
+    // dropped.
   }
 }
 

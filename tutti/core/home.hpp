@@ -24,8 +24,8 @@ std::uint64_t new_executor_id() noexcept;
 void register_home(std::uint64_t id, std::weak_ptr<call_target> target);
 void forget_home(std::uint64_t id) noexcept;
 
-/// Starts `work` on executor `id`, or on default_pool() when `id` is 0; completes it with `closed` when that executor is
-/// shut down or gone. Never throws.
+/// Starts `work` on executor `id`, or on default_pool() when `id` is 0; completes it with `closed` when that executor
+/// is shut down or gone. Never throws.
 void start_at_home(std::uint64_t id, call work) noexcept;
 
 }  // namespace tutti

@@ -6,8 +6,8 @@
 
 namespace tutti {
 
-/// A stack whose takers turn it round, so that calls of one thread stay in order. One compare-and-swap per call put in, on
-/// one cache line; nobody takes single calls, so there is no ABA question.
+/// A stack whose takers turn it round, so that calls of one thread stay in order. One compare-and-swap per call put in,
+/// on one cache line; nobody takes single calls, so there is no ABA question.
 class inbox {
  public:
   /// False once closed. seq_cst: one half of the handshake with a worker about to sleep.

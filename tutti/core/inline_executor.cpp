@@ -23,7 +23,8 @@ std::uint64_t inline_home() {
 
 }  // namespace
 
-inline_executor::inline_executor() : local_executor(inline_home()), closed_(std::make_shared<std::atomic<bool>>(false)) {}
+inline_executor::inline_executor()
+    : local_executor(inline_home()), closed_(std::make_shared<std::atomic<bool>>(false)) {}
 
 void inline_executor::shutdown(shutdown_mode) { closed_->store(true); }
 

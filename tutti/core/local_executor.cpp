@@ -15,7 +15,8 @@ void run_posted(const call_node& node, const task_values* values, void (*body)(v
   } catch (...) {
     report_unhandled(std::current_exception(), name, unhandled_origin::post);
   }
-  if (self != nullptr) self->task_name.store(frame.parent == nullptr ? nullptr : frame.parent->name, std::memory_order_relaxed);
+  if (self != nullptr)
+    self->task_name.store(frame.parent == nullptr ? nullptr : frame.parent->name, std::memory_order_relaxed);
   this_frame = frame.parent;
 }
 

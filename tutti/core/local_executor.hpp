@@ -34,7 +34,8 @@ class posted final : public call_node, public pooled {
   G function_;
 };
 
-// What the chunks of submit_bulk share. R is a reference for lvalues; other ranges are owned, as items may point into them.
+// What the chunks of submit_bulk share. R is a reference for lvalues; other ranges are owned, as items may point into
+// them.
 template <class G, class R>
 struct bulk_input {
   template <class F>
@@ -50,10 +51,12 @@ struct invoke_local_chunk {
   std::shared_ptr<G> function;
   std::vector<typename items_of::item> items;
   std::shared_ptr<const std::atomic<bool>> stopped;
+  int retries;  // of each element
   chunk_result<T> operator()(bool) {
     return run_chunk<T>(
-        items, [this](typename items_of::item& item) -> decltype(auto) { return call_with(*function, items_of::use(item)); },
-        stopped.get());
+        items,
+        [this](typename items_of::item& item) -> decltype(auto) { return call_with(*function, items_of::use(item)); },
+        stopped.get(), retries);
   }
 };
 
@@ -63,8 +66,8 @@ struct invoke_local_chunk {
 template <class Self>
 class local_api {
  public:
-  /// Calls `g()` and delivers its result, or its exception, through the future. `g` is moved or copied in; move-only types
-  /// are welcome. Never blocks. Throws `closed` after shutdown.
+  /// Calls `g()` and delivers its result, or its exception, through the future. `g` is moved or copied in; move-only
+  /// types are welcome. Never blocks. Throws `closed` after shutdown.
   template <class G>
     requires(!portable_value<G> && std::invocable<std::decay_t<G>&>)
   auto submit(G&& g) {
@@ -72,7 +75,8 @@ class local_api {
     using R = typename function_result<std::invoke_result_t<function&>>::type;
     auto& self = static_cast<Self&>(*this);
     return executor_access::launch<task_state<R, detail::invoke_local<function>>>(
-        executor_access::target(self), executor_access::options(self), "", detail::invoke_local<function>{std::forward<G>(g)});
+        executor_access::target(self), executor_access::options(self), "",
+        detail::invoke_local<function>{std::forward<G>(g)});
   }
   /// Calls F with the arguments, converted to its parameter types before submit returns. Types need not be encodable.
   template <auto F, class... A>
@@ -95,8 +99,8 @@ class local_api {
     executor_access::start(executor_access::target(self), std::move(work));
   }
 
-  /// Calls `g` with each element of `range`, or with its parts if it is tuple-like, and gives the results in input order,
-  /// lazily; see map_results. Elements of lvalue ranges are passed by reference.
+  /// Calls `g` with each element of `range`, or with its parts if it is tuple-like, and gives the results in input
+  /// order, lazily; see map_results. Elements of lvalue ranges are passed by reference.
   template <std::ranges::input_range R, class G>
   auto map(R&& range, G&& g, map_options options = {}) {
     return make_local_map<true>(std::forward<R>(range), std::forward<G>(g), options, "map");
@@ -116,9 +120,9 @@ class local_api {
   auto map_unordered(R&& range, map_options options = {}) {
     return make_local_map<false>(std::forward<R>(range), function_traits<F>::pointer, options, detail::task_name<F>());
   }
-  /// Calls `g` with each element and delivers all results at once, or the first error in input order. Elements of lvalue
-  /// ranges, and of views of them, are passed by reference and must live until then; other rvalue ranges are owned.
-  /// Cancelling it stops between elements; it is done when nothing touches the range any more.
+  /// Calls `g` with each element and delivers all results at once, or the first error in input order. Elements of
+  /// lvalue ranges, and of views of them, are passed by reference and must live until then; other rvalue ranges are
+  /// owned. Cancelling it stops between elements; it is done when nothing touches the range any more.
   template <std::ranges::input_range R, class G>
   auto submit_bulk(R&& range, G&& g, map_options options = {}) {
     return make_local_bulk(std::forward<R>(range), std::forward<G>(g), options, "submit_bulk");
@@ -142,11 +146,12 @@ class local_api {
     const call_options how = executor_access::options(self);
     const auto input = std::make_shared<kept>(std::forward<G>(g), std::forward<R>(range));
     return detail::run_bulk<result, typename items::item>(
-        target.id(), target.concurrency(), options.chunk, input->range, [](auto& at) { return items::make(at); },
+        executor_access::home(target), target.concurrency(), options.chunk, input->range,
+        [](auto& at) { return items::make(at); },
         [&](std::vector<typename items::item> chunk, std::shared_ptr<const std::atomic<bool>> stopped) {
           using invoke = detail::invoke_local_chunk<T, function, R>;
           return executor_access::launch<task_state<detail::chunk_result<T>, invoke>>(
-              target, how, name, invoke{{input, &input->function}, std::move(chunk), std::move(stopped)});
+              target, how, name, invoke{{input, &input->function}, std::move(chunk), std::move(stopped), how.retries});
         });
   }
   template <bool Ordered, class R, class G>
@@ -158,12 +163,12 @@ class local_api {
     executor& target = executor_access::target(self);
     return detail::make_map<T, Ordered, R, typename items::item>(
         std::forward<R>(range), options, target.concurrency(), [](auto& at) { return items::make(at); },
-        [place = target.share(), how = detail::kept_options(executor_access::options(self)),
-         name, function_ = std::make_shared<function>(std::forward<G>(g))](std::vector<typename items::item> chunk,
+        [place = target.share(), how = detail::kept_options(executor_access::options(self)), name,
+         function_ = std::make_shared<function>(std::forward<G>(g))](std::vector<typename items::item> chunk,
                                                                      std::shared_ptr<const std::atomic<bool>> stopped) {
           using invoke = detail::invoke_local_chunk<T, function, R>;
           return executor_access::launch<task_state<detail::chunk_result<T>, invoke>>(
-              *place, how.get(), name, invoke{function_, std::move(chunk), std::move(stopped)});
+              *place, how.get(), name, invoke{function_, std::move(chunk), std::move(stopped), how.get().retries});
         });
   }
 };
@@ -178,7 +183,8 @@ class local_executor : public executor, public local_api<local_executor> {
   using local_api<local_executor>::map_unordered;
   using local_api<local_executor>::submit_bulk;
 
-  /// The same executor with options: `pool.with({.name = "load", .priority = 1}).submit([] {...})`. Use the view at once.
+  /// The same executor with options: `pool.with({.name = "load", .priority = 1}).submit([] {...})`. Use the view at
+  /// once.
   local_executor_view with(call_options options);
 
  protected:
@@ -189,7 +195,8 @@ class local_executor : public executor, public local_api<local_executor> {
 class local_executor_view : public local_api<local_executor_view> {
  public:
   /// For local_executor::with.
-  local_executor_view(local_executor& target, const call_options& options) noexcept : target_(&target), options_(options) {}
+  local_executor_view(local_executor& target, const call_options& options) noexcept
+      : target_(&target), options_(options) {}
 
  private:
   friend class executor_access;

@@ -42,7 +42,8 @@ std::string quoted(std::string_view spec) {
 void register_executor(const executor_kind& kind) {
   auto& all = the_registered();
   const std::lock_guard lock(all.mutex);
-  const auto at = std::find_if(all.kinds.begin(), all.kinds.end(), [&](const auto& k) { return k.scheme == kind.scheme; });
+  const auto at =
+      std::find_if(all.kinds.begin(), all.kinds.end(), [&](const auto& k) { return k.scheme == kind.scheme; });
   if (at == all.kinds.end()) {
     all.kinds.push_back(kind);
   } else {

@@ -11,8 +11,8 @@ namespace tutti {
 
 /// Makes the executor that `spec` names: "inline", "threads" (the default pool, shared), "threads:N" (N threads of its
 /// own), "processes[:N]", "ranks", "redis://host", ... as far as the program links the modules they are in; linking is
-/// enough. Throws bad_spec for a malformed or unknown text, naming the known ones, and not_registered when the module is
-/// not linked, naming it.
+/// enough. Throws bad_spec for a malformed or unknown text, naming the known ones, and not_registered when the module
+/// is not linked, naming it.
 std::unique_ptr<executor> make_executor(std::string_view spec);
 
 /// A kind of executor, as a module makes it known.

@@ -101,8 +101,9 @@ class range_source final : public chunk_source<T> {
 
 }  // namespace detail
 
-/// The results of map (Ordered) or map_unordered: an input range, to be read once. Nothing runs before begin(); from then
-/// on 2 x concurrency chunks are under way ahead of the reader. An element's exception is thrown when that element is read
+/// The results of map (Ordered) or map_unordered: an input range, to be read once. Nothing runs before begin(); from
+/// then on 2 x concurrency chunks are under way ahead of the reader. An element's exception is thrown when that element
+/// is read
 /// (`*it`), and reading may go on behind it. Dropping the range cancels what has not begun and waits for the elements
 /// being computed, as they may refer to the caller's range. Keeps its executor's threads alive. Not thread-safe.
 template <class T, bool Ordered>
@@ -226,12 +227,14 @@ class [[nodiscard]] map_results {
       chunk_ = take(next->second);
       under_way_.erase(next);
       at_ = 0;
+      fill();  // while the reader is busy with this one
       if (chunk_.took.count() != 0) sizer_.measured(chunk_.outcomes.size(), chunk_.took);
     }
   }
 
   element& current() {
-    if (at_ >= chunk_.outcomes.size()) throw std::logic_error("map: no current element: advancing failed, or this is the end");
+    if (at_ >= chunk_.outcomes.size())
+      throw std::logic_error("map: no current element: advancing failed, or this is the end");
     auto& outcome = chunk_.outcomes[at_];
     if (outcome.error != nullptr) std::rethrow_exception(outcome.error);
     if constexpr (Ordered) {

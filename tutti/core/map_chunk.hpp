@@ -6,6 +6,7 @@
 #include <tutti/core/future.hpp>
 
 #include <chrono>
+#include <concepts>
 #include <memory>
 #include <optional>
 #include <ranges>
@@ -40,24 +41,42 @@ struct chunk_result {
 template <class T>
 using wire_outcome = std::variant<T, std::string>;
 
-// Calls `call(item)` for each item; an exception is that item's outcome, the others go on.
+template <class T, class Call, class Item>
+void fill_outcome(outcome<T>& slot, Call& call, Item& item) {
+  if constexpr (std::is_void_v<std::invoke_result_t<Call&, Item&>>) {
+    call(item);
+    slot.value.emplace();
+  } else {
+    slot.value.emplace(call(item));
+  }
+}
+
+// Calls `call(item)` for each item; an exception is that item's outcome, the others go on. While `retries` are left, a
+// copy of the item is used up in its place.
 template <class T, class Items, class Call>
-chunk_result<T> run_chunk(Items& items, Call&& call, const std::atomic<bool>* stopped) {
+chunk_result<T> run_chunk(Items& items, Call&& call, const std::atomic<bool>* stopped, int retries) {
   const auto start = std::chrono::steady_clock::now();
   chunk_result<T> result;
   result.outcomes.reserve(items.size());
   for (auto& item : items) {
     if (stopped != nullptr && stopped->load(std::memory_order_relaxed)) break;
     outcome<T>& slot = result.outcomes.emplace_back();
-    try {
-      if constexpr (std::is_void_v<std::invoke_result_t<Call&, decltype(item)>>) {
-        call(item);
-        slot.value.emplace();
-      } else {
-        slot.value.emplace(call(item));
+    for (int left = retries;; --left) {
+      try {
+        if constexpr (std::copy_constructible<std::remove_cvref_t<decltype(item)>>) {
+          if (left > 0) {
+            auto copy = item;
+            fill_outcome(slot, call, copy);
+            break;
+          }
+        }
+        fill_outcome(slot, call, item);
+        break;
+      } catch (...) {
+        slot.error = std::current_exception();
+        if (left <= 0 || !is_retryable(slot.error)) break;
+        slot.error = nullptr;
       }
-    } catch (...) {
-      slot.error = std::current_exception();
     }
   }
   result.took = std::chrono::steady_clock::now() - start;
@@ -73,8 +92,9 @@ decltype(auto) call_with(G& g, Element&& element) {
   if constexpr (std::invocable<G&, Element>) {
     return g(std::forward<Element>(element));
   } else {
-    static_assert(is_tuple_like<Element>, "tutti: map: the function takes neither the range's elements nor, as they are "
-                                          "not tuples, their parts");
+    static_assert(is_tuple_like<Element>,
+                  "tutti: map: the function takes neither the range's elements nor, as they are "
+                  "not tuples, their parts");
     return std::apply(g, std::forward<Element>(element));
   }
 }
@@ -116,8 +136,8 @@ struct local_items {
 };
 
 template <class G, class R>
-using local_map_value =
-    value_or_monostate<decltype(call_with(std::declval<G&>(), local_items<R>::use(std::declval<typename local_items<R>::item&>())))>;
+using local_map_value = value_or_monostate<decltype(call_with(
+    std::declval<G&>(), local_items<R>::use(std::declval<typename local_items<R>::item&>())))>;
 
 // A chunk of portable calls.
 template <auto F>
@@ -129,15 +149,16 @@ struct portable_chunk {
 
   template <class Element>
   static args make(Element&& element) {
-    if constexpr (traits::arity == 1 && !(is_tuple_like<Element> && !requires { traits::store(std::forward<Element>(element)); })) {
+    if constexpr (traits::arity == 1 &&
+                  !(is_tuple_like<Element> && !requires { traits::store(std::forward<Element>(element)); })) {
       return traits::store(std::forward<Element>(element));
     } else {
       return std::apply([](auto&&... parts) { return traits::store(std::forward<decltype(parts)>(parts)...); },
                         std::forward<Element>(element));
     }
   }
-  static chunk_result<T> run(std::vector<args>& items, const std::atomic<bool>* stopped) {
-    return run_chunk<T>(items, [](args& item) -> decltype(auto) { return traits::call(item); }, stopped);
+  static chunk_result<T> run(std::vector<args>& items, const std::atomic<bool>* stopped, int retries = 0) {
+    return run_chunk<T>(items, [](args& item) -> decltype(auto) { return traits::call(item); }, stopped, retries);
   }
   // In the other process.
   static void invoke(std::string_view arguments, std::string& result) {
@@ -172,7 +193,8 @@ struct portable_chunk {
   static const function_info& info() {
     (void)&at_start;
     static const std::string* const name = new std::string(std::string(function_of<F>().name) + "[]");
-    static const function_registration entry({*name, function_of<F>().signature}, reinterpret_cast<void*>(&invoke), &invoke);
+    static const function_registration entry({*name, function_of<F>().signature}, reinterpret_cast<void*>(&invoke),
+                                             &invoke);
     return entry.info;
   }
   static inline const bool at_start = (static_cast<void>(info()), true);
@@ -182,20 +204,14 @@ template <auto F>
 struct invoke_portable_chunk {
   std::vector<typename portable_chunk<F>::args> items;
   std::shared_ptr<const std::atomic<bool>> stopped;
-  auto operator()(bool last) {
-    if constexpr (std::copy_constructible<typename portable_chunk<F>::args>) {
-      if (!last) {
-        auto copy = items;
-        return portable_chunk<F>::run(copy, stopped.get());
-      }
-    }
-    return portable_chunk<F>::run(items, stopped.get());
-  }
+  int retries;  // of each element
+  auto operator()(bool) { return portable_chunk<F>::run(items, stopped.get(), retries); }
 };
 
 template <auto F>
 class portable_chunk_task final
-    : public task_state<chunk_result<typename portable_chunk<F>::T>, invoke_portable_chunk<F>>, public portable_call {
+    : public task_state<chunk_result<typename portable_chunk<F>::T>, invoke_portable_chunk<F>>,
+      public portable_call {
  public:
   using T = typename portable_chunk<F>::T;
   using task_state<chunk_result<T>, invoke_portable_chunk<F>>::task_state;

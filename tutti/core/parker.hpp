@@ -7,8 +7,8 @@ namespace tutti {
 /// A binary semaphore for one sleeping thread. `unpark` before `park` is remembered once; a token may also be left over
 /// from an earlier wait, so whoever parks loops on its own condition.
 ///
-/// Parkers are never freed, only recycled (`parker_lease`): an `unpark` that comes late, when the sleeper has long moved
-/// on or its thread has ended, hits a live object and costs somebody a spurious return, nothing more.
+/// Parkers are never freed, only recycled (`parker_lease`): an `unpark` that comes late, when the sleeper has long
+/// moved on or its thread has ended, hits a live object and costs somebody a spurious return, nothing more.
 class parker {
  public:
   /// Blocks until a token is there and takes it. What happened before `unpark` is visible afterwards.

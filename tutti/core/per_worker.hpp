@@ -41,8 +41,8 @@ class per_worker {
     for (auto& block : blocks_) delete[] block.load(std::memory_order_relaxed);
   }
 
-  /// This thread's copy. The reference stays good until clear; what another task does on this thread while this one waits
-  /// is done to the same copy.
+  /// This thread's copy. The reference stays good until clear; what another task does on this thread while this one
+  /// waits is done to the same copy.
   T& local() {
     slot& mine = slot_of(detail::thread_index());
     if (!mine.value) mine.value.emplace(make_());

@@ -26,7 +26,8 @@ class promise {
   ~promise() {
     if (!state_ || satisfied_) return;
     if (!retrieved_) state_->observe();
-    state_->settle_error(std::make_exception_ptr(broken_promise("promise destroyed before set_value or set_exception")));
+    state_->settle_error(
+        std::make_exception_ptr(broken_promise("promise destroyed before set_value or set_exception")));
   }
 
   /// Throws std::logic_error the second time.
@@ -36,8 +37,9 @@ class promise {
     return future<T>(state_);
   }
 
-  /// Completes the future with a value constructed from the arguments; for void, none. Wakes all who wait; continuations
-  /// are handed to their executor, on_done callbacks run here. Throws std::logic_error when completed already.
+  /// Completes the future with a value constructed from the arguments; for void, none. Wakes all who wait;
+  /// continuations are handed to their executor, on_done callbacks run here. Throws std::logic_error when completed
+  /// already.
   template <class... A>
     requires std::constructible_from<typename future_state<T>::value_type, A...>
   void set_value(A&&... arguments) {

@@ -24,10 +24,11 @@ std::exception_ptr cancelled_by_shutdown(const std::string& pool) {
 }
 
 [[noreturn]] void fatal_own_worker(const std::string& name) noexcept {
-  std::fprintf(stderr,
-               "tutti: fatal: thread_pool \"%s\" shut down or destroyed from one of its own workers, which would wait for "
-               "itself; let a thread outside the pool do it\n",
-               name.c_str());
+  std::fprintf(
+      stderr,
+      "tutti: fatal: thread_pool \"%s\" shut down or destroyed from one of its own workers, which would wait for "
+      "itself; let a thread outside the pool do it\n",
+      name.c_str());
   std::abort();
 }
 
@@ -109,8 +110,8 @@ void scheduler::empty_inbox(bool close) const noexcept {
   queued_.store(before + count, std::memory_order_seq_cst);
 }
 
-// A ring fills up with calls that are over, as a task that waits for what it submits runs it at once and leaves the entry
-// behind. Drops those and moves the others to the shared queue; true if they were few.
+// A ring fills up with calls that are over, as a task that waits for what it submits runs it at once and leaves the
+// entry behind. Drops those and moves the others to the shared queue; true if they were few.
 bool scheduler::prune(worker& self) {
   call_queue alive;
   std::uint64_t kept = 0;
@@ -180,7 +181,8 @@ void scheduler::note_best() noexcept {
   best_.store(best, std::memory_order_relaxed);
 }
 
-// Now and then a worker puts calls from the shared queue behind its own, so that one that feeds itself cannot starve them.
+// Now and then a worker puts calls from the shared queue behind its own, so that one that feeds itself cannot starve
+// them.
 void scheduler::take_some_shared(worker& self) {
   if (self.ring.maybe_empty() || (queued_.load(std::memory_order_relaxed) == 0 && inbox_.empty())) return;
   const std::lock_guard lock(lock_);
@@ -261,7 +263,8 @@ void scheduler::thread_main(worker& self) {
         // The last one looking hands on the job of looking, as there may be more.
         if (searching_.fetch_sub(1, std::memory_order_seq_cst) == 1 && has_work()) notify();
       }
-      if (self.busy_since.load(std::memory_order_relaxed) == 0) self.busy_since.store(clock_ns(), std::memory_order_relaxed);
+      if (self.busy_since.load(std::memory_order_relaxed) == 0)
+        self.busy_since.store(clock_ns(), std::memory_order_relaxed);
       if (work.branch != nullptr) {
         self.run_stolen(*work.branch);
       } else if (cancelling()) {
@@ -451,7 +454,8 @@ bool scheduler::begin_block(worker& self) noexcept {
   wake_up wake;
   {
     const std::lock_guard lock(lock_);
-    if (!self.guest && threads_ >= concurrency_ + max_spares && retired_ == nullptr && runnable_ <= target()) return false;
+    if (!self.guest && threads_ >= concurrency_ + max_spares && retired_ == nullptr && runnable_ <= target())
+      return false;
     --runnable_;
     ++blocked_;
     self.where = worker::state::blocked;

@@ -5,9 +5,9 @@
 //
 // No work is overlooked. `hungry_` counts workers asleep for want of work plus threads missing to `target()`;
 // `searching_` counts workers looking around. Who adds work makes it visible first and then reads both (seq_cst); a
-// worker that goes to sleep raises hungry_ and lowers searching_ first and then looks once more (seq_cst). So either the
-// adder sees somebody hungry and nobody searching, and wakes one, or the last searcher sees the work. A searcher that
-// finds work and was the last one wakes the next: one wake-up at a time, yet never a sleeper beside waiting work.
+// worker that goes to sleep raises hungry_ and lowers searching_ first and then looks once more (seq_cst). So either
+// the adder sees somebody hungry and nobody searching, and wakes one, or the last searcher sees the work. A searcher
+// that finds work and was the last one wakes the next: one wake-up at a time, yet never a sleeper beside waiting work.
 //
 // Blocking. `runnable_` counts threads that work, search or sleep idle. A worker that blocks leaves the count; when it
 // falls below target() and there is work, a retired thread is woken or a spare is started. Back from blocking there is
@@ -136,9 +136,9 @@ class scheduler final : public call_target {
 
   alignas(cpu::cache_line) mutable inbox inbox_;  // from outside, priority 0; emptied under lock_
   alignas(cpu::cache_line) mutable small_mutex lock_;
-  mutable call_queue normal_;                      // priority 0
-  std::map<int, call_queue, std::greater<>> others_;  // the rest
-  mutable std::atomic<std::size_t> queued_{0};     // in both; changed under lock_
+  mutable call_queue normal_;                            // priority 0
+  std::map<int, call_queue, std::greater<>> others_;     // the rest
+  mutable std::atomic<std::size_t> queued_{0};           // in both; changed under lock_
   mutable std::atomic<std::int64_t> best_{no_priority};  // highest priority queued; changed under lock_
   static constexpr std::int64_t no_priority = std::numeric_limits<std::int64_t>::min();
   mutable std::size_t normal_size_ = 0;

@@ -4,8 +4,8 @@
 
 namespace tutti {
 
-/// Spins briefly, then sleeps on a futex: the three-state mutex of Drepper, "Futexes are tricky" (2011), section 6, with
-/// a spin before. Meets Lockable. Not recursive, not fair; for the library's own short sections, not for users.
+/// Spins briefly, then sleeps on a futex: the three-state mutex of Drepper, "Futexes are tricky" (2011), section 6,
+/// with a spin before. Meets Lockable. Not recursive, not fair; for the library's own short sections, not for users.
 class small_mutex {
  public:
   void lock() noexcept {

@@ -18,8 +18,8 @@ bool spinner::once() noexcept {
   } else if (now >= end_) {
     return false;
   }
-  // On a core we share with whom we wait for, as the kernel likes to place two threads that wake each other, this is what
-  // lets them run; on a core of our own it costs 0.2 us.
+  // On a core we share with whom we wait for, as the kernel likes to place two threads that wake each other, this is
+  // what lets them run; on a core of our own it costs 0.2 us.
   ::sched_yield();
   return true;
 }

@@ -4,9 +4,9 @@
 
 namespace tutti {
 
-/// A view of a std::stop_token (or of a std::stop_source's token kept by the caller), valid while that token lives; what
-/// it is handed to copies the token before it returns. Trivially destructible, so that option structs are too: g++ 12
-/// destroys aggregates with destructors twice in `co_await` expressions.
+/// A view of a std::stop_token (or of a std::stop_source's token kept by the caller), valid while that token lives;
+/// what it is handed to copies the token before it returns. Trivially destructible, so that option structs are too: g++
+/// 12 destroys aggregates with destructors twice in `co_await` expressions.
 class stop_ref {
  public:
   constexpr stop_ref() = default;

@@ -1,8 +1,8 @@
 // task_ring: a worker's own queue of tasks, first in first out: one thread puts, any thread takes.
 //
-// Tasks start in the order they were handed over, so the owner takes from the old end, as thieves do, and a bounded ring
-// with one CAS per take is enough: no fence between the owner's ends, no resizing. A full ring sends the task to the
-// pool's shared queue.
+// Tasks start in the order they were handed over, so the owner takes from the old end, as thieves do, and a bounded
+// ring with one CAS per take is enough: no fence between the owner's ends, no resizing. A full ring sends the task to
+// the pool's shared queue.
 //
 // Invariant: slots [head_, tail_) hold tasks; only the owner moves tail_, only a CAS moves head_. A slot is overwritten
 // only after head_ passed it, and a taker uses what it read only if its CAS proves that head_ had not moved.
@@ -45,7 +45,9 @@ class task_ring {
   }
 
   /// Takes the oldest task, or null. Any thread.
-  call_node* take() noexcept { return take_if([] { return true; }, 0); }
+  call_node* take() noexcept {
+    return take_if([] { return true; }, 0);
+  }
 
   /// Takes the oldest task if its position is at least `base` and `still()` holds after it was seen. Positions never
   /// repeat, so a task at or above `base` seen while a root still runs was pushed by that root.
@@ -57,7 +59,8 @@ class task_ring {
       if (head < base || head >= tail_.load(std::memory_order_acquire) || !still()) return nullptr;
       call_node* node = slot(head).load(std::memory_order_relaxed);
       // release: the owner's acquire of head_ orders its overwrite after our read.
-      if (head_.compare_exchange_weak(head, head + 1, std::memory_order_acq_rel, std::memory_order_acquire)) return node;
+      if (head_.compare_exchange_weak(head, head + 1, std::memory_order_acq_rel, std::memory_order_acquire))
+        return node;
     }
   }
 

@@ -92,8 +92,8 @@ timer task_state_base::arm_timeout() {
   return call_at(extras_->deadline, [kept = std::move(kept), name = name_, limit = *extras_->timeout] {
     const auto ms = std::chrono::duration<double, std::milli>(limit).count();
     // The task cannot be killed; its result is dropped, and it is asked to stop.
-    kept->settle_error(std::make_exception_ptr(timed_out(std::string("task \"") + name + "\" ran longer than its timeout of " +
-                                                         std::to_string(ms) + " ms")));
+    kept->settle_error(std::make_exception_ptr(
+        timed_out(std::string("task \"") + name + "\" ran longer than its timeout of " + std::to_string(ms) + " ms")));
     kept->request_stop();
   });
 }

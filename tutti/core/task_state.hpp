@@ -40,7 +40,7 @@ class task_state_base : public call_node {
 
   task_values_ref values_;
   std::atomic<int> lent_{std::numeric_limits<int>::min()};  // by waiters of a higher priority
-  extras* extras_ = nullptr;  // only for calls with a timeout, retries or a stop token
+  extras* extras_ = nullptr;                                // only for calls with a timeout, retries or a stop token
 };
 
 /// A call whose result has type R. `Invoke` is called with `bool last` and returns the result.

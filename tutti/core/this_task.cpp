@@ -10,7 +10,8 @@ std::string_view name() noexcept { return this_frame == nullptr ? "" : this_fram
 bool stop_requested() noexcept {
   const task_frame* const frame = this_frame;
   if (frame == nullptr) return false;
-  return (frame->state != nullptr && frame->state->stop_requested()) || (this_worker != nullptr && this_worker->pool->cancelling());
+  return (frame->state != nullptr && frame->state->stop_requested()) ||
+         (this_worker != nullptr && this_worker->pool->cancelling());
 }
 
 std::stop_token stop_token() {

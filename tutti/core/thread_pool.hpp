@@ -16,7 +16,8 @@ struct thread_pool_options {
 /// A fixed number of threads that steal work from each other. A task may wait for others of the same pool to any depth:
 /// the waiting thread runs the awaited task itself, or is replaced while it sleeps (see scheduler.hpp).
 ///
-/// Destroying it finishes all calls (see shutdown); doing so from one of its own workers is a fatal error that names it.
+/// Destroying it finishes all calls (see shutdown); doing so from one of its own workers is a fatal error that names
+/// it.
 class thread_pool final : public local_executor {
  public:
   /// `threads`: 1 to 4096, 0 for the default. Throws std::invalid_argument for other counts and pool_exhausted when the

@@ -8,8 +8,8 @@
 
 namespace tutti {
 
-/// What a thread waits for, for `dump`. Written by the thread itself, read by anyone; the parts are read one by one, so a
-/// reader may see a mix of two waits: good enough to look at.
+/// What a thread waits for, for `dump`. Written by the thread itself, read by anyone; the parts are read one by one, so
+/// a reader may see a mix of two waits: good enough to look at.
 class thread_record {
  public:
   thread_record();

@@ -63,7 +63,10 @@ class timer_service {
     auto operator<=>(const key&) const = default;
   };
 
+  // One thread at a time, so that functions are called in order, and all that were due have returned when advance()
+  // does. Recursive: a called function may advance the clock.
   void fire_due(time_point at) {
+    const std::lock_guard firing(firing_);
     for (;;) {
       std::unique_ptr<detail::timer_function> function;
       {
@@ -84,7 +87,7 @@ class timer_service {
   void run() {
     ::pthread_setname_np(::pthread_self(), "tutti/timer");
     for (;;) {
-      if (!current_clock().is_virtual()) fire_due(now());  // else advance() fires, on its own thread
+      fire_due(now());
       time_point next = time_point::max();
       {
         const std::lock_guard lock(mutex_);
@@ -95,6 +98,7 @@ class timer_service {
     }
   }
 
+  std::recursive_mutex firing_;
   std::mutex mutex_;
   std::map<key, std::unique_ptr<detail::timer_function>> pending_;
   std::unordered_map<std::uint64_t, time_point> due_;

@@ -1,4 +1,5 @@
-// timers: functions called later, from one thread that is started with the first timer and asleep until the next is due.
+// timers: functions called later, from one thread that is started with the first timer and asleep until the next is
+// due.
 #pragma once
 #include <chrono>
 #include <cstdint>
@@ -32,8 +33,8 @@ class timer {
 };
 
 /// Calls `g()` at `when` on tutti's clock (steady or virtual), or soon if that has passed, on the timer thread (under a
-/// virtual clock: inside advance()): it must be short and must not block; `post` to a pool from it for more. Exceptions go to on_unhandled. Timers due at the same
-/// moment are called in the order of their making.
+/// virtual clock: inside advance()): it must be short and must not block; `post` to a pool from it for more. Exceptions
+/// go to on_unhandled. Timers due at the same moment are called in the order of their making.
 template <class G>
 timer call_at(std::chrono::steady_clock::time_point when, G&& g) {
   struct function final : detail::timer_function {

@@ -6,9 +6,9 @@
 //                                          became visible
 //   waking:   change the state, then list.wake_one() / wake_all()
 //
-// No wake-up is lost: a waiter raises `count_` (seq_cst) before it asks `ready()` for the last time, and the waker changes
-// the state before it reads `count_` (seq_cst); so the waiter sees the change or the waker sees the waiter. The state
-// change and the look of `ready()` must be seq_cst as well, or under a lock of their own.
+// No wake-up is lost: a waiter raises `count_` (seq_cst) before it asks `ready()` for the last time, and the waker
+// changes the state before it reads `count_` (seq_cst); so the waiter sees the change or the waker sees the waiter. The
+// state change and the look of `ready()` must be seq_cst as well, or under a lock of their own.
 #pragma once
 #include <tutti/base/place.hpp>
 #include <tutti/core/parker.hpp>

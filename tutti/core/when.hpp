@@ -35,10 +35,11 @@ template <class Futures>
 concept future_range = std::ranges::random_access_range<Futures> && std::ranges::sized_range<Futures> &&
                        is_future<std::ranges::range_value_t<Futures>>;
 
-// The next number of `queue`. A worker first runs, one after the other, the futures that have not begun: `next` is where
-// to go on, `state(i)` the i-th of `count`. Without a time limit.
+// The next number of `queue`. A worker first runs, one after the other, the futures that have not begun: `next` is
+// where to go on, `state(i)` the i-th of `count`. Without a time limit.
 template <class State>
-std::optional<std::size_t> pop_helping(completion_queue& queue, const wait_how& how, std::size_t& next, std::size_t count, State state) {
+std::optional<std::size_t> pop_helping(completion_queue& queue, const wait_how& how, std::size_t& next,
+                                       std::size_t count, State state) {
   for (; this_worker != nullptr && next < count; ++next) {
     if (const auto number = queue.try_pop()) return number;
     run_part(state(next));
@@ -81,8 +82,8 @@ std::uint64_t home_of(const Parts& parts) {
 
 }  // namespace detail
 
-/// Blocks until `mode` is met or the time limit is over; leaves results and errors in the futures. On a pool's worker, and
-/// without a limit, awaited tasks that have not begun are run here. Empty futures are std::logic_error.
+/// Blocks until `mode` is met or the time limit is over; leaves results and errors in the futures. On a pool's worker,
+/// and without a limit, awaited tasks that have not begun are run here. Empty futures are std::logic_error.
 template <detail::future_range Futures>
 wait_status wait(Futures&& futures, wait_for mode = wait_for::all, std::optional<std::chrono::nanoseconds> timeout = {},
                  place here = place::current()) {
@@ -109,8 +110,8 @@ wait_status wait(Futures&& futures, wait_for mode = wait_for::all, std::optional
     for (std::size_t i = 0; i < n; ++i) queue.watch(*at(i).state(), i);
     std::size_t not_tried = deadline ? n : 0;
     while (queue.left() != 0) {
-      const auto next =
-          detail::pop_helping(queue, how, not_tried, n, [&](std::size_t i) -> future_state_base& { return *at(i).state(); });
+      const auto next = detail::pop_helping(queue, how, not_tried, n,
+                                            [&](std::size_t i) -> future_state_base& { return *at(i).state(); });
       if (!next || mode == wait_for::first || at(*next).state()->error() != nullptr) break;
     }
   }
@@ -174,9 +175,9 @@ class [[nodiscard]] as_completed {
   void advance() {
     current_.reset();
     if (queue_.left() == 0) return;
-    current_ = detail::pop_helping(queue_, wait_how{.deadline = nullptr, .stop = {}, .here = here_, .what = "as_completed"},
-                                   not_tried_, states_.size(),
-                                   [&](std::size_t i) -> future_state_base& { return *states_[i]; });
+    current_ = detail::pop_helping(
+        queue_, wait_how{.deadline = nullptr, .stop = {}, .here = here_, .what = "as_completed"}, not_tried_,
+        states_.size(), [&](std::size_t i) -> future_state_base& { return *states_[i]; });
   }
 
   Futures futures_;
@@ -191,8 +192,9 @@ as_completed(Futures&&) -> as_completed<Futures>;
 
 namespace detail {
 
-// Settles when all parts have: with what `Gather` makes of them, or with the first error in their order. Claimed at birth:
-// cancelling asks the parts. These are kept until the end, so that who waits or cancels may look at them at any time.
+// Settles when all parts have: with what `Gather` makes of them, or with the first error in their order. Claimed at
+// birth: cancelling asks the parts. These are kept until the end, so that who waits or cancels may look at them at any
+// time.
 template <class Result, class Parts, class Gather>
 class all_state final : public future_state<Result> {
  public:
@@ -202,9 +204,7 @@ class all_state final : public future_state<Result> {
     for_each_part(parts_, [this](future_state_base&) { pieces_.emplace_back(*this); });
     left_.store(pieces_.size() + 1, std::memory_order_relaxed);
   }
-  ~all_state() override {
-    release_parts(parts_);
-  }
+  ~all_state() override { release_parts(parts_); }
   void begin() {
     auto at = pieces_.begin();
     for_each_part(parts_, [&](future_state_base& part) { part.when_ready(*at++); });
@@ -272,17 +272,18 @@ auto when_all(Futures&& futures) {
   } else {
     for (auto& part : futures) all_parts.push_back(std::move(part));
   }
-  return detail::make_all<result>(std::move(all_parts), [](future_state<result>& to, const std::vector<future<T>>& parts) {
-    if constexpr (std::is_void_v<T>) {
-      for (const auto& part : parts) detail::take_value(*part.state());
-      to.settle_value();
-    } else {
-      result all;
-      all.reserve(parts.size());
-      for (const auto& part : parts) all.push_back(detail::take_value(*part.state()));
-      to.settle_value(std::move(all));
-    }
-  });
+  return detail::make_all<result>(std::move(all_parts),
+                                  [](future_state<result>& to, const std::vector<future<T>>& parts) {
+                                    if constexpr (std::is_void_v<T>) {
+                                      for (const auto& part : parts) detail::take_value(*part.state());
+                                      to.settle_value();
+                                    } else {
+                                      result all;
+                                      all.reserve(parts.size());
+                                      for (const auto& part : parts) all.push_back(detail::take_value(*part.state()));
+                                      to.settle_value(std::move(all));
+                                    }
+                                  });
 }
 
 /// The same for futures of different types: a tuple, with std::monostate for void.
@@ -311,14 +312,13 @@ template <class T>
 class any_state final : public future_state<first_done<T>> {
  public:
   explicit any_state(std::vector<future<T>>&& parts)
-      : future_state<first_done<T>>(static_cast<std::uint32_t>(1 + parts.size()), home_of(parts)), parts_(std::move(parts)) {
+      : future_state<first_done<T>>(static_cast<std::uint32_t>(1 + parts.size()), home_of(parts)),
+        parts_(std::move(parts)) {
     this->claim();
     pieces_.reserve(parts_.size());
     for (std::size_t i = 0; i < parts_.size(); ++i) pieces_.emplace_back(*this, i);
   }
-  ~any_state() override {
-    release_parts(parts_);
-  }
+  ~any_state() override { release_parts(parts_); }
   void begin() {
     this->retain();  // the last callback may come before the loop ends
     for (std::size_t i = 0; i < parts_.size(); ++i) parts_[i].state()->when_ready(pieces_[i]);
@@ -330,7 +330,9 @@ class any_state final : public future_state<first_done<T>> {
  private:
   struct piece final : ready_callback {
     piece(any_state& whole, std::size_t i) : to(&whole), index(i) {}
-    void on_ready(future_state_base& part) noexcept override { to->arrived(index, static_cast<future_state<T>&>(part)); }
+    void on_ready(future_state_base& part) noexcept override {
+      to->arrived(index, static_cast<future_state<T>&>(part));
+    }
     any_state* to;
     std::size_t index;
   };

@@ -13,15 +13,17 @@ class scheduler;
 /// A count that one thread raises and any thread reads: a plain increment, no read-modify-write.
 class owned_counter {
  public:
-  void add(std::uint64_t n = 1) noexcept { value_.store(value_.load(std::memory_order_relaxed) + n, std::memory_order_relaxed); }
+  void add(std::uint64_t n = 1) noexcept {
+    value_.store(value_.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
+  }
   std::uint64_t get() const noexcept { return value_.load(std::memory_order_relaxed); }
 
  private:
   std::atomic<std::uint64_t> value_{0};
 };
 
-/// One thread of a pool, or a thread from outside that works along for the length of a fork_join. Internal: fork_join and
-/// the parallel algorithms inline its hot path.
+/// One thread of a pool, or a thread from outside that works along for the length of a fork_join. Internal: fork_join
+/// and the parallel algorithms inline its hot path.
 class worker {
  public:
   worker(scheduler& scheduler, std::uint32_t position, bool from_outside)
@@ -33,7 +35,8 @@ class worker {
   void offer_oldest() noexcept;
   /// Puts all private branches on offer, before this thread blocks.
   void offer_all() noexcept;
-  /// Joins a branch that was published: true if it was taken back and is to be run by the caller, false once it is done.
+  /// Joins a branch that was published: true if it was taken back and is to be run by the caller, false once it is
+  /// done.
   bool join_published(fork_record& record, std::uint32_t at) noexcept;
   /// Runs a stolen branch in the name of the task that forked it.
   void run_stolen(fork_record& record) noexcept;

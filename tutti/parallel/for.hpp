@@ -9,8 +9,8 @@ namespace tutti {
 /// when a worker asks for it.
 ///
 /// An exception stops blocks that have not begun, in its part of the range; one of those thrown is thrown again here.
-/// On a pool's worker it uses that pool, elsewhere the caller becomes a worker of default_pool() meanwhile. Nests freely.
-/// `body` is called from several threads at once.
+/// On a pool's worker it uses that pool, elsewhere the caller becomes a worker of default_pool() meanwhile. Nests
+/// freely. `body` is called from several threads at once.
 template <detail::loop_index I, detail::loop_index J, class Body>
 void parallel_for(I first, J last, Body&& body) {
   using index = std::common_type_t<I, J>;

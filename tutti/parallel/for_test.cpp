@@ -83,9 +83,7 @@ TEST(parallel_for, an_exception_arrives_and_the_pool_lives_on) {
 TEST(parallel_for, nests_inside_itself_and_inside_tasks) {
   tutti::thread_pool pool(4);
   std::atomic<int> calls{0};
-  pool.submit([&] {
-        tutti::parallel_for(0, 100, [&](int) { tutti::parallel_for(0, 100, [&](int) { ++calls; }); });
-      })
+  pool.submit([&] { tutti::parallel_for(0, 100, [&](int) { tutti::parallel_for(0, 100, [&](int) { ++calls; }); }); })
       .get();
   EXPECT_EQ(calls.load(), 10'000);
 }

@@ -1,8 +1,9 @@
 // loop: how the parallel loops share their iterations: serially, until somebody asks for work.
 //
 // A loop runs in blocks of about 2 us. Between blocks it looks at one flag; when an idle worker has raised it, the loop
-// forks the second half of what is left and goes on with the first (lazy binary splitting: Tzannes, Caragea, Barua, Vishkin,
-// PPoPP 2010, with the fork_deque's flag in place of a look at the queue). On a busy machine a loop splits almost never.
+// forks the second half of what is left and goes on with the first (lazy binary splitting: Tzannes, Caragea, Barua,
+// Vishkin, PPoPP 2010, with the fork_deque's flag in place of a look at the queue). On a busy machine a loop splits
+// almost never.
 #pragma once
 #include <tutti/core/fork_join.hpp>
 #include <tutti/core/scheduler.hpp>
@@ -26,7 +27,8 @@ namespace detail {
 class block_sizer {
  public:
   static constexpr std::chrono::nanoseconds target = std::chrono::microseconds(2);
-  /// Waking a sleeping worker costs microseconds and takes it tens of them: not worth it for a loop that is over by then.
+  /// Waking a sleeping worker costs microseconds and takes it tens of them: not worth it for a loop that is over by
+  /// then.
   static constexpr std::chrono::nanoseconds worth_a_wake_up = std::chrono::microseconds(20);
 
   /// At most a share of the `left` iterations, in case the rest take longer than those before.
@@ -58,11 +60,12 @@ class block_sizer {
   std::chrono::nanoseconds spent_{0};
 };
 
-/// True when the loop should give work away now. Few iterations may each be long, and the first one would be over before
-/// the loop knew.
+/// True when the loop should give work away now. Few iterations may each be long, and the first one would be over
+/// before the loop knew.
 inline bool should_split(const worker* w, const block_sizer& sizer, std::uint64_t left) noexcept {
   return w != nullptr && w->forks.wanted() && !w->forks.full() &&
-         (w->pool->anyone_searching() || sizer.may_wake() || left <= 16 * static_cast<std::uint64_t>(w->pool->concurrency()));
+         (w->pool->anyone_searching() || sizer.may_wake() ||
+          left <= 16 * static_cast<std::uint64_t>(w->pool->concurrency()));
 }
 
 // Iterations are counted unsigned, so that ranges wider than the type's positive half work.
@@ -70,7 +73,9 @@ template <std::integral I>
 using unsigned_count = std::make_unsigned_t<I>;
 template <std::integral I>
 constexpr unsigned_count<I> distance(I first, I last) noexcept {
-  return first < last ? static_cast<unsigned_count<I>>(static_cast<unsigned_count<I>>(last) - static_cast<unsigned_count<I>>(first)) : unsigned_count<I>{0};
+  return first < last ? static_cast<unsigned_count<I>>(static_cast<unsigned_count<I>>(last) -
+                                                       static_cast<unsigned_count<I>>(first))
+                      : unsigned_count<I>{0};
 }
 template <std::integral I>
 constexpr I advance_by(I from, unsigned_count<I> n) noexcept {
@@ -84,8 +89,9 @@ concept loop_index = std::integral<I> && !std::same_as<I, bool>;
 template <loop_index Index, loop_index I>
 Index to_index(I bound) {
   if (!std::in_range<Index>(bound)) {
-    throw std::invalid_argument("parallel loop: the bound " + std::to_string(bound) +
-                                " does not fit the index type that both bounds have in common; give both the same type");
+    throw std::invalid_argument(
+        "parallel loop: the bound " + std::to_string(bound) +
+        " does not fit the index type that both bounds have in common; give both the same type");
   }
   return static_cast<Index>(bound);
 }

@@ -5,8 +5,8 @@
 namespace tutti {
 
 /// Folds `body(i)` for each i in [first, last) with `op`; or, for a `body(first, last)`, what it makes of each block.
-/// `op` must be associative, and `identity` its neutral element; it need not be commutative: operands stay in order. How
-/// they are grouped depends on the schedule, so floating-point sums may differ in the last bits from run to run.
+/// `op` must be associative, and `identity` its neutral element; it need not be commutative: operands stay in order.
+/// How they are grouped depends on the schedule, so floating-point sums may differ in the last bits from run to run.
 /// Otherwise as parallel_for.
 template <detail::loop_index I, detail::loop_index J, class T, class Body, class Op>
 T parallel_reduce(I first, J last, T identity, Body&& body, Op&& op) {
@@ -24,8 +24,8 @@ template <detail::loop_index I, detail::loop_index J, class T, class Body, class
 T parallel_reduce(local_executor& pool, I first, J last, T identity, Body&& body, Op&& op) {
   using index = std::common_type_t<I, J>;
   const guest here(pool);
-  return detail::reduce_loop<index, T>(here.as_worker(), detail::to_index<index>(first), detail::to_index<index>(last), identity, body,
-                                       op, {});
+  return detail::reduce_loop<index, T>(here.as_worker(), detail::to_index<index>(first), detail::to_index<index>(last),
+                                       identity, body, op, {});
 }
 
 }  // namespace tutti

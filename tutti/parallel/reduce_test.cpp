@@ -14,7 +14,8 @@ TEST(parallel_reduce, sums) {
   for (const int threads : {1, 2, 8}) {
     tutti::thread_pool pool(threads);
     for (const std::int64_t n : {0, 1, 2, 1000, 1'000'000}) {
-      EXPECT_EQ(tutti::parallel_reduce(pool, std::int64_t{0}, n, std::int64_t{0}, [](std::int64_t i) { return i; }, std::plus<>()),
+      EXPECT_EQ(tutti::parallel_reduce(
+                    pool, std::int64_t{0}, n, std::int64_t{0}, [](std::int64_t i) { return i; }, std::plus<>()),
                 n * (n - 1) / 2);
     }
   }
@@ -25,7 +26,8 @@ TEST(parallel_reduce, keeps_the_order_of_operands) {
   std::string expected;
   for (int i = 0; i < 20'000; ++i) expected += static_cast<char>('a' + i % 26);
   const auto text = tutti::parallel_reduce(
-      pool, 0, 20'000, std::string(), [](int i) { return std::string(1, static_cast<char>('a' + i % 26)); }, std::plus<>());
+      pool, 0, 20'000, std::string(), [](int i) { return std::string(1, static_cast<char>('a' + i % 26)); },
+      std::plus<>());
   EXPECT_EQ(text, expected);
 }
 
@@ -44,12 +46,13 @@ TEST(parallel_reduce, takes_blocks) {
 TEST(parallel_reduce, an_exception_of_body_or_op_arrives) {
   tutti::thread_pool pool(2);
   const auto identity = [](int i) { return i; };
-  EXPECT_THROW(tutti::parallel_reduce(pool, 0, 10'000, 0,
-                                      [](int i) {
-                                        if (i == 9'999) throw std::domain_error("body");
-                                        return i;
-                                      },
-                                      std::plus<>()),
+  EXPECT_THROW(tutti::parallel_reduce(
+                   pool, 0, 10'000, 0,
+                   [](int i) {
+                     if (i == 9'999) throw std::domain_error("body");
+                     return i;
+                   },
+                   std::plus<>()),
                std::domain_error);
   EXPECT_THROW(tutti::parallel_reduce(pool, 0, 10'000, 0, identity,
                                       [](int a, int b) {
