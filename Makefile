@@ -6,7 +6,7 @@ DEMO ?=
 BENCH ?=
 PREFIX ?= /usr/local
 
-.PHONY: help setup demo build test bench test-asan test-tsan test-clang fuzz format check-format tidy install clean
+.PHONY: help setup demo build test bench test-asan test-tsan test-clang build-clang fuzz format check-format tidy install clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -38,6 +38,10 @@ test-asan test-tsan test-clang: test-%: setup
 	@cmake --preset $* --log-level=WARNING
 	@cmake --build build-$* -j $(JOBS)
 	@cd build-$* && $(CTEST)
+
+build-clang: setup  ## build everything with clang-19
+	@cmake --preset clang --log-level=WARNING
+	@cmake --build build-clang -j $(JOBS)
 
 fuzz: setup  ## fuzz the parsers with libFuzzer, ten seconds each
 	@cmake --preset fuzz --log-level=WARNING

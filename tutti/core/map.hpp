@@ -227,7 +227,6 @@ class [[nodiscard]] map_results {
       chunk_ = take(next->second);
       under_way_.erase(next);
       at_ = 0;
-      fill();  // while the reader is busy with this one
       if (chunk_.took.count() != 0) sizer_.measured(chunk_.outcomes.size(), chunk_.took);
     }
   }
