@@ -34,7 +34,7 @@ TEST(promise, delivers_a_value) {
   promise<std::string> p;
   auto f = p.get_future();
   EXPECT_FALSE(f.done());
-  p.set_value(3, 'a');  // made in place
+  p.set_value(std::size_t{3}, 'a');  // made in place
   EXPECT_TRUE(f.done());
   EXPECT_EQ(f.get(), "aaa");
   EXPECT_FALSE(f.valid());
