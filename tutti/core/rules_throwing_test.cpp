@@ -303,6 +303,7 @@ TEST(rules_throwing, dropped_futures_are_logged_by_default) {
 
 TEST(rules_throwing, what_somebody_saw_or_cancelled_is_not_unhandled) {
   const unhandled_counter counter;
+  std::latch gate(1);
   {
     thread_pool pool{2};
     const auto failing = [&] { return pool.submit([]() -> int { throw boom(); }); };
@@ -320,7 +321,6 @@ TEST(rules_throwing, what_somebody_saw_or_cancelled_is_not_unhandled) {
     failing().on_done([&](const std::exception_ptr&) { heard.set_value(); });
     heard.get_future().get();
     {
-      std::latch gate(1);
       auto running = pool.submit([&] {
         gate.wait();
         throw tutti::cancelled("as asked");
