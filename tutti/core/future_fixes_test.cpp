@@ -55,11 +55,15 @@ TEST(future_fixes, a_worker_waits_for_a_continuation_of_what_is_not_there) {
   }
   std::atomic<bool> open{false};
   auto source = pool.submit([&] {
-    while (!open) std::this_thread::sleep_for(1ms);
+    while (!open) std::this_thread::yield();
     return 1;
   });
-  auto waits = pool.submit([&, next = source.then([](int n) { return n + 1; })]() mutable { return next.get(); });
-  std::this_thread::sleep_for(20ms);
+  std::atomic<bool> waiting{false};
+  auto waits = pool.submit([&, next = source.then([](int n) { return n + 1; })]() mutable {
+    waiting = true;
+    return next.get();
+  });
+  while (!waiting) std::this_thread::yield();
   open = true;
   EXPECT_EQ(waits.get(), 2);
 }
@@ -204,18 +208,20 @@ TEST(future_fixes, a_long_chain_of_wholes) {
 TEST(future_fixes, a_cancelled_bulk_is_done_when_nothing_touches_its_range) {
   thread_pool pool(2);
   std::atomic<int> inside{0}, calls{0};
+  std::atomic<bool> asked{false};
   std::vector<int> range(1000, 1);
   auto whole = pool.submit_bulk(range,
                                 [&](int& n) {
                                   ++inside;
                                   ++calls;
-                                  std::this_thread::sleep_for(5ms);
+                                  while (!asked) std::this_thread::yield();
                                   n = 2;
                                   --inside;
                                 },
                                 {.chunk = 100});
   while (calls == 0) std::this_thread::yield();
   EXPECT_FALSE(whole.cancel());
+  asked = true;
   EXPECT_THROW(whole.get(), tutti::cancelled);
   EXPECT_EQ(inside, 0);
   EXPECT_LT(calls, 50);
