@@ -186,14 +186,15 @@ TEST(Progress, SilentWhereItIsNotShown) {
   EXPECT_EQ(silent.str(), "");
 }
 
-TEST(Program, ExitCodesReachTheShell) {
+TEST_F(Demo, ExitCodesReachTheShell) {
+  write("a.txt", "one two two\n");
   const auto code_of = [](const std::string& arguments) {
     const int status = std::system((TUTTI_COMMAND " " + arguments + " >/dev/null 2>&1").c_str());
     return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
   };
   EXPECT_EQ(code_of("--version"), 0);
   EXPECT_EQ(code_of("executors"), 0);
-  EXPECT_EQ(code_of("demo " + fs::path(__FILE__).parent_path().string()), 0);
+  EXPECT_EQ(code_of("demo " + root_.string()), 0);
   EXPECT_EQ(code_of("nonsense"), 2);
   EXPECT_EQ(code_of("demo /nonexistent"), 3);
 }

@@ -6,7 +6,6 @@
 #include <unistd.h>
 
 #include <cstdlib>
-#include <filesystem>
 #include <sstream>
 #include <stdexcept>
 
@@ -16,8 +15,7 @@ namespace bench {
 
 std::string source_folder() {
   if (const char* set = std::getenv("TUTTI_BENCH_DIR")) return set;
-  std::filesystem::path here = std::filesystem::path(__FILE__).parent_path().parent_path();
-  return std::filesystem::exists(here / "harness/peer.py") ? here.string() : "bench";
+  return TUTTI_BENCH_SOURCES;
 }
 
 python::python() {
