@@ -1,4 +1,5 @@
 // clock: the machine's clock, the virtual one, and who wants to know that time moved.
+#include <tutti/base/at_fork.hpp>
 #include <tutti/base/clock.hpp>
 
 #include <algorithm>
@@ -26,6 +27,7 @@ struct clock_subscriptions {
     bool gone = false;
   };
 
+  clock_subscriptions() { held_at_fork(lock); }
   std::mutex lock;
   std::condition_variable returned;
   std::map<std::uint64_t, std::shared_ptr<subscriber>> list;
@@ -108,7 +110,7 @@ class virtual_clock::source final : public clock_source {
 };
 
 virtual_clock::virtual_clock() {
-  static std::mutex lock;
+  static auto& lock = held_at_fork(*new std::mutex);
   static auto& kept = *new std::vector<std::unique_ptr<source>>;
   auto made = std::make_unique<source>(tutti::now());
   source_ = made.get();

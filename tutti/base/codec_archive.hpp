@@ -5,7 +5,8 @@
 // Optional and unique_ptr: a bool, then the value if there is one. Variant: the index as a size, then the value. Path:
 // its string; chrono: the count. Pair, tuple, array, aggregate: the parts in order. What would take no bytes at all
 // takes one, 0, so that n elements take n bytes at least and a false size shows before anything is allocated for it. No
-// types, no names, no versions: both sides know the type, and function_identity::signature tells when they disagree.
+// types, no names, no versions: both sides are built from the same definitions. function_identity::signature tells when
+// a parameter's type became another one, not when the members of a type changed.
 #pragma once
 #include <tutti/base/codec_traits.hpp>
 #include <tutti/base/error.hpp>

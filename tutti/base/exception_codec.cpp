@@ -1,5 +1,6 @@
 // exception_codec: the table of types that cross as themselves, and the message around them.
 #include <cxxabi.h>
+#include <tutti/base/at_fork.hpp>
 #include <tutti/base/error.hpp>
 #include <tutti/base/exception_codec.hpp>
 
@@ -207,6 +208,7 @@ std::exception_ptr decode_decode_error(std::string_view data, const std::excepti
 }
 
 table::table() {
+  held_at_fork(lock);
   add_plain<std::exception>("std::exception");
   add_plain<std::bad_exception>("std::bad_exception");
   add_plain<std::bad_alloc>("std::bad_alloc");

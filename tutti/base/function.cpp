@@ -1,4 +1,5 @@
 // function: names from type information.
+#include <tutti/base/at_fork.hpp>
 #include <tutti/base/demangle.hpp>
 #include <tutti/base/function.hpp>
 
@@ -35,7 +36,7 @@ std::string qualified_name(const std::type_info& tag) {
 
 // Names live for ever: whoever holds an identity may outlast the library that it came from.
 std::string_view keep_for_ever(std::string name) {
-  static auto& lock = *new std::mutex;
+  static auto& lock = held_at_fork(*new std::mutex);
   static auto& names = *new std::set<std::string, std::less<>>;
   const std::lock_guard guard(lock);
   return *names.insert(std::move(name)).first;

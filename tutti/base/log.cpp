@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
+#include <tutti/base/at_fork.hpp>
 #include <tutti/base/log.hpp>
 
 #include <cstdlib>
@@ -53,6 +54,7 @@ class stderr_sink final : public log_sink {
 };
 
 struct state {
+  state() { held_at_fork(lock); }
   std::shared_mutex lock;  // shared while a sink writes
   std::shared_ptr<log_sink> replaced;
   stderr_sink standard;

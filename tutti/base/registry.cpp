@@ -1,6 +1,7 @@
 // registry: all registrations by name, each with the library it came from.
 #include <dlfcn.h>
 #include <link.h>
+#include <tutti/base/at_fork.hpp>
 #include <tutti/base/demangle.hpp>
 #include <tutti/base/registry.hpp>
 
@@ -21,6 +22,7 @@ struct entry {
 };
 
 struct table {
+  table() { held_at_fork(lock); }
   std::mutex lock;
   std::map<std::string, std::vector<entry>, std::less<>> by_name;  // in order of registration
   std::set<std::string, std::less<>> libraries;                    // paths, kept for ever: function_info points to them

@@ -1,5 +1,7 @@
 #include <tutti/core/block_cache.hpp>
 
+#include <tutti/base/at_fork.hpp>
+
 #include <tutti/core/small_mutex.hpp>
 
 #include <mutex>
@@ -9,6 +11,7 @@ namespace tutti {
 
 // Batches of blocks of one size, linked through their first words. Leaked: threads end after statics.
 struct block_cache::shelf {
+  shelf() { held_at_fork(mutex); }
   small_mutex mutex;
   std::vector<list> batches;
 };

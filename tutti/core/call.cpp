@@ -1,5 +1,6 @@
 #include <tutti/core/call.hpp>
 
+#include <tutti/base/at_fork.hpp>
 #include <tutti/base/error.hpp>
 
 #include <mutex>
@@ -13,7 +14,7 @@ void call::drop() noexcept {
 
 const char* intern(std::string_view text) {
   if (text.empty()) return "";
-  static auto* mutex = new std::mutex;                       // leaked: names outlive statics
+  static auto* mutex = &held_at_fork(*new std::mutex);       // leaked: names outlive statics
   static auto* names = new std::unordered_set<std::string>;  // node-based: addresses are stable
   const std::lock_guard lock(*mutex);
   return names->emplace(text).first->c_str();

@@ -15,10 +15,18 @@ class completion_queue {
   /// Watches nothing yet.
   completion_queue() : shared_(std::make_shared<shared>()) {}
 
-  /// Reports `number` once `state` is ready. Leaves the error alone: whoever takes the result sees it.
-  void watch(future_state_base& state, std::size_t number) {
-    state.when_ready(*new callback(shared_, number));
+  /// Reports `number` once `state` is ready. Leaves the error alone: whoever takes the result sees it. Returns what
+  /// unwatch needs.
+  ready_callback* watch(future_state_base& state, std::size_t number) {
+    auto* const watching = new callback(shared_, number);
+    state.when_ready(*watching);
     ++watched_;
+    return watching;
+  }
+  /// Ends a watch, so that a state that is watched again and again does not collect callbacks. For when no more is
+  /// popped.
+  static void unwatch(future_state_base& state, ready_callback* watching) noexcept {
+    if (state.forget(watching)) delete static_cast<callback*>(watching);
   }
   /// How many watched states were not popped yet.
   std::size_t left() const noexcept { return watched_ - popped_; }

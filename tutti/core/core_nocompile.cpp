@@ -41,6 +41,12 @@ void use(tutti::executor& anywhere, tutti::thread_pool& pool) {
 #ifdef FAIL_lambda_through_a_view  // expect: takes functions by name only
   anywhere.with({.name = "x"}).submit([] {});
 #endif
+#ifdef FAIL_lambda_mapped_anywhere  // expect: takes functions by name only
+  anywhere.map(numbers, [](int i) { return i; });
+#endif
+#ifdef FAIL_lambda_bulk_anywhere  // expect: takes functions by name only
+  anywhere.submit_bulk(numbers, [](int i) { return i; });
+#endif
 #ifdef FAIL_reference  // expect: a portable function cannot take T&
   int a = 1;
   (void)anywhere.submit<by_reference>(a);
@@ -116,7 +122,7 @@ void use(tutti::executor& anywhere, tutti::thread_pool& pool) {
 #ifdef FAIL_value_of_another_type  // expect: set_value
   tutti::promise<std::unique_ptr<int>>().set_value(1);
 #endif
-#ifdef FAIL_submit_with_arguments  // expect: no matching
+#ifdef FAIL_submit_with_arguments  // expect: let a lambda capture them
   (void)pool.submit([](int) {}, 1);
 #endif
 }

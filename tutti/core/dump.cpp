@@ -42,8 +42,9 @@ void dump(std::ostream& to) {
   for (const auto& wait : thread_record::all_waiting()) {
     out << "thread " << wait.thread_id << " (" << wait.thread_name << ")";
     if (!wait.task.empty()) out << " in task " << wait.task;
-    out << " waits in " << wait.waits_for << " at " << to_string(wait.where) << " for " << seconds(wait.since)
-        << " s\n";
+    out << " waits in " << wait.waits_for;
+    if (const std::string where = to_string(wait.where); !where.empty()) out << " at " << where;
+    out << " for " << seconds(wait.since) << " s\n";
   }
   to << out.str();
 }

@@ -132,12 +132,30 @@ class portable_api {
   auto submit_bulk(R&& range, map_options options = {});
 
   /// Lambdas and other objects cannot leave this process.
+  template <std::ranges::input_range R, class G>
+  void map(R&&, G&&, map_options = {}) {
+    refuse_object<G>();
+  }
+  template <std::ranges::input_range R, class G>
+  void map_unordered(R&&, G&&, map_options = {}) {
+    refuse_object<G>();
+  }
+  template <std::ranges::input_range R, class G>
+  void submit_bulk(R&&, G&&, map_options = {}) {
+    refuse_object<G>();
+  }
   template <class G, class... A>
   void submit(G&&, A&&...) {
+    refuse_object<G>();
+  }
+
+ private:
+  template <class G>
+  static void refuse_object() {
     static_assert(
         sizeof(G) == 0,
         "tutti: this executor may not share memory with its caller, so it takes functions by name only: write "
-        "submit<f>(args...), or use a local_executor (thread_pool, inline_executor) for lambdas");
+        "submit<f>(args...), map<f>(range), or use a local_executor (thread_pool, inline_executor) for lambdas");
   }
 };
 

@@ -127,10 +127,6 @@ class help_scope {
   const helping before_;
 };
 
-struct runs_here : future_state_base {
-  using future_state_base::run_here;
-};
-
 }  // namespace
 
 bool at_home(std::uint64_t home) noexcept {
@@ -142,7 +138,7 @@ void run_part(future_state_base& part) noexcept {
   if (this_worker == nullptr || part.is_ready()) return;
   if (part.home() != 0 && !at_home(part.home())) return;
   const help_scope scope(/*waiting=*/false);
-  if (!scope.too_deep()) (part.*&runs_here::run_here)();
+  if (!scope.too_deep()) part.run_here();
 }
 
 void help_part(future_state_base& part) noexcept {

@@ -97,10 +97,22 @@ void future_state_base::when_ready(ready_callback& callback) noexcept {
   callback.on_ready(*this);
 }
 
+bool future_state_base::forget(const ready_callback* callback) noexcept {
+  const std::lock_guard lock(waiters_.mutex());
+  for (ready_callback** at = &callbacks_; *at != nullptr; at = &(*at)->next_) {
+    if (*at == callback) {
+      *at = callback->next_;
+      return true;
+    }
+  }
+  return false;
+}
+
 // ---------------------------------------------------------------- waiting
 
 // On a worker of the pool it belongs to: gets it done rather than waits for it.
 bool future_state_base::help(worker& self) {
+  if (home_ == 0) return run_here() && is_ready();  // made from futures of several pools: each part knows its own
   if (self.pool->executor_id() != home_) return false;
   if (run_here()) return is_ready();
   const auto unfinished = [this] { return !is_ready(); };
@@ -126,7 +138,7 @@ wait_result future_state_base::wait(const wait_how& how) {
   if (is_ready()) return wait_result::ready;
   // A time limit leaves no time to run the task here: it could take longer than that.
   status_.fetch_or(attended, std::memory_order_seq_cst);
-  if (!has_begun()) expedite(this_frame == nullptr ? 0 : this_frame->priority);
+  expedite(this_frame == nullptr ? 0 : this_frame->priority);
   return waiters_.wait([this] { return is_ready(); }, how);
 }
 

@@ -86,7 +86,11 @@ class future_state_base {
   wait_result wait(const wait_how& how);
   /// Calls back once ready; at once if it is. The callback stays the caller's, and must live until called.
   void when_ready(ready_callback& callback) noexcept;
+  /// Takes a callback back: true if it was waiting and now never will be called, false if it was, or is being, called.
+  bool forget(const ready_callback* callback) noexcept;
 
+  /// On a worker of its home: runs the awaited work on this thread if it may and has not begun; false if it could not.
+  virtual bool run_here() noexcept { return false; }
   /// Somebody of this priority waits for it: begins no later than other work of that priority.
   virtual void expedite(int priority) noexcept { static_cast<void>(priority); }
   /// Completes it with `cancelled` if it has not begun (true), else asks it to stop.
@@ -105,8 +109,6 @@ class future_state_base {
       : references_(references), home_(home) {}
   virtual ~future_state_base();
 
-  /// Runs the awaited work on this thread if it may and has not begun.
-  virtual bool run_here() noexcept { return false; }
   /// Passes a cancellation on to what this result is made from.
   virtual void cancel_sources() noexcept {}
   /// For error reports.

@@ -1,5 +1,6 @@
 #include <tutti/core/home.hpp>
 
+#include <tutti/base/at_fork.hpp>
 #include <tutti/base/error.hpp>
 #include <tutti/core/pools.hpp>
 #include <tutti/core/thread_pool.hpp>
@@ -13,6 +14,7 @@ namespace {
 
 // Leaked: futures complete while statics are destroyed.
 struct directory {
+  directory() { held_at_fork(mutex); }
   std::mutex mutex;
   std::unordered_map<std::uint64_t, std::weak_ptr<call_target>> homes;
   std::vector<std::weak_ptr<scheduler>> pools;
@@ -54,7 +56,9 @@ void start_at_home(std::uint64_t id, call work) noexcept {
       if (const auto at = all.homes.find(id); at != all.homes.end()) target = at->second.lock();
     }
     if (target != nullptr) return target->start(std::move(work));
-    std::move(work).abandon(std::make_exception_ptr(closed("the executor that a continuation was to run on is gone")));
+    std::move(work).abandon(std::make_exception_ptr(
+        closed("the executor that a continuation was to run on is gone; keep it until its futures "
+               "are done, or take results with get()")));
   } catch (const std::exception&) {
     // Shut down, or no memory or threads: whoever held the call has completed it with `closed`, as calls do when
     // dropped.
@@ -73,7 +77,7 @@ std::vector<std::shared_ptr<scheduler>> all_pools() {
   auto& all = the_directory();
   const std::lock_guard lock(all.mutex);
   for (const auto& pool : all.pools) {
-    if (auto held = pool.lock()) alive.push_back(std::move(held));
+    if (auto held = pool.lock(); held != nullptr && !held->left_behind()) alive.push_back(std::move(held));
   }
   return alive;
 }

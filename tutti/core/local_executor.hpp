@@ -78,6 +78,13 @@ class local_api {
         executor_access::target(self), executor_access::options(self), "",
         detail::invoke_local<function>{std::forward<G>(g)});
   }
+  /// Arguments travel with functions named at compile time only.
+  template <class G, class A, class... More>
+  void submit(G&&, A&&, More&&...) {
+    static_assert(sizeof(G) == 0,
+                  "tutti: submit(g) calls g without arguments: let a lambda capture them, or name the function: "
+                  "submit<f>(args...)");
+  }
   /// Calls F with the arguments, converted to its parameter types before submit returns. Types need not be encodable.
   template <auto F, class... A>
   auto submit(A&&... arguments) -> future<typename function_traits<F>::result> {

@@ -1,5 +1,6 @@
 #include <tutti/core/make_executor.hpp>
 
+#include <tutti/base/at_fork.hpp>
 #include <tutti/base/error.hpp>
 
 #include <algorithm>
@@ -21,6 +22,7 @@ constexpr executor_kind all_kinds[] = {
 };
 
 struct registered {
+  registered() { held_at_fork(mutex); }
   std::mutex mutex;
   std::vector<executor_kind> kinds{std::begin(all_kinds), std::end(all_kinds)};
 };

@@ -114,23 +114,27 @@ inline void wait_surely(future_state_base& state) noexcept {
 // anything else is moved or copied in. R is a reference for lvalues; an rvalue range must be kept alive by the caller.
 template <class R>
 struct local_items {
+  // Holds a value, also a bool: a vector<bool> has no elements to refer to.
+  struct value_item {
+    std::ranges::range_value_t<R> value;
+  };
   static constexpr bool by_reference =
       std::ranges::forward_range<R> && std::is_lvalue_reference_v<std::ranges::range_reference_t<R>>;
   using element = std::ranges::range_reference_t<R>;
-  using item = std::conditional_t<by_reference, std::add_pointer_t<element>, std::ranges::range_value_t<R>>;
+  using item = std::conditional_t<by_reference, std::add_pointer_t<element>, value_item>;
   template <class I>
   static item make(I& at) {
     if constexpr (by_reference) {
       return std::addressof(*at);
     } else {
-      return item(*at);
+      return item{static_cast<std::ranges::range_value_t<R>>(*at)};
     }
   }
   static decltype(auto) use(item& i) {
     if constexpr (by_reference) {
       return static_cast<element>(*i);
     } else {
-      return std::move(i);
+      return std::move(i.value);
     }
   }
 };

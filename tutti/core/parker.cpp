@@ -1,5 +1,7 @@
 #include <tutti/core/parker.hpp>
 
+#include <tutti/base/at_fork.hpp>
+
 #include <mutex>
 
 namespace tutti {
@@ -7,6 +9,7 @@ namespace {
 
 // Leaked on purpose: parkers outlive every thread, those that end after main's statics included.
 struct free_parkers {
+  free_parkers() { held_at_fork(mutex); }
   std::mutex mutex;
   parker* head = nullptr;
 };

@@ -1,5 +1,7 @@
 #include <tutti/core/per_worker.hpp>
 
+#include <tutti/base/at_fork.hpp>
+
 #include <queue>
 #include <vector>
 
@@ -8,6 +10,7 @@ namespace {
 
 // Smallest free number first, so that the tables stay small. Leaked: threads end after statics.
 struct numbers {
+  numbers() { held_at_fork(mutex); }
   std::mutex mutex;
   std::priority_queue<std::uint32_t, std::vector<std::uint32_t>, std::greater<>> free;
   std::uint32_t next = 0;

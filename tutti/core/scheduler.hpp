@@ -13,6 +13,7 @@
 // falls below target() and there is work, a retired thread is woken or a spare is started. Back from blocking there is
 // one too many, and the next worker that is between tasks retires.
 #pragma once
+#include <tutti/base/at_fork.hpp>
 #include <tutti/core/home.hpp>
 #include <tutti/core/inbox.hpp>
 #include <tutti/core/small_mutex.hpp>
@@ -60,6 +61,8 @@ class scheduler final : public call_target {
   const std::string& name() const noexcept { return name_; }
   std::uint64_t executor_id() const noexcept { return executor_id_; }
   pool_stats stats() const;
+  /// True in a forked child: its threads are the parent's.
+  bool left_behind() const noexcept { return born_in_ != forks_before_this_process(); }
   bool cancelling() const noexcept { return cancelling_.load(std::memory_order_relaxed); }
   std::stop_token stop_token() const { return stop_.get_token(); }
   template <class F>
@@ -91,7 +94,9 @@ class scheduler final : public call_target {
     explicit operator bool() const noexcept { return branch != nullptr || task != nullptr; }
   };
 
-  [[noreturn]] void throw_closed() const;
+  static std::int64_t clock_ns() noexcept { return std::chrono::steady_clock::now().time_since_epoch().count(); }
+  std::exception_ptr cancelled_by_shutdown() const;
+  [[noreturn]] void refuse(call work) const;
   void thread_main(worker& self);
   found find(worker& self);
   call_node* take_shared(worker& self, std::int64_t at_least);
@@ -129,6 +134,7 @@ class scheduler final : public call_target {
   const std::string name_;
   const std::uint64_t executor_id_;
   const int max_searching_;
+  const std::uint32_t born_in_ = forks_before_this_process();
 
   alignas(cpu::cache_line) std::atomic<int> hungry_{0};
   alignas(cpu::cache_line) std::atomic<int> searching_{0};

@@ -107,7 +107,7 @@ TEST_F(TaskRing, HalfIsRoundedUpAndLimited) {
 // One owner pushes, and takes now and then; others take one, a half, or only what a root they were told of has pushed.
 void stress(unsigned seed, int takers) {
   const tutti_test::watchdog dog;
-  constexpr std::uint64_t count = 30000, per_root = 37;
+  constexpr std::uint64_t count = 30000, per_root = 37, no_root = ~std::uint64_t{0};
   std::vector<task> all(count);
   const auto ring = std::make_unique<task_ring>();
   std::atomic<std::uint64_t> root_now{0}, base_now{0};  // the root the owner works on: its number, where it began
@@ -137,6 +137,7 @@ void stress(unsigned seed, int takers) {
         } else {
           const auto root = root_now.load();
           const auto base = base_now.load();
+          if (root == no_root) continue;
           // As a waiter does: it knows where the root began, and can see whether it still runs.
           if (auto* node = ring->take_if([&] { return root_now.load() == root && base_now.load() == base; }, base)) {
             if (static_cast<task*>(node)->root != root) ++strangers;
@@ -151,7 +152,7 @@ void stress(unsigned seed, int takers) {
   std::uint64_t last = 0;
   for (std::uint64_t i = 0; i < count;) {
     if (i % per_root == 0) {
-      root_now.store(~std::uint64_t{0});  // none, while base changes
+      root_now.store(no_root);  // while base changes
       base_now.store(ring->tail());
       root_now.store(i / per_root);
     }

@@ -64,7 +64,9 @@ class task_state : public future_state<R>, public task_state_base, public pooled
   bool is_over() const noexcept override { return this->has_begun(); }
   std::optional<std::chrono::steady_clock::time_point> deadline() const noexcept override { return call_deadline(); }
   bool run_here() noexcept override { return run_if_home(); }
-  void expedite(int priority) noexcept override { expedite_call(priority); }
+  void expedite(int priority) noexcept override {
+    if (!this->has_begun()) expedite_call(priority);
+  }
   const char* describe() const noexcept override { return this->name(); }
 
   Invoke invoke_;

@@ -1,7 +1,9 @@
 #include <tutti/core/thread_record.hpp>
 
+#include <tutti/base/at_fork.hpp>
 #include <tutti/core/task_frame.hpp>
 
+#include <pthread.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -11,8 +13,17 @@
 namespace tutti {
 namespace {
 
+// Outlives the record: destructors of other thread-local or static objects may wait after it is gone.
+constinit thread_local thread_record* current_record = nullptr;
+constinit thread_local bool record_gone = false;
+
 // Leaked on purpose: threads may end after main's statics.
 struct all_records {
+  all_records() {
+    held_at_fork(mutex);
+    // Records lie in the memory of their threads, which a child uses again.
+    ::pthread_atfork(nullptr, nullptr, [] { thread_record::forget_others(current_record); });
+  }
   std::mutex mutex;
   thread_record* head = nullptr;
 };
@@ -48,10 +59,6 @@ thread_record::~thread_record() {
 
 namespace {
 
-// Outlives the record: destructors of other thread-local or static objects may wait after it is gone.
-constinit thread_local thread_record* current_record = nullptr;
-constinit thread_local bool record_gone = false;
-
 struct record_owner {
   thread_record record;
   record_owner() { current_record = &record; }
@@ -86,6 +93,13 @@ thread_record::waiting::waiting(const char* what, const place& here) noexcept
 }
 
 thread_record::waiting::~waiting() { record_.what_.store(outer_, std::memory_order_relaxed); }
+
+void thread_record::forget_others(thread_record* own) noexcept {
+  records().head = own;
+  if (own == nullptr) return;
+  own->next_ = own->previous_ = nullptr;
+  own->thread_id_ = ::syscall(SYS_gettid);
+}
 
 std::vector<thread_record::view> thread_record::all_waiting() {
   std::vector<view> found;

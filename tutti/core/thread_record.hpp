@@ -43,9 +43,12 @@ class thread_record {
   /// All threads that wait at this moment.
   static std::vector<view> all_waiting();
 
+  // For a forked child: its one thread is the only one with a record.
+  static void forget_others(thread_record* own) noexcept;
+
  private:
   parker_lease lease_;
-  const long thread_id_;
+  long thread_id_;
   std::atomic<const char*> what_{nullptr};
   std::atomic<const char*> task_{nullptr};
   std::atomic<const char*> file_{nullptr};

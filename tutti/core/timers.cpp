@@ -1,5 +1,6 @@
 #include <tutti/core/timers.hpp>
 
+#include <tutti/base/at_fork.hpp>
 #include <tutti/base/clock.hpp>
 #include <tutti/core/parker.hpp>
 #include <tutti/core/unhandled.hpp>
@@ -25,18 +26,21 @@ class timer_service {
  public:
   static timer_service* current() noexcept { return service.load(std::memory_order_acquire); }
 
-  timer_service() {
+  // Apart from the constructor, which is called under a lock.
+  void follow_the_clock() {
     // A virtual clock fires what became due inside advance(), on the thread that advances: tests see it done.
-    clock_source::subscribe([this](time_point at) {
-      if (this != current()) return;  // a forked child's parent's
-      if (current_clock().is_virtual()) fire_due(at);
-      wake_.unpark();
+    std::call_once(following_, [this] {
+      clock_source::subscribe([this](time_point at) {
+        if (this != current()) return;  // a forked child's parent's
+        if (current_clock().is_virtual()) fire_due(at);
+        wake_.unpark();
+      });
     });
   }
 
   std::uint64_t add(time_point when, std::unique_ptr<detail::timer_function> function) {
     const std::lock_guard lock(mutex_);
-    const std::uint64_t id = ++last_id_;
+    const std::uint64_t id = ++last_id;
     pending_.emplace(key{when, id}, std::move(function));
     due_.emplace(id, when);
     if (!thread_.joinable()) thread_ = std::thread([this] { run(); });
@@ -98,11 +102,13 @@ class timer_service {
     }
   }
 
+  // Not a member: a child's timers must differ from those it may still hold from its parent.
+  static inline std::atomic<std::uint64_t> last_id{0};
+  std::once_flag following_;
   std::recursive_mutex firing_;
   std::mutex mutex_;
   std::map<key, std::unique_ptr<detail::timer_function>> pending_;
   std::unordered_map<std::uint64_t, time_point> due_;
-  std::uint64_t last_id_ = 0;
   std::thread thread_;
   parker wake_;
 };
@@ -111,11 +117,16 @@ timer_service& the_service() {
   static std::mutex* const mutex = [] {
     // The timer thread does not survive a fork: the child starts anew, with no timers.
     ::pthread_atfork(nullptr, nullptr, [] { service = nullptr; });
-    return new std::mutex;
+    return &held_at_fork(*new std::mutex);
   }();
-  const std::lock_guard lock(*mutex);
-  if (service == nullptr) service = new timer_service;
-  return *service.load();
+  timer_service* the_one = timer_service::current();
+  if (the_one == nullptr) {
+    const std::lock_guard lock(*mutex);
+    if (service == nullptr) service = new timer_service;
+    the_one = service.load();
+  }
+  the_one->follow_the_clock();
+  return *the_one;
 }
 
 }  // namespace

@@ -35,17 +35,36 @@ template <class Futures>
 concept future_range = std::ranges::random_access_range<Futures> && std::ranges::sized_range<Futures> &&
                        is_future<std::ranges::range_value_t<Futures>>;
 
-// The next number of `queue`. A worker first runs, one after the other, the futures that have not begun: `next` is
-// where to go on, `state(i)` the i-th of `count`. Without a time limit.
-template <class State>
-std::optional<std::size_t> pop_helping(completion_queue& queue, const wait_how& how, std::size_t& next,
-                                       std::size_t count, State state) {
-  for (; this_worker != nullptr && next < count; ++next) {
-    if (const auto number = queue.try_pop()) return number;
-    run_part(state(next));
+// Some states, numbered from 0, and which of them are done, in order of completion.
+class watched_states {
+ public:
+  watched_states() = default;
+  watched_states(const watched_states&) = delete;
+  watched_states& operator=(const watched_states&) = delete;
+  ~watched_states() {
+    for (auto& [state, watching] : watched_) completion_queue::unwatch(*state, watching);
   }
-  return queue.pop(how);
-}
+  void add(future_state_base& state) {
+    watched_.emplace_back(another_ref(state), nullptr);
+    watched_.back().second = queue_.watch(state, watched_.size() - 1);
+  }
+  /// How many were not popped yet.
+  std::size_t left() const noexcept { return queue_.left(); }
+  /// The next one that is done; nothing when `how`'s limit came first. Without a time limit, a worker first runs, one
+  /// after the other, what has not begun.
+  std::optional<std::size_t> pop(const wait_how& how) {
+    for (; this_worker != nullptr && how.deadline == nullptr && not_tried_ < watched_.size(); ++not_tried_) {
+      if (const auto number = queue_.try_pop()) return number;
+      run_part(*watched_[not_tried_].first);
+    }
+    return queue_.pop(how);
+  }
+
+ private:
+  completion_queue queue_;
+  std::vector<std::pair<state_ref<future_state_base>, ready_callback*>> watched_;
+  std::size_t not_tried_ = 0;
+};
 
 // The executor of all parts, or 0 when they come from several.
 struct common_home {
@@ -106,12 +125,10 @@ wait_status wait(Futures&& futures, wait_for mode = wait_for::all, std::optional
       }
     }
   } else {
-    completion_queue queue;
-    for (std::size_t i = 0; i < n; ++i) queue.watch(*at(i).state(), i);
-    std::size_t not_tried = deadline ? n : 0;
-    while (queue.left() != 0) {
-      const auto next = detail::pop_helping(queue, how, not_tried, n,
-                                            [&](std::size_t i) -> future_state_base& { return *at(i).state(); });
+    detail::watched_states watched;
+    for (std::size_t i = 0; i < n; ++i) watched.add(*at(i).state());
+    while (watched.left() != 0) {
+      const auto next = watched.pop(how);
       if (!next || mode == wait_for::first || at(*next).state()->error() != nullptr) break;
     }
   }
@@ -160,8 +177,7 @@ class [[nodiscard]] as_completed {
     const auto n = static_cast<std::size_t>(std::ranges::size(futures_));
     for (std::size_t i = 0; i < n; ++i) {
       if (!at(i).valid()) detail::throw_no_state("as_completed");
-      queue_.watch(*at(i).state(), i);
-      states_.push_back(detail::another_ref(*at(i).state()));
+      watched_.add(*at(i).state());
     }
     advance();
     return iterator(*this);
@@ -174,17 +190,13 @@ class [[nodiscard]] as_completed {
   }
   void advance() {
     current_.reset();
-    if (queue_.left() == 0) return;
-    current_ = detail::pop_helping(
-        queue_, wait_how{.deadline = nullptr, .stop = {}, .here = here_, .what = "as_completed"}, not_tried_,
-        states_.size(), [&](std::size_t i) -> future_state_base& { return *states_[i]; });
+    if (watched_.left() == 0) return;
+    current_ = watched_.pop(wait_how{.deadline = nullptr, .stop = {}, .here = here_, .what = "as_completed"});
   }
 
   Futures futures_;
   place here_;
-  completion_queue queue_;
-  std::vector<state_ref<future_state_base>> states_;
-  std::size_t not_tried_ = 0;
+  detail::watched_states watched_;
   std::optional<std::size_t> current_;
 };
 template <class Futures>

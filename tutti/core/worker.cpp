@@ -4,6 +4,7 @@
 #include <tutti/core/call.hpp>
 #include <tutti/core/scheduler.hpp>
 #include <tutti/core/spin.hpp>
+#include <tutti/core/thread_record.hpp>
 
 namespace tutti {
 namespace {
@@ -60,6 +61,7 @@ bool worker::join_published(fork_record& record, std::uint32_t at) noexcept {
 }
 
 void worker::sleep_until_done(fork_record& record) noexcept {
+  const thread_record::waiting shown("fork_join", place{});
   // The record is in a thief's hands, so this wait cannot be abandoned: without a spare thread it just waits.
   const bool blocked = pool->begin_block(*this);
   std::uint32_t seen = running;

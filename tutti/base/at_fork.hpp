@@ -1,0 +1,37 @@
+// at_fork: what the library's own state needs so that a child made by fork() can go on using the library.
+//
+// A child has one thread, and whatever another thread had locked at that moment stays locked in it for ever. Locks that
+// live as long as the process are therefore held by the forking thread itself while it forks.
+#pragma once
+#include <atomic>
+#include <cstdint>
+
+namespace tutti {
+
+namespace detail {
+struct lock_at_fork {
+  void* lock;
+  void (*acquire)(void*);
+  void (*release)(void*);
+  lock_at_fork* next = nullptr;
+};
+void add_lock_at_fork(lock_at_fork& entry) noexcept;
+inline constinit std::atomic<std::uint32_t> forks_before{0};
+}  // namespace detail
+
+/// Makes forks wait for `lock`, so that parent and child both find it free; returns it. For locks that are never
+/// destroyed, and under which no other lock of this kind is taken (they are locked one after the other, in any order).
+template <class Lock>
+Lock& held_at_fork(Lock& lock) {
+  detail::add_lock_at_fork(*new detail::lock_at_fork{&lock, [](void* l) { static_cast<Lock*>(l)->lock(); },
+                                                     [](void* l) { static_cast<Lock*>(l)->unlock(); }});
+  return lock;
+}
+
+/// Changes in a forked child: who remembers it knows whether threads it started are still there. Counted from the first
+/// use of held_at_fork on.
+inline std::uint32_t forks_before_this_process() noexcept {
+  return detail::forks_before.load(std::memory_order_relaxed);
+}
+
+}  // namespace tutti

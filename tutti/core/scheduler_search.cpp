@@ -1,0 +1,152 @@
+// scheduler, finding work: the shared queue, the workers' own, and where to look in what order.
+#include <tutti/core/scheduler.hpp>
+
+#include <algorithm>
+#include <array>
+
+namespace tutti {
+
+// ---------------------------------------------------------------- the shared queue
+
+void scheduler::push_shared(call_node* node) {
+  const int priority = node->priority();
+  if (priority == 0) {
+    normal_.push(node);
+    ++normal_size_;
+  } else {
+    others_[priority].push(node);
+  }
+  if (priority > best_.load(std::memory_order_relaxed)) best_.store(priority, std::memory_order_relaxed);
+  queued_.store(queued_.load(std::memory_order_relaxed) + 1, std::memory_order_seq_cst);
+}
+
+void scheduler::empty_inbox(bool close) const noexcept {
+  // has_work() looks into the inbox, then at queued_: calls on their way from one to the other are in queued_ first.
+  const std::size_t before = queued_.load(std::memory_order_relaxed);
+  queued_.store(before + 1, std::memory_order_seq_cst);
+  const std::size_t count = inbox_.take_all(normal_, close);
+  normal_size_ += count;
+  submitted_outside_ += count;
+  if (count != 0 && best_.load(std::memory_order_relaxed) < 0) best_.store(0, std::memory_order_relaxed);
+  queued_.store(before + count, std::memory_order_seq_cst);
+}
+
+// The highest priority first; from the common priority a batch, so that a burst costs one lock for many tasks. A batch
+// waits in the worker's ring, where others may take it, and in order, as the ring was empty.
+call_node* scheduler::take_shared(worker& self, std::int64_t at_least) {
+  const bool new_ones = at_least <= 0 && !inbox_.empty();
+  if (best_.load(std::memory_order_relaxed) < at_least && !new_ones) return nullptr;
+  const std::lock_guard lock(lock_);
+  if (new_ones) empty_inbox();
+  const std::int64_t best = best_.load(std::memory_order_relaxed);
+  if (best < at_least || best == no_priority) return nullptr;
+  call_node* node = nullptr;
+  std::size_t taken = 1;
+  if (best == 0) {
+    node = normal_.pop();
+    if (self.ring.maybe_empty()) {
+      const auto sharers = static_cast<std::size_t>(concurrency_);
+      for (std::size_t n = std::min<std::size_t>(normal_size_ / sharers, 32); taken < n; ++taken) {
+        self.ring.push(normal_.pop());
+      }
+    }
+    normal_size_ -= taken;
+  } else {
+    // Higher than 0, it is the first; below, nothing is before it either.
+    const auto queue = others_.begin();
+    node = queue->second.pop();
+    if (queue->second.empty()) others_.erase(queue);
+  }
+  note_best();
+  queued_.store(queued_.load(std::memory_order_relaxed) - taken, std::memory_order_seq_cst);
+  return node;
+}
+
+void scheduler::note_best() noexcept {
+  std::int64_t best = normal_.empty() ? no_priority : 0;
+  if (!others_.empty()) best = std::max<std::int64_t>(best, others_.begin()->first);
+  best_.store(best, std::memory_order_relaxed);
+}
+
+// Now and then a worker puts calls from the shared queue behind its own, so that one that feeds itself cannot starve
+// them.
+void scheduler::take_some_shared(worker& self) {
+  if (self.ring.maybe_empty() || (queued_.load(std::memory_order_relaxed) == 0 && inbox_.empty())) return;
+  const std::lock_guard lock(lock_);
+  empty_inbox();
+  std::size_t taken = 0;
+  while (taken < 32 && normal_size_ != taken && self.ring.size() < task_ring::capacity / 2) {
+    self.ring.push(normal_.pop());
+    ++taken;
+  }
+  normal_size_ -= taken;
+  note_best();
+  queued_.store(queued_.load(std::memory_order_relaxed) - taken, std::memory_order_seq_cst);
+}
+
+// A ring fills up with calls that are over, as a task that waits for what it submits runs it at once and leaves the
+// entry behind. Drops those and moves the others to the shared queue; true if they were few.
+bool scheduler::prune(worker& self) {
+  call_queue alive;
+  std::uint64_t kept = 0;
+  while (call_node* const task = self.ring.take()) {
+    if (task->is_over()) {
+      task->run();  // drops it
+    } else {
+      alive.push(task);
+      ++kept;
+    }
+  }
+  if (kept == 0) return true;
+  // Not back into the ring: its positions tell what descends from the task that runs (task_ring::take_if).
+  const std::lock_guard lock(lock_);
+  while (call_node* const task = alive.pop()) push_shared(task);
+  return kept < task_ring::capacity / 2;
+}
+
+// ---------------------------------------------------------------- looking
+
+scheduler::found scheduler::steal(worker& self) {
+  const std::uint32_t n = worker_count_.load(std::memory_order_acquire);
+  // Start behind ourselves: neighbours differ, so thieves spread without random numbers.
+  for (std::uint32_t i = 1; i < n; ++i) {
+    worker& victim = *workers_[(self.index + i) % n].load(std::memory_order_acquire);
+    if (fork_record* branch = victim.forks.steal()) return {branch, nullptr};
+  }
+  for (std::uint32_t i = 1; i < n; ++i) {
+    worker& victim = *workers_[(self.index + i) % n].load(std::memory_order_acquire);
+    if (!victim.ring.has_task()) continue;
+    std::array<call_node*, 32> half;
+    const std::size_t count = victim.ring.take_half(half.data(), half.size());
+    for (std::size_t k = 1; k < count; ++k) self.ring.push(half[k]);  // fits: our ring is empty
+    if (count != 0) return {nullptr, half[0]};
+  }
+  return {};
+}
+
+scheduler::found scheduler::find(worker& self) {
+  if (call_node* urgent = take_shared(self, 1)) return {nullptr, urgent};
+  if (++self.turn % 64 == 0) take_some_shared(self);
+  if (!self.ring.maybe_empty()) {
+    if (call_node* task = self.ring.take()) return {nullptr, task};
+  }
+  self.overflowed = self.overflowed && queued_.load(std::memory_order_relaxed) != 0;
+  if (call_node* task = take_shared(self, 0)) return {nullptr, task};
+  if (found other = steal(self)) {
+    self.stolen.add();
+    return other;
+  }
+  return {nullptr, take_shared(self, no_priority + 1)};
+}
+
+bool scheduler::has_work() const noexcept {
+  if (!inbox_.empty() || queued_.load(std::memory_order_seq_cst) != 0) return true;  // in this order, see empty_inbox
+  const std::uint32_t n = worker_count_.load(std::memory_order_acquire);
+  for (std::uint32_t i = 0; i < n; ++i) {
+    const worker& w = *workers_[i].load(std::memory_order_acquire);
+    if (w.forks.has_offer() || w.ring.has_task()) return true;
+  }
+  return false;
+}
+
+}  // namespace tutti
