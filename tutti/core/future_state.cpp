@@ -137,9 +137,11 @@ void future_state_base::wait(const place& here) {
 wait_result future_state_base::wait(const wait_how& how) {
   if (is_ready()) return wait_result::ready;
   // A time limit leaves no time to run the task here: it could take longer than that.
-  status_.fetch_or(attended, std::memory_order_seq_cst);
   expedite(this_frame == nullptr ? 0 : this_frame->priority);
-  return waiters_.wait([this] { return is_ready(); }, how);
+  const auto done = [this] { return is_ready(); };
+  if (const auto early = waiters_.spin(done, how)) return *early;
+  status_.fetch_or(attended, std::memory_order_seq_cst);  // only now: it costs who settles a look at the lists
+  return waiters_.sleep(done, how);
 }
 
 // ---------------------------------------------------------------- stopping

@@ -4,9 +4,13 @@
 //   begun      run, cancelled or abandoned: the first to set it decides which        (claim)
 //   settling   the first to set it writes the result                                  (begin_settle)
 //   ready      the result is there                                                    (finish_settle, with release)
-//   attended   somebody waits or left a callback: the settler looks at the lists
+//   attended   somebody sleeps or left a callback: the settler looks at the lists
 //   stop       asked to stop
 //   observed   somebody has seen, or will see, the error
+//   weak       somebody without a reference may try to get one (try_retain)
+//
+// The references are counted in the same word, so that whoever runs a task settles it and gives up the queue's
+// reference in one step.
 #pragma once
 #include <tutti/core/fork_deque.hpp>
 #include <tutti/core/wait_list.hpp>
@@ -40,17 +44,25 @@ class future_state_base {
   future_state_base(const future_state_base&) = delete;
   future_state_base& operator=(const future_state_base&) = delete;
 
-  void retain() noexcept { references_.fetch_add(1, std::memory_order_relaxed); }
-  /// False when the last reference is gone already.
+  void retain() noexcept { status_.fetch_add(one_reference, std::memory_order_relaxed); }
+  /// False when the last reference is gone already. Only after allow_try_retain.
   bool try_retain() noexcept {
-    std::uint32_t seen = references_.load(std::memory_order_relaxed);
-    while (seen != 0 && !references_.compare_exchange_weak(seen, seen + 1, std::memory_order_relaxed)) {
+    std::uint64_t seen = status_.load(std::memory_order_relaxed);
+    while (seen >= one_reference &&
+           !status_.compare_exchange_weak(seen, seen + one_reference, std::memory_order_relaxed)) {
     }
-    return seen != 0;
+    return seen >= one_reference;
   }
+  /// By a holder of a reference, before it tells others of this object.
+  void allow_try_retain() noexcept { status_.fetch_or(weak, std::memory_order_relaxed); }
   void release() noexcept {
-    // release / acquire: all uses come before the destruction.
-    if (references_.fetch_sub(1, std::memory_order_acq_rel) == 1) destroy();
+    // acquire: all uses by those who have released come before the destruction. Who holds the only reference needs no
+    // read-modify-write to be the last, unless there is somebody who could get one from nothing.
+    const std::uint64_t seen = status_.load(std::memory_order_acquire);
+    if ((seen < 2 * one_reference && (seen & weak) == 0) ||
+        status_.fetch_sub(one_reference, std::memory_order_acq_rel) < 2 * one_reference) {
+      destroy();
+    }
   }
 
   // ---- the completing side
@@ -65,6 +77,19 @@ class future_state_base {
     // seq_cst: pairs with wait_list (state change before the look for waiters); release: publishes the result.
     if ((status_.fetch_or(ready | settling, std::memory_order_seq_cst) & attended) != 0) [[unlikely]]
       wake();
+  }
+  /// The same, by the only one who may settle it, and ends this handle to it.
+  void finish_settle_and_release() noexcept {
+    std::uint64_t seen = status_.load(std::memory_order_relaxed);
+    do {
+      if ((seen & attended) != 0) [[unlikely]] {
+        finish_settle();
+        return release();
+      }
+      // acq_rel: as in finish_settle, and as in release.
+    } while (!status_.compare_exchange_weak(seen, (seen | ready | settling) - one_reference, std::memory_order_seq_cst,
+                                            std::memory_order_relaxed));
+    if (seen < 2 * one_reference) destroy();
   }
   /// Settles with an error unless settled already.
   bool settle_error(std::exception_ptr error) noexcept;
@@ -106,7 +131,7 @@ class future_state_base {
 
  protected:
   explicit future_state_base(std::uint32_t references, std::uint64_t home = 0) noexcept
-      : references_(references), home_(home) {}
+      : status_(references * one_reference), home_(home) {}
   virtual ~future_state_base();
 
   /// Passes a cancellation on to what this result is made from.
@@ -119,21 +144,21 @@ class future_state_base {
 
  private:
   struct stop_state;
-  static constexpr std::uint32_t begun = 1, settling = 2, ready = 4, attended = 8, stop = 16, observed = 32;
+  static constexpr std::uint64_t begun = 1, settling = 2, ready = 4, attended = 8, stop = 16, observed = 32, weak = 64,
+                                 one_reference = 128;
 
   void destroy() noexcept;
   void wake() noexcept;
   bool help(worker& self);
 
-  std::atomic<std::uint32_t> status_{0};
-  std::atomic<std::uint32_t> references_;
-  std::atomic<bool> located_{false};  // root_ is known
+  std::atomic<std::uint64_t> status_;
   const std::uint64_t home_;
   std::exception_ptr error_;
   wait_list waiters_;
   ready_callback* callbacks_ = nullptr;  // under waiters_.mutex(), newest first
   std::atomic<stop_state*> stop_state_{nullptr};
   root root_{};
+  std::atomic<bool> located_{false};  // root_ is known
 };
 
 /// The state of a future<T>.
@@ -152,19 +177,15 @@ class future_state : public future_state_base {
   template <class... A>
   bool settle_value(A&&... arguments) noexcept {
     if (!begin_settle()) return false;
-    settle_claimed(std::forward<A>(arguments)...);
+    construct(std::forward<A>(arguments)...);
+    finish_settle();
     return true;
   }
-  /// The same for the only one who can.
+  /// The same for the only one who can; ends this handle to it.
   template <class... A>
-  void settle_claimed(A&&... arguments) noexcept {
-    try {
-      ::new (static_cast<void*>(std::addressof(value_))) value_type(std::forward<A>(arguments)...);
-      has_value_ = true;
-    } catch (...) {
-      set_error(std::current_exception());
-    }
-    finish_settle();
+  void settle_and_release(A&&... arguments) noexcept {
+    construct(std::forward<A>(arguments)...);
+    finish_settle_and_release();
   }
 
   /// The value of a ready state; throws its error.
@@ -177,6 +198,15 @@ class future_state : public future_state_base {
   }
 
  private:
+  template <class... A>
+  void construct(A&&... arguments) noexcept {
+    try {
+      ::new (static_cast<void*>(std::addressof(value_))) value_type(std::forward<A>(arguments)...);
+      has_value_ = true;
+    } catch (...) {
+      set_error(std::current_exception());
+    }
+  }
   union {
     value_type value_;
   };

@@ -19,12 +19,16 @@ class parker {
 
   /// Leaves a token and wakes the sleeper. Any thread, any time; never blocks.
   void unpark() noexcept {
-    if (state_.exchange(token, std::memory_order_release) == asleep) cpu::futex_wake(state_, 1);
+    if (state_.exchange(token, std::memory_order_release) == asleep) wake();
   }
 
  private:
+  void wake() noexcept;
+
   static constexpr std::uint32_t empty = 0, token = 1, asleep = 2;
   std::atomic<std::uint32_t> state_{empty};
+  // Hints: where the sleeper fell asleep, and where its waker runs.
+  std::atomic<int> sleeper_cpu_{-1}, waker_cpu_{-1};
   parker* next_free_ = nullptr;
   friend class parker_lease;
 };

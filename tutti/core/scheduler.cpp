@@ -74,10 +74,12 @@ void scheduler::start(call work) {
     }
     self->overflowed = true;  // from here on in the shared queue, behind what is there, until all that has run
   }
-  if (self == nullptr && work->priority() == 0) {
-    if (!inbox_.put(work.operator->())) refuse(std::move(work));
-    work.release();
-    return notify();
+  if (work->priority() == 0) {
+    if (inbox_.put(work.operator->())) {
+      work.release();
+      return notify();
+    }
+    if (self == nullptr) refuse(std::move(work));  // closed; the pool's own tasks may go on
   }
   wake_up wake;
   {

@@ -101,6 +101,7 @@ class scheduler final : public call_target {
   found find(worker& self);
   call_node* take_shared(worker& self, std::int64_t at_least);
   void take_some_shared(worker& self);
+  std::size_t take_batch(worker& self, std::size_t count) noexcept;
   bool prune(worker& self);
   void join_all();
   void free_workers() noexcept;

@@ -44,13 +44,8 @@ call_node* scheduler::take_shared(worker& self, std::int64_t at_least) {
   std::size_t taken = 1;
   if (best == 0) {
     node = normal_.pop();
-    if (self.ring.maybe_empty()) {
-      const auto sharers = static_cast<std::size_t>(concurrency_);
-      for (std::size_t n = std::min<std::size_t>(normal_size_ / sharers, 32); taken < n; ++taken) {
-        self.ring.push(normal_.pop());
-      }
-    }
-    normal_size_ -= taken;
+    --normal_size_;
+    if (self.ring.maybe_empty()) taken += take_batch(self, normal_size_ / static_cast<std::size_t>(concurrency_));
   } else {
     // Higher than 0, it is the first; below, nothing is before it either.
     const auto queue = others_.begin();
@@ -60,6 +55,19 @@ call_node* scheduler::take_shared(worker& self, std::int64_t at_least) {
   note_best();
   queued_.store(queued_.load(std::memory_order_relaxed) - taken, std::memory_order_seq_cst);
   return node;
+}
+
+// Up to `count` calls of priority 0, and not too many, into the worker's ring. Under lock_.
+std::size_t scheduler::take_batch(worker& self, std::size_t count) noexcept {
+  std::array<call_node*, 32> batch;
+  count = std::min({count, batch.size(), normal_size_, self.ring.room()});
+  for (std::size_t i = 0; i < count; ++i) {
+    batch[i] = normal_.pop();
+    batch[i]->prefetch();
+  }
+  if (count != 0) self.ring.push_many(batch.data(), count);
+  normal_size_ -= count;
+  return count;
 }
 
 void scheduler::note_best() noexcept {
@@ -74,12 +82,8 @@ void scheduler::take_some_shared(worker& self) {
   if (self.ring.maybe_empty() || (queued_.load(std::memory_order_relaxed) == 0 && inbox_.empty())) return;
   const std::lock_guard lock(lock_);
   empty_inbox();
-  std::size_t taken = 0;
-  while (taken < 32 && normal_size_ != taken && self.ring.size() < task_ring::capacity / 2) {
-    self.ring.push(normal_.pop());
-    ++taken;
-  }
-  normal_size_ -= taken;
+  const std::size_t room = self.ring.room();
+  const std::size_t taken = take_batch(self, room < task_ring::capacity / 2 ? 0 : room - task_ring::capacity / 2);
   note_best();
   queued_.store(queued_.load(std::memory_order_relaxed) - taken, std::memory_order_seq_cst);
 }
@@ -118,8 +122,9 @@ scheduler::found scheduler::steal(worker& self) {
     if (!victim.ring.has_task()) continue;
     std::array<call_node*, 32> half;
     const std::size_t count = victim.ring.take_half(half.data(), half.size());
-    for (std::size_t k = 1; k < count; ++k) self.ring.push(half[k]);  // fits: our ring is empty
-    if (count != 0) return {nullptr, half[0]};
+    if (count == 0) continue;
+    self.ring.push_many(half.data() + 1, count - 1);  // fits: our ring is empty
+    return {nullptr, half[0]};
   }
   return {};
 }
@@ -130,7 +135,7 @@ scheduler::found scheduler::find(worker& self) {
   if (!self.ring.maybe_empty()) {
     if (call_node* task = self.ring.take()) return {nullptr, task};
   }
-  self.overflowed = self.overflowed && queued_.load(std::memory_order_relaxed) != 0;
+  self.overflowed = self.overflowed && (queued_.load(std::memory_order_relaxed) != 0 || !inbox_.empty());
   if (call_node* task = take_shared(self, 0)) return {nullptr, task};
   if (found other = steal(self)) {
     self.stolen.add();

@@ -47,7 +47,7 @@ void scheduler::thread_main(worker& self) {
     } else {
       // Under a stream of small tasks the next one is about to come; the counters that whoever submits must read stay
       // untouched until it does not.
-      if (!searching && ++looks < looks_before_searching) {
+      if (!searching && !spinner::yield_first && ++looks < looks_before_searching) {
         cpu::pause();
         continue;
       }

@@ -9,6 +9,11 @@ namespace tutti {
 bool spinner::once() noexcept {
   static const bool alone = default_concurrency() == 1;  // nothing can happen while we hold the only core
   if (alone) return false;
+  if (yield_first) [[unlikely]] {
+    yield_first = false;
+    ::sched_yield();
+    return true;
+  }
   ++looks_;
   cpu::pause();
   if (looks_ % 16 != 0) return true;

@@ -18,6 +18,10 @@ class spinner {
   bool once() noexcept;
   void restart() noexcept { looks_ = 0; }
 
+  /// Set when this thread has woken, or was woken by, another one on this core: its next spin begins by letting that
+  /// one run. A hint.
+  static inline constinit thread_local bool yield_first = false;
+
  private:
   std::chrono::nanoseconds budget_;
   std::chrono::steady_clock::time_point end_{};

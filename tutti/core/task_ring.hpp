@@ -28,6 +28,18 @@ class task_ring {
     tail_.store(tail + 1, std::memory_order_seq_cst);
     return true;
   }
+  /// Owner only. Puts `count` tasks, for which there must be room, at once.
+  void push_many(call_node* const* nodes, std::size_t count) noexcept {
+    const std::uint64_t tail = tail_.load(std::memory_order_relaxed);
+    for (std::size_t i = 0; i < count; ++i) slot(tail + i).store(nodes[i], std::memory_order_relaxed);
+    tail_.store(tail + count, std::memory_order_seq_cst);
+  }
+  /// Owner only. How many tasks a push_many may put.
+  std::size_t room() const noexcept {
+    // acquire: as in push.
+    return capacity -
+           static_cast<std::size_t>(tail_.load(std::memory_order_relaxed) - head_.load(std::memory_order_acquire));
+  }
   /// Owner only. The position the next push gets; positions only grow.
   std::uint64_t tail() const noexcept { return tail_.load(std::memory_order_relaxed); }
 

@@ -35,10 +35,12 @@ void task_state_base::configure(const call_options& options, const char* default
   extras_ = new extras;
   extras_->timeout = options.timeout;
   extras_->retries = options.retries;
-  if (!options.stop.empty()) extras_->on_stop.emplace(options.stop.token(), extras::cancel_it{&state()});
+  if (options.stop.empty()) return;
+  state().allow_try_retain();
+  extras_->on_stop.emplace(options.stop.token(), extras::cancel_it{&state()});
 }
 
-task_state_base::~task_state_base() { delete extras_; }
+void task_state_base::delete_extras() noexcept { delete std::exchange(extras_, nullptr); }
 
 std::optional<std::chrono::steady_clock::time_point> task_state_base::call_deadline() const noexcept {
   if (extras_ == nullptr || !extras_->timeout) return std::nullopt;
@@ -47,8 +49,8 @@ std::optional<std::chrono::steady_clock::time_point> task_state_base::call_deadl
 
 void task_state_base::run() noexcept {
   future_state_base& result = state();
-  if (result.claim()) execute();
-  result.release();
+  if (!result.claim()) return result.release();
+  execute();
 }
 
 void task_state_base::abandon(std::exception_ptr error) noexcept {
@@ -59,6 +61,7 @@ void task_state_base::abandon(std::exception_ptr error) noexcept {
 
 bool task_state_base::run_if_home() noexcept {
   if (!state().claim()) return false;
+  state().retain();
   execute();
   return true;
 }
@@ -77,11 +80,12 @@ void task_state_base::execute() noexcept {
     outer = self->task_name.load(std::memory_order_relaxed);
     self->task_name.store(name_, std::memory_order_relaxed);
   }
-  trace_point(trace_kind::task_begin, &state(), self);
+  const void* const shown = &state();
+  trace_point(trace_kind::task_begin, shown, self);
   this_frame = &frame;
   attempt_until_done();
-  this_frame = frame.parent;
-  trace_point(trace_kind::task_end, &state(), self);
+  this_frame = frame.parent;  // from here on this call may be gone
+  trace_point(trace_kind::task_end, shown, self);
   if (self != nullptr) self->task_name.store(outer, std::memory_order_relaxed);
 }
 
@@ -108,7 +112,7 @@ void task_state_base::attempt_until_done() noexcept {
         expiry = arm_timeout();
       } catch (...) {  // no memory, or no thread for the timers: better fail than run without the limit
         state().settle_error(std::current_exception());
-        return;
+        return state().release();
       }
     }
   }
@@ -120,6 +124,7 @@ void task_state_base::attempt_until_done() noexcept {
       std::exception_ptr error = std::current_exception();
       if (retries > 0 && !state().is_ready() && !state().stop_requested() && is_retryable(error)) continue;
       state().settle_error(std::move(error));
+      state().release();
       break;
     }
   }

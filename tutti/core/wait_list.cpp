@@ -33,21 +33,26 @@ class blocking_section {
   worker* self_;
 };
 
+template <class Ready>
+std::optional<wait_result> over(const Ready& ready, const std::stop_token& stop, const wait_how& how) {
+  if (ready()) return wait_result::ready;
+  if (stop.stop_requested()) return wait_result::stopped;
+  if (how.deadline != nullptr && now() >= *how.deadline) return wait_result::timed_out;
+  return std::nullopt;
+}
+
 }  // namespace
 
-wait_result wait_list::wait_slow(bool (*ready)(void*), void* context, const wait_how& how) {
-  const auto is_ready = [&] { return ready(context); };
+std::optional<wait_result> wait_list::spin_erased(condition ready, const wait_how& how) {
   const std::stop_token stop = how.stop.token();
-  const auto over = [&]() -> std::optional<wait_result> {
-    if (is_ready()) return wait_result::ready;
-    if (stop.stop_requested()) return wait_result::stopped;
-    if (how.deadline != nullptr && now() >= *how.deadline) return wait_result::timed_out;
-    return std::nullopt;
-  };
   for (spinner spin(spinner::before_sleep); spin.once();) {
-    if (const auto result = over()) return *result;
+    if (const auto result = over(ready, stop, how)) return result;
   }
+  return std::nullopt;
+}
 
+wait_result wait_list::sleep_erased(condition ready, const wait_how& how) {
+  const std::stop_token stop = how.stop.token();
   const wait_graph::waits_for edge(this, how.what, how.here);
   const blocking_section section(how);
   const thread_record::waiting shown(how.what, how.here);
@@ -56,13 +61,13 @@ wait_result wait_list::wait_slow(bool (*ready)(void*), void* context, const wait
   for (;;) {
     wait_ticket ticket(sleeper);
     waiter entry{&ticket, 0, how.here};
-    if (!add_unless(entry, is_ready)) break;
+    if (!add_unless(entry, ready)) break;
     {
       const std::stop_callback on_stop(stop, [&] { ticket.claim(wait_ticket::by_stop); });
       sleep_on(ticket, how.deadline);
     }
     remove(entry);
-    if (const auto result = over()) {
+    if (const auto result = over(ready, stop, how)) {
       // A wake-up that came together with the time limit or the stop, and was meant for somebody who can use it.
       if (*result != wait_result::ready && ticket.outcome() == 0) wake_one();
       trace_point(trace_kind::wait_end, this);

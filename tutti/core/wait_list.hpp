@@ -17,6 +17,7 @@
 
 #include <coroutine>
 #include <memory>
+#include <optional>
 
 namespace tutti {
 
@@ -103,9 +104,18 @@ class wait_list {
   template <class Ready>
   wait_result wait(Ready&& ready, const wait_how& how) {
     if (ready()) return wait_result::ready;
-    using ready_type = std::remove_reference_t<Ready>;
-    return wait_slow([](void* r) { return static_cast<bool>((*static_cast<ready_type*>(r))()); },
-                     const_cast<void*>(static_cast<const void*>(std::addressof(ready))), how);
+    if (const auto early = spin(ready, how)) return *early;
+    return sleep(ready, how);
+  }
+  /// The two halves of wait, for primitives that note that somebody sleeps: looks for as long as a wake-up takes;
+  /// nothing when that was not enough.
+  template <class Ready>
+  static std::optional<wait_result> spin(Ready&& ready, const wait_how& how) {
+    return spin_erased(erase(ready), how);
+  }
+  template <class Ready>
+  wait_result sleep(Ready&& ready, const wait_how& how) {
+    return sleep_erased(erase(ready), how);
   }
 
   /// Adds an entry unless `ready()` holds already, asked after the entry became visible; false: not added.
@@ -124,7 +134,18 @@ class wait_list {
   small_mutex& mutex() noexcept { return mutex_; }
 
  private:
-  wait_result wait_slow(bool (*ready)(void*), void* context, const wait_how& how);
+  struct condition {
+    bool (*holds)(void*);
+    void* context;
+    bool operator()() const { return holds(context); }
+  };
+  template <class Ready>
+  static condition erase(Ready& ready) {
+    return {[](void* r) { return static_cast<bool>((*static_cast<Ready*>(r))()); },
+            const_cast<void*>(static_cast<const void*>(std::addressof(ready)))};
+  }
+  static std::optional<wait_result> spin_erased(condition ready, const wait_how& how);
+  wait_result sleep_erased(condition ready, const wait_how& how);
   std::size_t wake_slow(std::size_t limit) noexcept;
   void link(waiter& entry) noexcept;
   void unlink(waiter& entry) noexcept;
