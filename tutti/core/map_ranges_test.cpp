@@ -288,4 +288,15 @@ TEST(SubmitBulk, CancellingTheWholeCancelsWhatHasNotBegun) {
   EXPECT_EQ(called, 1);
 }
 
+TEST(MapRanges, ElementsThatAreNoObjects) {
+  const watchdog dog;
+  thread_pool pool(2);
+  const std::vector<bool> flags{true, false, true};
+  const auto negated = [](bool b) { return !b; };
+  std::vector<bool> out;
+  for (const bool b : pool.map(flags, negated)) out.push_back(b);
+  EXPECT_EQ(out, (std::vector<bool>{false, true, false}));
+  EXPECT_EQ(pool.submit_bulk(flags, negated).get(), out);
+}
+
 }  // namespace

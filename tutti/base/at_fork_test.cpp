@@ -1,0 +1,68 @@
+// Locks held while the process forks.
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <mutex>
+#include <shared_mutex>
+#include <thread>
+#include <tutti/base/at_fork.hpp>
+#include <tutti/base/log.hpp>
+#include <vector>
+
+namespace {
+
+// What `f` returns in a forked child, which must end within half a minute.
+template <class F>
+int in_child(F f) {
+  const ::pid_t child = ::fork();
+  if (child == 0) {
+    ::alarm(30);
+    ::_exit(f());
+  }
+  int status = 0;
+  EXPECT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFEXITED(status)) << "signal " << WTERMSIG(status);
+  return WEXITSTATUS(status);
+}
+
+TEST(AtFork, AChildFindsTheLocksFree) {
+  auto& plain = tutti::held_at_fork(*new std::mutex);
+  auto& shared = tutti::held_at_fork(*new std::shared_mutex);
+  std::atomic<bool> over{false};
+  std::vector<std::jthread> threads;
+  for (int i = 0; i < 2; ++i) {
+    threads.emplace_back([&] {
+      while (!over) {
+        {
+          const std::lock_guard lock(plain);
+        }
+        const std::shared_lock lock(shared);
+      }
+    });
+  }
+  for (int i = 0; i < 50; ++i) {
+    EXPECT_EQ(in_child([&] {
+                if (!plain.try_lock() || !shared.try_lock()) return 1;
+                tutti::log(tutti::log_level::debug, "from the child");
+                return 0;
+              }),
+              0);
+    // The parent's are free as well.
+    {
+      const std::lock_guard lock(plain);
+    }
+    const std::lock_guard lock(shared);
+  }
+  over = true;
+}
+
+TEST(AtFork, ACountTellsAChildFromItsParent) {
+  tutti::held_at_fork(*new std::mutex);
+  const auto here = tutti::forks_before_this_process();
+  EXPECT_EQ(in_child([here] { return tutti::forks_before_this_process() == here + 1 ? 0 : 1; }), 0);
+  EXPECT_EQ(tutti::forks_before_this_process(), here);
+}
+
+}  // namespace

@@ -1,0 +1,114 @@
+// A forked child goes on using the library, whatever the parent's threads were doing at that moment.
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <sstream>
+#include <string>
+#include <tests/support/watchdog.hpp>
+#include <thread>
+#include <tutti/base/error.hpp>
+#include <tutti/core/dump.hpp>
+#include <tutti/core/fork_join.hpp>
+#include <tutti/core/per_worker.hpp>
+#include <tutti/core/promise.hpp>
+#include <tutti/core/thread_pool.hpp>
+#include <tutti/core/timers.hpp>
+#include <vector>
+
+#if defined(__SANITIZE_THREAD__)
+#define TUTTI_NO_THREADS_AFTER_FORK() GTEST_SKIP() << "the thread sanitizer allows no new threads in a forked child"
+#else
+#define TUTTI_NO_THREADS_AFTER_FORK() static_cast<void>(0)
+#endif
+
+namespace {
+
+using namespace std::chrono_literals;
+using tutti_test::watchdog;
+
+// What `f` returns in a forked child, which must end within half a minute.
+template <class F>
+int in_child(F f) {
+  const ::pid_t child = ::fork();
+  if (child == 0) {
+    ::alarm(30);
+    ::_exit(f());
+  }
+  int status = 0;
+  EXPECT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFEXITED(status)) << "signal " << WTERMSIG(status);
+  return WEXITSTATUS(status);
+}
+
+// Something of everything that has a lock for the life of the process.
+int use_everything() {
+  tutti::per_worker<int> counts;
+  ++counts.local();
+  tutti::promise<void> called;
+  auto future = called.get_future();
+  auto unused = tutti::call_later(1h, [] {});
+  tutti::call_later(0s, [&] { called.set_value(); });
+  future.get();
+  unused.cancel();
+  const int sum = tutti::default_pool()
+                      .with({.name = "sum of two"})
+                      .submit([] {
+                        auto [a, b] = tutti::fork_join([] { return 1; }, [] { return 2; });
+                        return a + b;
+                      })
+                      .get();
+  std::ostringstream seen;
+  tutti::dump(seen);
+  return sum == 3 && seen.str().find("pool \"default\"") != std::string::npos ? 0 : 1;
+}
+
+TEST(Fork, WhileOtherThreadsUseEverything) {
+  TUTTI_NO_THREADS_AFTER_FORK();
+  const watchdog dog(120s);
+  std::atomic<bool> over{false};
+  std::vector<std::jthread> busy;
+  for (int i = 0; i < 2; ++i) {
+    busy.emplace_back([&over] {
+      while (!over) std::jthread([] { EXPECT_EQ(use_everything(), 0); }).join();
+    });
+  }
+  for (int i = 0; i < 30; ++i) EXPECT_EQ(in_child(use_everything), 0);
+  over = true;
+}
+
+TEST(Fork, ParentsPoolsRefuseWorkInTheChildAndCanBeDestroyed) {
+  auto pool = std::make_unique<tutti::thread_pool>(tutti::thread_pool_options{.threads = 2, .name = "crunch"});
+  EXPECT_EQ(pool->submit([] { return 1; }).get(), 1);
+  EXPECT_EQ(in_child([&] {
+              try {
+                pool->post([] {});
+                return 1;
+              } catch (const tutti::closed& e) {
+                const std::string what = e.what();
+                if (what.find("\"crunch\"") == what.npos || what.find("fork") == what.npos) return 2;
+              }
+              pool.reset();
+              return 0;
+            }),
+            0);
+  EXPECT_EQ(pool->submit([] { return 2; }).get(), 2);
+}
+
+TEST(Fork, AChildSeesItsOwnWaitsOnly) {
+  const watchdog dog;
+  tutti::promise<void> gate;
+  auto open = gate.get_future().share();
+  std::jthread waiter([open] { open.get(); });
+  const auto shown = [] {
+    std::ostringstream seen;
+    tutti::dump(seen);
+    return seen.str();
+  };
+  while (shown().find("waits in future::wait") == std::string::npos) std::this_thread::yield();
+  EXPECT_EQ(in_child([&] { return shown().find("waits in") == std::string::npos ? 0 : 1; }), 0);
+  gate.set_value();
+}
+
+}  // namespace
