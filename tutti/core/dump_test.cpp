@@ -6,18 +6,20 @@
 #include <iomanip>
 #include <sstream>
 #include <string>
+#include <tests/support/gates.hpp>
 #include <tests/support/watchdog.hpp>
 #include <thread>
 #include <tutti/core/dump.hpp>
 #include <tutti/core/promise.hpp>
 #include <tutti/core/thread_pool.hpp>
-#include <tutti/core/thread_record.hpp>
 #include <vector>
 
 namespace {
 
 using testing::HasSubstr;
 using testing::Not;
+using tutti_test::count_waiting;
+using tutti_test::until;
 using tutti_test::watchdog;
 
 std::string dumped() {
@@ -62,13 +64,10 @@ TEST(Dump, WhoWaitsForWhatAndWhere) {
   auto task = pool.with({.name = "the waiter"}).submit([shared] { return shared.get(); });
   std::jthread outside([shared] { EXPECT_EQ(shared.get(), 3); });
   const auto waits = [] {
-    int n = 0;
-    for (const auto& one : tutti::thread_record::all_waiting()) {
-      n += std::string(one.where.file).find("dump_test") != std::string::npos;
-    }
-    return n;
+    return count_waiting(
+        [](const auto& one) { return std::string(one.where.file).find("dump_test") != std::string::npos; });
   };
-  while (waits() != 2) std::this_thread::yield();
+  until([&] { return waits() == 2; });
   const std::string text = dumped();
   EXPECT_THAT(text, HasSubstr("in task the waiter waits in future::wait at "));
   EXPECT_THAT(text, HasSubstr("dump_test.cpp:"));

@@ -8,6 +8,7 @@
 #include <numeric>
 #include <stdexcept>
 #include <string>
+#include <tests/support/gates.hpp>
 #include <tests/support/watchdog.hpp>
 #include <thread>
 #include <tutti/core/fork_join.hpp>
@@ -297,7 +298,7 @@ TEST(ForkJoin, AStolenBranchWorksInTheNameOfItsTask) {
         [&] {
           right_started.count_down();
           EXPECT_EQ(tutti::this_task::name(), "the task");
-          while (!tutti::this_task::stop_requested()) std::this_thread::yield();
+          tutti_test::until_stopped();
           EXPECT_TRUE(tutti::this_task::stop_token().stop_requested());
           cancel_seen.count_down();
           return std::this_thread::get_id();

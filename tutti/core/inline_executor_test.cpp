@@ -5,6 +5,7 @@
 #include <memory>
 #include <stdexcept>
 #include <string>
+#include <tests/support/gates.hpp>
 #include <tests/support/watchdog.hpp>
 #include <thread>
 #include <tutti/base/clock.hpp>
@@ -72,7 +73,7 @@ TEST_F(InlineExecutor, ATimeoutDropsTheResult) {
   auto future = here.with({.name = "slow", .timeout = 1s}).submit([&] {
     EXPECT_EQ(tutti::this_task::deadline(), clock.now() + 1s);
     clock.advance(1s);
-    while (!tutti::this_task::stop_requested()) std::this_thread::yield();
+    tutti_test::until_stopped();
     return 1;
   });
   EXPECT_THROW(future.get(), tutti::timed_out);

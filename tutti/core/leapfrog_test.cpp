@@ -2,22 +2,16 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <tests/support/gates.hpp>
 #include <tests/support/watchdog.hpp>
 #include <thread>
 #include <tutti/core/thread_pool.hpp>
-#include <tutti/core/thread_record.hpp>
 #include <vector>
 
 namespace {
 
+using tutti_test::task_waits;
 using tutti_test::watchdog;
-
-bool the_waiter_sleeps() {
-  for (const auto& one : tutti::thread_record::all_waiting()) {
-    if (one.task == "the waiter") return true;
-  }
-  return false;
-}
 
 // One worker has strangers in its ring when it begins the awaited task, which submits `own` tasks and waits for each at
 // once. The waiter, on the other worker, must not run a stranger, however full the ring was meanwhile.
@@ -43,7 +37,7 @@ void no_stranger_while_waiting(int own) {
       for (int i = 0; i < own; ++i) pool.submit([] {}).get();
       ready = true;
       // Until the waiter has found nothing to do and sleeps, or has done what it must not.
-      while (!the_waiter_sleeps() && violations == 0) std::this_thread::yield();
+      while (!task_waits("the waiter") && violations == 0) std::this_thread::yield();
     });
     for (int i = 0; i < 50; ++i) {
       strangers.push_back(pool.submit([&] { violations += waiting && std::this_thread::get_id() == waiter_id; }));

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <latch>
 #include <list>
 #include <map>
 #include <memory>
@@ -12,6 +13,7 @@
 #include <sstream>
 #include <stdexcept>
 #include <string>
+#include <tests/support/collect.hpp>
 #include <tests/support/watchdog.hpp>
 #include <thread>
 #include <tutti/core/inline_executor.hpp>
@@ -37,14 +39,8 @@ namespace {
 
 using namespace map_ranges_test;
 using tutti::thread_pool;
+using tutti_test::collect;
 using tutti_test::watchdog;
-
-template <class Results>
-auto collect(Results results) {
-  std::vector<std::remove_cvref_t<decltype(*results.begin())>> all;
-  for (auto& one : results) all.push_back(std::move(one));
-  return all;
-}
 
 struct copy_counter {
   static inline std::atomic<int> copies{0};
@@ -265,6 +261,22 @@ TEST(SubmitBulk, AllResultsOrTheFirstError) {
   } catch (const std::out_of_range& error) {
     EXPECT_STREQ(error.what(), "3");
   }
+}
+
+TEST(SubmitBulk, KeepsRvalueRanges) {
+  const watchdog dog;
+  thread_pool pool(2);
+  std::latch gate(1);
+  auto busy = pool.submit([&] { gate.wait(); });
+  auto busy_too = pool.submit([&] { gate.wait(); });
+  auto whole =
+      pool.submit_bulk(std::vector<std::string>(100, std::string(50, 'x')), [](const std::string& s) { return s; });
+  std::vector<std::string> elements(10, std::string(50, 'y'));
+  auto views = pool.submit_bulk(elements | std::views::filter([](const std::string&) { return true; }),
+                                [](std::string& s) { return &s; });
+  gate.count_down();
+  for (const auto& s : whole.get()) EXPECT_EQ(s, std::string(50, 'x'));
+  EXPECT_EQ(views.get().front(), &elements.front());  // a view's elements are the caller's
 }
 
 TEST(SubmitBulk, CancellingTheWholeCancelsWhatHasNotBegun) {

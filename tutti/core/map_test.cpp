@@ -11,6 +11,7 @@
 #include <sstream>
 #include <stdexcept>
 #include <string>
+#include <tests/support/collect.hpp>
 #include <tests/support/watchdog.hpp>
 #include <thread>
 #include <tutti/core/inline_executor.hpp>
@@ -21,19 +22,13 @@
 namespace {
 
 using tutti::thread_pool;
+using tutti_test::collect;
 using tutti_test::watchdog;
 
 std::vector<int> numbers(int n) {
   std::vector<int> made(static_cast<std::size_t>(n));
   std::iota(made.begin(), made.end(), 0);
   return made;
-}
-
-template <class Results>
-auto collect(Results results) {
-  std::vector<std::remove_cvref_t<decltype(*results.begin())>> all;
-  for (auto& one : results) all.push_back(std::move(one));
-  return all;
 }
 
 TEST(Map, GivesTheResultsInInputOrder) {
@@ -212,6 +207,57 @@ TEST(Map, AShutdownEndsItBehindWhatWasHandedIn) {
   ++it;
   EXPECT_EQ(*it, 1) << "it ran";
   EXPECT_THROW(++it, tutti::closed) << "it was never handed in";
+}
+
+struct breaking_range {
+  struct iterator {
+    using value_type = int;
+    using difference_type = std::ptrdiff_t;
+    int at = 0;
+    int operator*() const {
+      if (at == 5) throw std::domain_error("no more");
+      return at;
+    }
+    iterator& operator++() {
+      ++at;
+      return *this;
+    }
+    void operator++(int) { ++at; }
+    bool operator==(std::default_sentinel_t) const { return at == 100; }
+  };
+  iterator begin() const { return {}; }
+  std::default_sentinel_t end() const { return {}; }
+};
+
+TEST(Map, AnInputThatFailsIsThrownByTheIteratorAndWhatWasStartedCanBeRead) {
+  tutti::inline_executor here;
+  auto results = here.map(breaking_range{}, [](int n) { return 2 * n; }, {.chunk = 1});
+  auto at = results.begin();
+  std::vector<int> seen;
+  int thrown = 0;
+  while (at != results.end()) {
+    try {
+      seen.push_back(*at);
+    } catch (const std::logic_error&) {
+      ++thrown;
+    }
+    try {
+      ++at;
+    } catch (const std::domain_error&) {
+      ++thrown;
+      EXPECT_THROW(static_cast<void>(*at), std::logic_error);
+      ++at;
+    }
+  }
+  EXPECT_EQ(seen, (std::vector{0, 2, 4, 6, 8}));
+  EXPECT_EQ(thrown, 1);
+}
+
+TEST(Map, ReadingThatBeginsAfterTheShutdownIsAnError) {
+  thread_pool pool(1);
+  auto late = pool.map(numbers(2), [](int n) { return n; });
+  pool.shutdown();
+  EXPECT_THROW(static_cast<void>(late.begin()), tutti::closed);
 }
 
 // ---------------------------------------------------------------- dropping

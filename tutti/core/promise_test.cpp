@@ -1,34 +1,19 @@
 #include <gtest/gtest.h>
 
-#include <atomic>
 #include <latch>
 #include <memory>
 #include <mutex>
 #include <string>
+#include <tests/support/unhandled_counter.hpp>
 #include <thread>
 #include <tutti/core/promise.hpp>
 #include <tutti/core/thread_pool.hpp>
-#include <tutti/core/unhandled.hpp>
 #include <vector>
 
 namespace {
 
 using tutti::future;
 using tutti::promise;
-
-std::atomic<int> reported{0};
-
-struct count_unhandled {
-  count_unhandled() {
-    reported = 0;
-    before = tutti::on_unhandled(
-        +[](const std::exception_ptr&, const char*, tutti::unhandled_origin) noexcept { ++reported; });
-  }
-  ~count_unhandled() { tutti::on_unhandled(before); }
-  count_unhandled(const count_unhandled&) = delete;
-  count_unhandled& operator=(const count_unhandled&) = delete;
-  tutti::unhandled_handler before;
-};
 
 TEST(promise, delivers_a_value) {
   promise<std::string> p;
@@ -85,6 +70,17 @@ TEST(promise, moved_from_is_an_error_not_a_crash) {
   EXPECT_EQ(f.get(), 7);
 }
 
+TEST(promise, assigned_to_itself_it_is_as_before) {
+  promise<int> p;
+  auto f = p.get_future();
+  auto& same = p;
+  p = std::move(same);
+  EXPECT_FALSE(p.stop_requested());
+  p.set_value(1);
+  EXPECT_FALSE(p.stop_requested());
+  EXPECT_EQ(f.get(), 1);
+}
+
 TEST(promise, broken_when_destroyed_unset) {
   future<int> f;
   {
@@ -111,21 +107,21 @@ TEST(promise, broken_while_somebody_waits) {
 }
 
 TEST(promise, nobody_asked_nobody_told) {
-  const count_unhandled counting;
+  const tutti_test::unhandled_counter counter;
   {
     promise<int> unused;
   }
-  EXPECT_EQ(reported, 0);
+  EXPECT_EQ(counter.all(), 0);
   {
     promise<int> p;
     p.set_value(1);
   }
-  EXPECT_EQ(reported, 0);
+  EXPECT_EQ(counter.all(), 0);
   {
     promise<int> p;
     p.set_exception(std::make_exception_ptr(std::runtime_error("lost")));
   }
-  EXPECT_EQ(reported, 1);  // an error always reaches someone
+  EXPECT_EQ(counter.all(), 1);  // an error always reaches someone
 }
 
 TEST(promise, what_is_set_after_a_cancel_is_dropped) {
@@ -142,6 +138,14 @@ TEST(promise, what_is_set_after_a_cancel_is_dropped) {
   f.cancel();
   q.set_exception(std::make_exception_ptr(1));
   EXPECT_THROW(f.get(), tutti::cancelled);
+}
+
+TEST(promise, knows_of_a_cancel_also_when_it_is_set) {
+  promise<int> p;
+  auto f = p.get_future();
+  f.cancel();
+  p.set_value(1);
+  EXPECT_TRUE(p.stop_requested());
 }
 
 struct breaks_when_made {

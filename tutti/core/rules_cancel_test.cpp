@@ -1,10 +1,11 @@
-// Cancelling before, during and after; stop tokens; maps that are dropped or lose their pool.
+// Cancelling before, during and after; stop tokens; futures made of others; maps that are dropped or lose their pool.
 #include <gtest/gtest.h>
 
 #include <atomic>
 #include <latch>
 #include <memory>
 #include <stop_token>
+#include <tests/support/gates.hpp>
 #include <thread>
 #include <tutti/core/inline_executor.hpp>
 #include <tutti/core/promise.hpp>
@@ -18,30 +19,11 @@ namespace {
 using tutti::future;
 using tutti::promise;
 using tutti::thread_pool;
-
-// A pool whose only worker is busy until the gate opens.
-struct busy_pool {
-  thread_pool pool{1};
-  std::latch started{1}, gate{1};
-  future<void> busy = pool.submit([this] {
-    started.count_down();
-    gate.wait();
-  });
-  busy_pool() { started.wait(); }
-  void open() { gate.count_down(); }
-  ~busy_pool() {
-    if (!gate.try_wait()) open();
-  }
-  busy_pool(const busy_pool&) = delete;
-  busy_pool& operator=(const busy_pool&) = delete;
-};
-
-void spin_until_stopped() {
-  while (!tutti::this_task::stop_requested()) std::this_thread::yield();
-}
+using tutti_test::held_pool;
+using tutti_test::until_stopped;
 
 TEST(rules_cancel, before_it_never_runs) {
-  busy_pool b;
+  held_pool b;
   bool ran = false;
   auto f = b.pool.submit([&] { ran = true; });
   EXPECT_TRUE(f.cancel());
@@ -56,7 +38,7 @@ TEST(rules_cancel, before_it_never_runs) {
 TEST(rules_cancel, before_frees_what_the_callable_holds_in_the_end) {
   auto held = std::make_shared<int>(1);
   {
-    busy_pool b;
+    held_pool b;
     auto f = b.pool.submit([held] {});
     f.cancel();
     b.open();
@@ -65,7 +47,7 @@ TEST(rules_cancel, before_frees_what_the_callable_holds_in_the_end) {
 }
 
 TEST(rules_cancel, every_waiter_hears_of_it) {
-  busy_pool b;
+  held_pool b;
   auto f = b.pool.submit([] { return 1; });
   std::atomic<bool> callback{false};
   f.on_done([&] { callback = true; });
@@ -97,14 +79,14 @@ TEST(rules_cancel, during_it_is_asked) {
   auto f = pool.submit([&] {
     EXPECT_FALSE(tutti::this_task::stop_requested());
     started.count_down();
-    spin_until_stopped();
+    until_stopped();
     return 7;
   });
   started.wait();
   EXPECT_FALSE(f.cancel());
   EXPECT_EQ(f.get(), 7);  // how it ends is its own affair
   auto g = pool.submit([&] {
-    spin_until_stopped();
+    until_stopped();
     throw tutti::cancelled("as asked");
   });
   g.cancel();
@@ -180,6 +162,71 @@ TEST(rules_cancel, tasks_outside_a_call_are_never_stopped) {
   EXPECT_FALSE(tutti::this_task::deadline().has_value());
 }
 
+// ---- wholes
+
+TEST(rules_cancel, a_cancelled_bulk_is_done_when_nothing_touches_its_range) {
+  thread_pool pool(2);
+  std::atomic<int> inside{0}, calls{0};
+  std::atomic<bool> asked{false};
+  std::vector<int> range(1000, 1);
+  auto whole = pool.submit_bulk(range,
+                                [&](int& n) {
+                                  ++inside;
+                                  ++calls;
+                                  while (!asked) std::this_thread::yield();
+                                  n = 2;
+                                  --inside;
+                                },
+                                {.chunk = 100});
+  while (calls == 0) std::this_thread::yield();
+  EXPECT_FALSE(whole.cancel());
+  asked = true;
+  EXPECT_THROW(whole.get(), tutti::cancelled);
+  EXPECT_EQ(inside, 0);
+  EXPECT_LT(calls, 50);
+}
+
+TEST(rules_cancel, a_cancelled_when_all_waits_for_the_parts_that_run) {
+  thread_pool pool{1};
+  std::latch started(1), gate(1);
+  std::atomic<bool> over{false};
+  auto first = pool.submit([&] {
+    started.count_down();
+    until_stopped();
+    gate.wait();
+    over = true;
+    return 1;
+  });
+  auto whole = tutti::when_all(std::move(first), pool.submit([] { return 2; }));
+  started.wait();
+  whole.cancel();
+  EXPECT_FALSE(whole.done());
+  gate.count_down();
+  EXPECT_THROW(whole.get(), tutti::cancelled);
+  EXPECT_TRUE(over);
+}
+
+TEST(rules_cancel, cancelling_reaches_the_parts_of_when_any_and_of_a_flattened_future) {
+  promise<int> a, b;
+  std::vector<future<int>> both;
+  both.push_back(a.get_future());
+  both.push_back(b.get_future());
+  auto any = tutti::when_any(std::move(both));
+  any.cancel();
+  EXPECT_TRUE(a.stop_requested() && b.stop_requested());
+  EXPECT_THROW(any.get(), tutti::cancelled);
+
+  tutti::inline_executor here;
+  promise<int> inner;
+  auto flat = here.submit([] {}).then([&] { return inner.get_future(); });
+  EXPECT_FALSE(flat.done());
+  flat.cancel();
+  EXPECT_TRUE(inner.stop_requested());
+  EXPECT_THROW(flat.get(), tutti::cancelled);
+}
+
+// ---- maps
+
 TEST(rules_cancel, dropping_a_map_cancels_the_rest) {
   thread_pool pool{2};
   std::atomic<int> ran{0};
@@ -245,7 +292,7 @@ TEST(rules_stop, requested_before_the_submit) {
 }
 
 TEST(rules_stop, requested_before_the_start) {
-  busy_pool b;
+  held_pool b;
   std::stop_source source;
   bool ran = false;
   future<void> f;
@@ -268,7 +315,7 @@ TEST(rules_stop, requested_while_it_runs) {
   std::latch started(1);
   auto f = pool.with({.stop = token}).submit([&] {
     started.count_down();
-    spin_until_stopped();
+    until_stopped();
     return 1;
   });
   started.wait();

@@ -1,41 +1,23 @@
 // Timeouts and retries.
 #include <gtest/gtest.h>
+
 #include <atomic>
 #include <latch>
+#include <memory>
 #include <stdexcept>
 #include <string>
-#include <thread>
+#include <tests/support/gates.hpp>
+#include <tests/support/unhandled_counter.hpp>
 #include <tutti/base/clock.hpp>
 #include <tutti/core/this_task.hpp>
 #include <tutti/core/thread_pool.hpp>
-#include <tutti/core/unhandled.hpp>
 
 namespace {
 
 using namespace std::chrono_literals;
-using tutti::future;
 using tutti::thread_pool;
-
-// A pool whose only worker is busy until the gate opens.
-struct busy_pool {
-  thread_pool pool{1};
-  std::latch started{1}, gate{1};
-  future<void> busy = pool.submit([this] {
-    started.count_down();
-    gate.wait();
-  });
-  busy_pool() { started.wait(); }
-  void open() { gate.count_down(); }
-  ~busy_pool() {
-    if (!gate.try_wait()) open();
-  }
-  busy_pool(const busy_pool&) = delete;
-  busy_pool& operator=(const busy_pool&) = delete;
-};
-
-void spin_until_stopped() {
-  while (!tutti::this_task::stop_requested()) std::this_thread::yield();
-}
+using tutti_test::held_pool;
+using tutti_test::until_stopped;
 
 // ---- timeouts
 
@@ -67,7 +49,7 @@ TEST(rules_timeout, fails_the_future_at_once_and_drops_the_result) {
 
 TEST(rules_timeout, counts_from_the_start_of_execution) {
   tutti::virtual_clock clock;
-  busy_pool b;
+  held_pool b;
   auto f = b.pool.with({.timeout = 1s}).submit([] { return 1; });
   clock.advance(1h);  // in the queue
   b.open();
@@ -90,7 +72,7 @@ TEST(rules_timeout, holds_when_the_waiter_runs_the_task_itself) {
   auto f = pool.submit([&] {
     auto inner = pool.with({.timeout = 1s}).submit([&] {
       started.count_down();
-      spin_until_stopped();  // the timeout asks
+      until_stopped();  // the timeout asks
       return 1;
     });
     EXPECT_THROW(inner.get(), tutti::timed_out);
@@ -101,10 +83,7 @@ TEST(rules_timeout, holds_when_the_waiter_runs_the_task_itself) {
 }
 
 TEST(rules_timeout, a_late_error_is_dropped_too) {
-  static std::atomic<int> reported;
-  reported = 0;
-  const auto before = tutti::on_unhandled(
-      +[](const std::exception_ptr&, const char*, tutti::unhandled_origin) noexcept { ++reported; });
+  const tutti_test::unhandled_counter counter;
   {
     tutti::virtual_clock clock;
     thread_pool pool{1};
@@ -119,8 +98,7 @@ TEST(rules_timeout, a_late_error_is_dropped_too) {
     EXPECT_THROW(f.get(), tutti::timed_out);
     gate.count_down();
   }
-  tutti::on_unhandled(before);
-  EXPECT_EQ(reported, 0);
+  EXPECT_EQ(counter.all(), 0);
 }
 
 // ---- retries
@@ -163,7 +141,7 @@ TEST(rules_retries, not_once_cancelled) {
   std::latch started(1);
   auto f = pool.with({.retries = 1'000'000'000}).submit([&] {
     if (++runs == 1) started.count_down();
-    spin_until_stopped();
+    until_stopped();
     throw flaky("again");
   });
   started.wait();
@@ -183,6 +161,15 @@ TEST(rules_retries, arguments_are_whole_each_time) {
   take_calls = 0;
   thread_pool pool{1};
   EXPECT_EQ((pool.with({.retries = 3}).submit<take>(std::string(100, 'a'), 3).get()), std::string(100, 'a'));
+}
+
+int use_up(std::unique_ptr<int> n) { return *n; }
+
+TEST(rules_retries, need_arguments_that_can_be_copied) {
+  thread_pool pool{1};
+  EXPECT_THROW(static_cast<void>(pool.with({.retries = 1}).submit<use_up>(std::make_unique<int>(1))),
+               std::invalid_argument);
+  EXPECT_EQ(pool.submit<use_up>(std::make_unique<int>(1)).get(), 1);
 }
 
 }  // namespace

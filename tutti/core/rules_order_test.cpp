@@ -5,10 +5,8 @@
 #include <latch>
 #include <limits>
 #include <mutex>
-#include <optional>
-#include <thread>
+#include <tests/support/gates.hpp>
 #include <tutti/base/clock.hpp>
-#include <tutti/core/promise.hpp>
 #include <tutti/core/thread_pool.hpp>
 #include <vector>
 
@@ -45,29 +43,35 @@ std::vector<int> count_to(int n) {
   return numbers;
 }
 
-// One worker, held back until all is submitted.
-struct held_pool {
-  thread_pool pool{1};
-  std::latch started{1}, gate{1};
-  held_pool() {
-    pool.post([this] {
-      started.count_down();
-      gate.wait();
-    });
-    started.wait();
+// One worker, held back until all is submitted; the tasks log their places.
+struct logging_pool {
+  order_log log;
+  tutti_test::held_pool held;
+  thread_pool& pool = held.pool;
+  void post(int priority, int place) {
+    pool.with({.priority = priority}).post([this, place] { log.add(place); });
   }
-  void run_all() {
-    gate.count_down();
-    pool.shutdown();
+  future<void> submit(int priority, int place) {
+    return pool.with({.priority = priority}).submit([this, place] { log.add(place); });
+  }
+  // Waits with a time limit, so it cannot run the awaited task itself: it sleeps, a spare takes over, and the order in
+  // which that one starts the rest shows the lent priority.
+  void post_waiter(int priority, int place, future<void>& awaited) {
+    pool.with({.priority = priority}).post([this, place, &awaited] {
+      log.add(place);
+      EXPECT_TRUE(awaited.wait_for(1h));
+    });
+  }
+  const std::vector<int>& run_all() {
+    held.run_all();
+    return log.seen;
   }
 };
 
 TEST(rules_order, first_in_first_out_from_outside) {
-  order_log log;
-  held_pool h;
-  for (int i = 0; i < 5000; ++i) h.pool.post([&, i] { log.add(i); });
-  h.run_all();
-  EXPECT_TRUE(counts_to(5000, log.seen));
+  logging_pool h;
+  for (int i = 0; i < 5000; ++i) h.post(0, i);
+  EXPECT_TRUE(counts_to(5000, h.run_all()));
 }
 
 TEST(rules_order, first_in_first_out_from_inside) {
@@ -101,47 +105,36 @@ TEST(rules_order, first_in_first_out_when_tasks_add_to_a_full_queue) {
 }
 
 TEST(rules_order, submit_and_post_share_one_order) {
-  order_log log;
   std::vector<future<void>> futures;
-  held_pool h;
+  logging_pool h;
   for (int i = 0; i < 100; i += 2) {
-    h.pool.post([&, i] { log.add(i); });
-    futures.push_back(h.pool.submit([&, i] { log.add(i + 1); }));
+    h.post(0, i);
+    futures.push_back(h.submit(0, i + 1));
   }
-  h.run_all();
-  EXPECT_TRUE(counts_to(100, log.seen));
+  EXPECT_TRUE(counts_to(100, h.run_all()));
 }
 
 TEST(rules_order, higher_priorities_start_first) {
-  order_log log;
-  held_pool h;
+  logging_pool h;
   constexpr int low = -7, high = 1000;
-  int n = 0;
-  const auto add = [&](int priority, int place) {
-    h.pool.with({.priority = priority}).post([&log, place] { log.add(place); });
-  };
   for (const int place : {0, 1, 2}) {
-    add(low, 9 + place);
-    add(0, 6 + place);
-    add(7, 3 + place);
-    add(high, place);
-    n += 4;
+    h.post(low, 9 + place);
+    h.post(0, 6 + place);
+    h.post(7, 3 + place);
+    h.post(high, place);
   }
-  h.run_all();
-  EXPECT_TRUE(counts_to(n, log.seen));
+  EXPECT_TRUE(counts_to(12, h.run_all()));
 }
 
 TEST(rules_order, any_number_is_a_priority) {
   constexpr int lowest = std::numeric_limits<int>::min(), highest = std::numeric_limits<int>::max();
-  order_log log;
-  held_pool h;
-  h.pool.with({.priority = lowest}).post([&] { log.add(4); });
-  h.pool.with({.priority = lowest + 2}).post([&] { log.add(3); });
-  h.pool.post([&] { log.add(2); });
-  h.pool.with({.priority = highest}).post([&] { log.add(0); });
-  h.pool.with({.priority = highest - 1}).post([&] { log.add(1); });
-  h.run_all();
-  EXPECT_EQ(log.seen, count_to(5));
+  logging_pool h;
+  h.post(lowest, 4);
+  h.post(lowest + 2, 3);
+  h.post(0, 2);
+  h.post(highest, 0);
+  h.post(highest - 1, 1);
+  EXPECT_EQ(h.run_all(), count_to(5));
 }
 
 TEST(rules_order, priorities_hold_for_tasks_from_inside_too) {
@@ -197,61 +190,59 @@ TEST(rules_order, nobody_starves_behind_tasks_that_resubmit) {
 }
 
 TEST(rules_order, a_map_has_the_priority_of_its_view) {
-  order_log log;
-  held_pool h;
-  auto normal = h.pool.submit([&] { log.add(1); });
+  logging_pool h;
+  auto normal = h.submit(0, 1);
   std::vector<int> input{0};
-  auto bulk = h.pool.with({.priority = 2}).submit_bulk(input, [&](int n) { log.add(n); });
-  h.run_all();
+  auto bulk = h.pool.with({.priority = 2}).submit_bulk(input, [&](int n) { h.log.add(n); });
+  EXPECT_EQ(h.run_all(), count_to(2));
   bulk.get();
   normal.get();
-  EXPECT_EQ(log.seen, count_to(2));
 }
 
-// `limited` waits with a time limit, so it cannot run the awaited task itself: it sleeps, a spare takes over, and the
-// order in which that one starts the rest shows the lent priority.
 TEST(rules_order, a_waiter_lends_its_priority) {
   const tutti::virtual_clock stopped;
-  order_log log;
-  held_pool h;
-  auto low = h.pool.with({.priority = -5}).submit([&] { log.add(1); });
-  for (const int place : {2, 3}) h.pool.with({.priority = 5}).post([&, place] { log.add(place); });
-  h.pool.with({.priority = 10}).post([&] {
-    log.add(0);
-    EXPECT_TRUE(low.wait_for(1h));
-  });
-  h.run_all();
-  EXPECT_EQ(log.seen, count_to(4));
+  future<void> low;
+  logging_pool h;
+  low = h.submit(-5, 1);
+  for (const int place : {2, 3}) h.post(5, place);
+  h.post_waiter(10, 0, low);
+  EXPECT_EQ(h.run_all(), count_to(4));
 }
 
 TEST(rules_order, a_waiter_lends_its_priority_along_a_chain) {
   const tutti::virtual_clock stopped;
-  order_log log;
-  held_pool h;
-  auto lowest = h.pool.with({.priority = -9}).submit([&] { log.add(2); });
-  auto low = h.pool.with({.priority = -5}).submit([&] {
-    log.add(1);
+  future<void> lowest, low;
+  logging_pool h;
+  lowest = h.submit(-9, 2);
+  low = h.pool.with({.priority = -5}).submit([&] {
+    h.log.add(1);
     EXPECT_TRUE(lowest.wait_for(1h));  // waits in the name of who waits for it
   });
-  h.pool.with({.priority = 5}).post([&] { log.add(3); });
-  h.pool.with({.priority = 10}).post([&] {
-    log.add(0);
-    EXPECT_TRUE(low.wait_for(1h));
-  });
-  h.run_all();
-  EXPECT_EQ(log.seen, count_to(4));
+  h.post(5, 3);
+  h.post_waiter(10, 0, low);
+  EXPECT_EQ(h.run_all(), count_to(4));
+}
+
+TEST(rules_order, a_waiter_lends_its_priority_to_the_source_of_a_continuation) {
+  const tutti::virtual_clock stopped;
+  future<void> next;
+  logging_pool h;
+  next = h.submit(-5, 1).then([] {});
+  for (const int place : {2, 3}) h.post(5, place);
+  h.post_waiter(10, 0, next);
+  EXPECT_EQ(h.run_all(), count_to(4));
+  EXPECT_TRUE(next.done());
 }
 
 TEST(rules_order, lending_never_lowers) {
   const tutti::virtual_clock stopped;
-  order_log log;
-  held_pool h;
-  auto high = h.pool.with({.priority = 7}).submit([&] { log.add(2); });
-  h.pool.with({.priority = 6}).post([&] { log.add(3); });
-  for (const int place : {0, 1}) h.pool.with({.priority = 9}).post([&, place] { log.add(place); });
+  future<void> high;
+  logging_pool h;
+  high = h.submit(7, 2);
+  h.post(6, 3);
+  for (const int place : {0, 1}) h.post(9, place);
   h.pool.with({.priority = -1}).post([&] { EXPECT_TRUE(high.wait_for(1h)); });
-  h.run_all();
-  EXPECT_EQ(log.seen, count_to(4));
+  EXPECT_EQ(h.run_all(), count_to(4));
 }
 
 }  // namespace

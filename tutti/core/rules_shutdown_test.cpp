@@ -4,12 +4,11 @@
 #include <atomic>
 #include <latch>
 #include <memory>
-#include <optional>
+#include <tests/support/gates.hpp>
 #include <thread>
 #include <tutti/core/fork_join.hpp>
 #include <tutti/core/inline_executor.hpp>
 #include <tutti/core/promise.hpp>
-#include <tutti/core/this_task.hpp>
 #include <tutti/core/thread_pool.hpp>
 #include <tutti/core/when.hpp>
 #include <vector>
@@ -19,10 +18,7 @@ namespace {
 using tutti::future;
 using tutti::promise;
 using tutti::thread_pool;
-
-void spin_until_stopped() {
-  while (!tutti::this_task::stop_requested()) std::this_thread::yield();
-}
+using tutti_test::until_stopped;
 
 // Submits from outside until the pool says no.
 void wait_until_closed(thread_pool& pool) {
@@ -167,7 +163,7 @@ TEST(rules_shutdown, cancel_completes_the_unstarted_and_asks_the_rest) {
   bool ran = false;
   auto running = pool.submit([&] {
     started.count_down();
-    spin_until_stopped();
+    until_stopped();
     return 1;
   });
   started.wait();
@@ -192,7 +188,7 @@ TEST(rules_shutdown, cancel_reaches_what_tasks_have_submitted) {
   auto outer = pool.submit([&] {
     inner = pool.submit([] { return 1; });  // on the worker's own queue
     submitted.count_down();
-    spin_until_stopped();
+    until_stopped();
   });
   submitted.wait();
   pool.shutdown(tutti::cancel);
@@ -208,7 +204,7 @@ TEST(rules_shutdown, submitting_during_cancel_leaves_nothing_pending) {
     std::vector<future<int>> inner;
     auto outer = pool.submit([&] {
       started.count_down();
-      spin_until_stopped();
+      until_stopped();
       for (int i = 0; i < 10; ++i) {
         try {
           inner.push_back(pool.submit([] { return 1; }));
@@ -265,7 +261,7 @@ TEST(rules_shutdown, cancel_overtakes_finish) {
   std::latch started(1);
   auto running = pool.submit([&] {
     started.count_down();
-    spin_until_stopped();
+    until_stopped();
   });
   started.wait();
   auto queued = pool.submit([] {});

@@ -1,13 +1,9 @@
 // Exceptions: thrown everywhere a user's code can throw, they reach someone, and the pool goes on.
 #include <gtest/gtest.h>
 
-#include <array>
-#include <atomic>
 #include <latch>
 #include <memory>
-#include <mutex>
-#include <string>
-#include <thread>
+#include <tests/support/unhandled_counter.hpp>
 #include <tutti/base/log.hpp>
 #include <tutti/core/fork_join.hpp>
 #include <tutti/core/inline_executor.hpp>
@@ -25,34 +21,10 @@ using tutti::future;
 using tutti::promise;
 using tutti::thread_pool;
 using tutti::unhandled_origin;
+using tutti_test::unhandled_counter;
 
 struct boom : std::runtime_error {
   boom() : runtime_error("boom") {}
-};
-
-// Counts what reaches on_unhandled while it lives.
-struct unhandled_counter {
-  static inline std::array<std::atomic<int>, 3> counts{};
-  static inline std::mutex mutex;
-  static inline std::string last_task;
-
-  unhandled_counter() {
-    for (auto& count : counts) count = 0;
-    before =
-        tutti::on_unhandled(+[](const std::exception_ptr& error, const char* task, unhandled_origin origin) noexcept {
-          if (error == nullptr) std::abort();
-          const std::lock_guard lock(mutex);
-          last_task = task == nullptr ? "null" : task;
-          ++counts[static_cast<std::size_t>(origin)];
-        });
-  }
-  ~unhandled_counter() { tutti::on_unhandled(before); }
-  unhandled_counter(const unhandled_counter&) = delete;
-  unhandled_counter& operator=(const unhandled_counter&) = delete;
-
-  static int of(unhandled_origin origin) { return counts[static_cast<std::size_t>(origin)]; }
-  static int all() { return counts[0] + counts[1] + counts[2]; }
-  tutti::unhandled_handler before;
 };
 
 // Throws in its n-th copy or move.

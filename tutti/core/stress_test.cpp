@@ -9,12 +9,12 @@
 #include <random>
 #include <stdexcept>
 #include <stop_token>
+#include <tests/support/unhandled_counter.hpp>
 #include <thread>
 #include <tutti/core/fork_join.hpp>
 #include <tutti/core/promise.hpp>
 #include <tutti/core/this_task.hpp>
 #include <tutti/core/thread_pool.hpp>
-#include <tutti/core/unhandled.hpp>
 #include <tutti/core/when.hpp>
 #include <vector>
 
@@ -218,10 +218,7 @@ TEST(stress, cancels_tokens_and_continuations_race) {
 }
 
 TEST(stress, promises_set_cancelled_awaited_and_dropped_at_once) {
-  static std::atomic<int> reported;
-  reported = 0;
-  const auto before = tutti::on_unhandled(
-      +[](const std::exception_ptr&, const char*, tutti::unhandled_origin) noexcept { ++reported; });
+  const tutti_test::unhandled_counter counter;
   generator random(static_cast<generator::result_type>(seed() + 51));
   {
     thread_pool pool{3};
@@ -247,8 +244,7 @@ TEST(stress, promises_set_cancelled_awaited_and_dropped_at_once) {
       ASSERT_EQ(heard, 1);
     }
   }
-  tutti::on_unhandled(before);
-  EXPECT_EQ(reported, 0);
+  EXPECT_EQ(counter.all(), 0);
 }
 
 }  // namespace

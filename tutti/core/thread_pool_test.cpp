@@ -31,6 +31,7 @@ namespace thread_pool_test {
 
 std::size_t letters(const std::string& text) { return text.size(); }
 std::unique_ptr<int> twice(std::unique_ptr<int> n) { return std::make_unique<int>(2 * *n); }
+std::string name_of_this_task(int) { return std::string(tutti::this_task::name()); }
 
 }  // namespace thread_pool_test
 
@@ -158,6 +159,15 @@ TEST(thread_pool, names_its_tasks_and_threads) {
                                       .get();
   EXPECT_EQ(thread_name.substr(0, 10), "kitchen-of");
   EXPECT_EQ(tutti::this_task::name(), "");
+}
+
+TEST(thread_pool, names_tasks_after_their_function) {
+  thread_pool pool{1};
+  EXPECT_EQ(pool.submit<name_of_this_task>(1).get(), "thread_pool_test::name_of_this_task");
+  EXPECT_EQ((pool.submit<tutti::named<"calc.x", name_of_this_task>>(1).get()), "calc.x");
+  EXPECT_EQ(pool.submit_bulk<name_of_this_task>(std::vector{1}).get()[0], "thread_pool_test::name_of_this_task");
+  for (const std::string& name : pool.map<name_of_this_task>(std::vector{1}))
+    EXPECT_EQ(name, "thread_pool_test::name_of_this_task");
 }
 
 TEST(thread_pool, an_option_text_may_be_gone_after_submit) {

@@ -5,12 +5,12 @@
 #include <chrono>
 #include <memory>
 #include <stdexcept>
+#include <tests/support/unhandled_counter.hpp>
 #include <tests/support/watchdog.hpp>
 #include <thread>
 #include <tutti/base/clock.hpp>
 #include <tutti/core/promise.hpp>
 #include <tutti/core/timers.hpp>
-#include <tutti/core/unhandled.hpp>
 #include <vector>
 
 namespace {
@@ -135,19 +135,12 @@ TEST_F(Timers, NegativeDelaysAndPastTimesAreSoon) {
   while (made != 5) std::this_thread::yield();
 }
 
-std::atomic<int> unhandled_callbacks{0};
-
 TEST_F(Timers, ErrorsGoToOnUnhandledAndTheNextIsCalled) {
-  const auto before =
-      tutti::on_unhandled([](const std::exception_ptr&, const char*, tutti::unhandled_origin origin) noexcept {
-        if (origin == tutti::unhandled_origin::callback) ++unhandled_callbacks;
-      });
-  unhandled_callbacks = 0;
+  const tutti_test::unhandled_counter counter;
   call_later(1s, [] { throw std::runtime_error("from a timer"); });
   call_later(1s, note(1));
   clock.advance(1s);
-  tutti::on_unhandled(before);
-  EXPECT_EQ(unhandled_callbacks, 1);
+  EXPECT_EQ(counter.of(tutti::unhandled_origin::callback), 1);
   EXPECT_EQ(calls, std::vector{1});
 }
 

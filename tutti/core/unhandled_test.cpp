@@ -91,6 +91,31 @@ TEST_F(Unhandled, SeenIsHandled) {
   EXPECT_TRUE(reports.empty());
 }
 
+TEST_F(Unhandled, OnlyWhoIsGivenTheErrorHasSeenIt) {
+  const auto error = std::make_exception_ptr(std::domain_error("lost"));
+  {
+    tutti::promise<int> promise;
+    auto future = promise.get_future();
+    future.on_done([] {});
+    promise.set_exception(error);
+  }
+  EXPECT_EQ(reports.size(), 1U);
+  {
+    tutti::promise<int> promise;
+    auto future = promise.get_future();
+    future.on_done([](const std::exception_ptr&) {});
+    promise.set_exception(error);
+  }
+  EXPECT_EQ(reports.size(), 1U);
+  {
+    tutti::promise<int> promise;
+    auto whole = tutti::when_all(promise.get_future());
+    promise.set_exception(error);
+    EXPECT_THROW(whole.get(), std::domain_error);
+  }
+  EXPECT_EQ(reports.size(), 1U);
+}
+
 TEST_F(Unhandled, PassedOnIsReportedOnceByTheLast) {
   {
     auto last = here.submit(fail).then([](int i) { return i; }).then([](int i) { return i; });

@@ -65,6 +65,15 @@ class recorder final : public tutti::wait_observer {
   tutti::wait_observer* before_;
 };
 
+// A thread that sets the promise once a wait has begun.
+std::jthread set_once_awaited(tutti::promise<int>& promise, recorder& seen, void (*before)() = [] {}) {
+  return std::jthread([&promise, &seen, before] {
+    seen.wait_for("begin", 1);
+    before();
+    promise.set_value(1);
+  });
+}
+
 TEST(WaitGraph, NobodyListensAtFirst) {
   EXPECT_EQ(tutti::wait_graph::observer(), nullptr);
   {
@@ -80,10 +89,7 @@ TEST(WaitGraph, AWaitIsToldFromBeginningToEnd) {
   recorder seen;
   tutti::promise<int> promise;
   auto future = promise.get_future();
-  std::jthread other([&] {
-    seen.wait_for("begin", 1);
-    promise.set_value(1);
-  });
+  const auto other = set_once_awaited(promise, seen);
   const unsigned line = __LINE__ + 1;
   EXPECT_EQ(future.get(), 1);
   const auto events = seen.events();
@@ -201,11 +207,7 @@ TEST(WaitGraph, AnObserverThatLeavesDuringAWaitIsToldOfItsEnd) {
   recorder seen;
   tutti::promise<int> promise;
   auto future = promise.get_future();
-  std::jthread other([&] {
-    seen.wait_for("begin", 1);
-    tutti::wait_graph::observe(nullptr);
-    promise.set_value(1);
-  });
+  const auto other = set_once_awaited(promise, seen, [] { tutti::wait_graph::observe(nullptr); });
   EXPECT_EQ(future.get(), 1);
   EXPECT_EQ(seen.count("end"), 1U);
 }

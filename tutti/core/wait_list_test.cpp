@@ -7,12 +7,11 @@
 #include <latch>
 #include <random>
 #include <stop_token>
-#include <string>
+#include <tests/support/gates.hpp>
 #include <tests/support/watchdog.hpp>
 #include <thread>
 #include <tutti/base/clock.hpp>
 #include <tutti/core/thread_pool.hpp>
-#include <tutti/core/thread_record.hpp>
 #include <tutti/core/wait_list.hpp>
 #include <vector>
 
@@ -22,11 +21,9 @@ using namespace std::chrono_literals;
 using tutti::wait_list;
 using tutti::wait_result;
 using tutti::wait_ticket;
+using tutti_test::until;
+using tutti_test::waiting_for;
 using tutti_test::watchdog;
-
-void until(auto condition) {
-  while (!condition()) std::this_thread::yield();
-}
 
 // The smallest primitive over a wait_list: a number of permits.
 class permits {
@@ -71,13 +68,6 @@ TEST(WaitList, ReadyBeatsAPassedDeadlineAndAStop) {
   EXPECT_EQ(list.wait([] { return false; }, {.deadline = &past}), wait_result::timed_out);
   EXPECT_EQ(list.wait([] { return false; }, {.stop = token}), wait_result::stopped);
   EXPECT_TRUE(list.empty());
-}
-
-// How many threads wait for what is called so.
-int waiting_for(const std::string& what) {
-  int n = 0;
-  for (const auto& one : tutti::thread_record::all_waiting()) n += one.waits_for == what;
-  return n;
 }
 
 TEST(WaitList, WakeOneLetsOneThrough) {
@@ -257,21 +247,31 @@ TEST(WaitList, AThreadAndACoroutineShareOneList) {
 
 // ---------------------------------------------------------------- limits and stops
 
+// A thread that waits, for so long at most, when the constructor returns; and how that ended.
+struct taker {
+  taker(permits& door, std::chrono::seconds limit)
+      : thread([this, &door, limit] {
+          const auto deadline = tutti::now() + limit;
+          outcome = door.take({.deadline = &deadline});
+          over = true;
+        }) {
+    until([&] { return !door.list.empty(); });
+  }
+  std::atomic<bool> over{false};
+  wait_result outcome = wait_result::stopped;
+  std::jthread thread;
+};
+
 TEST(WaitList, ADeadlineOnTheVirtualClock) {
   const watchdog dog;
   tutti::virtual_clock clock;
   permits door;
-  std::atomic<int> outcome{-1};
-  std::jthread thread([&] {
-    const auto deadline = tutti::now() + 10s;
-    outcome = static_cast<int>(door.take({.deadline = &deadline}));
-  });
-  until([&] { return !door.list.empty(); });
+  taker waiter(door, 10s);
   clock.advance(9s);
-  EXPECT_EQ(outcome, -1);
+  EXPECT_FALSE(waiter.over);
   clock.advance(1s);
-  thread.join();
-  EXPECT_EQ(outcome, static_cast<int>(wait_result::timed_out));
+  waiter.thread.join();
+  EXPECT_EQ(waiter.outcome, wait_result::timed_out);
   EXPECT_TRUE(door.list.empty());
 }
 
@@ -287,28 +287,23 @@ TEST(WaitList, GivenInTimeOnTheVirtualClock) {
   const watchdog dog;
   tutti::virtual_clock clock;
   permits door;
-  std::atomic<int> outcome{-1};
-  std::jthread thread([&] {
-    const auto deadline = tutti::now() + 10s;
-    outcome = static_cast<int>(door.take({.deadline = &deadline}));
-  });
-  until([&] { return !door.list.empty(); });
+  taker waiter(door, 10s);
   clock.advance(5s);
   door.give();
-  thread.join();
-  EXPECT_EQ(outcome, static_cast<int>(wait_result::ready));
+  waiter.thread.join();
+  EXPECT_EQ(waiter.outcome, wait_result::ready);
   EXPECT_EQ(door.left(), 0);
 }
 
 TEST(WaitList, AStopEndsTheWait) {
   const watchdog dog;
   permits door;
-  std::atomic<int> outcome{-1};
-  std::jthread thread([&](const std::stop_token& stop) { outcome = static_cast<int>(door.take({.stop = stop})); });
+  auto outcome = wait_result::ready;
+  std::jthread thread([&](const std::stop_token& stop) { outcome = door.take({.stop = stop}); });
   until([&] { return !door.list.empty(); });
   thread.request_stop();
   thread.join();
-  EXPECT_EQ(outcome, static_cast<int>(wait_result::stopped));
+  EXPECT_EQ(outcome, wait_result::stopped);
   EXPECT_TRUE(door.list.empty());
 }
 

@@ -9,11 +9,11 @@
 #include <random>
 #include <stdexcept>
 #include <string>
+#include <tests/support/gates.hpp>
 #include <tests/support/watchdog.hpp>
 #include <thread>
 #include <tutti/base/clock.hpp>
 #include <tutti/core/promise.hpp>
-#include <tutti/core/this_task.hpp>
 #include <tutti/core/thread_pool.hpp>
 #include <tutti/core/when.hpp>
 #include <vector>
@@ -336,7 +336,7 @@ TEST(WhenAny, RunningLosersAreAskedToStop) {
   std::vector<future<int>> futures;
   futures.push_back(pool.submit([&] {
     running = true;
-    while (!tutti::this_task::stop_requested()) std::this_thread::yield();
+    tutti_test::until_stopped();
     stopped = true;
     return 1;
   }));

@@ -1,0 +1,64 @@
+// gates: what a test waits for instead of time: a condition, a wait that shows, a stop, a worker held back.
+#pragma once
+#include <latch>
+#include <string_view>
+#include <thread>
+#include <tutti/core/this_task.hpp>
+#include <tutti/core/thread_pool.hpp>
+#include <tutti/core/thread_record.hpp>
+
+namespace tutti_test {
+
+/// Returns once the condition holds.
+template <class Condition>
+void until(Condition condition) {
+  while (!condition()) std::this_thread::yield();
+}
+
+/// For a task: returns once it is asked to stop.
+inline void until_stopped() { until(tutti::this_task::stop_requested); }
+
+/// How many of the threads that wait at this moment `which` accepts.
+template <class Which>
+int count_waiting(Which which) {
+  int n = 0;
+  for (const tutti::thread_record::view& one : tutti::thread_record::all_waiting()) n += which(one) ? 1 : 0;
+  return n;
+}
+/// How many threads wait for what is called so.
+inline int waiting_for(std::string_view what) {
+  return count_waiting([what](const auto& one) { return one.waits_for == what; });
+}
+/// Whether a task of that name waits.
+inline bool task_waits(std::string_view name) {
+  return count_waiting([name](const auto& one) { return one.task == name; }) != 0;
+}
+
+/// A pool whose only worker is busy until the gate opens.
+class held_pool {
+  std::latch started_{1}, gate_{1};  // outlive the pool's thread
+
+ public:
+  held_pool() {
+    pool.post([this] {
+      started_.count_down();
+      gate_.wait();
+    });
+    started_.wait();
+  }
+  ~held_pool() { open(); }
+  held_pool(const held_pool&) = delete;
+  held_pool& operator=(const held_pool&) = delete;
+
+  void open() {
+    if (!gate_.try_wait()) gate_.count_down();
+  }
+  /// Opens, and returns when all is done.
+  void run_all() {
+    open();
+    pool.shutdown();
+  }
+  tutti::thread_pool pool{1};
+};
+
+}  // namespace tutti_test
