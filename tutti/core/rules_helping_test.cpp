@@ -74,6 +74,19 @@ int fib_completed(thread_pool& pool, int n) {
   return sum;
 }
 
+TEST(rules_helping, wholes_of_two_pools_run_the_part_that_is_here) {
+  thread_pool here(1), there(1);
+  auto elsewhere = there.submit([] { return 2; });
+  elsewhere.wait();
+  EXPECT_EQ(here.submit([&] {
+                  auto [a, b] = tutti::when_all(here.submit([] { return 1; }), std::move(elsewhere)).get();
+                  return a + b;
+                })
+                .get(),
+            3);
+  EXPECT_EQ(here.stats().spare_threads, 0U);
+}
+
 TEST(rules_helping, nested_as_completed_runs_its_parts) {
   thread_pool pool(2);
   EXPECT_EQ(pool.submit([&] { return fib_completed(pool, 12); }).get(), 144);

@@ -1,5 +1,6 @@
 // Several futures as one: wait, as_completed, when_all, when_any.
 #include <gtest/gtest.h>
+#include <malloc.h>
 
 #include <algorithm>
 #include <array>
@@ -133,6 +134,20 @@ TEST(Wait, TheLimitIsOnTuttisClockAndForAllTogether) {
     over = true;
     EXPECT_EQ(status.pending, (indices{0, 1, 2}));
   }
+}
+
+TEST(Wait, AgainAndAgainLeavesNothingBehind) {
+  promise<int> p;
+  std::vector<future<int>> futures;
+  futures.push_back(p.get_future());
+  const auto memory = [] { return ::mallinfo2().uordblks; };
+  wait(futures, wait_for::first, 0s);
+  const auto before = memory();
+  for (int i = 0; i < 1000; ++i) EXPECT_TRUE(wait(futures, wait_for::first, 0s).done.empty());
+  for (int i = 0; i < 1000; ++i) EXPECT_TRUE(wait(futures, wait_for::first_error, 0s).done.empty());
+  EXPECT_LE(memory(), before) << "a callback per wait stays with the future";
+  p.set_value(1);
+  EXPECT_EQ(wait(futures, wait_for::first).done.size(), 1U);
 }
 
 TEST(Wait, OfArraysAndOfTasksOnAPoolOfOne) {
