@@ -25,9 +25,10 @@ void release_all() {
   one_fork().unlock();
 }
 
-void release_all_in_child() {
+void renew_all() {
   forks_before.fetch_add(1, std::memory_order_relaxed);
-  release_all();
+  for (lock_at_fork* entry = held; entry != nullptr; entry = entry->next) entry->renew(entry->lock);
+  ::new (&one_fork()) std::mutex;
 }
 
 }  // namespace
@@ -35,7 +36,7 @@ void release_all_in_child() {
 void add_lock_at_fork(lock_at_fork& entry) noexcept {
   static const bool once = [] {
     static_cast<void>(one_fork());
-    ::pthread_atfork(hold_all, release_all, release_all_in_child);
+    ::pthread_atfork(hold_all, release_all, renew_all);
     return true;
   }();
   static_cast<void>(once);

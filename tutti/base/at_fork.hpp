@@ -5,6 +5,7 @@
 #pragma once
 #include <atomic>
 #include <cstdint>
+#include <new>
 
 namespace tutti {
 
@@ -13,6 +14,7 @@ struct lock_at_fork {
   void* lock;
   void (*acquire)(void*);
   void (*release)(void*);
+  void (*renew)(void*);
   lock_at_fork* next = nullptr;
 };
 void add_lock_at_fork(lock_at_fork& entry) noexcept;
@@ -24,7 +26,9 @@ inline constinit std::atomic<std::uint32_t> forks_before{0};
 template <class Lock>
 Lock& held_at_fork(Lock& lock) {
   detail::add_lock_at_fork(*new detail::lock_at_fork{&lock, [](void* l) { static_cast<Lock*>(l)->lock(); },
-                                                     [](void* l) { static_cast<Lock*>(l)->unlock(); }});
+                                                     [](void* l) { static_cast<Lock*>(l)->unlock(); },
+                                                     // Not unlocked: threads that are not in the child may wait for it.
+                                                     [](void* l) { ::new (l) Lock; }});
   return lock;
 }
 

@@ -67,6 +67,7 @@ int use_everything() {
 TEST(Fork, WhileOtherThreadsUseEverything) {
   TUTTI_NO_THREADS_AFTER_FORK();
   const watchdog dog(120s);
+  EXPECT_EQ(use_everything(), 0);
   std::atomic<bool> over{false};
   std::vector<std::jthread> busy;
   for (int i = 0; i < 2; ++i) {

@@ -17,14 +17,11 @@ namespace {
 // Two kinds of owners: handles (thread_pool objects), the last of which shuts the engine down, and those who only keep
 // its memory (home.hpp looks it up for a late continuation; dump prints it). A late continuation that held the last
 // handle would have to join the pool it runs on.
-void forget_workers_at_fork() noexcept;
-
 std::shared_ptr<scheduler> make_engine(const thread_pool_options& options) {
   if (options.threads < 0 || options.threads > scheduler::max_concurrency) {
     throw std::invalid_argument("thread_pool: " + std::to_string(options.threads) + " threads; give 1 to " +
                                 std::to_string(scheduler::max_concurrency) + ", or 0 for one per available CPU");
   }
-  forget_workers_at_fork();
   const int threads = options.threads == 0 ? default_concurrency() : options.threads;
   auto memory = std::make_shared<scheduler>(threads, std::string(options.name), new_executor_id());
   register_home(memory->executor_id(), memory);
@@ -51,18 +48,12 @@ std::mutex default_mutex;
 std::atomic<thread_pool*> the_default_pool{nullptr};
 
 // The child has one thread, this one: the parent's pools and their locks stay behind, unused, as they were.
-void forget_workers_at_fork() noexcept {
-  static const bool once = [] {
-    ::pthread_atfork(nullptr, nullptr, [] {
-      the_default_pool.store(nullptr, std::memory_order_relaxed);
-      this_worker = nullptr;
-      this_frame = nullptr;
-      new (&default_mutex) std::mutex;
-    });
-    return true;
-  }();
-  static_cast<void>(once);
-}
+[[maybe_unused]] const int forgotten_at_fork = ::pthread_atfork(nullptr, nullptr, [] {
+  the_default_pool.store(nullptr, std::memory_order_relaxed);
+  this_worker = nullptr;
+  this_frame = nullptr;
+  new (&default_mutex) std::mutex;
+});
 
 void finish_at_exit() noexcept {
   thread_pool* const pool = the_default_pool.load(std::memory_order_acquire);
