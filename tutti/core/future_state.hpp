@@ -74,7 +74,7 @@ class future_state_base {
     return (status_.fetch_or(settling | begun, std::memory_order_acq_rel) & settling) == 0;
   }
   void finish_settle() noexcept {
-    // seq_cst: pairs with wait_list (state change before the look for waiters); release: publishes the result.
+    // seq_cst: pairs with who sets `attended` and then looks at `ready` once more; release: publishes the result.
     if ((status_.fetch_or(ready | settling, std::memory_order_seq_cst) & attended) != 0) [[unlikely]]
       wake();
   }
