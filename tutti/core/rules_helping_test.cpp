@@ -27,11 +27,13 @@ TEST(rules_helping, a_worker_waits_for_a_continuation_of_what_is_not_there) {
                   .get(),
               20);
   }
-  std::atomic<bool> open{false};
+  std::atomic<bool> open{false}, begun{false};
   auto source = pool.submit([&] {
+    begun = true;
     while (!open) std::this_thread::yield();
     return 1;
   });
+  tutti_test::until([&] { return begun.load(); });  // or the waiter would run it
   auto waits = pool.with({.name = "the waiter"}).submit([next = source.then([](int n) { return n + 1; })]() mutable {
     return next.get();
   });
