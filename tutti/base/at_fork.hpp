@@ -1,7 +1,8 @@
 // at_fork: what the library's own state needs so that a child made by fork() can go on using the library.
 //
 // A child has one thread, and whatever another thread had locked at that moment stays locked in it for ever. Locks that
-// live as long as the process are therefore held by the forking thread itself while it forks.
+// live as long as the process are therefore held by the forking thread itself while it forks; and they are made before
+// main, because a thread that is just making one on first use would leave it half made in the child.
 #pragma once
 #include <atomic>
 #include <cstdint>
@@ -15,6 +16,7 @@ struct lock_at_fork {
   void (*acquire)(void*);
   void (*release)(void*);
   void (*renew)(void*);
+  bool outermost;
   lock_at_fork* next = nullptr;
 };
 void add_lock_at_fork(lock_at_fork& entry) noexcept;
@@ -22,13 +24,14 @@ inline constinit std::atomic<std::uint32_t> forks_before{0};
 }  // namespace detail
 
 /// Makes forks wait for `lock`, so that parent and child both find it free; returns it. For locks that are never
-/// destroyed, and under which no other lock of this kind is taken (they are locked one after the other, in any order).
+/// destroyed. They are locked one after the other in no particular order, so under none of them another one may be
+/// taken, but for the one that is `outermost`: it is locked first.
 template <class Lock>
-Lock& held_at_fork(Lock& lock) {
+Lock& held_at_fork(Lock& lock, bool outermost = false) {
   detail::add_lock_at_fork(*new detail::lock_at_fork{&lock, [](void* l) { static_cast<Lock*>(l)->lock(); },
                                                      [](void* l) { static_cast<Lock*>(l)->unlock(); },
                                                      // Not unlocked: threads that are not in the child may wait for it.
-                                                     [](void* l) { ::new (l) Lock; }});
+                                                     [](void* l) { ::new (l) Lock; }, outermost});
   return lock;
 }
 

@@ -38,6 +38,7 @@ struct clock_subscriptions {
     return only;
   }
 };
+[[maybe_unused]] static const auto& made_early = clock_subscriptions::instance();  // see at_fork.hpp
 
 }  // namespace detail
 

@@ -54,8 +54,8 @@ class stderr_sink final : public log_sink {
 };
 
 struct state {
-  state() { held_at_fork(lock); }
-  std::shared_mutex lock;  // shared while a sink writes
+  state() { held_at_fork(lock, /*outermost=*/true); }  // a sink is free to take others
+  std::shared_mutex lock;                              // shared while a sink writes
   std::shared_ptr<log_sink> replaced;
   stderr_sink standard;
 };
@@ -65,6 +65,7 @@ state& current() {
   static auto& instance = *new state;
   return instance;
 }
+[[maybe_unused]] const auto& made_early = current();  // see at_fork.hpp
 
 void append_quoted(std::string& out, std::string_view value) {
   const bool plain = !value.empty() && value.find_first_of(" =\"\\\n\r\t") == value.npos;

@@ -68,7 +68,7 @@ struct log_record {
 class log_sink {
  public:
   virtual ~log_sink() = default;
-  /// What it throws is dropped.
+  /// What it throws is dropped. It must not fork: forks wait until no sink is in use.
   virtual void write(const log_record& record) = 0;
 };
 

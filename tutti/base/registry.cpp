@@ -33,6 +33,7 @@ table& registry() {
   static auto& instance = *new table;
   return instance;
 }
+[[maybe_unused]] const auto& made_early = registry();  // see at_fork.hpp
 
 std::pair<std::string, bool> library_of(const void* address) {
   Dl_info found{};
@@ -105,6 +106,15 @@ std::string_view last_part(std::string_view name) {
   throw not_registered(text);
 }
 
+// A copy: texts about entries ask the loader, whose lock is held while libraries register their functions.
+std::vector<entry> entries_of(std::string_view name) {
+  table& all = registry();
+  const std::lock_guard guard(all.lock);
+  const auto found = all.by_name.find(name);
+  if (found == all.by_name.end()) throw_not_registered(all, name);
+  return found->second;
+}
+
 // The entry to use among those that carry the name: see find_function in the header.
 const function_info& choose(std::string_view name, const std::vector<entry>& entries) {
   for (std::size_t i = 0; i < entries.size(); ++i) {
@@ -145,26 +155,17 @@ function_registration::~function_registration() {
 
 }  // namespace detail
 
-const function_info& find_function(std::string_view name) {
-  table& all = registry();
-  const std::lock_guard guard(all.lock);
-  const auto found = all.by_name.find(name);
-  if (found == all.by_name.end()) throw_not_registered(all, name);
-  return choose(name, found->second);
-}
+const function_info& find_function(std::string_view name) { return choose(name, entries_of(name)); }
 
 const function_info& find_function(std::string_view name, std::uint64_t signature) {
-  table& all = registry();
-  const std::lock_guard guard(all.lock);
-  const auto found = all.by_name.find(name);
-  if (found == all.by_name.end()) throw_not_registered(all, name);
+  const std::vector<entry> entries = entries_of(name);
   std::vector<entry> fitting;
-  for (const entry& e : found->second) {
+  for (const entry& e : entries) {
     if (e.info->signature == signature) fitting.push_back(e);
   }
   if (fitting.empty()) {
     throw not_registered("function " + quoted(name) + " is registered with other parameters: asked for " +
-                         hex(signature) + ", known is " + describe(*found->second.front().info) +
+                         hex(signature) + ", known is " + describe(*entries.front().info) +
                          "; build both sides from the same source");
   }
   return choose(name, fitting);

@@ -20,6 +20,7 @@ block_cache::shelf& block_cache::the_shelf(std::size_t size_class) noexcept {
   static auto* const shelves = new shelf[classes];
   return shelves[size_class];
 }
+[[maybe_unused]] const bool block_cache::made_early = (the_shelf(0), true);  // see at_fork.hpp
 
 // Gives what a thread kept to the others when it ends.
 struct block_cache::at_thread_end {

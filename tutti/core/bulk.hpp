@@ -1,6 +1,7 @@
 // bulk: a function over a whole range, handed over at once, with one future for all results.
 #pragma once
 #include <tutti/core/map_chunk.hpp>
+#include <tutti/core/whole_state.hpp>
 
 #include <algorithm>
 #include <atomic>
@@ -11,66 +12,48 @@ namespace tutti::detail {
 template <class Result>
 using bulk_result = std::conditional_t<std::is_void_v<Result>, void, std::vector<value_or_monostate<Result>>>;
 
-// Completes when all its chunks have; holds one reference to itself until then. Claimed at birth: cancelling asks the
-// chunks, and it is done when they have stopped, as they may refer to the caller's range. The chunks are kept until the
-// end, so that who waits or cancels may look at them at any time.
+// Its parts are the chunks. They may refer to the caller's range, so it is done when nobody is inside any more.
 template <class Result>
-class bulk_state final : public future_state<bulk_result<Result>> {
+class bulk_state final
+    : public whole_state<bulk_result<Result>, std::vector<future<chunk_result<value_or_monostate<Result>>>>>,
+      private chunk_gate::listener {
  public:
   using T = value_or_monostate<Result>;
+  using chunks = std::vector<future<chunk_result<T>>>;
+  using base = whole_state<bulk_result<Result>, chunks>;
 
-  bulk_state(std::uint64_t home, std::size_t elements, std::size_t chunks)
-      : future_state<bulk_result<Result>>(2, home), elements_(elements) {
-    chunks_.reserve(chunks);
-    pieces_.reserve(chunks);
-    this->claim();
+  bulk_state(std::uint64_t home, std::size_t elements, std::size_t most)
+      : base(home, most, chunks()), elements_(elements) {
+    this->parts_.reserve(most);
   }
 
-  // A chunk to come shares this: true once the rest need not be computed.
-  const std::shared_ptr<std::atomic<bool>>& stopped() const noexcept { return stopped_; }
-  void add(future<chunk_result<T>> chunk) noexcept { chunks_.push_back(std::move(chunk)); }
-  // After the last chunk; `this` may be gone afterwards.
-  void begin() noexcept {
-    left_.store(chunks_.size() + 1, std::memory_order_relaxed);
-    for (auto& chunk : chunks_) chunk.state()->when_ready(pieces_.emplace_back(*this));
-    arrived();
-  }
+  // For the chunks to come.
+  const std::shared_ptr<chunk_gate>& gate() const noexcept { return gate_; }
+  void add(future<chunk_result<T>> chunk) noexcept { this->parts_.push_back(std::move(chunk)); }
   // Instead of begin: there will be no more chunks, and nobody to read the result. Returns when none runs any more.
   void give_up() noexcept {
     cancel_sources();
-    for (auto& chunk : chunks_) {
-      wait_surely(*chunk.state());
+    for (auto& chunk : this->parts_) {
+      surely([&] { chunk.wait(); });
       chunk.state()->observe();
     }
-    chunks_.clear();
+    surely([&] { gate_->wait_empty(); });
+    this->parts_.clear();
     this->observe();
-    begin();
+    this->begin();
   }
 
  private:
-  struct piece final : ready_callback {
-    explicit piece(bulk_state& whole) : to(&whole) {}
-    void on_ready(future_state_base& part) noexcept override {
-      part.observe();
-      to->arrived();
-    }
-    bulk_state* to;
-  };
-  void arrived() noexcept {
-    // acq_rel: the last one to arrive sees what all wrote.
-    if (left_.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
-    try {
-      gather();
-    } catch (...) {
-      this->settle_error(std::current_exception());
-    }
-    this->release();
+  void all_arrived() noexcept override {
+    gate_->stop();  // whoever comes now comes too late
+    gate_->when_empty(*this);
   }
-  void gather() {
+  void on_empty() noexcept override { this->finish(); }
+  void gather() override {
     std::vector<T> all;
     if constexpr (!std::is_void_v<Result>) all.reserve(elements_);
     std::size_t computed = 0;
-    for (auto& chunk : chunks_) {
+    for (auto& chunk : this->parts_) {
       auto part = take_value(*chunk.state());
       computed += part.outcomes.size();
       for (auto& one : part.outcomes) {
@@ -85,26 +68,16 @@ class bulk_state final : public future_state<bulk_result<Result>> {
       this->settle_value(std::move(all));
     }
   }
-  bool run_here() noexcept override {
-    for (auto& chunk : chunks_) help_part(*chunk.state());
-    return true;
-  }
-  void expedite(int priority) noexcept override {
-    for (auto& chunk : chunks_) expedite_in_turn(another_ref(*chunk.state()), priority);
-  }
   void cancel_sources() noexcept override {
-    stopped_->store(true, std::memory_order_relaxed);
-    for (auto& chunk : chunks_) cancel_in_turn(another_ref(*chunk.state()));
+    gate_->stop();
+    base::cancel_sources();
   }
 
   const std::size_t elements_;
-  const std::shared_ptr<std::atomic<bool>> stopped_ = std::make_shared<std::atomic<bool>>(false);
-  std::vector<future<chunk_result<T>>> chunks_;
-  std::vector<piece> pieces_;
-  std::atomic<std::size_t> left_{0};
+  const std::shared_ptr<chunk_gate> gate_ = std::make_shared<chunk_gate>();
 };
 
-// `make(iterator)` gives an Item, `launch(items, stopped)` a future for the chunk. The elements of `range` live until
+// `make(iterator)` gives an Item, `launch(items, gate)` a future for the chunk. The elements of `range` live until
 // the chunks are done, or the items do not refer to them.
 template <class Result, class Item, class R, class Make, class Launch>
 future<bulk_result<Result>> run_bulk(std::uint64_t home, int concurrency, std::size_t chunk, R&& range, Make make,
@@ -123,7 +96,7 @@ future<bulk_result<Result>> run_bulk(std::uint64_t home, int concurrency, std::s
     for (auto at = items.begin(); at != items.end();) {
       const auto n = std::min<std::ptrdiff_t>(static_cast<std::ptrdiff_t>(chunk), items.end() - at);
       state->add(
-          launch(std::vector<Item>(std::make_move_iterator(at), std::make_move_iterator(at + n)), state->stopped()));
+          launch(std::vector<Item>(std::make_move_iterator(at), std::make_move_iterator(at + n)), state->gate()));
       at += n;
     }
   } catch (...) {

@@ -12,12 +12,28 @@ void call::drop() noexcept {
   release()->abandon(std::make_exception_ptr(closed("call dropped by its executor before it was started")));
 }
 
+namespace {
+
+// Leaked: names outlive statics.
+struct all_names {
+  all_names() { held_at_fork(mutex); }
+  std::mutex mutex;
+  std::unordered_set<std::string> texts;  // node-based: addresses are stable
+};
+
+all_names& names() {
+  static auto* all = new all_names;
+  return *all;
+}
+[[maybe_unused]] const auto& made_early = names();  // see at_fork.hpp
+
+}  // namespace
+
 const char* intern(std::string_view text) {
   if (text.empty()) return "";
-  static auto* mutex = &held_at_fork(*new std::mutex);       // leaked: names outlive statics
-  static auto* names = new std::unordered_set<std::string>;  // node-based: addresses are stable
-  const std::lock_guard lock(*mutex);
-  return names->emplace(text).first->c_str();
+  auto& all = names();
+  const std::lock_guard lock(all.mutex);
+  return all.texts.emplace(text).first->c_str();
 }
 
 }  // namespace tutti

@@ -105,7 +105,7 @@ class [[nodiscard]] call {
   call_node* node_;
 };
 
-/// A singly linked first-in-first-out queue of calls; not synchronised. Empties itself by abandoning.
+/// A singly linked first-in-first-out queue of calls; not synchronised.
 class call_queue {
  public:
   call_queue() = default;
@@ -123,6 +123,16 @@ class call_queue {
   void splice(call_node* first, call_node* last) noexcept {
     (head_ == nullptr ? head_ : tail_->next_) = first;
     tail_ = last;
+  }
+  /// Puts all of `others` before what is here.
+  void prepend(call_queue& others) noexcept {
+    if (others.empty()) return;
+    if (head_ != nullptr) {
+      others.tail_->next_ = head_;
+      others.tail_ = tail_;
+    }
+    head_ = std::exchange(others.head_, nullptr);
+    tail_ = others.tail_;
   }
   call_node* pop() noexcept {
     call_node* node = head_;

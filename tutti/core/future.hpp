@@ -22,7 +22,6 @@ class shared_future;
 namespace detail {
 
 [[noreturn]] void throw_no_state(const char* operation);
-std::chrono::steady_clock::time_point time_after(std::chrono::nanoseconds delay) noexcept;
 /// Where a coroutine suspended here goes on: this worker's pool, or 0, the default pool.
 std::uint64_t resume_home() noexcept;
 
@@ -382,14 +381,14 @@ class then_state final : public task_state<U, then_invoke<G, T>>, public ready_c
       help_part(*source);
       if (!source->is_ready() || !at_home(this->home())) return true;
     }
-    return base::run_here();
+    return this->run_if_home();
   }
   void expedite(int priority) noexcept override {
     auto source = this->invoke_.from.get();
     if (source && !source->is_ready()) {
       expedite_in_turn(std::move(source), priority);
-    } else {
-      base::expedite(priority);
+    } else if (!this->has_begun()) {
+      this->expedite_call(priority);
     }
   }
   void cancel_sources() noexcept override {

@@ -42,7 +42,8 @@ bool future_state_base::settle_error(std::exception_ptr error) noexcept {
 namespace {
 
 // Callbacks make other futures ready, whose callbacks make others ready, a million deep in a long chain: they are
-// queued and called in a loop by the outermost call on this thread.
+// queued and called in a loop by the outermost call on this thread. What a callback runs may block all the same (a
+// continuation on an inline executor), perhaps for what is queued behind it: that is called before it sleeps.
 struct trampoline {
   ready_callback* head = nullptr;
   ready_callback** tail = nullptr;  // null before the first use: the address of head is not a constant
@@ -51,6 +52,17 @@ struct trampoline {
 constinit thread_local trampoline pending;
 
 }  // namespace
+
+void future_state_base::call_pending() noexcept {
+  while (pending.head != nullptr) {
+    ready_callback* const callback = pending.head;
+    pending.head = callback->next_;
+    if (pending.head == nullptr) pending.tail = &pending.head;
+    future_state_base* const state = callback->state_;
+    callback->on_ready(*state);  // the callback may be gone after this
+    state->release();
+  }
+}
 
 void future_state_base::wake() noexcept {
   ready_callback* newest = nullptr;
@@ -75,14 +87,9 @@ void future_state_base::wake() noexcept {
   }
   if (pending.running) return;
   pending.running = true;
-  while (pending.head != nullptr) {
-    ready_callback* const callback = pending.head;
-    pending.head = callback->next_;
-    if (pending.head == nullptr) pending.tail = &pending.head;
-    future_state_base* const state = callback->state_;
-    callback->on_ready(*state);  // the callback may be gone after this
-    state->release();
-  }
+  before_sleeping = call_pending;
+  call_pending();
+  before_sleeping = nullptr;
   pending.running = false;
 }
 
@@ -111,7 +118,7 @@ bool future_state_base::forget(const ready_callback* callback) noexcept {
 // ---------------------------------------------------------------- waiting
 
 // On a worker of the pool it belongs to: gets it done rather than waits for it.
-bool future_state_base::help(worker& self) {
+bool future_state_base::help(worker& self, bool& looked) {
   if (home_ == 0) return run_here() && is_ready();  // made from futures of several pools: each part knows its own
   if (self.pool->executor_id() != home_) return false;
   if (run_here()) return is_ready();
@@ -122,6 +129,7 @@ bool future_state_base::help(worker& self) {
     if (known && root_.runner != &self && self.run_descendant(root_, unfinished)) {
       spin.restart();
     } else if (!spin.once()) {
+      looked = true;
       return false;
     }
   }
@@ -130,8 +138,10 @@ bool future_state_base::help(worker& self) {
 
 void future_state_base::wait(const place& here) {
   if (is_ready()) return;
-  if (this_worker != nullptr && help(*this_worker)) return;
-  wait(wait_how{.deadline = nullptr, .stop = {}, .here = here, .what = "future::wait"});
+  bool looked = false;
+  if (this_worker != nullptr && help(*this_worker, looked)) return;
+  const wait_how how{.deadline = nullptr, .stop = {}, .here = here, .what = "future::wait"};
+  looked ? sleep(how) : wait(how);
 }
 
 wait_result future_state_base::wait(const wait_how& how) {
@@ -140,8 +150,12 @@ wait_result future_state_base::wait(const wait_how& how) {
   expedite(this_frame == nullptr ? 0 : this_frame->priority);
   const auto done = [this] { return is_ready(); };
   if (const auto early = waiters_.spin(done, how)) return *early;
+  return sleep(how);
+}
+
+wait_result future_state_base::sleep(const wait_how& how) {
   status_.fetch_or(attended, std::memory_order_seq_cst);  // only now: it costs who settles a look at the lists
-  return waiters_.sleep(done, how);
+  return waiters_.sleep([this] { return is_ready(); }, how);
 }
 
 // ---------------------------------------------------------------- stopping
@@ -170,8 +184,8 @@ void future_state_base::request_stop() noexcept {
 std::stop_token future_state_base::stop_token() {
   stop_state* state = stop_state_.load(std::memory_order_acquire);
   if (state == nullptr) {
-    worker* const w = this_worker;
-    auto made = std::make_unique<stop_state>(w == nullptr ? std::stop_token() : w->pool->stop_token());
+    const scheduler* const pool = this_frame == nullptr ? nullptr : this_frame->pool;
+    auto made = std::make_unique<stop_state>(pool == nullptr ? std::stop_token() : pool->stop_token());
     // seq_cst on both words: request_stop sees our source, or we see its request.
     if (stop_state_.compare_exchange_strong(state, made.get(), std::memory_order_seq_cst)) state = made.release();
   }

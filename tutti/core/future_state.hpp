@@ -149,7 +149,9 @@ class future_state_base {
 
   void destroy() noexcept;
   void wake() noexcept;
-  bool help(worker& self);
+  static void call_pending() noexcept;
+  bool help(worker& self, bool& looked);
+  wait_result sleep(const wait_how& how);
 
   std::atomic<std::uint64_t> status_;
   const std::uint64_t home_;

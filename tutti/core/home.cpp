@@ -24,6 +24,7 @@ directory& the_directory() {
   static auto* all = new directory;
   return *all;
 }
+[[maybe_unused]] const auto& made_early = the_directory();  // see at_fork.hpp
 
 }  // namespace
 

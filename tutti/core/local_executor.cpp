@@ -7,7 +7,13 @@ namespace tutti::detail {
 void run_posted(const call_node& node, const task_values* values, void (*body)(void*), void* context) noexcept {
   const char* const name = node.name();
   worker* const self = this_worker;
-  task_frame frame{this_frame, name, nullptr, values, node.priority(), self == nullptr ? 0 : self->forks.bottom()};
+  task_frame frame{this_frame,
+                   name,
+                   nullptr,
+                   values,
+                   self == nullptr ? nullptr : self->pool,
+                   node.priority(),
+                   self == nullptr ? 0 : self->forks.bottom()};
   this_frame = &frame;
   if (self != nullptr) self->task_name.store(name, std::memory_order_relaxed);
   try {
@@ -15,9 +21,10 @@ void run_posted(const call_node& node, const task_values* values, void (*body)(v
   } catch (...) {
     report_unhandled(std::current_exception(), name, unhandled_origin::post);
   }
-  if (self != nullptr)
-    self->task_name.store(frame.parent == nullptr ? nullptr : frame.parent->name, std::memory_order_relaxed);
   this_frame = frame.parent;
+  if (self == nullptr) return;
+  self->task_name.store(frame.parent == nullptr ? nullptr : frame.parent->name, std::memory_order_relaxed);
+  self->forks.end_root();
 }
 
 }  // namespace tutti::detail

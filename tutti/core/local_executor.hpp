@@ -50,13 +50,13 @@ struct invoke_local_chunk {
   using items_of = local_items<R>;
   std::shared_ptr<G> function;
   std::vector<typename items_of::item> items;
-  std::shared_ptr<const std::atomic<bool>> stopped;
+  std::shared_ptr<chunk_gate> gate;
   int retries;  // of each element
   chunk_result<T> operator()(bool) {
     return run_chunk<T>(
         items,
         [this](typename items_of::item& item) -> decltype(auto) { return call_with(*function, items_of::use(item)); },
-        stopped.get(), retries);
+        gate.get(), retries);
   }
 };
 
@@ -155,10 +155,10 @@ class local_api {
     return detail::run_bulk<result, typename items::item>(
         executor_access::home(target), target.concurrency(), options.chunk, input->range,
         [](auto& at) { return items::make(at); },
-        [&](std::vector<typename items::item> chunk, std::shared_ptr<const std::atomic<bool>> stopped) {
+        [&](std::vector<typename items::item> chunk, std::shared_ptr<detail::chunk_gate> gate) {
           using invoke = detail::invoke_local_chunk<T, function, R>;
           return executor_access::launch<task_state<detail::chunk_result<T>, invoke>>(
-              target, how, name, invoke{{input, &input->function}, std::move(chunk), std::move(stopped), how.retries});
+              target, how, name, invoke{{input, &input->function}, std::move(chunk), std::move(gate), how.retries});
         });
   }
   template <bool Ordered, class R, class G>
@@ -172,10 +172,10 @@ class local_api {
         std::forward<R>(range), options, target.concurrency(), [](auto& at) { return items::make(at); },
         [place = target.share(), how = detail::kept_options(executor_access::options(self)), name,
          function_ = std::make_shared<function>(std::forward<G>(g))](std::vector<typename items::item> chunk,
-                                                                     std::shared_ptr<const std::atomic<bool>> stopped) {
+                                                                     std::shared_ptr<detail::chunk_gate> gate) {
           using invoke = detail::invoke_local_chunk<T, function, R>;
           return executor_access::launch<task_state<detail::chunk_result<T>, invoke>>(
-              *place, how.get(), name, invoke{function_, std::move(chunk), std::move(stopped), how.get().retries});
+              *place, how.get(), name, invoke{function_, std::move(chunk), std::move(gate), how.get().retries});
         });
   }
 };

@@ -66,10 +66,10 @@ class chunk_source {
   /// Elements still to come, if known.
   virtual std::optional<std::size_t> left() const = 0;
 
-  std::shared_ptr<std::atomic<bool>> stopped = std::make_shared<std::atomic<bool>>(false);
+  const std::shared_ptr<chunk_gate> gate = std::make_shared<chunk_gate>();
 };
 
-// `make(iterator)` gives an Item, `launch(items, stopped)` a future<chunk_result<T>>. R is a reference for lvalues.
+// `make(iterator)` gives an Item, `launch(items, gate)` a future<chunk_result<T>>. R is a reference for lvalues.
 template <class T, class R, class Item, class Make, class Launch>
 class range_source final : public chunk_source<T> {
  public:
@@ -87,7 +87,7 @@ class range_source final : public chunk_source<T> {
     const std::size_t count = items.size();
     if (count == 0) return {{}, 0};
     if (left_) *left_ -= std::min(*left_, count);
-    return {launch_(std::move(items), this->stopped), count};
+    return {launch_(std::move(items), this->gate), count};
   }
   std::optional<std::size_t> left() const override { return left_; }
 
@@ -118,12 +118,13 @@ class [[nodiscard]] map_results {
   map_results& operator=(map_results&&) = delete;
   ~map_results() {
     if (!source_) return;
-    source_->stopped->store(true, std::memory_order_relaxed);
+    source_->gate->stop();
     for (auto& [first, chunk] : under_way_) chunk.result.cancel();
     for (auto& [first, chunk] : under_way_) {
-      detail::wait_surely(*chunk.result.state());
+      detail::surely([&] { chunk.result.wait(); });
       chunk.result.state()->observe();
     }
+    detail::surely([&] { source_->gate->wait_empty(); });
   }
 
   class iterator {

@@ -4,6 +4,7 @@
 #include <tutti/base/exception_codec.hpp>
 #include <tutti/base/registry.hpp>
 #include <tutti/core/future.hpp>
+#include <tutti/core/this_task.hpp>
 
 #include <chrono>
 #include <concepts>
@@ -51,15 +52,75 @@ void fill_outcome(outcome<T>& slot, Call& call, Item& item) {
   }
 }
 
+// What the chunks of one map or bulk share: that nobody wants the rest, and how many are inside right now. A chunk
+// whose future is done may still be inside: its timeout was over, but its element cannot be killed.
+//
+// Who is inside may touch the caller's range, who sees `stopped` does not: a chunk counts itself in, then looks
+// (seq_cst); who gives the range up stops first, then looks whether anybody is inside (seq_cst).
+class chunk_gate {
+ public:
+  struct listener {
+    virtual void on_empty() noexcept = 0;
+
+   protected:
+    ~listener() = default;
+  };
+  class visit {
+   public:
+    explicit visit(chunk_gate* gate) noexcept : gate_(gate) {
+      if (gate_ != nullptr) gate_->inside_.fetch_add(1, std::memory_order_seq_cst);
+    }
+    ~visit() {
+      if (gate_ != nullptr && gate_->inside_.fetch_sub(1, std::memory_order_seq_cst) == 1) gate_->emptied();
+    }
+    visit(const visit&) = delete;
+    visit& operator=(const visit&) = delete;
+    bool stopped() const noexcept { return gate_ != nullptr && gate_->stopped_.load(std::memory_order_seq_cst); }
+
+   private:
+    chunk_gate* gate_;
+  };
+
+  void stop() noexcept { stopped_.store(true, std::memory_order_seq_cst); }
+  /// After stop: blocks until nobody is inside. May throw pool_exhausted.
+  void wait_empty() {
+    waiters_.wait([this] { return inside_.load(std::memory_order_seq_cst) == 0; }, wait_how{.what = "map"});
+  }
+  /// After stop: calls `to` once, as soon as nobody is inside, perhaps at once.
+  void when_empty(listener& to) noexcept {
+    listener_.store(&to, std::memory_order_seq_cst);
+    if (inside_.load(std::memory_order_seq_cst) == 0) tell();
+  }
+
+ private:
+  void emptied() noexcept {
+    waiters_.wake_all();
+    tell();
+  }
+  void tell() noexcept {
+    if (listener* const to = listener_.exchange(nullptr, std::memory_order_seq_cst)) to->on_empty();
+  }
+  std::atomic<bool> stopped_{false};
+  std::atomic<std::uint32_t> inside_{0};
+  std::atomic<listener*> listener_{nullptr};
+  wait_list waiters_;
+};
+
 // Calls `call(item)` for each item; an exception is that item's outcome, the others go on. While `retries` are left, a
-// copy of the item is used up in its place.
+// copy of the item is used up in its place. Once the task is asked to stop, the rest is cancelled.
 template <class T, class Items, class Call>
-chunk_result<T> run_chunk(Items& items, Call&& call, const std::atomic<bool>* stopped, int retries) {
+chunk_result<T> run_chunk(Items& items, Call&& call, chunk_gate* gate, int retries) {
   const auto start = std::chrono::steady_clock::now();
+  const chunk_gate::visit inside(gate);
   chunk_result<T> result;
   result.outcomes.reserve(items.size());
   for (auto& item : items) {
-    if (stopped != nullptr && stopped->load(std::memory_order_relaxed)) break;
+    if (inside.stopped()) break;
+    if (this_task::stop_requested()) {
+      const auto why = std::make_exception_ptr(cancelled("the call was stopped before this element"));
+      while (result.outcomes.size() < items.size()) result.outcomes.push_back({std::nullopt, why});
+      break;
+    }
     outcome<T>& slot = result.outcomes.emplace_back();
     for (int left = retries;; --left) {
       try {
@@ -74,7 +135,7 @@ chunk_result<T> run_chunk(Items& items, Call&& call, const std::atomic<bool>* st
         break;
       } catch (...) {
         slot.error = std::current_exception();
-        if (left <= 0 || !is_retryable(slot.error)) break;
+        if (left <= 0 || this_task::stop_requested() || !is_retryable(slot.error)) break;
         slot.error = nullptr;
       }
     }
@@ -99,11 +160,12 @@ decltype(auto) call_with(G& g, Element&& element) {
   }
 }
 
-// Returns when `state` is ready, whatever happens.
-inline void wait_surely(future_state_base& state) noexcept {
-  while (!state.is_ready()) {
+// Waits, whatever happens.
+template <class Wait>
+void surely(Wait wait) noexcept {
+  for (;;) {
     try {
-      state.wait(place::current());
+      return wait();
     } catch (...) {  // pool_exhausted: then without a thread in our place
       std::this_thread::sleep_for(std::chrono::milliseconds(1));
     }
@@ -161,8 +223,8 @@ struct portable_chunk {
                         std::forward<Element>(element));
     }
   }
-  static chunk_result<T> run(std::vector<args>& items, const std::atomic<bool>* stopped, int retries = 0) {
-    return run_chunk<T>(items, [](args& item) -> decltype(auto) { return traits::call(item); }, stopped, retries);
+  static chunk_result<T> run(std::vector<args>& items, chunk_gate* gate, int retries = 0) {
+    return run_chunk<T>(items, [](args& item) -> decltype(auto) { return traits::call(item); }, gate, retries);
   }
   // In the other process.
   static void invoke(std::string_view arguments, std::string& result) {
@@ -207,9 +269,9 @@ struct portable_chunk {
 template <auto F>
 struct invoke_portable_chunk {
   std::vector<typename portable_chunk<F>::args> items;
-  std::shared_ptr<const std::atomic<bool>> stopped;
+  std::shared_ptr<chunk_gate> gate;
   int retries;  // of each element
-  auto operator()(bool) { return portable_chunk<F>::run(items, stopped.get(), retries); }
+  auto operator()(bool) { return portable_chunk<F>::run(items, gate.get(), retries); }
 };
 
 template <auto F>

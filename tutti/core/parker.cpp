@@ -21,6 +21,7 @@ free_parkers& the_free_parkers() {
   static auto* list = new free_parkers;
   return *list;
 }
+[[maybe_unused]] const auto& made_early = the_free_parkers();  // see at_fork.hpp
 
 }  // namespace
 

@@ -20,6 +20,7 @@ numbers& the_numbers() {
   static auto* all = new numbers;
   return *all;
 }
+[[maybe_unused]] const auto& made_early = the_numbers();  // see at_fork.hpp
 
 struct own_number {
   own_number() {

@@ -47,16 +47,18 @@ class promise {
     satisfied_ = true;
     dropped_ = state_->is_ready();
     // A reader that wakes may destroy this promise before settle_value returns.
-    const state_ref<future_state<T>> kept = state_;
-    kept->settle_value(std::forward<A>(arguments)...);
+    future_state<T>& state = *state_;
+    const auto kept = detail::another_ref(state);
+    state.settle_value(std::forward<A>(arguments)...);
   }
   /// Completes the future with an error.
   void set_exception(std::exception_ptr error) {
     check(!satisfied_, "set_exception: completed already");
     satisfied_ = true;
     dropped_ = state_->is_ready();
-    const state_ref<future_state<T>> kept = state_;
-    kept->settle_error(std::move(error));
+    future_state<T>& state = *state_;
+    const auto kept = detail::another_ref(state);
+    state.settle_error(std::move(error));
   }
   /// True when the reader has cancelled before the result was set: the work may be given up.
   bool stop_requested() const noexcept {

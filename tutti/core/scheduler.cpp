@@ -79,18 +79,18 @@ void scheduler::start(call work) {
       work.release();
       return notify();
     }
-    if (self == nullptr) refuse(std::move(work));  // closed; the pool's own tasks may go on
+    if (!works_here()) refuse(std::move(work));  // closed; the pool's own tasks may go on
   }
   wake_up wake;
   {
     std::unique_lock lock(lock_);
-    if (closing_ && self == nullptr) {
+    if (closing_ && !works_here()) {
       lock.unlock();
       refuse(std::move(work));
     }
     push_shared(work.operator->());
     work.release();
-    ++submitted_outside_;
+    ++submitted_shared_;
     if (searching_.load(std::memory_order_seq_cst) == 0) wake = pick();
   }
   act(wake);
@@ -138,7 +138,7 @@ void scheduler::leave(worker& guest) noexcept {
   guest.forks.end_root();
   {
     const std::lock_guard lock(lock_);
-    while (call_node* task = guest.ring.take()) push_shared(task);
+    put_first(guest.ring);
     guest.overflowed = false;
     guest.below = std::exchange(free_guests_, &guest);
     --guests_;
@@ -189,9 +189,7 @@ void scheduler::end_all() noexcept {
 }
 
 void scheduler::shutdown(shutdown_mode mode) {
-  for (const worker* w = this_worker; w != nullptr; w = w->outer) {
-    if (w->pool == this) fatal_own_worker(name_);
-  }
+  if (works_here()) fatal_own_worker(name_);
   if (left_behind()) {
     // Nobody to join, and the lock may be held by a thread that is not here.
     static_cast<void>(new std::vector(std::move(joinable_)));
@@ -251,6 +249,13 @@ void scheduler::drop_queued(call_queue& out) noexcept {
   });
 }
 
+bool scheduler::works_here() const noexcept {
+  for (const worker* w = this_worker; w != nullptr; w = w->outer) {
+    if (w->pool == this) return true;
+  }
+  return false;
+}
+
 pool_stats scheduler::stats() const {
   pool_stats sum;
   const std::int64_t now = clock_ns();
@@ -266,9 +271,10 @@ pool_stats scheduler::stats() const {
       sum.busy += std::chrono::nanoseconds(std::max<std::int64_t>(0, now - since));
     }
   });
+  if (left_behind()) return sum;  // the lock may be held by a thread that is not here
   const std::lock_guard lock(lock_);
   empty_inbox();
-  sum.submitted += submitted_outside_;
+  sum.submitted += submitted_shared_;
   sum.queue_depth += queued_.load(std::memory_order_relaxed);
   sum.spare_threads = static_cast<std::uint64_t>(spares_started_);
   return sum;

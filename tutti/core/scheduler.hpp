@@ -50,6 +50,7 @@ struct pool_stats {
 class scheduler final : public call_target {
  public:
   static constexpr int max_spares = 256, max_guests = 256, max_concurrency = 4096;
+  static constexpr std::chrono::nanoseconds respawn_pause = std::chrono::milliseconds(100);
 
   scheduler(int concurrency, std::string name, std::uint64_t executor_id);
   ~scheduler();
@@ -61,6 +62,8 @@ class scheduler final : public call_target {
   const std::string& name() const noexcept { return name_; }
   std::uint64_t executor_id() const noexcept { return executor_id_; }
   pool_stats stats() const;
+  /// True on this pool's workers, also while they are guests of another pool.
+  bool works_here() const noexcept;
   /// True in a forked child: its threads are the parent's.
   bool left_behind() const noexcept { return born_in_ != forks_before_this_process(); }
   bool cancelling() const noexcept { return cancelling_.load(std::memory_order_relaxed); }
@@ -115,7 +118,8 @@ class scheduler final : public call_target {
     worker* sleeper = nullptr;
     bool spawn = false;
   };
-  bool act(wake_up wake) noexcept;
+  void act(wake_up wake) noexcept;
+  void notify_later() noexcept;
   std::error_code spawn(bool searching = false) noexcept;
 
   // Under lock_:
@@ -123,6 +127,7 @@ class scheduler final : public call_target {
   void count_hungry() noexcept;
   wake_up pick() noexcept;
   void push_shared(call_node* node);
+  void put_first(task_ring& ring) noexcept;
   void note_best() noexcept;
   void empty_inbox(bool close = false) const noexcept;
   void drop_queued(call_queue& out) noexcept;
@@ -141,7 +146,7 @@ class scheduler final : public call_target {
   alignas(cpu::cache_line) std::atomic<int> searching_{0};
   std::atomic<bool> cancelling_{false};
 
-  alignas(cpu::cache_line) mutable inbox inbox_;  // from outside, priority 0; emptied under lock_
+  alignas(cpu::cache_line) mutable inbox inbox_;  // priority 0, from outside or a full ring; emptied under lock_
   alignas(cpu::cache_line) mutable small_mutex lock_;
   mutable call_queue normal_;                            // priority 0
   std::map<int, call_queue, std::greater<>> others_;     // the rest
@@ -149,7 +154,7 @@ class scheduler final : public call_target {
   mutable std::atomic<std::int64_t> best_{no_priority};  // highest priority queued; changed under lock_
   static constexpr std::int64_t no_priority = std::numeric_limits<std::int64_t>::min();
   mutable std::size_t normal_size_ = 0;
-  mutable std::uint64_t submitted_outside_ = 0;
+  mutable std::uint64_t submitted_shared_ = 0;
   worker* idle_ = nullptr;
   worker* retired_ = nullptr;
   int idle_count_ = 0, runnable_ = 0, blocked_ = 0, guests_ = 0, threads_ = 0, spares_started_ = 0;

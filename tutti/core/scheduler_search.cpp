@@ -20,13 +20,25 @@ void scheduler::push_shared(call_node* node) {
   queued_.store(queued_.load(std::memory_order_relaxed) + 1, std::memory_order_seq_cst);
 }
 
+// Tasks that were in a ring are older than those that their worker put into the shared queue since.
+void scheduler::put_first(task_ring& ring) noexcept {
+  call_queue older;
+  std::size_t count = 0;
+  for (; call_node* const task = ring.take(); ++count) older.push(task);
+  if (count == 0) return;
+  normal_.prepend(older);
+  normal_size_ += count;
+  if (best_.load(std::memory_order_relaxed) < 0) best_.store(0, std::memory_order_relaxed);
+  queued_.store(queued_.load(std::memory_order_relaxed) + count, std::memory_order_seq_cst);
+}
+
 void scheduler::empty_inbox(bool close) const noexcept {
   // has_work() looks into the inbox, then at queued_: calls on their way from one to the other are in queued_ first.
   const std::size_t before = queued_.load(std::memory_order_relaxed);
   queued_.store(before + 1, std::memory_order_seq_cst);
   const std::size_t count = inbox_.take_all(normal_, close);
   normal_size_ += count;
-  submitted_outside_ += count;
+  submitted_shared_ += count;
   if (count != 0 && best_.load(std::memory_order_relaxed) < 0) best_.store(0, std::memory_order_relaxed);
   queued_.store(before + count, std::memory_order_seq_cst);
 }
@@ -89,23 +101,21 @@ void scheduler::take_some_shared(worker& self) {
 }
 
 // A ring fills up with calls that are over, as a task that waits for what it submits runs it at once and leaves the
-// entry behind. Drops those and moves the others to the shared queue; true if they were few.
+// entry behind. Drops those and moves the others to the shared queue; true if there were none.
 bool scheduler::prune(worker& self) {
   call_queue alive;
-  std::uint64_t kept = 0;
   while (call_node* const task = self.ring.take()) {
     if (task->is_over()) {
       task->run();  // drops it
     } else {
       alive.push(task);
-      ++kept;
     }
   }
-  if (kept == 0) return true;
+  if (alive.empty()) return true;
   // Not back into the ring: its positions tell what descends from the task that runs (task_ring::take_if).
   const std::lock_guard lock(lock_);
   while (call_node* const task = alive.pop()) push_shared(task);
-  return kept < task_ring::capacity / 2;
+  return false;
 }
 
 // ---------------------------------------------------------------- looking
@@ -121,9 +131,12 @@ scheduler::found scheduler::steal(worker& self) {
     worker& victim = *workers_[(self.index + i) % n].load(std::memory_order_acquire);
     if (!victim.ring.has_task()) continue;
     std::array<call_node*, 32> half;
-    const std::size_t count = victim.ring.take_half(half.data(), half.size());
+    const std::size_t count = victim.ring.take_half(half.data(), std::min(half.size(), self.ring.room()));
     if (count == 0) continue;
-    self.ring.push_many(half.data() + 1, count - 1);  // fits: our ring is empty
+    if (count > 1) {
+      self.ring.push_many(half.data() + 1, count - 1);
+      notify();  // who looked here before, and there after, saw none of them
+    }
     return {nullptr, half[0]};
   }
   return {};
@@ -131,11 +144,19 @@ scheduler::found scheduler::steal(worker& self) {
 
 scheduler::found scheduler::find(worker& self) {
   if (call_node* urgent = take_shared(self, 1)) return {nullptr, urgent};
-  if (++self.turn % 64 == 0) take_some_shared(self);
+  if (++self.turn % 64 == 0) {
+    // Nobody starves: neither the shared queue behind a worker that feeds itself, nor the ring of a worker with a long
+    // task behind a shared queue that is never empty.
+    take_some_shared(self);
+    if (found old = steal(self)) {
+      self.stolen.add();
+      return old;
+    }
+  }
   if (!self.ring.maybe_empty()) {
     if (call_node* task = self.ring.take()) return {nullptr, task};
   }
-  self.overflowed = self.overflowed && (queued_.load(std::memory_order_relaxed) != 0 || !inbox_.empty());
+  self.overflowed = self.overflowed && (!inbox_.empty() || queued_.load(std::memory_order_seq_cst) != 0);
   if (call_node* task = take_shared(self, 0)) return {nullptr, task};
   if (found other = steal(self)) {
     self.stolen.add();

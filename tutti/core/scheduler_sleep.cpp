@@ -1,9 +1,11 @@
 // scheduler, a worker's life: working, looking, sleeping, being woken, blocking, and the books about it.
 #include <tutti/base/log.hpp>
 #include <tutti/base/trace.hpp>
+#include <tutti/core/pools.hpp>
 #include <tutti/core/scheduler.hpp>
 #include <tutti/core/spin.hpp>
 #include <tutti/core/thread_record.hpp>
+#include <tutti/core/timers.hpp>
 
 #include <pthread.h>
 
@@ -86,7 +88,7 @@ bool scheduler::sleep(worker& self, bool& searching) {
     searching = false;
     if (retire) {
       // What is left in the ring goes to everybody.
-      while (call_node* task = self.ring.take()) push_shared(task);
+      put_first(self.ring);
       --runnable_;
       self.where = worker::state::retired;
       self.below = std::exchange(retired_, &self);
@@ -188,26 +190,40 @@ scheduler::wake_up scheduler::pick() noexcept {
   return wake;
 }
 
-bool scheduler::act(wake_up wake) noexcept {
+void scheduler::act(wake_up wake) noexcept {
   if (wake.sleeper != nullptr) wake.sleeper->sleeper->unpark();
-  if (!wake.spawn) return true;
+  if (!wake.spawn) return;
   const std::error_code failed = spawn(/*searching=*/true);
-  if (!failed) return true;
+  if (!failed) return;
+  bool nobody_left = false;
   {
     const std::lock_guard lock(lock_);
     --threads_;
     --spares_started_;
     --runnable_;
     searching_.fetch_sub(1, std::memory_order_seq_cst);
-    no_spawn_before_ = clock_ns() + 100'000'000;  // not again at once: the reason will hardly be gone
+    no_spawn_before_ = clock_ns() + respawn_pause.count();  // not again at once: the reason will hardly be gone
     count_hungry();
+    nobody_left = runnable_ == 0;
     if (finished()) end_all();
   }
+  if (nobody_left) notify_later();
   // Whoever added work meanwhile counted on the thread that is not there.
   if (has_work()) notify();
   log(log_level::error, "cannot start a spare thread; the pool goes on with fewer runnable threads",
       {{"pool", name_}, {"reason", failed.message()}});
-  return false;
+}
+
+// All threads block, and what they wait for may be in the queue: somebody must try again.
+void scheduler::notify_later() noexcept {
+  try {
+    call_later(respawn_pause, [id = executor_id_] {
+      for (const auto& pool : all_pools()) {
+        if (pool->executor_id() == id && pool->has_work()) pool->notify();
+      }
+    });
+  } catch (const std::exception&) {  // no thread for the timers either: the next submit tries again
+  }
 }
 
 void scheduler::wake_one() noexcept {
@@ -232,11 +248,11 @@ bool scheduler::begin_block(worker& self) noexcept {
     count_hungry();
     if (searching_.load(std::memory_order_seq_cst) == 0 && has_work()) wake = pick();
   }
-  if (act(wake)) return true;
+  act(wake);
   bool stuck = false;
   {
     const std::lock_guard lock(lock_);
-    stuck = runnable_ == 0;
+    stuck = runnable_ == 0 && has_work();
   }
   if (stuck) end_block(self);
   return !stuck;

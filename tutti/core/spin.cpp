@@ -6,9 +6,15 @@
 
 namespace tutti {
 
+namespace {
+
+// Asked before main, not on first use: it reads files, and a child forked meanwhile would wait for the answer for ever.
+const bool alone = default_concurrency() == 1;
+
+}  // namespace
+
 bool spinner::once() noexcept {
-  static const bool alone = default_concurrency() == 1;  // nothing can happen while we hold the only core
-  if (alone) return false;
+  if (alone) return false;  // nothing can happen while we hold the only core
   if (yield_first) [[unlikely]] {
     yield_first = false;
     ::sched_yield();

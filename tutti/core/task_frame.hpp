@@ -5,6 +5,7 @@
 namespace tutti {
 
 class future_state_base;
+class scheduler;
 class task_values;
 
 /// One task in progress on this thread, or a stretch of one with other inherited values. Frames nest as calls do: a
@@ -14,6 +15,7 @@ struct task_frame {
   const char* name;           ///< never null
   future_state_base* state;   ///< whose stop requests and deadline count; null: nobody's
   const task_values* values;  ///< inherited values; null: none
+  const scheduler* pool;      ///< whose shutdown asks it to stop; null: none's
   int priority;               ///< lent to what it waits for
   std::uint32_t fork_base;    ///< the worker's branches at or above this index belong to this frame
 };

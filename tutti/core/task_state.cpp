@@ -5,6 +5,7 @@
 #include <tutti/base/trace.hpp>
 #include <tutti/core/home.hpp>
 #include <tutti/core/scheduler.hpp>
+#include <tutti/core/this_task.hpp>
 #include <tutti/core/timers.hpp>
 
 #include <algorithm>
@@ -71,7 +72,7 @@ void task_state_base::execute() noexcept {
   // Who waits for it lends its priority, whether it runs it on top of itself or somewhere else.
   int priority = std::max(priority_, lent_.load(std::memory_order_relaxed));
   if (this_frame != nullptr) priority = std::max(priority, this_frame->priority);
-  task_frame frame{this_frame, name_, &state(), values_.get(), priority, 0};
+  task_frame frame{this_frame, name_, &state(), values_.get(), self == nullptr ? nullptr : self->pool, priority, 0};
   const char* outer = nullptr;
   if (self != nullptr) {
     const root here = self->here();
@@ -86,7 +87,9 @@ void task_state_base::execute() noexcept {
   attempt_until_done();
   this_frame = frame.parent;  // from here on this call may be gone
   trace_point(trace_kind::task_end, shown, self);
-  if (self != nullptr) self->task_name.store(outer, std::memory_order_relaxed);
+  if (self == nullptr) return;
+  self->task_name.store(outer, std::memory_order_relaxed);
+  self->forks.end_root();
 }
 
 timer task_state_base::arm_timeout() {
@@ -122,7 +125,7 @@ void task_state_base::attempt_until_done() noexcept {
       break;
     } catch (...) {
       std::exception_ptr error = std::current_exception();
-      if (retries > 0 && !state().is_ready() && !state().stop_requested() && is_retryable(error)) continue;
+      if (retries > 0 && !state().is_ready() && !this_task::stop_requested() && is_retryable(error)) continue;
       state().settle_error(std::move(error));
       state().release();
       break;

@@ -75,9 +75,10 @@ class task_state : public task_state_base, public future_state<R>, public pooled
   future_state_base& state() noexcept override { return *this; }
   bool is_over() const noexcept override { return this->has_begun(); }
   std::optional<std::chrono::steady_clock::time_point> deadline() const noexcept override { return call_deadline(); }
-  bool run_here() noexcept override { return run_if_home(); }
+  // A call of an executor that does not share memory (home 0) runs there and nowhere else.
+  bool run_here() noexcept override { return this->home() != 0 && run_if_home(); }
   void expedite(int priority) noexcept override {
-    if (!this->has_begun()) expedite_call(priority);
+    if (this->home() != 0 && !this->has_begun()) expedite_call(priority);
   }
   const char* describe() const noexcept override { return this->name(); }
 

@@ -28,7 +28,7 @@ void task_values::release() const noexcept {
 namespace detail {
 
 values_scope::values_scope(const task_values* adopted) noexcept
-    : frame_(this_frame == nullptr ? task_frame{nullptr, "", nullptr, nullptr, 0, 0} : *this_frame) {
+    : frame_(this_frame == nullptr ? task_frame{nullptr, "", nullptr, nullptr, nullptr, 0, 0} : *this_frame) {
   frame_.parent = this_frame;
   frame_.values = adopted;
   frame_.fork_base = this_worker == nullptr ? 0 : this_worker->forks.bottom();

@@ -11,7 +11,7 @@ bool stop_requested() noexcept {
   const task_frame* const frame = this_frame;
   if (frame == nullptr) return false;
   return (frame->state != nullptr && frame->state->stop_requested()) ||
-         (this_worker != nullptr && this_worker->pool->cancelling());
+         (frame->pool != nullptr && frame->pool->cancelling());
 }
 
 std::stop_token stop_token() {

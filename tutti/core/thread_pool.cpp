@@ -58,7 +58,7 @@ std::atomic<thread_pool*> the_default_pool{nullptr};
 void finish_at_exit() noexcept {
   thread_pool* const pool = the_default_pool.load(std::memory_order_acquire);
   // exit() called by a task of the pool: nobody can wait for that task.
-  if (pool != nullptr && (this_worker == nullptr || this_worker->pool != &pool->engine())) pool->shutdown(finish);
+  if (pool != nullptr && !pool->engine().works_here()) pool->shutdown(finish);
 }
 
 }  // namespace
@@ -97,7 +97,10 @@ guest::guest(local_executor& pool) : outer_(this_worker) {
 void guest::enter(scheduler& pool) {
   // To the pool this thread belongs to, it is blocked meanwhile.
   if (outer_ != nullptr && !outer_->pool->begin_block(*outer_)) return;
-  worker_ = pool.enter(outer_);
+  try {
+    worker_ = pool.enter(outer_);
+  } catch (const std::bad_alloc&) {  // as without room: the caller works alone
+  }
   if (worker_ == nullptr) {
     if (outer_ != nullptr) outer_->pool->end_block(*outer_);
     return;

@@ -40,7 +40,6 @@ class thread_pool final : public local_executor {
   void start(call work) override { engine_->start(std::move(work)); }
 
  private:
-  struct shared_engine;
   explicit thread_pool(std::shared_ptr<scheduler> engine);
 
   std::shared_ptr<scheduler> engine_;  // whose last owner shuts it down; see thread_pool.cpp

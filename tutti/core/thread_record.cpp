@@ -32,6 +32,7 @@ all_records& records() {
   static auto* all = new all_records;
   return *all;
 }
+[[maybe_unused]] const auto& made_early = records();  // see at_fork.hpp
 
 std::string name_of_thread(long id) {
   std::ifstream in("/proc/self/task/" + std::to_string(id) + "/comm");

@@ -41,9 +41,15 @@ class timer_service {
   std::uint64_t add(time_point when, std::unique_ptr<detail::timer_function> function) {
     const std::lock_guard lock(mutex_);
     const std::uint64_t id = ++last_id;
-    pending_.emplace(key{when, id}, std::move(function));
-    due_.emplace(id, when);
+    // What throws leaves nothing behind: a caller that is told so may have gone when the time comes.
     if (!thread_.joinable()) thread_ = std::thread([this] { run(); });
+    due_.emplace(id, when);
+    try {
+      pending_.emplace(key{when, id}, std::move(function));
+    } catch (...) {
+      due_.erase(id);
+      throw;
+    }
     if (pending_.begin()->first.id == id) wake_.unpark();
     return id;
   }
@@ -113,15 +119,20 @@ class timer_service {
   parker wake_;
 };
 
-timer_service& the_service() {
+std::mutex& service_lock() {
   static std::mutex* const mutex = [] {
     // The timer thread does not survive a fork: the child starts anew, with no timers.
     ::pthread_atfork(nullptr, nullptr, [] { service = nullptr; });
     return &held_at_fork(*new std::mutex);
   }();
+  return *mutex;
+}
+[[maybe_unused]] const auto& made_early = service_lock();  // see at_fork.hpp
+
+timer_service& the_service() {
   timer_service* the_one = timer_service::current();
   if (the_one == nullptr) {
-    const std::lock_guard lock(*mutex);
+    const std::lock_guard lock(service_lock());
     if (service == nullptr) service = new timer_service;
     the_one = service.load();
   }

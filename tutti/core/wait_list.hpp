@@ -82,6 +82,10 @@ struct waiter {
   bool linked = false;
 };
 
+/// What this thread must do before it may sleep, or null: see the queue of callbacks in future_state.cpp.
+using sleep_hook = void (*)() noexcept;
+inline constinit thread_local sleep_hook before_sleeping = nullptr;
+
 /// A first-in-first-out list of waiters. Thread-safe. Must outlive its waiters.
 class wait_list {
  public:

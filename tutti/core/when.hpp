@@ -2,6 +2,7 @@
 #pragma once
 #include <tutti/core/completion_queue.hpp>
 #include <tutti/core/future.hpp>
+#include <tutti/core/whole_state.hpp>
 #include <tutti/core/worker.hpp>
 
 #include <atomic>
@@ -65,39 +66,6 @@ class watched_states {
   std::vector<std::pair<state_ref<future_state_base>, ready_callback*>> watched_;
   std::size_t not_tried_ = 0;
 };
-
-// The executor of all parts, or 0 when they come from several.
-struct common_home {
-  void add(const future_state_base& part) noexcept {
-    home = first || home == part.home() ? part.home() : 0;
-    first = false;
-  }
-  std::uint64_t home = 0;
-  bool first = true;
-};
-
-template <class... T, class F>
-void for_each_part(const std::tuple<future<T>...>& parts, F f) {
-  std::apply([&](const auto&... part) { (f(*part.state()), ...); }, parts);
-}
-template <class Parts, class F>
-void for_each_part(const Parts& parts, F f) {
-  for (const auto& part : parts) f(*part.state());
-}
-template <class... T>
-void release_parts(std::tuple<future<T>...>& parts) noexcept {
-  std::apply([](auto&... part) { (in_turn(part.take_state(), nullptr, 0), ...); }, parts);
-}
-template <class T>
-void release_parts(std::vector<future<T>>& parts) noexcept {
-  for (auto& part : parts) in_turn(part.take_state(), nullptr, 0);
-}
-template <class Parts>
-std::uint64_t home_of(const Parts& parts) {
-  common_home common;
-  for_each_part(parts, [&](const future_state_base& part) { common.add(part); });
-  return common.home;
-}
 
 }  // namespace detail
 
@@ -204,59 +172,15 @@ as_completed(Futures&&) -> as_completed<Futures>;
 
 namespace detail {
 
-// Settles when all parts have: with what `Gather` makes of them, or with the first error in their order. Claimed at
-// birth: cancelling asks the parts. These are kept until the end, so that who waits or cancels may look at them at any
-// time.
 template <class Result, class Parts, class Gather>
-class all_state final : public future_state<Result> {
+class all_state final : public whole_state<Result, Parts> {
  public:
   all_state(Parts&& parts, Gather gather)
-      : future_state<Result>(2, home_of(parts)), parts_(std::move(parts)), gather_(gather) {
-    this->claim();
-    for_each_part(parts_, [this](future_state_base&) { pieces_.emplace_back(*this); });
-    left_.store(pieces_.size() + 1, std::memory_order_relaxed);
-  }
-  ~all_state() override { release_parts(parts_); }
-  void begin() {
-    auto at = pieces_.begin();
-    for_each_part(parts_, [&](future_state_base& part) { part.when_ready(*at++); });
-    arrived();
-  }
+      : whole_state<Result, Parts>(home_of(parts), count_parts(parts), std::move(parts)), gather_(gather) {}
 
  private:
-  struct piece final : ready_callback {
-    explicit piece(all_state& whole) : to(&whole) {}
-    void on_ready(future_state_base& part) noexcept override {
-      part.observe();
-      to->arrived();
-    }
-    all_state* to;
-  };
-  void arrived() noexcept {
-    // acq_rel: the last one to arrive sees what all wrote.
-    if (left_.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
-    try {
-      gather_(*this, parts_);
-    } catch (...) {
-      this->settle_error(std::current_exception());
-    }
-    this->release();
-  }
-  bool run_here() noexcept override {
-    for_each_part(parts_, [](future_state_base& part) { help_part(part); });
-    return true;
-  }
-  void expedite(int priority) noexcept override {
-    for_each_part(parts_, [&](future_state_base& part) { expedite_in_turn(another_ref(part), priority); });
-  }
-  void cancel_sources() noexcept override {
-    for_each_part(parts_, [](future_state_base& part) { cancel_in_turn(another_ref(part)); });
-  }
-
-  Parts parts_;
+  void gather() override { gather_(*this, this->parts_); }
   Gather gather_;
-  std::vector<piece> pieces_;
-  std::atomic<std::size_t> left_{0};
 };
 
 template <class Result, class Parts, class Gather>

@@ -78,7 +78,7 @@ void worker::run_stolen(fork_record& record) noexcept {
   trace_point(trace_kind::steal, &record, record.owner);
   worker* const owner = record.owner;
   const task_frame* const from = record.frame;
-  task_frame frame = from == nullptr ? task_frame{nullptr, "", nullptr, nullptr, 0, 0} : *from;
+  task_frame frame = from == nullptr ? task_frame{nullptr, "", nullptr, nullptr, nullptr, 0, 0} : *from;
   frame.parent = this_frame;
   frame.fork_base = forks.bottom();
   this_frame = &frame;
