@@ -18,9 +18,10 @@ class blocking_section {
  public:
   explicit blocking_section(const wait_how& how) : self_(this_worker) {
     if (self_ != nullptr && !self_->pool->begin_block(*self_)) {
-      throw pool_exhausted("thread_pool \"" + self_->pool->name() + "\": " + std::to_string(scheduler::max_spares) +
-                           " spare threads are blocked already and this " + how.what + " at " + to_string(how.here) +
-                           " needs another; wait in coroutines, or block less");
+      throw pool_exhausted("thread_pool \"" + self_->pool->name() + "\": this " + how.what + " at " +
+                           to_string(how.here) + " needs a spare thread in its place, but " +
+                           std::to_string(scheduler::max_spares) +
+                           " are blocked already, or the system gives no more; wait in coroutines, or block less");
     }
   }
   ~blocking_section() {
