@@ -25,7 +25,7 @@ block_cache::shelf& block_cache::the_shelf(std::size_t size_class) noexcept {
 // Gives what a thread kept to the others when it ends.
 struct block_cache::at_thread_end {
   ~at_thread_end() {
-    for (std::size_t i = 0; i < classes; ++i) put_back(lists_[i], i, 0);
+    for (std::size_t i = 0; i < classes; ++i) put_back(lists[i], i, 0);
   }
 };
 

@@ -28,7 +28,7 @@ class block_cache {
 
   static void* allocate(std::size_t size) {
     if (!TUTTI_BLOCK_CACHE || size > largest) return ::operator new(size);
-    list& mine = lists_[(size - 1) / step];
+    list& mine = lists[(size - 1) / step];
     if (mine.head == nullptr) [[unlikely]]
       refill(mine, (size - 1) / step);
     block* const taken = mine.head;
@@ -38,7 +38,7 @@ class block_cache {
   }
   static void deallocate(void* memory, std::size_t size) noexcept {
     if (!TUTTI_BLOCK_CACHE || size > largest) return ::operator delete(memory, size);
-    list& mine = lists_[(size - 1) / step];
+    list& mine = lists[(size - 1) / step];
     if (mine.head == nullptr) [[unlikely]]
       flush_at_thread_end();
     mine.head = ::new (memory) block{mine.head};
@@ -63,7 +63,7 @@ class block_cache {
   static shelf& the_shelf(std::size_t size_class) noexcept;
   static const bool made_early;
 
-  static inline constinit thread_local list lists_[classes]{};
+  static inline constinit thread_local list lists[classes]{};
 };
 
 /// Base of classes whose objects are made by `new` and live in the block cache.

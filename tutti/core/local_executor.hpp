@@ -171,11 +171,11 @@ class local_api {
     return detail::make_map<T, Ordered, R, typename items::item>(
         std::forward<R>(range), options, target.concurrency(), [](auto& at) { return items::make(at); },
         [place = target.share(), how = detail::kept_options(executor_access::options(self)), name,
-         function_ = std::make_shared<function>(std::forward<G>(g))](std::vector<typename items::item> chunk,
-                                                                     std::shared_ptr<detail::chunk_gate> gate) {
+         shared = std::make_shared<function>(std::forward<G>(g))](std::vector<typename items::item> chunk,
+                                                                  std::shared_ptr<detail::chunk_gate> gate) {
           using invoke = detail::invoke_local_chunk<T, function, R>;
           return executor_access::launch<task_state<detail::chunk_result<T>, invoke>>(
-              *place, how.get(), name, invoke{function_, std::move(chunk), std::move(gate), how.get().retries});
+              *place, how.get(), name, invoke{shared, std::move(chunk), std::move(gate), how.get().retries});
         });
   }
 };

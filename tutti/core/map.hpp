@@ -202,7 +202,8 @@ class [[nodiscard]] map_results {
       std::optional<std::size_t> number;
       if (this_worker != nullptr) {
         for (auto& [first, chunk] : under_way_) {
-          if ((number = queue_.try_pop())) break;
+          number = queue_.try_pop();
+          if (number) break;
           detail::run_part(*chunk.result.state());
         }
       }

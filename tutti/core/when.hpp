@@ -184,7 +184,7 @@ class all_state final : public whole_state<Result, Parts> {
 };
 
 template <class Result, class Parts, class Gather>
-future<Result> make_all(Parts&& parts, Gather gather) {
+future<Result> make_all(Parts parts, Gather gather) {
   auto* state = new all_state<Result, Parts, Gather>(std::move(parts), gather);
   future<Result> whole{state_ref<future_state<Result>>(state)};
   state->begin();
@@ -204,7 +204,7 @@ auto when_all(Futures&& futures) {
   }
   std::vector<future<T>> all_parts;
   if constexpr (std::is_same_v<Futures, std::vector<future<T>>>) {
-    all_parts = std::move(futures);
+    all_parts = std::forward<Futures>(futures);
   } else {
     for (auto& part : futures) all_parts.push_back(std::move(part));
   }
