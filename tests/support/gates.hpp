@@ -3,9 +3,11 @@
 #include <latch>
 #include <string_view>
 #include <thread>
+#include <tutti/base/error.hpp>
 #include <tutti/core/this_task.hpp>
 #include <tutti/core/thread_pool.hpp>
 #include <tutti/core/thread_record.hpp>
+#include <vector>
 
 namespace tutti_test {
 
@@ -32,6 +34,26 @@ inline int waiting_for(std::string_view what) {
 /// Whether a task of that name waits.
 inline bool task_waits(std::string_view name) {
   return count_waiting([name](const auto& one) { return one.task == name; }) != 0;
+}
+
+/// Submits from outside until the pool says no: its shutdown has begun.
+inline void wait_until_closed(tutti::thread_pool& pool) {
+  for (;;) {
+    try {
+      pool.post([] {});
+    } catch (const tutti::closed&) {
+      return;
+    }
+    std::this_thread::yield();
+  }
+}
+
+/// Returns once the pool has done what it was handed before: each of its workers has come to a task of now.
+inline void run_dry(tutti::thread_pool& pool) {
+  std::latch all(pool.concurrency());  // passes only when they are all here
+  std::vector<tutti::future<void>> workers;
+  for (int i = 0; i < pool.concurrency(); ++i) workers.push_back(pool.submit([&all] { all.arrive_and_wait(); }));
+  for (auto& worker : workers) worker.get();
 }
 
 /// A pool whose only worker is busy until the gate opens.

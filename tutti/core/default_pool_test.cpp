@@ -12,6 +12,7 @@
 #include <tutti/base/clock.hpp>
 #include <tutti/core/concurrency.hpp>
 #include <tutti/core/fork_join.hpp>
+#include <tutti/core/guest.hpp>
 #include <tutti/core/promise.hpp>
 #include <tutti/core/thread_pool.hpp>
 #include <tutti/core/timers.hpp>
@@ -165,6 +166,20 @@ TEST_F(DefaultPoolDeathTest, ATaskMayExitTheProgram) {
   EXPECT_EXIT(
       {
         default_pool().post([] { std::exit(7); });
+        for (;;) std::this_thread::yield();
+      },
+      testing::ExitedWithCode(7), "");
+}
+
+TEST_F(DefaultPoolDeathTest, ATaskMayExitTheProgramWhileItWorksAlongInAnotherPool) {
+  EXPECT_EXIT(
+      {
+        ::alarm(30);
+        static auto* const other = new tutti::thread_pool{1};
+        default_pool().post([] {
+          const tutti::guest elsewhere(*other);
+          std::exit(7);
+        });
         for (;;) std::this_thread::yield();
       },
       testing::ExitedWithCode(7), "");

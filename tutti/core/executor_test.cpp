@@ -279,6 +279,7 @@ TEST(executor, a_pools_worker_may_wait_for_a_far_result) {
   int total = 0;
   for (auto& f : futures) total += f.get();
   EXPECT_EQ(total, 210);
+  EXPECT_EQ(wire.far().crossed, 20) << "the others were run here";
 }
 
 template <class Executor>

@@ -101,6 +101,27 @@ TEST(Fork, ParentsPoolsRefuseWorkInTheChildAndCanBeDestroyed) {
   EXPECT_EQ(pool->submit([] { return 2; }).get(), 2);
 }
 
+TEST(Fork, ParentsPoolsCanBeAskedForTheirCountersInTheChild) {
+  TUTTI_NEEDS_FORKS_BESIDE_THREADS();
+  const watchdog dog(120s);
+  tutti::thread_pool pool{1};
+  std::atomic<bool> over{false};
+  std::vector<std::jthread> busy;
+  for (int i = 0; i < 2; ++i) {
+    busy.emplace_back([&] {
+      while (!over) static_cast<void>(pool.stats());
+    });
+  }
+  for (int i = 0; i < 100 && !testing::Test::HasFailure(); ++i) {
+    EXPECT_EQ(in_child([&] {
+                static_cast<void>(pool.stats());
+                return 0;
+              }),
+              0);
+  }
+  over = true;
+}
+
 TEST(Fork, AChildSeesItsOwnWaitsOnly) {
   const watchdog dog;
   tutti::promise<void> gate;

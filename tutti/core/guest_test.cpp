@@ -2,13 +2,16 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <latch>
 #include <memory>
+#include <tests/support/gates.hpp>
 #include <tests/support/watchdog.hpp>
 #include <thread>
 #include <tutti/core/fork_join.hpp>
 #include <tutti/core/guest.hpp>
 #include <tutti/core/inline_executor.hpp>
 #include <tutti/core/promise.hpp>
+#include <tutti/core/this_task.hpp>
 #include <tutti/core/thread_pool.hpp>
 #include <vector>
 
@@ -117,6 +120,55 @@ TEST(Guest, ShutdownWaitsForGuestsAndTheirTasks) {
   other.join();
   pool.shutdown();
   EXPECT_EQ(ran, 10);
+}
+
+// A task that works along elsewhere stays a task of its own pool: that takes what it submits while it finishes, ...
+TEST(Guest, MaySubmitToItsOwnPoolWhileThatFinishes) {
+  const watchdog dog;
+  std::atomic<int> ran{0};
+  std::latch closed(1);
+  thread_pool other(1), own(1);
+  auto future = own.submit([&] {
+    closed.wait();
+    const guest elsewhere(other);
+    own.post([&] { ++ran; });
+    own.with({.priority = 1}).post([&] { ++ran; });
+    return own.submit([&] { return ++ran, 1; }).get();
+  });
+  std::jthread closer([&] { own.shutdown(); });
+  tutti_test::wait_until_closed(own);
+  closed.count_down();
+  EXPECT_EQ(future.get(), 1);
+  closer.join();
+  EXPECT_EQ(ran, 3);
+}
+
+// ... and asks it to stop, wherever its branches run.
+TEST(Guest, IsAskedToStopByItsOwnPool) {
+  const watchdog dog;
+  std::latch begun(3);  // both branches at once, so the second one was stolen; and the test
+  thread_pool other(1), own(1);
+  auto future = own.submit([&] {
+    const guest elsewhere(other);
+    auto [left, right] = tutti::fork_join(
+        [&] {
+          begun.arrive_and_wait();
+          tutti_test::until_stopped();
+          return tutti::this_worker;
+        },
+        [&] {
+          begun.arrive_and_wait();
+          tutti_test::until([token = tutti::this_task::stop_token()] { return token.stop_requested(); });
+          tutti_test::until_stopped();
+          return tutti::this_worker;
+        });
+    EXPECT_EQ(left, elsewhere.as_worker());
+    EXPECT_NE(right, left);
+    EXPECT_EQ(right->pool, &other.engine());
+  });
+  begun.arrive_and_wait();
+  own.shutdown(tutti::cancel);
+  future.get();
 }
 
 TEST(Guest, ComesAndGoesFromManyThreads) {

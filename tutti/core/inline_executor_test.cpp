@@ -11,6 +11,7 @@
 #include <tutti/base/clock.hpp>
 #include <tutti/base/error.hpp>
 #include <tutti/core/inline_executor.hpp>
+#include <tutti/core/promise.hpp>
 #include <tutti/core/this_task.hpp>
 #include <vector>
 
@@ -58,6 +59,32 @@ TEST_F(InlineExecutor, ContinuationsRunAtOnceToo) {
   });
   EXPECT_TRUE(future.done());
   EXPECT_EQ(future.get(), 20);
+}
+
+// What runs inside somebody's completion may itself complete something, and wait for what comes of that.
+int wait_for_a_continuation(int n) {
+  tutti::promise<int> promise;
+  auto after = promise.get_future().then([](int i) { return i + 1; });
+  promise.set_value(n);
+  return after.get();
+}
+
+TEST_F(InlineExecutor, AContinuationMayWaitForAnother) {
+  const tutti_test::watchdog dog;
+  tutti::promise<int> source;
+  auto future = here.submit([] {}).then([&] { return source.get_future(); }).then(wait_for_a_continuation);
+  source.set_value(1);
+  EXPECT_EQ(future.get(), 2);
+}
+
+TEST_F(InlineExecutor, AContinuationMayWaitForAnotherOnAPoolsWorkerToo) {
+  const tutti_test::watchdog dog;
+  tutti_test::held_pool held;
+  auto future = here.submit([] { return 1; })
+                    .then([&](int i) { return held.pool.submit([i] { return i; }); })
+                    .then(wait_for_a_continuation);
+  held.open();
+  EXPECT_EQ(future.get(), 2);
 }
 
 TEST_F(InlineExecutor, TheTaskKnowsItself) {

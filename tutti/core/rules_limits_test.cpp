@@ -151,6 +151,21 @@ TEST(rules_retries, not_once_cancelled) {
   EXPECT_EQ(runs, 1);
 }
 
+TEST(rules_retries, not_once_the_pool_is_cancelled) {
+  thread_pool pool{1};
+  std::atomic<int> runs{0};
+  std::latch started(1);
+  auto f = pool.with({.retries = 1000}).submit([&] {
+    if (++runs == 1) started.count_down();
+    until_stopped();
+    throw flaky("again");
+  });
+  started.wait();
+  pool.shutdown(tutti::cancel);
+  EXPECT_ANY_THROW(f.get());
+  EXPECT_EQ(runs, 1);
+}
+
 std::atomic<int> take_calls{0};
 std::string take(std::string text, int fail_until) {
   if (++take_calls < fail_until) throw flaky("again");

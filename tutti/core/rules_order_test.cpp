@@ -1,6 +1,7 @@
 // In what order submitted tasks start: by priority, first in first out within one, and a waiter lends its own.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <latch>
 #include <limits>
@@ -104,6 +105,20 @@ TEST(rules_order, first_in_first_out_when_tasks_add_to_a_full_queue) {
   EXPECT_TRUE(counts_to(2 * n, log.seen));
 }
 
+TEST(rules_order, first_in_first_out_behind_what_the_submitter_has_run_itself) {
+  for (const int own : {10, 200, 256, 300, 1000}) {
+    order_log log;
+    {
+      thread_pool pool{1};
+      pool.post([&] {
+        for (int i = 0; i < own; ++i) pool.submit([] {}).get();  // leaves an entry that is over
+        for (int i = 0; i < 100; ++i) pool.post([&, i] { log.add(i); });
+      });
+    }
+    EXPECT_TRUE(counts_to(100, log.seen)) << own;
+  }
+}
+
 TEST(rules_order, submit_and_post_share_one_order) {
   std::vector<future<void>> futures;
   logging_pool h;
@@ -187,6 +202,37 @@ TEST(rules_order, nobody_starves_behind_tasks_that_resubmit) {
   });
   begun.wait();
   pool.submit([&] { outsider_ran = true; }).get();  // hangs on a pool that prefers its own for ever
+}
+
+// A worker with a long task has others in its ring: those it has taken together with the long one, and those that the
+// long one has submitted. The other worker, for whom there is always something newer, comes for them all the same.
+TEST(rules_order, nobody_starves_behind_a_long_task) {
+  constexpr int early = 100, later = 20'000, bound = 10'000;
+  std::atomic<int> started{0};
+  const auto all_started = [&] { return started == 2 * early + later; };
+  std::vector<int> taken(early), made(early);  // as which one they were started
+  {
+    std::latch held(2), first_gate(1), second_gate(1);
+    thread_pool pool{2};
+    for (std::latch* gate : {&first_gate, &second_gate}) {
+      pool.post([&held, gate] {
+        held.count_down();
+        gate->wait();
+      });
+    }
+    held.wait();
+    pool.post([&] {
+      for (int& place : made) pool.post([&] { place = started++; });
+      second_gate.count_down();
+      tutti_test::until(all_started);
+    });
+    for (int& place : taken) pool.post([&] { place = started++; });
+    for (int i = 0; i < later; ++i) pool.post([&] { ++started; });
+    first_gate.count_down();
+  }
+  EXPECT_TRUE(all_started());
+  EXPECT_LT(*std::ranges::max_element(taken), bound);
+  EXPECT_LT(*std::ranges::max_element(made), bound);
 }
 
 TEST(rules_order, a_map_has_the_priority_of_its_view) {

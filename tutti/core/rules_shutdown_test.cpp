@@ -19,18 +19,7 @@ using tutti::future;
 using tutti::promise;
 using tutti::thread_pool;
 using tutti_test::until_stopped;
-
-// Submits from outside until the pool says no.
-void wait_until_closed(thread_pool& pool) {
-  for (;;) {
-    try {
-      pool.post([] {});
-    } catch (const tutti::closed&) {
-      return;
-    }
-    std::this_thread::yield();
-  }
-}
+using tutti_test::wait_until_closed;
 
 TEST(rules_shutdown, of_an_idle_pool) {
   for (int i = 0; i < 200; ++i) const thread_pool pool{1 + i % 4};

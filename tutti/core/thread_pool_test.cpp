@@ -1,6 +1,5 @@
 #include <gtest/gtest.h>
 #include <pthread.h>
-#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -286,32 +285,7 @@ TEST(thread_pool, inside_tasks_are_shared_out) {
       .get();
 }
 
-// ---- what the system does not give
-
-#ifndef TUTTI_TEST_TSAN  // whose own background thread the limit would hit
-// In a process of its own: the limit must not hit the other tests.
-[[noreturn]] void make_a_pool_without_threads() {
-  if (geteuid() == 0 && setuid(65534) != 0) _exit(3);  // root is above the limit
-  const rlimit none{.rlim_cur = 1, .rlim_max = 1};
-  if (setrlimit(RLIMIT_NPROC, &none) != 0) _exit(4);
-  try {
-    thread_pool pool{64};
-    (void)fprintf(stderr, "made\n");
-    _exit(5);
-  } catch (const tutti::pool_exhausted& e) {
-    (void)fprintf(stderr, "refused: %s\n", e.what());
-  }
-  // And the program goes on.
-  tutti::promise<int> promise;
-  promise.set_value(1);
-  _exit(promise.get_future().get() == 1 ? 0 : 6);
-}
-
-TEST(thread_pool_death, thread_creation_failure_is_a_clear_error) {
-  GTEST_FLAG_SET(death_test_style, "threadsafe");
-  EXPECT_EXIT(make_a_pool_without_threads(), testing::ExitedWithCode(0), "refused: .*thread");
-}
-
+#ifndef TUTTI_TEST_TSAN  // which allows no new threads in a forked child
 TEST(thread_pool_death, default_pool_and_timers_start_anew_in_a_forked_child) {
   std::latch early(1);
   tutti::call_later(std::chrono::nanoseconds(0), [&] { early.count_down(); });  // the timer thread runs
