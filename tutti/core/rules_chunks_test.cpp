@@ -59,7 +59,7 @@ struct held_element {
     return std::jthread([this, &clock] {
       started.wait();
       clock.advance(2s);
-      for (int looks = 0; looks < 100'000 && !dropped; ++looks) std::this_thread::yield();
+      for (int looks = 0; looks < 10'000 && !dropped; ++looks) std::this_thread::yield();
       gate.count_down();
     });
   }
@@ -91,7 +91,7 @@ TEST_F(rules_chunks_timeout, a_dropped_map_waits_for_the_element_that_was_read) 
 
 TEST_F(rules_chunks_timeout, a_dropped_map_waits_for_the_element_that_was_not_read) {
   {
-    const std::jthread other = held.let_go_after_its_timeout(clock);
+    std::jthread other;
     {
       const auto function = [this](const counted& one) {
         if (one.n == 1) held.run();
@@ -99,6 +99,8 @@ TEST_F(rules_chunks_timeout, a_dropped_map_waits_for_the_element_that_was_not_re
       };
       auto results = pool.with({.timeout = 1s}).map(elements(2), function, {.chunk = 1});
       EXPECT_EQ(*results.begin(), 0);
+      other = held.let_go_after_its_timeout(clock);
+      held.started.wait();  // or it would be cancelled
     }
     EXPECT_TRUE(held.ended);
     held.dropped = true;
@@ -111,7 +113,7 @@ TEST_F(rules_chunks_timeout, a_map_read_to_its_end_waits_for_the_elements_of_the
   std::vector<int> range{0, 1, 2};
   int values = 0, late = 0;
   {
-    const std::jthread other = held.let_go_after_its_timeout(clock);
+    std::jthread other;
     {
       const auto function = [this](int& n) {
         if (n == 0) held.run();
@@ -121,7 +123,7 @@ TEST_F(rules_chunks_timeout, a_map_read_to_its_end_waits_for_the_elements_of_the
       for (auto it = results.begin(); it != results.end(); ++it) {
         try {
           static_cast<void>(*it);
-          ++values;
+          if (++values == 2) other = held.let_go_after_its_timeout(clock);  // there is only the held one left
         } catch (const tutti::timed_out&) {
           ++late;
         }
