@@ -181,10 +181,11 @@ class executor : public portable_api<executor> {
   std::uint64_t id() const noexcept { return id_; }
 
  protected:
-  executor() : id_(new_executor_id()) {}
-  /// `id` is known to home.hpp: continuations run here. Those of other executors run on default_pool(), as they need
-  /// not be able to leave this process.
-  explicit executor(std::uint64_t id) : id_(id), home_(id) {}
+  /// A place that does not share its caller's memory; `id`: of the place, for another handle to it. Continuations run
+  /// on default_pool(), as they need not be able to leave this process.
+  explicit executor(std::uint64_t id = new_executor_id()) : id_(id) {}
+  /// For local_executor: `home`, known to home.hpp, is where continuations run.
+  executor(std::uint64_t id, std::uint64_t home) : id_(id), home_(home) {}
   /// Takes a call to be run, and completed, whatever happens. Throws `closed` after shutdown.
   virtual void start(call work) = 0;
 

@@ -195,7 +195,8 @@ class local_executor : public executor, public local_api<local_executor> {
   local_executor_view with(call_options options);
 
  protected:
-  using executor::executor;
+  /// `id` is known to home.hpp: continuations run here.
+  explicit local_executor(std::uint64_t id) : executor(id, id) {}
 };
 
 /// A local executor with options; made by local_executor::with.

@@ -124,6 +124,19 @@ TEST_P(rules_far_waits, who_waits_does_not_run_it) {
 INSTANTIATE_TEST_SUITE_P(all, rules_far_waits, testing::ValuesIn(ways_to_wait),
                          [](const auto& instance) { return std::string(instance.param.name); });
 
+// On the default pool, through whichever handle the call was made.
+TEST(rules_far, continuations_of_a_shared_handle_run_here) {
+  const tutti_test::watchdog dog;
+  wire_executor wire;
+  const auto other = wire.share();
+  EXPECT_EQ(other->id(), wire.id());
+  for (tutti::executor* const handle : {static_cast<tutti::executor*>(&wire), other.get()}) {
+    EXPECT_EQ(
+        handle->submit<runs_on_a_worker>(1).then([](int far) { return far + (tutti::this_worker != nullptr); }).get(),
+        1);
+  }
+}
+
 // A whole of near and far parts: the near one is run by who waits, the far one is not.
 TEST(rules_far, who_waits_for_a_near_and_a_far_call_runs_the_near_one) {
   const tutti_test::watchdog dog;
