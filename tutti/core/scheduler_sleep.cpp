@@ -228,11 +228,14 @@ void scheduler::notify_later() noexcept {
 
 void scheduler::wake_one() noexcept {
   wake_up wake;
+  bool nobody_left = false;
   {
     const std::lock_guard lock(lock_);
     if (searching_.load(std::memory_order_seq_cst) == 0) wake = pick();
+    nobody_left = runnable_ == 0 && !ended_ && clock_ns() < no_spawn_before_;
   }
   act(wake);
+  if (nobody_left) notify_later();
 }
 
 bool scheduler::begin_block(worker& self) noexcept {
