@@ -1,11 +1,10 @@
 // Locks held while the process forks.
 #include <gtest/gtest.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <atomic>
 #include <mutex>
 #include <shared_mutex>
+#include <tests/support/forks.hpp>
 #include <thread>
 #include <tutti/base/at_fork.hpp>
 #include <tutti/base/log.hpp>
@@ -13,19 +12,7 @@
 
 namespace {
 
-// What `f` returns in a forked child, which must end within half a minute.
-template <class F>
-int in_child(F f) {
-  const ::pid_t child = ::fork();
-  if (child == 0) {
-    ::alarm(30);
-    ::_exit(f());
-  }
-  int status = 0;
-  EXPECT_EQ(::waitpid(child, &status, 0), child);
-  EXPECT_TRUE(WIFEXITED(status)) << "signal " << WTERMSIG(status);
-  return WEXITSTATUS(status);
-}
+using tutti_test::in_child;
 
 TEST(AtFork, AChildFindsTheLocksFree) {
   auto& plain = tutti::held_at_fork(*new std::mutex);

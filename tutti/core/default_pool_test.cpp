@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <tests/support/forks.hpp>
 #include <tests/support/watchdog.hpp>
 #include <thread>
 #include <tutti/base/clock.hpp>
@@ -17,21 +18,6 @@
 #include <tutti/core/thread_pool.hpp>
 #include <tutti/core/timers.hpp>
 #include <vector>
-
-#if defined(__SANITIZE_THREAD__)
-#define TUTTI_NO_THREADS_AFTER_FORK() GTEST_SKIP() << "the thread sanitizer allows no new threads in a forked child"
-#else
-#define TUTTI_NO_THREADS_AFTER_FORK() static_cast<void>(0)
-#endif
-
-#if defined(__SANITIZE_ADDRESS__)
-// A forked child leaves the threads of its parent, and what only they refer to, behind.
-static bool in_forked_child = false;
-extern "C" int __lsan_is_turned_off() { return in_forked_child ? 1 : 0; }
-#define TUTTI_EXPECT_LEAKS() in_forked_child = true
-#else
-#define TUTTI_EXPECT_LEAKS() static_cast<void>(0)
-#endif
 
 namespace {
 
@@ -60,19 +46,10 @@ TEST(DefaultPool, PromisesContinueThere) {
   EXPECT_TRUE(after.get());
 }
 
-// Runs `f` in a forked child, which must return true there within half a minute.
+// Whether `f` returns true in a forked child.
 template <class F>
 void in_child(F f) {
-  const ::pid_t child = ::fork();
-  ASSERT_GE(child, 0);
-  if (child == 0) {
-    ::alarm(30);
-    ::_exit(f() ? 0 : 1);
-  }
-  int status = 0;
-  ASSERT_EQ(::waitpid(child, &status, 0), child);
-  EXPECT_TRUE(WIFEXITED(status)) << "signal " << WTERMSIG(status);
-  EXPECT_EQ(WEXITSTATUS(status), 0);
+  EXPECT_EQ(tutti_test::in_child([&] { return f() ? 0 : 1; }), 0);
 }
 
 long fib(int n) {
@@ -82,7 +59,7 @@ long fib(int n) {
 }
 
 TEST(DefaultPool, StartsAnewInAForkedChild) {
-  TUTTI_NO_THREADS_AFTER_FORK();
+  TUTTI_NEEDS_FORKS_BESIDE_THREADS();
   EXPECT_EQ(default_pool().submit([] { return 1; }).get(), 1);
   auto* const ours = &default_pool();
   in_child([ours] {
@@ -92,7 +69,7 @@ TEST(DefaultPool, StartsAnewInAForkedChild) {
 }
 
 TEST(DefaultPool, ForkedFromOneOfItsTasksAndTwiceOver) {
-  TUTTI_NO_THREADS_AFTER_FORK();
+  TUTTI_NEEDS_FORKS_BESIDE_THREADS();
   default_pool()
       .submit([] {
         in_child([] {
@@ -107,12 +84,12 @@ TEST(DefaultPool, ForkedFromOneOfItsTasksAndTwiceOver) {
 }
 
 TEST(DefaultPool, ForkedInsideAForkJoin) {
-  TUTTI_NO_THREADS_AFTER_FORK();
+  TUTTI_NEEDS_FORKS_BESIDE_THREADS();
   tutti::fork_join([] { in_child([] { return fib(12) == 144; }); }, [] {});
 }
 
 TEST(DefaultPool, TimersStartAnewInAForkedChild) {
-  TUTTI_NO_THREADS_AFTER_FORK();
+  TUTTI_NEEDS_FORKS_BESIDE_THREADS();
   static std::atomic<int> parents_calls{0};
   auto pending = tutti::call_later(1h, [] { ++parents_calls; });
   in_child([] {
@@ -133,7 +110,7 @@ TEST(DefaultPool, TimersStartAnewInAForkedChild) {
 }
 
 TEST(DefaultPool, TheParentsTimersStayWithTheParent) {
-  TUTTI_NO_THREADS_AFTER_FORK();
+  TUTTI_NEEDS_FORKS_BESIDE_THREADS();
   static std::atomic<int> parents_calls{0};
   auto pending = tutti::call_later(1h, [] { ++parents_calls; });
   in_child([] {
@@ -186,14 +163,13 @@ TEST_F(DefaultPoolDeathTest, ATaskMayExitTheProgramWhileItWorksAlongInAnotherPoo
 }
 
 TEST_F(DefaultPoolDeathTest, AForkedChildMayExitNormally) {
-  TUTTI_NO_THREADS_AFTER_FORK();
+  TUTTI_NEEDS_FORKS_BESIDE_THREADS();
   EXPECT_EXIT(
       {
         default_pool().submit([] {}).get();
         const ::pid_t child = ::fork();
         if (child == 0) {
           ::alarm(30);
-          TUTTI_EXPECT_LEAKS();
           default_pool().post([] { std::fputs("in the child\n", stderr); });
           std::exit(0);
         }

@@ -1,11 +1,11 @@
 // A forked child goes on using the library, whatever the parent's threads were doing at that moment.
 #include <gtest/gtest.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <sstream>
 #include <string>
+#include <tests/support/forks.hpp>
 #include <tests/support/watchdog.hpp>
 #include <thread>
 #include <tutti/base/error.hpp>
@@ -17,34 +17,11 @@
 #include <tutti/core/timers.hpp>
 #include <vector>
 
-#if defined(__SANITIZE_THREAD__)
-#define TUTTI_NEEDS_FORKS_BESIDE_THREADS() \
-  GTEST_SKIP() << "the thread sanitizer allows no new threads in a forked child"
-#elif defined(__SANITIZE_ADDRESS__)
-#define TUTTI_NEEDS_FORKS_BESIDE_THREADS() \
-  GTEST_SKIP() << "the address sanitizer's own allocator may be locked in a forked child"
-#else
-#define TUTTI_NEEDS_FORKS_BESIDE_THREADS() static_cast<void>(0)
-#endif
-
 namespace {
 
 using namespace std::chrono_literals;
+using tutti_test::in_child;
 using tutti_test::watchdog;
-
-// What `f` returns in a forked child, which must end within half a minute.
-template <class F>
-int in_child(F f) {
-  const ::pid_t child = ::fork();
-  if (child == 0) {
-    ::alarm(30);
-    ::_exit(f());
-  }
-  int status = 0;
-  EXPECT_EQ(::waitpid(child, &status, 0), child);
-  EXPECT_TRUE(WIFEXITED(status)) << "signal " << WTERMSIG(status);
-  return WEXITSTATUS(status);
-}
 
 // Something of everything that has a lock for the life of the process.
 int use_everything() {

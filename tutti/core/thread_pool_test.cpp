@@ -18,14 +18,6 @@
 #include <tutti/core/timers.hpp>
 #include <vector>
 
-#if defined(__SANITIZE_THREAD__)
-#define TUTTI_TEST_TSAN 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define TUTTI_TEST_TSAN 1
-#endif
-#endif
-
 namespace thread_pool_test {
 
 std::size_t letters(const std::string& text) { return text.size(); }
@@ -284,29 +276,6 @@ TEST(thread_pool, inside_tasks_are_shared_out) {
       })
       .get();
 }
-
-#ifndef TUTTI_TEST_TSAN  // which allows no new threads in a forked child
-TEST(thread_pool_death, default_pool_and_timers_start_anew_in_a_forked_child) {
-  std::latch early(1);
-  tutti::call_later(std::chrono::nanoseconds(0), [&] { early.count_down(); });  // the timer thread runs
-  early.wait();
-  EXPECT_EQ(tutti::default_pool().submit([] { return 1; }).get(), 1);
-  const pid_t child = fork();
-  ASSERT_GE(child, 0);
-  if (child == 0) {
-    alarm(60);
-    std::latch fired(1);
-    tutti::call_later(std::chrono::nanoseconds(0), [&] { fired.count_down(); });
-    fired.wait();
-    const int answer = tutti::default_pool().submit([] { return 41 + 1; }).get();
-    _exit(answer);
-  }
-  int status = 0;
-  ASSERT_EQ(waitpid(child, &status, 0), child);
-  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 42) << status;
-  EXPECT_EQ(tutti::default_pool().submit([] { return 2; }).get(), 2);  // the parent did not notice
-}
-#endif
 
 TEST(thread_pool_death, destroying_a_pool_from_its_own_worker_is_named) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
