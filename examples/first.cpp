@@ -1,6 +1,6 @@
 // first: the first program to read: an ordinary function, called for a million numbers wherever the command line says.
 // Teaches: init, make_executor, and map, which gives the results in input order. Naming the function in map<...> is all
-// it takes to run it on other threads, in other processes or on other machines. Usage: first [EXECUTOR]
+// it takes to run it on other threads (and, as modules arrive, on other machines). Usage: first [EXECUTOR]
 #include <tutti/tutti.hpp>
 
 #include <algorithm>

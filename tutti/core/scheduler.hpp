@@ -117,6 +117,7 @@ class scheduler final : public call_target {
   struct wake_up {  // chosen under the lock, carried out after
     worker* sleeper = nullptr;
     bool spawn = false;
+    explicit operator bool() const noexcept { return sleeper != nullptr || spawn; }
   };
   void act(wake_up wake) noexcept;
   void notify_later() noexcept;

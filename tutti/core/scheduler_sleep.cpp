@@ -251,12 +251,17 @@ bool scheduler::begin_block(worker& self) noexcept {
     count_hungry();
     if (searching_.load(std::memory_order_seq_cst) == 0 && has_work()) wake = pick();
   }
-  act(wake);
+  // Until somebody is there to run what is queued: a thread may have been refused, and work may have come since.
   bool stuck = false;
-  {
+  do {
+    act(wake);
+    wake = {};
     const std::lock_guard lock(lock_);
-    stuck = runnable_ == 0 && has_work();
-  }
+    if (runnable_ == 0 && has_work()) {
+      wake = pick();
+      stuck = !wake;
+    }
+  } while (wake);
   if (stuck) end_block(self);
   return !stuck;
 }

@@ -1,7 +1,5 @@
 #include <gtest/gtest.h>
 #include <pthread.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <atomic>
 #include <latch>
@@ -15,7 +13,6 @@
 #include <tutti/core/promise.hpp>
 #include <tutti/core/this_task.hpp>
 #include <tutti/core/thread_pool.hpp>
-#include <tutti/core/timers.hpp>
 #include <vector>
 
 namespace thread_pool_test {
