@@ -120,16 +120,18 @@ void task_state_base::attempt_until_done() noexcept {
     }
   }
   for (;; --retries) {
+    std::exception_ptr error;
     try {
       invoke(/*last=*/retries <= 0);
       break;
     } catch (...) {
-      std::exception_ptr error = std::current_exception();
-      if (retries > 0 && !state().is_ready() && !this_task::stop_requested() && is_retryable(error)) continue;
-      state().settle_error(std::move(error));
-      state().release();
-      break;
+      error = std::current_exception();
     }
+    // Behind the handler, so that it is the reader, not this thread, that gives the exception up.
+    if (retries > 0 && !state().is_ready() && !this_task::stop_requested() && is_retryable(error)) continue;
+    state().settle_error(std::move(error));
+    state().release();
+    break;
   }
   expiry.cancel();
 }
