@@ -17,6 +17,7 @@ clock_source& machine_clock() noexcept {
   static auto& clock = *new steady_clock_source;  // never destroyed: read until the program's very end
   return clock;
 }
+[[maybe_unused]] static const auto& clock_made_early = machine_clock();  // see at_fork.hpp
 
 // The list is never destroyed: a thread may move a clock while the program ends.
 struct clock_subscriptions {

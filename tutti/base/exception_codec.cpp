@@ -263,6 +263,7 @@ table& known_types() {
   static auto& instance = *new table;
   return instance;
 }
+[[maybe_unused]] const auto& made_early = known_types();  // see at_fork.hpp
 
 // What the current exception says, whatever it is.
 std::string current_text() {

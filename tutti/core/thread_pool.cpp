@@ -10,6 +10,7 @@
 #include <cstdlib>
 #include <mutex>
 #include <stdexcept>
+#include <utility>
 
 namespace tutti {
 namespace {
@@ -70,11 +71,8 @@ thread_pool& default_pool() {
   if (pool == nullptr) {
     // Leaked, but finished at exit: threads and statics of the program may still hold references.
     pool = new thread_pool(thread_pool_options{.threads = 0, .name = "default"});
-    static const bool once = [] {
-      std::atexit(finish_at_exit);
-      return true;
-    }();
-    static_cast<void>(once);
+    static constinit bool registered = false;  // under the lock; a child's first pool finds what its parent's did
+    if (!std::exchange(registered, true)) std::atexit(finish_at_exit);
     the_default_pool.store(pool, std::memory_order_release);
   }
   return *pool;
