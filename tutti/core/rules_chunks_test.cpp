@@ -210,53 +210,44 @@ void expect_cut_off(const tally& seen) {
   EXPECT_EQ(seen.misplaced, 0);
 }
 
-TEST(rules_chunks_stop, a_map_says_cancelled_for_the_rest) {
-  const watchdog dog;
-  for (const std::size_t chunk : {100U, 1000U}) {
-    thread_pool pool{1};
-    std::stop_source source;
-    const auto token = source.get_token();
-    const auto function = [&](int n) {
-      if (n == last) source.request_stop();
-      return n;
-    };
-    expect_cut_off(read_all(pool.with({.stop = token}).map(numbers(), function, {.chunk = chunk})));
+// A pool of one, and a call that is asked to stop by its element `last`.
+struct stopped_by_last {
+  int operator()(int n) {
+    ++calls;
+    if (n == last) source.request_stop();
+    return n;
   }
+  auto where() { return pool.with({.stop = token}); }
+
+  thread_pool pool{1};
+  std::stop_source source;
+  std::stop_token token = source.get_token();
+  std::atomic<int> calls{0};
+};
+
+struct rules_chunks_stop : testing::TestWithParam<std::size_t> {
+  const watchdog dog;
+  stopped_by_last call;
+};
+
+TEST_P(rules_chunks_stop, a_map_says_cancelled_for_the_rest) {
+  expect_cut_off(read_all(call.where().map(numbers(), std::ref(call), {.chunk = GetParam()})));
 }
 
-TEST(rules_chunks_stop, a_map_unordered_says_cancelled_for_the_rest) {
-  const watchdog dog;
-  for (const std::size_t chunk : {100U, 1000U}) {
-    thread_pool pool{1};
-    std::stop_source source;
-    const auto token = source.get_token();
-    const auto function = [&](int n) {
-      if (n == last) source.request_stop();
-      return n;
-    };
-    expect_cut_off(read_all(pool.with({.stop = token}).map_unordered(numbers(), function, {.chunk = chunk})));
-  }
+TEST_P(rules_chunks_stop, a_map_unordered_says_cancelled_for_the_rest) {
+  expect_cut_off(read_all(call.where().map_unordered(numbers(), std::ref(call), {.chunk = GetParam()})));
 }
 
-TEST(rules_chunks_stop, a_bulk_is_cancelled) {
-  const watchdog dog;
-  for (const std::size_t chunk : {100U, 1000U}) {
-    thread_pool pool{1};
-    std::stop_source source;
-    const auto token = source.get_token();
-    std::atomic<int> calls{0};
-    const auto function = [&](int n) {
-      ++calls;
-      if (n == last) source.request_stop();
-      return n;
-    };
-    auto whole = pool.with({.stop = token}).submit_bulk(numbers(), function, {.chunk = chunk});
-    EXPECT_THROW(static_cast<void>(whole.get()), tutti::cancelled);
-    EXPECT_EQ(calls, last + 1);
-  }
+TEST_P(rules_chunks_stop, a_bulk_is_cancelled) {
+  auto whole = call.where().submit_bulk(numbers(), std::ref(call), {.chunk = GetParam()});
+  EXPECT_THROW(static_cast<void>(whole.get()), tutti::cancelled);
+  EXPECT_EQ(call.calls, last + 1);
 }
 
-TEST(rules_chunks_stop, an_elements_retries_end) {
+// Several chunks, and one that holds more than there is.
+INSTANTIATE_TEST_SUITE_P(chunks_of, rules_chunks_stop, testing::Values(100U, 1000U), testing::PrintToStringParamName());
+
+TEST(rules_chunks_retries, end_with_the_stop) {
   const watchdog dog;
   thread_pool pool{1};
   std::stop_source source;
@@ -310,7 +301,7 @@ TEST(rules_chunks_shutdown, a_cancelled_bulk_is_cancelled) {
   EXPECT_EQ(calls, last + 1);
 }
 
-TEST(rules_chunks_shutdown, an_elements_retries_end) {
+TEST(rules_chunks_retries, end_with_the_shutdown) {
   const watchdog dog;
   std::latch started(1);
   std::atomic<int> calls{0};

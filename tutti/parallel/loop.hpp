@@ -32,14 +32,15 @@ class block_sizer {
   static constexpr std::chrono::nanoseconds worth_a_wake_up = std::chrono::microseconds(20);
 
   /// At most a share of the `left` iterations, in case the rest take longer than those before.
-  std::size_t size(std::uint64_t left, const worker* w) const noexcept {
+  std::size_t next(std::uint64_t left, const worker* w) const noexcept {
     if (w == nullptr) return size_;
     const std::uint64_t share = left / (4 * static_cast<std::uint64_t>(w->pool->concurrency()));
     return static_cast<std::size_t>(std::clamp<std::uint64_t>(size_, 1, std::max<std::uint64_t>(1, share)));
   }
-  /// Runs one block.
+  /// Runs a block of `n` iterations.
   template <class Block>
-  void measure(Block&& block) {
+  void run(std::size_t n, Block&& block) {
+    if (n < size_) return block();  // cut short by the loop's end: teaches nothing
     const auto start = std::chrono::steady_clock::now();
     block();
     const auto took = std::chrono::steady_clock::now() - start;
@@ -54,6 +55,8 @@ class block_sizer {
     }
   }
   bool may_wake() const noexcept { return spent_ >= worth_a_wake_up; }
+  /// Both halves are worth a fork.
+  bool divisible(std::uint64_t left) const noexcept { return left > 1 && left > size_; }
 
  private:
   std::size_t size_ = 1;
@@ -63,7 +66,7 @@ class block_sizer {
 /// True when the loop should give work away now. Few iterations may each be long, and the first one would be over
 /// before the loop knew.
 inline bool should_split(const worker* w, const block_sizer& sizer, std::uint64_t left) noexcept {
-  return w != nullptr && w->forks.wanted() && !w->forks.full() &&
+  return w != nullptr && w->forks.wanted() && sizer.divisible(left) && !w->forks.full() &&
          (w->pool->anyone_searching() || sizer.may_wake() ||
           left <= 16 * static_cast<std::uint64_t>(w->pool->concurrency()));
 }
@@ -99,8 +102,9 @@ Index to_index(I bound) {
 template <class I, class Body>
 concept block_body = std::invocable<Body&, I, I>;
 
+// noinline, here and below: beside the forks, whose captures have addresses, g++ would keep a sum in memory.
 template <std::integral I, class Body>
-void run_block(Body& body, I first, I last) {
+[[gnu::noinline]] void run_block(Body& body, I first, I last) {
   if constexpr (block_body<I, Body>) {
     body(first, last);
   } else {
@@ -112,25 +116,47 @@ template <std::integral I, class Body>
 void for_loop(worker* w, I first, I last, Body& body, block_sizer sizer) {
   while (first < last) {
     const auto left = distance(first, last);
-    if (left > 1 && should_split(w, sizer, left)) {
+    if (should_split(w, sizer, left)) {
       const I middle = advance_by(first, static_cast<unsigned_count<I>>(left / 2));
       auto here = [&] { for_loop(this_worker, first, middle, body, sizer); };
       auto there = [&] { for_loop(this_worker, middle, last, body, sizer); };
       result_box<std::monostate> a, b;
       return fork_two(w, here, there, a, b);
     }
-    const std::size_t block = sizer.size(left, w);
+    const std::size_t block = sizer.next(left, w);
     const I end = left <= block ? last : advance_by(first, static_cast<unsigned_count<I>>(block));
-    sizer.measure([&] { run_block(body, first, end); });
+    sizer.run(block, [&] { run_block(body, first, end); });
     first = end;
   }
 }
 
+// A floating-point sum waits for each addition to end, and compilers may not regroup it, but we may: four quarters at
+// once, each in a chain of its own.
 template <std::integral I, class T, class Body, class Op>
-T reduce_block(Body& body, Op& op, T sum, I first, I last) {
+T reduce_quarters(Body& body, Op& op, T sum, I first, unsigned_count<I> quarter) {
+  const I second = advance_by(first, quarter), third = advance_by(second, quarter), fourth = advance_by(third, quarter);
+  sum = op(sum, body(first));
+  T b = body(second), c = body(third), d = body(fourth);
+  for (unsigned_count<I> i = 1; i < quarter; ++i) {
+    sum = op(sum, body(advance_by(first, i)));
+    b = op(b, body(advance_by(second, i)));
+    c = op(c, body(advance_by(third, i)));
+    d = op(d, body(advance_by(fourth, i)));
+  }
+  return op(op(sum, b), op(c, d));
+}
+
+template <std::integral I, class T, class Body, class Op>
+[[gnu::noinline]] T reduce_block(Body& body, Op& op, T sum, I first, I last) {
   if constexpr (block_body<I, Body>) {
     return op(std::move(sum), body(first, last));
   } else {
+    if constexpr (std::floating_point<T>) {
+      if (const auto quarter = static_cast<unsigned_count<I>>(distance(first, last) / 4); quarter >= 4) {
+        sum = reduce_quarters(body, op, sum, first, quarter);
+        first = advance_by(first, static_cast<unsigned_count<I>>(quarter * 4));
+      }
+    }
     for (I i = first; i < last; ++i) sum = op(std::move(sum), body(i));
     return sum;
   }
@@ -141,16 +167,16 @@ T reduce_loop(worker* w, I first, I last, const T& identity, Body& body, Op& op,
   T sum = identity;
   while (first < last) {
     const auto left = distance(first, last);
-    if (left > 1 && should_split(w, sizer, left)) {
+    if (should_split(w, sizer, left)) {
       const I middle = advance_by(first, static_cast<unsigned_count<I>>(left / 2));
       auto here = [&] { return reduce_loop(this_worker, first, middle, identity, body, op, sizer); };
       auto there = [&] { return reduce_loop(this_worker, middle, last, identity, body, op, sizer); };
       auto [a, b] = fork_join_on(w, here, there);
       return op(op(std::move(sum), std::move(a)), std::move(b));
     }
-    const std::size_t block = sizer.size(left, w);
+    const std::size_t block = sizer.next(left, w);
     const I end = left <= block ? last : advance_by(first, static_cast<unsigned_count<I>>(block));
-    sizer.measure([&] { sum = reduce_block(body, op, std::move(sum), first, end); });
+    sizer.run(block, [&] { sum = reduce_block(body, op, std::move(sum), first, end); });
     first = end;
   }
   return sum;
