@@ -64,7 +64,11 @@ void measure(bench::session& session, const contenders& all, const cell& c, int 
   for (const auto& [label, system] : all) {
     bench::parallel_for::system* s = system.get();
     subjects.push_back(bench::single(label, [s, c, count] {
-      if (!c.parked) return bench::mean_ns(count, [&] { s->run(c.loop); }) * 1e-3;
+      if (!c.parked) {
+        double mean = 0;
+        s->on_home_thread([&] { mean = bench::mean_ns(count, [&] { s->run(c.loop); }) * 1e-3; });
+        return mean;
+      }
       std::vector<double> times;
       for (int i = 0; i < count; ++i) {
         std::this_thread::sleep_for(std::chrono::milliseconds(10));  // longer than any of them spins

@@ -31,8 +31,11 @@ void measure(bench::session& session, const contenders& all, const std::string& 
   std::vector<bench::subject> subjects;
   for (const auto& [label, system] : all) {
     bench::reduce::system* s = system.get();
-    subjects.push_back(
-        bench::single(label, [s, once, count] { return bench::mean_ns(count, [&] { once(*s); }) * 1e-3; }));
+    subjects.push_back(bench::single(label, [s, once, count] {
+      double mean = 0;
+      s->on_home_thread([&] { mean = bench::mean_ns(count, [&] { once(*s); }) * 1e-3; });
+      return mean;
+    }));
   }
   session.compare({name, "us"}, threads, session.reps(7), std::move(subjects));
 }

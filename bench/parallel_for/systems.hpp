@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -51,6 +52,8 @@ class system {
  public:
   virtual ~system() = default;
   virtual void run(const loop_spec& loop) = 0;
+  /// Runs a repetition of a benchmark, on whichever thread this system's loops start from at no cost.
+  virtual void on_home_thread(const std::function<void()>& repetition) { repetition(); }
 };
 
 /// Implements `run` by `Impl::loop(iterations, body)`.

@@ -11,13 +11,14 @@ namespace {
 class tutti_system : public system_of<tutti_system> {
  public:
   explicit tutti_system(int threads) : pool_(threads) {}
+  // With more than one thread the caller works along, in the place of one worker. That would make two of one thread.
+  void on_home_thread(const std::function<void()>& repetition) override {
+    if (pool_.concurrency() > 1) return repetition();
+    pool_.submit(std::cref(repetition)).get();
+  }
   template <class Body>
   void loop(std::size_t n, const Body& each) {
-    if (pool_.concurrency() > 1) {
-      tutti::parallel_for(pool_, std::size_t{0}, n, each);  // the caller works along, in the place of one worker
-    } else {                                                // ... which would make two of one thread
-      pool_.submit([&] { tutti::parallel_for(std::size_t{0}, n, each); }).get();
-    }
+    tutti::parallel_for(pool_, std::size_t{0}, n, each);
   }
 
  private:

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -22,6 +23,8 @@ class system {
   virtual ~system() = default;
   virtual double sum_all(const double* data, std::size_t n) = 0;
   virtual std::uint64_t largest_of(std::size_t n, int rounds) = 0;
+  /// Runs a repetition of a benchmark, on whichever thread this system's loops start from at no cost.
+  virtual void on_home_thread(const std::function<void()>& repetition) { repetition(); }
 };
 
 /// Contenders by the names they have in the tables; a library appears once for each setting worth having.

@@ -22,14 +22,16 @@ class tutti_system : public system {
         [](std::uint64_t a, std::uint64_t b) { return std::max(a, b); });
   }
 
+  // With more than one thread the caller works along, in the place of one worker. That would make two of one thread.
+  void on_home_thread(const std::function<void()>& repetition) override {
+    if (pool_.concurrency() > 1) return repetition();
+    pool_.submit(std::cref(repetition)).get();
+  }
+
  private:
   template <class T, class Part, class Join>
   T reduce(std::size_t n, T identity, Part part, Join join) {
-    if (pool_.concurrency() > 1) {  // the caller works along, in the place of one worker
-      return tutti::parallel_reduce(pool_, std::size_t{0}, n, identity, part, join);
-    }
-    // ... which would make two of one thread.
-    return pool_.submit([&] { return tutti::parallel_reduce(std::size_t{0}, n, identity, part, join); }).get();
+    return tutti::parallel_reduce(pool_, std::size_t{0}, n, identity, part, join);
   }
 
   tutti::thread_pool pool_;

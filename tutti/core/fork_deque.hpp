@@ -7,7 +7,7 @@
 //        stolen        on offer          private
 //
 // push and pop touch only owner's fields: no atomic read-modify-write, no fence. The oldest private branch, which is
-// the largest piece of work, is published when somebody set `wanted_`.
+// the largest piece of work, is published when `request_` is set: somebody asked, or nothing is on offer.
 //
 // Invariants.
 //  1. `split_` (owner's copy) == split in `shared_`; only the owner changes split; only thieves raise top, by one.
@@ -69,13 +69,15 @@ class fork_deque {
     return true;
   }
   /// Somebody asks for work, or the shelf is empty. A hint: relaxed, as what is given away travels through `shared_`.
-  bool wanted() const noexcept { return wanted_.load(std::memory_order_relaxed); }
+  bool wanted() const noexcept { return request_.load(std::memory_order_relaxed) != request::none; }
+  /// Somebody asks for work, or has taken the last of it. A hint, too.
+  bool asked() const noexcept { return request_.load(std::memory_order_relaxed) == request::asked; }
 
   // ---- owner: the rest
   bool has_private() const noexcept { return split_ < bottom_; }
   std::uint32_t split() const noexcept { return split_; }
   fork_record* oldest_private() const noexcept { return slots_[split_]; }
-  void satisfied() noexcept { wanted_.store(false, std::memory_order_relaxed); }
+  void satisfied() noexcept { request_.store(request::none, std::memory_order_relaxed); }
 
   /// Puts the oldest private branch on offer. seq_cst: it is one half of the handshake with a worker about to park
   /// (offer, then look for the hungry; they count themselves hungry, then look for offers).
@@ -91,7 +93,7 @@ class fork_deque {
       // relaxed is enough: nothing was handed over, the record is still ours alone.
       if (shared_.compare_exchange_weak(seen, seen - one_split, std::memory_order_relaxed)) {
         split_ = bottom_ = at;
-        if (top_of(seen) == at) want();
+        if (top_of(seen) == at) note_empty();
         return true;
       }
     }
@@ -102,7 +104,7 @@ class fork_deque {
     split_ = bottom_ = at;
     const std::uint64_t epoch = shared_.load(std::memory_order_relaxed) & epoch_mask;
     shared_.store(epoch | pack(at, at), std::memory_order_relaxed);
-    want();
+    note_empty();
   }
   /// Called after each root, with all that it forked joined: what is published from now on does not descend from it.
   void end_root() noexcept {
@@ -118,7 +120,7 @@ class fork_deque {
   // ---- anyone
   /// Asks the owner to publish at its next fork.
   void want() noexcept {
-    if (!wanted_.load(std::memory_order_relaxed)) wanted_.store(true, std::memory_order_relaxed);
+    if (!asked()) request_.store(request::asked, std::memory_order_relaxed);
   }
   bool has_offer() const noexcept {
     const std::uint64_t seen = shared_.load(std::memory_order_seq_cst);
@@ -153,6 +155,11 @@ class fork_deque {
   static constexpr std::uint32_t top_of(std::uint64_t v) { return static_cast<std::uint32_t>(v >> 16) & 0xffff; }
   static constexpr std::uint32_t split_of(std::uint64_t v) { return static_cast<std::uint32_t>(v) & 0xffff; }
 
+  // The shelf is empty, though nobody misses anything: a fork refills it, as that is cheap; a loop need not.
+  void note_empty() noexcept {
+    if (!wanted()) request_.store(request::empty, std::memory_order_relaxed);
+  }
+
   // acquire: pairs with the release side of publish; read-modify-writes of other thieves in between keep the release
   // sequence, so the slot and the record it names are visible.
   fork_record* take(std::uint64_t& seen) noexcept {
@@ -163,10 +170,12 @@ class fork_deque {
     return record;
   }
 
-  // Written by the owner at each fork; `wanted_` is written rarely, so it may share the line it is read with.
+  enum class request : std::uint8_t { none, empty, asked };
+
+  // Written by the owner at each fork; `request_` is written rarely, so it may share the line it is read with.
   std::uint32_t bottom_ = 0;
   std::uint32_t split_ = 0;
-  std::atomic<bool> wanted_{true};
+  std::atomic<request> request_{request::empty};
   alignas(cpu::cache_line) std::atomic<std::uint64_t> shared_{0};
   alignas(cpu::cache_line) std::array<fork_record*, capacity> slots_;
 };

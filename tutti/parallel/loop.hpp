@@ -26,7 +26,6 @@ namespace detail {
 /// Finds how many iterations make a block: doubles until a block takes long enough, which it learns from the clock.
 class block_sizer {
  public:
-  static constexpr std::chrono::nanoseconds target = std::chrono::microseconds(2);
   /// Waking a sleeping worker costs microseconds and takes it tens of them: not worth it for a loop that is over by
   /// then.
   static constexpr std::chrono::nanoseconds worth_a_wake_up = std::chrono::microseconds(20);
@@ -35,7 +34,7 @@ class block_sizer {
   std::size_t next(std::uint64_t left, const worker* w) const noexcept {
     if (w == nullptr) return size_;
     const std::uint64_t share = left / (4 * static_cast<std::uint64_t>(w->pool->concurrency()));
-    return static_cast<std::size_t>(std::clamp<std::uint64_t>(size_, 1, std::max<std::uint64_t>(1, share)));
+    return std::min(size_, static_cast<std::size_t>(std::max({share, std::uint64_t{size_} / 16, std::uint64_t{1}})));
   }
   /// Runs a block of `n` iterations.
   template <class Block>
@@ -45,7 +44,9 @@ class block_sizer {
     block();
     const auto took = std::chrono::steady_clock::now() - start;
     spent_ += took;
-    // Iterations need not be alike, so it goes on measuring; the clock costs about 1 % of a block.
+    // Iterations need not be alike, so it goes on measuring; the clock costs about 1 % of a block. The longer the loop
+    // has run, the less it matters how soon it notices a request.
+    const auto target = std::clamp<std::chrono::nanoseconds>(spent_ / 16, shortest, longest);
     if (took < target / 8) {
       size_ = std::min(size_ * 8, std::numeric_limits<std::size_t>::max() / 16);  // far away, so jump
     } else if (took < target / 2) {
@@ -55,20 +56,23 @@ class block_sizer {
     }
   }
   bool may_wake() const noexcept { return spent_ >= worth_a_wake_up; }
-  /// Both halves are worth a fork.
-  bool divisible(std::uint64_t left) const noexcept { return left > 1 && left > size_; }
+  /// The halves are worth a fork.
+  bool divisible(std::uint64_t left) const noexcept { return left > 1 && left > size_ / 4; }
 
  private:
+  static constexpr std::chrono::nanoseconds shortest = std::chrono::microseconds(2), longest = 16 * shortest;
+
   std::size_t size_ = 1;
   std::chrono::nanoseconds spent_{0};
 };
 
-/// True when the loop should give work away now. Few iterations may each be long, and the first one would be over
-/// before the loop knew.
+/// True when the loop should give work away now: to somebody who is looking for it, or else by waking somebody, once
+/// the loop has shown that it is long. Few iterations may each be long, and the first one would be over before it knew.
 inline bool should_split(const worker* w, const block_sizer& sizer, std::uint64_t left) noexcept {
-  return w != nullptr && w->forks.wanted() && sizer.divisible(left) && !w->forks.full() &&
-         (w->pool->anyone_searching() || sizer.may_wake() ||
-          left <= 16 * static_cast<std::uint64_t>(w->pool->concurrency()));
+  if (w == nullptr || !w->forks.wanted() || !sizer.divisible(left) || w->forks.full()) return false;
+  if (w->pool->anyone_searching()) return true;
+  return (w->forks.asked() || w->pool->anyone_hungry()) &&
+         (sizer.may_wake() || left <= 16 * static_cast<std::uint64_t>(w->pool->concurrency()));
 }
 
 // Iterations are counted unsigned, so that ranges wider than the type's positive half work.
