@@ -3,7 +3,7 @@
 #include <tutti/base/at_fork.hpp>
 #include <tutti/core/spin.hpp>
 
-#include <sched.h>
+#include <unistd.h>
 
 #include <mutex>
 
@@ -23,17 +23,25 @@ free_parkers& the_free_parkers() {
 }
 [[maybe_unused]] const auto& made_early = the_free_parkers();  // see at_fork.hpp
 
+pid_t thread_id() noexcept {
+  static constinit thread_local pid_t known = 0;
+  if (known == 0) known = ::gettid();
+  return known;
+}
+
 }  // namespace
 
 bool parker::park_until(const std::chrono::steady_clock::time_point* deadline) noexcept {
   std::uint32_t seen = empty;
   // acquire: pairs with the release in unpark, so that the waker's writes are visible.
   sleeper_cpu_.store(::sched_getcpu(), std::memory_order_relaxed);
+  sleeper_id_.store(thread_id(), std::memory_order_relaxed);
   if (state_.compare_exchange_strong(seen, asleep, std::memory_order_acquire)) {
     for (;;) {
       cpu::futex_wait(state_, asleep, deadline);
       if (state_.load(std::memory_order_acquire) == token) break;
       if (deadline != nullptr && std::chrono::steady_clock::now() >= *deadline) {
+        move_freely();
         // An unpark may come between the look above and here: exchange takes its token, so that it is not lost.
         return state_.exchange(empty, std::memory_order_acquire) == token;
       }
@@ -41,6 +49,7 @@ bool parker::park_until(const std::chrono::steady_clock::time_point* deadline) n
   }
   // An exchange, not a store: a second unpark may have come since, and taking its token means seeing its writes.
   state_.exchange(empty, std::memory_order_acquire);
+  move_freely();
   if (waker_cpu_.exchange(-1, std::memory_order_relaxed) == ::sched_getcpu()) spinner::yield_first = true;
   return true;
 }
@@ -51,6 +60,36 @@ void parker::wake() noexcept {
   waker_cpu_.store(here, std::memory_order_relaxed);
   if (sleeper_cpu_.load(std::memory_order_relaxed) == here) spinner::yield_first = true;
   cpu::futex_wake(state_, 1);
+}
+
+// Where cores show no shared cache, as in many virtual machines, Linux wakes a thread where it fell asleep, however
+// busy that core and idle the others are, and lets it wait there for the waker's time slice to end: milliseconds. Its
+// affinity is the one way to say otherwise. The change lasts from here to its waking.
+void parker::unpark_elsewhere() noexcept {
+  const int here = ::sched_getcpu();
+  if (state_.load(std::memory_order_relaxed) == asleep && sleeper_cpu_.load(std::memory_order_relaxed) == here)
+    keep_off(here);
+  unpark();
+}
+
+void parker::keep_off(int cpu) noexcept {
+  auto seen = placement::free;
+  if (!placement_.compare_exchange_strong(seen, placement::changing, std::memory_order_acquire)) return;
+  const pid_t sleeper = sleeper_id_.load(std::memory_order_relaxed);
+  bool kept = false;
+  if (::sched_getaffinity(sleeper, sizeof allowed_, &allowed_) == 0 && CPU_ISSET(cpu, &allowed_)) {
+    cpu_set_t others = allowed_;
+    CPU_CLR(cpu, &others);
+    kept = CPU_COUNT(&others) != 0 && ::sched_setaffinity(sleeper, sizeof others, &others) == 0;
+  }
+  placement_.store(kept ? placement::kept : placement::free, std::memory_order_release);
+}
+
+// By the sleeper. One that woke for another reason while its affinity was changing finds out when it next wakes.
+void parker::move_freely() noexcept {
+  if (placement_.load(std::memory_order_acquire) != placement::kept) return;
+  ::sched_setaffinity(0, sizeof allowed_, &allowed_);
+  placement_.store(placement::free, std::memory_order_release);
 }
 
 parker_lease::parker_lease() {

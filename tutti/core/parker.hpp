@@ -2,6 +2,8 @@
 #pragma once
 #include <tutti/core/cpu.hpp>
 
+#include <sched.h>
+
 namespace tutti {
 
 /// A binary semaphore for one sleeping thread. `unpark` before `park` is remembered once; a token may also be left over
@@ -21,14 +23,26 @@ class parker {
   void unpark() noexcept {
     if (state_.exchange(token, std::memory_order_release) == asleep) wake();
   }
+  /// The same by a thread that goes on working: a sleeper that fell asleep on this core is to run on another one.
+  void unpark_elsewhere() noexcept;
 
  private:
   void wake() noexcept;
+  void keep_off(int cpu) noexcept;
+  void move_freely() noexcept;
 
   static constexpr std::uint32_t empty = 0, token = 1, asleep = 2;
   std::atomic<std::uint32_t> state_{empty};
   // Hints: where the sleeper fell asleep, and where its waker runs.
   std::atomic<int> sleeper_cpu_{-1}, waker_cpu_{-1};
+
+  // A sleeper kept off a core: none -> changing (by one waker) -> kept -> none (by the sleeper, awake). `allowed_` is
+  // written while changing and read while kept: the release store of the one and the acquire load of the other order
+  // it.
+  enum class placement : std::uint8_t { free, changing, kept };
+  std::atomic<placement> placement_{placement::free};
+  std::atomic<pid_t> sleeper_id_{0};
+  cpu_set_t allowed_{};
   parker* next_free_ = nullptr;
   friend class parker_lease;
 };

@@ -1,7 +1,11 @@
 #include <gtest/gtest.h>
+#include <sched.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <chrono>
+#include <fstream>
+#include <string>
 #include <tests/support/watchdog.hpp>
 #include <thread>
 #include <tutti/core/parker.hpp>
@@ -97,6 +101,49 @@ TEST(Parker, LeasesAreRecycled) {
   EXPECT_TRUE(&*one == first || &*two == first);
   has_token(*first);
   EXPECT_FALSE(has_token(*first));
+}
+
+cpu_set_t affinity() {
+  cpu_set_t set{};
+  EXPECT_EQ(sched_getaffinity(0, sizeof set, &set), 0);
+  return set;
+}
+
+bool is_asleep(pid_t thread) {
+  std::ifstream in("/proc/self/task/" + std::to_string(thread) + "/stat");
+  std::string stat;
+  std::getline(in, stat);
+  return stat.substr(stat.rfind(')') + 2, 1) == "S";
+}
+
+TEST(Parker, ASleeperOnABusyCoreWakesOnAnotherOneAndMayRunAnywhereAgain) {
+  const tutti_test::watchdog dog;
+  const cpu_set_t everywhere = affinity();
+  if (CPU_COUNT(&everywhere) < 2) GTEST_SKIP() << "needs two cores";
+  cpu_set_t here{};
+  CPU_SET(sched_getcpu(), &here);
+  ASSERT_EQ(sched_setaffinity(0, sizeof here, &here), 0);
+
+  parker sleeper;
+  std::atomic<pid_t> id{0};
+  std::atomic<bool> woken{false};
+  int woken_on = -1;
+  cpu_set_t affinity_then{};
+  std::thread thread([&] {  // starts on our core, as it has our affinity
+    ASSERT_EQ(sched_setaffinity(0, sizeof everywhere, &everywhere), 0);
+    id = gettid();
+    sleeper.park();
+    woken_on = sched_getcpu();
+    affinity_then = affinity();
+    woken = true;
+  });
+  while (id == 0 || !is_asleep(id)) std::this_thread::yield();
+  sleeper.unpark_elsewhere();
+  while (!woken) tutti::cpu::pause();  // as a waker that goes on working
+  thread.join();
+  EXPECT_NE(woken_on, sched_getcpu());
+  EXPECT_TRUE(CPU_EQUAL(&affinity_then, &everywhere));
+  EXPECT_EQ(sched_setaffinity(0, sizeof everywhere, &everywhere), 0);
 }
 
 }  // namespace

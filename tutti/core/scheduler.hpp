@@ -119,7 +119,7 @@ class scheduler final : public call_target {
     bool spawn = false;
     explicit operator bool() const noexcept { return sleeper != nullptr || spawn; }
   };
-  void act(wake_up wake) noexcept;
+  void act(wake_up wake, bool waker_goes_on = false) noexcept;
   void notify_later() noexcept;
   std::error_code spawn(bool searching = false) noexcept;
 

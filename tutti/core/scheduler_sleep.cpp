@@ -190,8 +190,11 @@ scheduler::wake_up scheduler::pick() noexcept {
   return wake;
 }
 
-void scheduler::act(wake_up wake) noexcept {
-  if (wake.sleeper != nullptr) wake.sleeper->sleeper->unpark();
+void scheduler::act(wake_up wake, bool waker_goes_on) noexcept {
+  if (wake.sleeper != nullptr) {
+    parker& sleeper = *wake.sleeper->sleeper;
+    waker_goes_on ? sleeper.unpark_elsewhere() : sleeper.unpark();
+  }
   if (!wake.spawn) return;
   const std::error_code failed = spawn(/*searching=*/true);
   if (!failed) return;
@@ -234,7 +237,7 @@ void scheduler::wake_one() noexcept {
     if (searching_.load(std::memory_order_seq_cst) == 0) wake = pick();
     nobody_left = runnable_ == 0 && !ended_ && clock_ns() < no_spawn_before_;
   }
-  act(wake);
+  act(wake, /*waker_goes_on=*/this_worker != nullptr);
   if (nobody_left) notify_later();
 }
 

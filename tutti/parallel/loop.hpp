@@ -1,9 +1,9 @@
 // loop: how the parallel loops share their iterations: serially, until somebody asks for work.
 //
-// A loop runs in blocks of about 2 us. Between blocks it looks at one flag; when an idle worker has raised it, the loop
-// forks the second half of what is left and goes on with the first (lazy binary splitting: Tzannes, Caragea, Barua,
-// Vishkin, PPoPP 2010, with the fork_deque's flag in place of a look at the queue). On a busy machine a loop splits
-// almost never.
+// A loop runs in blocks of a few microseconds. Between blocks it looks at one flag; when an idle worker has raised it,
+// the loop forks the second half of what is left and goes on with the first (lazy binary splitting: Tzannes, Caragea,
+// Barua, Vishkin, PPoPP 2010, with the fork_deque's flag in place of a look at the queue). On a busy machine a loop
+// splits almost never.
 #pragma once
 #include <tutti/core/fork_join.hpp>
 #include <tutti/core/scheduler.hpp>
@@ -28,7 +28,7 @@ class block_sizer {
  public:
   /// Waking a sleeping worker costs microseconds and takes it tens of them: not worth it for a loop that is over by
   /// then.
-  static constexpr std::chrono::nanoseconds worth_a_wake_up = std::chrono::microseconds(20);
+  static constexpr std::chrono::nanoseconds worth_a_wake_up = std::chrono::microseconds(40);
 
   /// At most a share of the `left` iterations, in case the rest take longer than those before.
   std::size_t next(std::uint64_t left, const worker* w) const noexcept {
