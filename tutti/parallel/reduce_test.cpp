@@ -3,10 +3,12 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 namespace {
 
@@ -67,6 +69,22 @@ TEST(parallel_reduce, inside_a_task) {
   const int result =
       pool.submit([] { return tutti::parallel_reduce(0, 1000, 0, [](int i) { return i % 2; }, std::plus<>()); }).get();
   EXPECT_EQ(result, 500);
+}
+
+// Blocks of floating-point numbers are folded in four chains at once.
+TEST(parallel_reduce, folds_floating_point_numbers_in_order_and_once_each) {
+  const auto later_one = [](double a, double b) { return b < 0 ? a : b; };  // associative, not commutative
+  for (const int n : {0, 1, 15, 16, 17, 100, 1000, 100'003}) {
+    std::vector<std::atomic<int>> calls(static_cast<std::size_t>(n));
+    const auto body = [&](int i) {
+      ++calls[static_cast<std::size_t>(i)];
+      return static_cast<double>(i);
+    };
+    tutti::inline_executor here;  // alone, its blocks are largest
+    EXPECT_EQ(tutti::parallel_reduce(here, 0, n, -1.0, body, later_one), n - 1);
+    EXPECT_EQ(tutti::parallel_reduce(0, n, -1.0, body, later_one), n - 1);
+    for (const auto& c : calls) ASSERT_EQ(c, 2) << n;
+  }
 }
 
 }  // namespace
