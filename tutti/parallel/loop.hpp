@@ -56,6 +56,8 @@ class block_sizer {
     }
   }
   bool may_wake() const noexcept { return spent_ >= worth_a_wake_up; }
+  /// Each iteration is a block: they are long, or nobody knows yet.
+  bool singly() const noexcept { return size_ == 1; }
   /// The halves are worth a fork.
   bool divisible(std::uint64_t left) const noexcept { return left > 1 && left > size_ / 4; }
 
@@ -66,13 +68,12 @@ class block_sizer {
   std::chrono::nanoseconds spent_{0};
 };
 
-/// True when the loop should give work away now: to somebody who is looking for it, or else by waking somebody, once
-/// the loop has shown that it is long. Few iterations may each be long, and the first one would be over before it knew.
+/// True when the loop should give work away now: to somebody who is looking for it; or by waking somebody, once the loop
+/// has shown that it is long. Few iterations may each be long, and the first one would be over before it knew.
 inline bool should_split(const worker* w, const block_sizer& sizer, std::uint64_t left) noexcept {
   if (w == nullptr || !w->forks.wanted() || !sizer.divisible(left) || w->forks.full()) return false;
-  if (w->pool->anyone_searching()) return true;
-  return (w->forks.asked() || w->pool->anyone_hungry()) &&
-         (sizer.may_wake() || left <= 16 * static_cast<std::uint64_t>(w->pool->concurrency()));
+  return w->pool->anyone_searching() || (sizer.may_wake() && (w->forks.asked() || w->pool->anyone_hungry())) ||
+         (sizer.singly() && left <= 16 * static_cast<std::uint64_t>(w->pool->concurrency()));
 }
 
 // Iterations are counted unsigned, so that ranges wider than the type's positive half work.
