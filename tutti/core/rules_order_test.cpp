@@ -8,6 +8,7 @@
 #include <mutex>
 #include <tests/support/gates.hpp>
 #include <tutti/base/clock.hpp>
+#include <tutti/core/guest.hpp>
 #include <tutti/core/thread_pool.hpp>
 #include <vector>
 
@@ -23,6 +24,10 @@ struct order_log {
   void add(int n) {
     const std::lock_guard lock(mutex);
     seen.push_back(n);
+  }
+  std::size_t size() {
+    const std::lock_guard lock(mutex);
+    return seen.size();
   }
 };
 
@@ -117,6 +122,71 @@ TEST(rules_order, first_in_first_out_behind_what_the_submitter_has_run_itself) {
     }
     EXPECT_TRUE(counts_to(100, log.seen)) << own;
   }
+}
+
+// The worker has a batch of them in its queue when the first one fills that up.
+TEST(rules_order, first_in_first_out_from_outside_when_a_task_fills_the_queue) {
+  constexpr int n = 400, added = 300;
+  order_log outside, inside;
+  {
+    tutti_test::held_pool held;
+    for (int i = 0; i < n; ++i) {
+      held.pool.post([&, i] {
+        outside.add(i);
+        if (i != 0) return;
+        for (int k = 0; k < added; ++k) held.pool.post([&, k] { inside.add(k); });
+      });
+    }
+    held.run_all();
+  }
+  EXPECT_TRUE(counts_to(n, outside.seen));
+  EXPECT_TRUE(counts_to(added, inside.seen));
+}
+
+TEST(rules_order, first_in_first_out_from_before_during_and_after_a_visit) {
+  for (const int during : {10, 1000}) {  // the latter are more than a guest's queue holds
+    logging_pool h;
+    int n = 0;
+    const auto post = [&](int count) {
+      for (int i = 0; i < count; ++i) h.post(0, n++);
+    };
+    post(10);
+    {
+      const tutti::guest visit(h.pool);
+      post(during);
+    }
+    post(10);
+    EXPECT_TRUE(counts_to(n, h.run_all())) << during;
+  }
+}
+
+// A worker with tasks of its own looks after those of another one now and then. What it takes waits behind its own: had
+// it taken several, the younger ones left behind would start before those.
+TEST(rules_order, first_in_first_out_when_another_worker_helps) {
+  constexpr int n = 100;
+  order_log log;
+  std::latch both(2), posted(1), helper_busy(1);
+  {
+    thread_pool pool{2};
+    pool.post([&] {
+      both.arrive_and_wait();
+      for (int i = 0; i < n; ++i) pool.post([&, i] { log.add(i); });
+      posted.count_down();
+      helper_busy.wait();  // then it runs the rest
+    });
+    pool.post([&] {
+      both.arrive_and_wait();
+      posted.wait();
+      for (int i = 0; i < 100; ++i) {
+        pool.post([&, i] {
+          if (i != 70) return;  // it has looked around once or twice
+          helper_busy.count_down();
+          tutti_test::until([&] { return log.size() == n; });
+        });
+      }
+    });
+  }
+  EXPECT_TRUE(counts_to(n, log.seen));
 }
 
 TEST(rules_order, submit_and_post_share_one_order) {

@@ -138,7 +138,7 @@ void scheduler::leave(worker& guest) noexcept {
   guest.forks.end_root();
   {
     const std::lock_guard lock(lock_);
-    put_first(guest.ring);
+    share_ring(guest);
     guest.overflowed = false;
     guest.below = std::exchange(free_guests_, &guest);
     --guests_;

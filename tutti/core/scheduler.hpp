@@ -108,7 +108,7 @@ class scheduler final : public call_target {
   bool prune(worker& self);
   void join_all();
   void free_workers() noexcept;
-  found steal(worker& self);
+  found steal(worker& self, std::size_t most);
   bool sleep(worker& self, bool& searching);
   bool has_work() const noexcept;
   void ask_everyone(worker& self) noexcept;
@@ -128,7 +128,8 @@ class scheduler final : public call_target {
   void count_hungry() noexcept;
   wake_up pick() noexcept;
   void push_shared(call_node* node);
-  void put_first(task_ring& ring) noexcept;
+  void share_ring(worker& from) noexcept;
+  void share(call_queue& calls, std::size_t count, const worker& from) noexcept;
   void note_best() noexcept;
   void empty_inbox(bool close = false) const noexcept;
   void drop_queued(call_queue& out) noexcept;

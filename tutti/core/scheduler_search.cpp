@@ -20,13 +20,24 @@ void scheduler::push_shared(call_node* node) {
   queued_.store(queued_.load(std::memory_order_relaxed) + 1, std::memory_order_seq_cst);
 }
 
-// Tasks that were in a ring are older than those that their worker put into the shared queue since.
-void scheduler::put_first(task_ring& ring) noexcept {
-  call_queue older;
+void scheduler::share_ring(worker& from) noexcept {
+  call_queue calls;
   std::size_t count = 0;
-  for (; call_node* const task = ring.take(); ++count) older.push(task);
+  for (; call_node* const task = from.ring.take(); ++count) calls.push(task);
+  share(calls, count, from);
+}
+
+// Calls from a ring go to everybody and stay in order. Those of a worker are older than what it has put into the shared
+// queue since, or were taken from the front of that; a guest takes none from there, and what its thread handed in
+// before it became a guest is older than what is in its ring.
+void scheduler::share(call_queue& calls, std::size_t count, const worker& from) noexcept {
   if (count == 0) return;
-  normal_.prepend(older);
+  if (from.guest) {
+    empty_inbox();
+    while (call_node* const task = calls.pop()) normal_.push(task);
+  } else {
+    normal_.prepend(calls);
+  }
   normal_size_ += count;
   if (best_.load(std::memory_order_relaxed) < 0) best_.store(0, std::memory_order_relaxed);
   queued_.store(queued_.load(std::memory_order_relaxed) + count, std::memory_order_seq_cst);
@@ -104,23 +115,25 @@ void scheduler::take_some_shared(worker& self) {
 // entry behind. Drops those and moves the others to the shared queue; true if there were none.
 bool scheduler::prune(worker& self) {
   call_queue alive;
+  std::size_t count = 0;
   while (call_node* const task = self.ring.take()) {
     if (task->is_over()) {
       task->run();  // drops it
     } else {
       alive.push(task);
+      ++count;
     }
   }
   if (alive.empty()) return true;
   // Not back into the ring: its positions tell what descends from the task that runs (task_ring::take_if).
   const std::lock_guard lock(lock_);
-  while (call_node* const task = alive.pop()) push_shared(task);
+  share(alive, count, self);
   return false;
 }
 
 // ---------------------------------------------------------------- looking
 
-scheduler::found scheduler::steal(worker& self) {
+scheduler::found scheduler::steal(worker& self, std::size_t most) {
   const std::uint32_t n = worker_count_.load(std::memory_order_acquire);
   // Start behind ourselves: neighbours differ, so thieves spread without random numbers.
   for (std::uint32_t i = 1; i < n; ++i) {
@@ -131,7 +144,7 @@ scheduler::found scheduler::steal(worker& self) {
     worker& victim = *workers_[(self.index + i) % n].load(std::memory_order_acquire);
     if (!victim.ring.has_task()) continue;
     std::array<call_node*, 32> half;
-    const std::size_t count = victim.ring.take_half(half.data(), std::min(half.size(), self.ring.room()));
+    const std::size_t count = victim.ring.take_half(half.data(), std::min({half.size(), most, self.ring.room()}));
     if (count == 0) continue;
     if (count > 1) {
       self.ring.push_many(half.data() + 1, count - 1);
@@ -148,7 +161,8 @@ scheduler::found scheduler::find(worker& self) {
     // Nobody starves: neither the shared queue behind a worker that feeds itself, nor the ring of a worker with a long
     // task behind a shared queue that is never empty.
     take_some_shared(self);
-    if (found old = steal(self)) {
+    // One: the rest would wait behind our own, while its worker goes on with younger ones.
+    if (found old = steal(self, 1)) {
       self.stolen.add();
       return old;
     }
@@ -158,7 +172,7 @@ scheduler::found scheduler::find(worker& self) {
   }
   self.overflowed = self.overflowed && (!inbox_.empty() || queued_.load(std::memory_order_seq_cst) != 0);
   if (call_node* task = take_shared(self, 0)) return {nullptr, task};
-  if (found other = steal(self)) {
+  if (found other = steal(self, task_ring::capacity)) {
     self.stolen.add();
     return other;
   }

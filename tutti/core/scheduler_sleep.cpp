@@ -87,8 +87,7 @@ bool scheduler::sleep(worker& self, bool& searching) {
     if (searching) searching_.fetch_sub(1, std::memory_order_seq_cst);
     searching = false;
     if (retire) {
-      // What is left in the ring goes to everybody.
-      put_first(self.ring);
+      share_ring(self);
       --runnable_;
       self.where = worker::state::retired;
       self.below = std::exchange(retired_, &self);
