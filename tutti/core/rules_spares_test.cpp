@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 #include <atomic>
 #include <latch>
+#include <tests/support/gates.hpp>
 #include <thread>
 #include <tutti/core/promise.hpp>
 #include <tutti/core/thread_pool.hpp>
@@ -32,6 +33,22 @@ TEST(rules_spares, concurrency_stays_runnable) {
   together.wait();
   release.set_value();
   for (auto& f : futures) f.get();
+}
+
+// What it has run itself is still in its queue, but nobody is needed for that.
+TEST(rules_spares, nobody_takes_the_place_of_who_has_run_its_tasks_itself) {
+  thread_pool pool{1};
+  promise<void> release;
+  auto released = release.get_future();
+  auto waiter = pool.submit([&] {
+    for (int i = 0; i < 3; ++i) pool.submit([] {}).get();
+    released.get();
+  });
+  tutti_test::until([] { return tutti_test::waiting_for("future::wait") == 1; });
+  EXPECT_EQ(pool.stats().spare_threads, 0U);
+  EXPECT_EQ(pool.stats().queue_depth, 0U);
+  release.set_value();
+  waiter.get();
 }
 
 TEST(rules_spares, spares_leave_again) {

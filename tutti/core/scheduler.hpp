@@ -106,6 +106,7 @@ class scheduler final : public call_target {
   void take_some_shared(worker& self);
   std::size_t take_batch(worker& self, std::size_t count) noexcept;
   bool prune(worker& self);
+  void drop_over(worker& self) noexcept;
   void join_all();
   void free_workers() noexcept;
   found steal(worker& self, std::size_t most);

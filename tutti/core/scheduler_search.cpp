@@ -131,6 +131,16 @@ bool scheduler::prune(worker& self) {
   return false;
 }
 
+// Before its worker sleeps: calls that are over are no work for which anybody had to take its place. Those behind one
+// that is not do no harm.
+void scheduler::drop_over(worker& self) noexcept {
+  if (self.ring.maybe_empty()) return;
+  while (call_node* const task = self.ring.take_own_if([](const call_node& oldest) { return oldest.is_over(); })) {
+    task->run();
+  }
+  if (self.ring.has_task()) notify();  // who looked meanwhile may have found the ring empty
+}
+
 // ---------------------------------------------------------------- looking
 
 scheduler::found scheduler::steal(worker& self, std::size_t most) {

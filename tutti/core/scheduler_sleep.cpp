@@ -242,6 +242,7 @@ void scheduler::wake_one() noexcept {
 
 bool scheduler::begin_block(worker& self) noexcept {
   self.offer_all();
+  drop_over(self);
   wake_up wake;
   {
     const std::lock_guard lock(lock_);

@@ -5,7 +5,8 @@
 // the pool's shared queue.
 //
 // Invariant: slots [head_, tail_) hold tasks; only the owner moves tail_, only a CAS moves head_. A slot is overwritten
-// only after head_ passed it, and a taker uses what it read only if its CAS proves that head_ had not moved.
+// only after head_ passed it, and a taker uses what it read only if its CAS proves that head_ had not moved, or is back
+// where it was: the owner may hide it for a moment (take_own_if), and overwrites nothing meanwhile.
 #pragma once
 #include <tutti/core/cpu.hpp>
 
@@ -76,6 +77,21 @@ class task_ring {
     }
   }
 
+  /// Owner only. Takes the oldest task if `which` accepts it, else leaves it where it is; null. Others find the ring
+  /// empty meanwhile: if it is not afterwards, somebody may have to be told.
+  template <class Which>
+  call_node* take_own_if(Which which) noexcept {
+    std::uint64_t head = head_.load(std::memory_order_relaxed);
+    do {
+      if (head >= tail_.load(std::memory_order_relaxed)) return nullptr;
+      // acquire: keeps what takers have released, see push.
+    } while (!head_.compare_exchange_weak(head, hidden, std::memory_order_acq_rel, std::memory_order_acquire));
+    call_node* const node = slot(head).load(std::memory_order_relaxed);  // nobody takes it from under us
+    const bool taken = which(*node);
+    head_.store(taken ? head + 1 : head, std::memory_order_seq_cst);
+    return taken ? node : nullptr;
+  }
+
   /// Moves half of the tasks (at most `limit`) into `out`; returns how many. Any thread.
   std::size_t take_half(call_node** out, std::size_t limit) noexcept {
     std::uint64_t head = head_.load(std::memory_order_acquire);
@@ -91,6 +107,7 @@ class task_ring {
   }
 
  private:
+  static constexpr std::uint64_t hidden = ~std::uint64_t{0};  // as head_: behind every tail
   std::atomic<call_node*>& slot(std::uint64_t at) noexcept { return slots_[at % capacity]; }
 
   alignas(cpu::cache_line) std::atomic<std::uint64_t> head_{0};

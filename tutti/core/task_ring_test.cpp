@@ -102,6 +102,24 @@ TEST_F(TaskRing, HalfIsRoundedUpAndLimited) {
   EXPECT_EQ(out[6], &tasks[11]);
 }
 
+TEST_F(TaskRing, TheOwnerLeavesWhatItDoesNotWantWhereItIs) {
+  const auto first = [&](const tutti::call_node& one) { return &one == &tasks[0]; };
+  EXPECT_EQ(ring->take_own_if(first), nullptr);
+  for (int i = 0; i < 2; ++i) EXPECT_TRUE(push());
+  EXPECT_EQ(ring->take_own_if([&](const tutti::call_node&) {
+    EXPECT_FALSE(ring->has_task());
+    EXPECT_EQ(ring->take(), nullptr) << "nobody takes it meanwhile";
+    return false;
+  }),
+            nullptr);
+  EXPECT_EQ(ring->size(), 2U);
+  EXPECT_EQ(ring->take_own_if(first), &tasks[0]);
+  EXPECT_EQ(ring->take_own_if(first), nullptr);
+  EXPECT_TRUE(ring->has_task());
+  EXPECT_EQ(ring->take_if(always, 1), &tasks[1]) << "positions are what they were";
+  EXPECT_EQ(ring->take_own_if(first), nullptr);
+}
+
 // ---------------------------------------------------------------- with takers
 
 // One owner pushes, and takes now and then; others take one, a half, or only what a root they were told of has pushed.
@@ -164,7 +182,8 @@ void stress(unsigned seed, int takers) {
       if (auto* node = ring->take()) account(node, last);
     }
     if (random() % 5 == 0) {
-      if (auto* node = ring->take()) account(node, last);
+      const bool wanted = random() % 2 == 0;
+      if (auto* node = ring->take_own_if([&](const tutti::call_node&) { return wanted; })) account(node, last);
     }
   }
   while (auto* node = ring->take()) account(node, last);
