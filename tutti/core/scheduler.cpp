@@ -216,9 +216,9 @@ void scheduler::shutdown(shutdown_mode mode) {
   }
   // A worker of another pool may end this one: it blocks meanwhile.
   worker* const self = this_worker;
-  const bool blocked = self != nullptr && self->pool->begin_block(*self);
+  if (self != nullptr) self->pool->must_block(*self);
   join_all();
-  if (blocked) self->pool->end_block(*self);
+  if (self != nullptr) self->pool->end_block(*self);
 }
 
 void scheduler::join_all() {

@@ -11,7 +11,9 @@
 //
 // Blocking. `runnable_` counts threads that work, search or sleep idle. A worker that blocks leaves the count; when it
 // falls below target() and there is work, a retired thread is woken or a spare is started. Back from blocking there is
-// one too many, and the next worker that is between tasks retires.
+// one too many, and the next worker that is between tasks retires. Should the system refuse a spare, there is a pause
+// before the next attempt; who finds one missing meanwhile, beside work, sees to it that the one timer is set which
+// makes that attempt.
 #pragma once
 #include <tutti/base/at_fork.hpp>
 #include <tutti/core/home.hpp>
@@ -83,7 +85,9 @@ class scheduler final : public call_target {
   bool anyone_searching() const noexcept { return searching_.load(std::memory_order_relaxed) > 0; }
 
   /// The calling worker is about to sleep in a wait. False, and nothing to end, when no thread can take its place.
-  [[nodiscard]] bool begin_block(worker& self) noexcept;
+  [[nodiscard]] bool begin_block(worker& self) noexcept { return block(self, /*may_refuse=*/true); }
+  /// The same for a wait that cannot be abandoned: if nobody is there to take its place, the pool tries again later.
+  void must_block(worker& self) noexcept { static_cast<void>(block(self, /*may_refuse=*/false)); }
   void end_block(worker& self) noexcept;
 
   /// Makes the calling thread a worker until `leave`; null when there is no room (then the caller works alone).
@@ -111,6 +115,7 @@ class scheduler final : public call_target {
   void free_workers() noexcept;
   found steal(worker& self, std::size_t most);
   bool sleep(worker& self, bool& searching);
+  bool block(worker& self, bool may_refuse) noexcept;
   bool has_work() const noexcept;
   void ask_everyone(worker& self) noexcept;
   void wake_one() noexcept;
@@ -118,10 +123,12 @@ class scheduler final : public call_target {
   struct wake_up {  // chosen under the lock, carried out after
     worker* sleeper = nullptr;
     bool spawn = false;
+    bool retry = false;  // nobody yet: set the timer
     explicit operator bool() const noexcept { return sleeper != nullptr || spawn; }
   };
   void act(wake_up wake, bool waker_goes_on = false) noexcept;
-  void notify_later() noexcept;
+  void retry_later() noexcept;
+  void retry() noexcept;
   std::error_code spawn(bool searching = false) noexcept;
 
   // Under lock_:
@@ -167,8 +174,9 @@ class scheduler final : public call_target {
   std::vector<std::thread> joinable_;
   std::mutex join_mutex_;
   worker* free_guests_ = nullptr;
-  worker* unused_ = nullptr;  // whose thread could not be started
-  std::int64_t no_spawn_before_ = 0;
+  worker* unused_ = nullptr;                                 // whose thread could not be started
+  std::chrono::steady_clock::time_point no_spawn_before_{};  // by tutti's clock, as the timer
+  bool retry_armed_ = false;                                 // the timer is set, or is about to be
 
   std::array<std::atomic<worker*>, max_concurrency + max_spares + max_guests> workers_{};
   std::atomic<std::uint32_t> worker_count_{0};

@@ -1,4 +1,5 @@
 // scheduler, a worker's life: working, looking, sleeping, being woken, blocking, and the books about it.
+#include <tutti/base/clock.hpp>
 #include <tutti/base/log.hpp>
 #include <tutti/base/trace.hpp>
 #include <tutti/core/pools.hpp>
@@ -172,12 +173,15 @@ scheduler::wake_up scheduler::pick() noexcept {
   } else if (runnable_ < target()) {
     if (retired_ != nullptr) {
       wake.sleeper = std::exchange(retired_, retired_->below);
-    } else if (threads_ < concurrency_ + max_spares && clock_ns() >= no_spawn_before_) {
+    } else if (threads_ >= concurrency_ + max_spares) {
+      return wake;
+    } else if (now() < no_spawn_before_) {
+      wake.retry = !std::exchange(retry_armed_, true);
+      return wake;
+    } else {
       wake.spawn = true;
       ++threads_;
       ++spares_started_;
-    } else {
-      return wake;
     }
     ++runnable_;
   } else {
@@ -194,59 +198,65 @@ void scheduler::act(wake_up wake, bool waker_goes_on) noexcept {
     parker& sleeper = *wake.sleeper->sleeper;
     waker_goes_on ? sleeper.unpark_elsewhere() : sleeper.unpark();
   }
+  if (wake.retry) retry_later();
   if (!wake.spawn) return;
   const std::error_code failed = spawn(/*searching=*/true);
   if (!failed) return;
-  bool nobody_left = false;
   {
     const std::lock_guard lock(lock_);
     --threads_;
     --spares_started_;
     --runnable_;
     searching_.fetch_sub(1, std::memory_order_seq_cst);
-    no_spawn_before_ = clock_ns() + respawn_pause.count();  // not again at once: the reason will hardly be gone
+    no_spawn_before_ = now() + respawn_pause;  // not again at once: the reason will hardly be gone
     count_hungry();
-    nobody_left = runnable_ == 0;
     if (finished()) end_all();
   }
-  if (nobody_left) notify_later();
   // Whoever added work meanwhile counted on the thread that is not there.
   if (has_work()) notify();
   log(log_level::error, "cannot start a spare thread; the pool goes on with fewer runnable threads",
       {{"pool", name_}, {"reason", failed.message()}});
 }
 
-// All threads block, and what they wait for may be in the queue: somebody must try again.
-void scheduler::notify_later() noexcept {
+// Perhaps nobody submits or waits any more, as all wait for what is queued.
+void scheduler::retry_later() noexcept {
   try {
     call_later(respawn_pause, [id = executor_id_] {
       for (const auto& pool : all_pools()) {
-        if (pool->executor_id() == id && pool->has_work()) pool->notify();
+        if (pool->executor_id() == id) pool->retry();
       }
     });
-  } catch (const std::exception&) {  // no thread for the timers either: the next submit tries again
+  } catch (const std::exception&) {  // no thread for the timers either: whoever submits or waits next tries again
+    const std::lock_guard lock(lock_);
+    retry_armed_ = false;
   }
+}
+
+void scheduler::retry() noexcept {
+  {
+    const std::lock_guard lock(lock_);
+    retry_armed_ = false;  // before the look: who adds work after it may have to set the timer again
+  }
+  if (has_work()) notify();
 }
 
 void scheduler::wake_one() noexcept {
   wake_up wake;
-  bool nobody_left = false;
   {
     const std::lock_guard lock(lock_);
     if (searching_.load(std::memory_order_seq_cst) == 0) wake = pick();
-    nobody_left = runnable_ == 0 && !ended_ && clock_ns() < no_spawn_before_;
   }
   act(wake, /*waker_goes_on=*/this_worker != nullptr);
-  if (nobody_left) notify_later();
 }
 
-bool scheduler::begin_block(worker& self) noexcept {
+bool scheduler::block(worker& self, bool may_refuse) noexcept {
   self.offer_all();
   drop_over(self);
   wake_up wake;
   {
     const std::lock_guard lock(lock_);
-    if (!self.guest && threads_ >= concurrency_ + max_spares && retired_ == nullptr && runnable_ <= target())
+    if (may_refuse && !self.guest && threads_ >= concurrency_ + max_spares && retired_ == nullptr &&
+        runnable_ <= target())
       return false;
     --runnable_;
     ++blocked_;
@@ -260,13 +270,13 @@ bool scheduler::begin_block(worker& self) noexcept {
     act(wake);
     wake = {};
     const std::lock_guard lock(lock_);
-    if (runnable_ == 0 && has_work()) {
-      wake = pick();
-      stuck = !wake;
-    }
+    stuck = runnable_ == 0 && has_work();
+    if (stuck) wake = pick();
   } while (wake);
-  if (stuck) end_block(self);
-  return !stuck;
+  act(wake);
+  if (!stuck || !may_refuse) return true;
+  end_block(self);
+  return false;
 }
 
 void scheduler::end_block(worker& self) noexcept {

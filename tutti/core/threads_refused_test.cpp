@@ -8,8 +8,13 @@
 #include <cstdio>
 #include <exception>
 #include <latch>
+#include <memory>
 #include <tests/support/gates.hpp>
+#include <tutti/base/clock.hpp>
+#include <tutti/base/log.hpp>
+#include <tutti/core/fork_join.hpp>
 #include <tutti/core/promise.hpp>
+#include <tutti/core/scheduler.hpp>
 #include <tutti/core/thread_pool.hpp>
 #include <tutti/core/timers.hpp>
 #include <vector>
@@ -113,6 +118,169 @@ TEST(threads_refused_death, a_new_pools_is_a_clear_error) {
 TEST(threads_refused_death, a_spares_is_an_error_of_the_last_worker_to_wait) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   EXPECT_EXIT(block_all_workers(), testing::ExitedWithCode(0), "");
+}
+
+// How often the system has said no to a pool, as the log tells.
+class refusals final : public tutti::log_sink {
+ public:
+  void write(const tutti::log_record& record) override {
+    if (record.message.starts_with("cannot start a spare")) ++count;
+  }
+  std::atomic<int> count{0};
+};
+
+std::shared_ptr<refusals> count_refusals() {
+  auto counter = std::make_shared<refusals>();
+  tutti::set_log_sink(counter);
+  return counter;
+}
+
+void start_the_timer_thread() {
+  std::latch called(1);
+  tutti::call_later(0s, [&] { called.count_down(); });
+  called.wait();
+}
+
+constexpr auto pause = tutti::scheduler::respawn_pause;
+
+// The system refuses a thread for a moment only, when nothing more is submitted: the pool tries again by itself, first
+// with one worker asleep and the other one busy with what tutti cannot see.
+[[noreturn]] void block_beside_a_busy_worker() {
+  become_somebody();
+  start_the_timer_thread();
+  tutti::virtual_clock clock;
+  const auto refused = count_refusals();
+  thread_pool pool{2};
+  tutti::promise<void> promise;
+  auto value = promise.get_future();
+  std::latch both(2), gate(1);
+  std::atomic<bool> ran{false};
+  auto asleep = pool.submit([&] {
+    both.count_down();
+    gate.wait();
+    value.get();
+  });
+  auto busy = pool.submit([&] {
+    both.count_down();
+    tutti_test::until([&] { return ran.load(); });
+  });
+  both.wait();
+  pool.post([&] { ran = true; });
+  {
+    const no_threads none;
+    gate.count_down();
+    tutti_test::until([&] { return refused->count == 1; });
+  }
+  clock.advance(pause);
+  busy.get();
+  promise.set_value();
+  asleep.get();
+  _exit(refused->count == 1 ? 0 : 6);
+}
+
+TEST(threads_refused_death, a_spares_is_made_up_for_beside_a_busy_worker) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_EXIT(block_beside_a_busy_worker(), testing::ExitedWithCode(0), "");
+}
+
+// The last worker to sleep does so in a join, which cannot be abandoned as other waits are.
+[[noreturn]] void block_in_a_join() {
+  become_somebody();
+  start_the_timer_thread();
+  tutti::virtual_clock clock;
+  const auto refused = count_refusals();
+  thread_pool pool{1};
+  tutti::promise<void> theft, promise;
+  auto stolen = theft.get_future(), value = promise.get_future();
+  std::atomic<bool> awake{false}, queued{false}, go{false};
+  auto outer = pool.submit([&] {
+    tutti::fork_join(
+        [&] {
+          stolen.get();  // a spare thread takes the other branch
+          awake = true;
+          tutti_test::until([&] { return go.load(); });
+        },
+        [&] {
+          theft.set_value();
+          tutti_test::until([&] { return queued.load(); });
+          value.get();
+        });
+  });
+  tutti_test::until([&] { return awake.load(); });
+  pool.post([&] { promise.set_value(); });
+  {
+    const no_threads none;
+    queued = true;
+    tutti_test::until([] { return tutti_test::waiting_for("future::wait") == 1; });
+    go = true;
+    tutti_test::until([&] { return refused->count == 1; });
+    clock.advance(pause);
+    if (refused->count != 2) _exit(6);
+  }
+  clock.advance(pause);
+  outer.get();
+  _exit(refused->count == 2 ? 0 : 7);
+}
+
+TEST(threads_refused_death, a_spares_is_made_up_for_when_the_last_worker_sleeps_in_a_join) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_EXIT(block_in_a_join(), testing::ExitedWithCode(0), "");
+}
+
+// However much is submitted meanwhile, one attempt in each pause.
+[[noreturn]] void submit_without_threads() {
+  become_somebody();
+  start_the_timer_thread();
+  tutti::virtual_clock clock;
+  const auto refused = count_refusals();
+  thread_pool pool{1};
+  tutti::promise<void> promise;
+  auto value = promise.get_future();
+  auto asleep = pool.submit([&] { value.get(); });
+  tutti_test::until([] { return tutti_test::waiting_for("future::wait") == 1; });
+  std::atomic<int> ran{0};
+  {
+    const no_threads none;
+    for (int round = 1; round <= 20; ++round) {
+      for (int i = 0; i < 100; ++i) pool.post([&] { ++ran; });
+      if (refused->count != round) _exit(6);
+      clock.advance(pause / 2);
+      if (refused->count != round) _exit(7);
+      clock.advance(pause / 2);
+      if (refused->count != round + 1) _exit(8);
+    }
+  }
+  clock.advance(pause);
+  tutti_test::until([&] { return ran == 2000; });
+  promise.set_value();
+  asleep.get();
+  _exit(refused->count == 21 ? 0 : 9);
+}
+
+TEST(threads_refused_death, a_spares_is_asked_for_once_in_each_pause) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_EXIT(submit_without_threads(), testing::ExitedWithCode(0), "");
+}
+
+// What it has run itself is still in its queue: nobody is needed for that, so nobody is missed.
+[[noreturn]] void block_behind_what_is_over() {
+  become_somebody();
+  thread_pool pool{1};
+  tutti::promise<int> promise;
+  auto value = promise.get_future();
+  const no_threads none;
+  auto waiter = pool.submit([&] {
+    pool.submit([] {}).get();
+    return value.get();
+  });
+  tutti_test::until([&] { return tutti_test::waiting_for("future::wait") == 1 || waiter.done(); });
+  promise.set_value(1);
+  _exit(waiter.get() == 1 ? 0 : 6);
+}
+
+TEST(threads_refused_death, a_spares_is_no_error_where_none_is_needed) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_EXIT(block_behind_what_is_over(), testing::ExitedWithCode(0), "");
 }
 
 [[noreturn]] void set_a_timer() {

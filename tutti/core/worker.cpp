@@ -62,13 +62,12 @@ bool worker::join_published(fork_record& record, std::uint32_t at) noexcept {
 
 void worker::sleep_until_done(fork_record& record) noexcept {
   const thread_record::waiting shown("fork_join", place{});
-  // The record is in a thief's hands, so this wait cannot be abandoned: without a spare thread it just waits.
-  const bool blocked = pool->begin_block(*this);
+  pool->must_block(*this);  // the record is in a thief's hands, so this wait cannot be abandoned
   std::uint32_t seen = running;
   if (record.state.compare_exchange_strong(seen, owner_asleep, std::memory_order_acquire)) {
     while (record.state.load(std::memory_order_acquire) != done) sleeper->park();
   }
-  if (blocked) pool->end_block(*this);
+  pool->end_block(*this);
 }
 
 void worker::run_stolen(fork_record& record) noexcept {
