@@ -1,8 +1,9 @@
 // at_fork: what the library's own state needs so that a child made by fork() can go on using the library.
 //
 // A child has one thread, and whatever another thread had locked at that moment stays locked in it for ever. Locks that
-// live as long as the process are therefore held by the forking thread itself while it forks; and they are made before
-// main, because a thread that is just making one on first use would leave it half made in the child.
+// live as long as the process are therefore held by the forking thread itself while it forks; and what has them is made
+// before main, because a thread that is just making it on first use would leave it half made in the child. That is
+// `process_wide`. For the same reason no local static is initialised by what takes such a lock.
 #pragma once
 #include <atomic>
 #include <cstdint>
@@ -33,6 +34,30 @@ Lock& held_at_fork(Lock& lock, bool outermost = false) {
                                                      // Not unlocked: threads that are not in the child may wait for it.
                                                      [](void* l) { ::new (l) Lock; }, outermost});
   return lock;
+}
+
+namespace detail {
+template <class T>
+struct the_only {
+  static T& get() {
+    (void)&made_early;
+    static T& only = make();  // local: initialisers of other files may come first
+    return only;
+  }
+  static T& make() {
+    T& made = *new T;
+    if constexpr (requires { made.mutex; }) held_at_fork(made.mutex);
+    return made;
+  }
+  static inline const bool made_early = (static_cast<void>(get()), true);
+};
+}  // namespace detail
+
+/// The one T of this process: made before main; never destroyed, as threads may use it while statics are; its `mutex`,
+/// if it has one, held at fork.
+template <class T>
+T& process_wide() {
+  return detail::the_only<T>::get();
 }
 
 /// Changes in a forked child: who remembers it knows whether threads it started are still there. Counted from the first

@@ -7,12 +7,20 @@
 #include <tests/support/forks.hpp>
 #include <thread>
 #include <tutti/base/at_fork.hpp>
+#include <tutti/base/function.hpp>
 #include <tutti/base/log.hpp>
 #include <vector>
+
+namespace at_fork_test {
+
+int twice(int n) { return 2 * n; }
+
+}  // namespace at_fork_test
 
 namespace {
 
 using tutti_test::in_child;
+using tutti_test::in_child_forked_inside;
 
 TEST(AtFork, AChildFindsTheLocksFree) {
   auto& plain = tutti::held_at_fork(*new std::mutex);
@@ -50,6 +58,13 @@ TEST(AtFork, ACountTellsAChildFromItsParent) {
   const auto here = tutti::forks_before_this_process();
   EXPECT_EQ(in_child([here] { return tutti::forks_before_this_process() == here + 1 ? 0 : 1; }), 0);
   EXPECT_EQ(tutti::forks_before_this_process(), here);
+}
+
+// The first use of anything, half done by a thread that is not in the child, must not keep the child from using it.
+TEST(AtFork, AnotherThreadNamesAFunctionForTheFirstTime) {
+  TUTTI_NEEDS_FORKS_BESIDE_THREADS();
+  const auto name = [] { return tutti::identity<at_fork_test::twice>().name; };
+  EXPECT_EQ(in_child_forked_inside(name, [&] { return name() == "at_fork_test::twice" ? 0 : 1; }), 0);
 }
 
 }  // namespace

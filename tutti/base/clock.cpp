@@ -13,13 +13,8 @@
 namespace tutti {
 namespace detail {
 
-clock_source& machine_clock() noexcept {
-  static auto& clock = *new steady_clock_source;  // never destroyed: read until the program's very end
-  return clock;
-}
-[[maybe_unused]] static const auto& clock_made_early = machine_clock();  // see at_fork.hpp
+clock_source& machine_clock() noexcept { return process_wide<steady_clock_source>(); }
 
-// The list is never destroyed: a thread may move a clock while the program ends.
 struct clock_subscriptions {
   // One subscriber, shared by the list and the calls under way.
   struct subscriber {
@@ -28,18 +23,11 @@ struct clock_subscriptions {
     bool gone = false;
   };
 
-  clock_subscriptions() { held_at_fork(lock); }
-  std::mutex lock;
+  std::mutex mutex;
   std::condition_variable returned;
   std::map<std::uint64_t, std::shared_ptr<subscriber>> list;
   std::uint64_t last_id = 0;
-
-  static clock_subscriptions& instance() {
-    static auto& only = *new clock_subscriptions;
-    return only;
-  }
 };
-[[maybe_unused]] static const auto& made_early = clock_subscriptions::instance();  // see at_fork.hpp
 
 }  // namespace detail
 
@@ -48,16 +36,16 @@ using detail::clock_subscriptions;
 clock_source::subscription clock_source::add(std::unique_ptr<listener> listener) {
   auto entry = std::make_shared<clock_subscriptions::subscriber>();
   entry->listener = std::move(listener);
-  auto& all = clock_subscriptions::instance();
-  const std::lock_guard guard(all.lock);
+  auto& all = process_wide<clock_subscriptions>();
+  const std::lock_guard guard(all.mutex);
   all.list.emplace(++all.last_id, std::move(entry));
   return all.last_id;
 }
 
 void clock_source::unsubscribe(subscription id) noexcept {
   std::shared_ptr<clock_subscriptions::subscriber> entry;  // destroyed after the lock: the callable is the user's
-  auto& all = clock_subscriptions::instance();
-  std::unique_lock guard(all.lock);
+  auto& all = process_wide<clock_subscriptions>();
+  std::unique_lock guard(all.mutex);
   const auto found = all.list.find(id);
   if (found == all.list.end()) return;
   entry = std::move(found->second);
@@ -70,20 +58,20 @@ void clock_source::unsubscribe(subscription id) noexcept {
 }
 
 void clock_source::notify(time_point now) {
-  auto& all = clock_subscriptions::instance();
+  auto& all = process_wide<clock_subscriptions>();
   std::vector<std::shared_ptr<clock_subscriptions::subscriber>> called;
   {
-    const std::lock_guard guard(all.lock);
+    const std::lock_guard guard(all.mutex);
     for (const auto& [id, entry] : all.list) called.push_back(entry);
   }
   for (const auto& entry : called) {
     {
-      const std::lock_guard guard(all.lock);
+      const std::lock_guard guard(all.mutex);
       if (entry->gone) continue;
       entry->runners.push_back(std::this_thread::get_id());
     }
     entry->listener->moved(now);  // without the lock: it may take its own
-    const std::lock_guard guard(all.lock);
+    const std::lock_guard guard(all.mutex);
     entry->runners.erase(std::find(entry->runners.begin(), entry->runners.end(), std::this_thread::get_id()));
     all.returned.notify_all();
   }
@@ -111,14 +99,23 @@ class virtual_clock::source final : public clock_source {
   std::atomic<duration::rep> ticks_;
 };
 
+namespace {
+
+// All there ever were: who has read which clock is installed may still look at it.
+struct virtual_sources {
+  std::mutex mutex;
+  std::vector<std::unique_ptr<clock_source>> all;
+};
+
+}  // namespace
+
 virtual_clock::virtual_clock() {
-  static auto& lock = held_at_fork(*new std::mutex);
-  static auto& kept = *new std::vector<std::unique_ptr<source>>;
   auto made = std::make_unique<source>(tutti::now());
   source_ = made.get();
   {
-    const std::lock_guard guard(lock);
-    kept.push_back(std::move(made));
+    auto& kept = process_wide<virtual_sources>();
+    const std::lock_guard guard(kept.mutex);
+    kept.all.push_back(std::move(made));
   }
   before_ = detail::installed_clock.exchange(source_, std::memory_order_acq_rel);
   source_->tell();

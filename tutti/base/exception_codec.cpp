@@ -51,7 +51,7 @@ class with_text final : public Base {
 };
 
 struct table {
-  std::mutex lock;
+  std::mutex mutex;
   std::map<std::type_index, std::string> names;
   std::map<std::string, exception_entry, std::less<>> entries;
 
@@ -208,7 +208,6 @@ std::exception_ptr decode_decode_error(std::string_view data, const std::excepti
 }
 
 table::table() {
-  held_at_fork(lock);
   add_plain<std::exception>("std::exception");
   add_plain<std::bad_exception>("std::bad_exception");
   add_plain<std::bad_alloc>("std::bad_alloc");
@@ -258,12 +257,7 @@ table::table() {
   add(typeid(decode_error), {"tutti::decode_error", encode_decode_error, decode_decode_error});
 }
 
-// Never destroyed: exceptions cross while the program ends, too.
-table& known_types() {
-  static auto& instance = *new table;
-  return instance;
-}
-[[maybe_unused]] const auto& made_early = known_types();  // see at_fork.hpp
+table& known_types() { return process_wide<table>(); }
 
 // What the current exception says, whatever it is.
 std::string current_text() {
@@ -301,7 +295,7 @@ std::exception_ptr current_inner() {
 // The registered type of the exception; the one inside when the standard library wrapped it in std::throw_with_nested.
 std::optional<exception_entry> find_entry(const std::type_info& type, const std::string& readable) {
   table& known = known_types();
-  const std::lock_guard guard(known.lock);
+  const std::lock_guard guard(known.mutex);
   if (const auto name = known.names.find(type); name != known.names.end()) return known.entries.at(name->second);
   constexpr std::string_view wrapper = "std::_Nested_exception<";
   if (!readable.starts_with(wrapper)) return std::nullopt;
@@ -348,7 +342,7 @@ std::exception_ptr restore(std::string_view bytes, int depth) {
     std::optional<exception_entry> entry;
     {
       table& known = known_types();
-      const std::lock_guard guard(known.lock);
+      const std::lock_guard guard(known.mutex);
       const auto found = known.entries.find(in.type);
       if (found != known.entries.end()) entry = found->second;
     }
@@ -361,7 +355,7 @@ std::exception_ptr restore(std::string_view bytes, int depth) {
 
 void detail::register_exception_type(const std::type_info& type, exception_entry entry) {
   table& known = known_types();
-  const std::lock_guard guard(known.lock);
+  const std::lock_guard guard(known.mutex);
   known.add(type, std::move(entry));
 }
 

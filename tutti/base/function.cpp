@@ -35,11 +35,14 @@ std::string qualified_name(const std::type_info& tag) {
 }
 
 // Names live for ever: whoever holds an identity may outlast the library that it came from.
+struct all_names {
+  std::mutex mutex;
+  std::set<std::string, std::less<>> names;
+};
 std::string_view keep_for_ever(std::string name) {
-  static auto& lock = held_at_fork(*new std::mutex);
-  static auto& names = *new std::set<std::string, std::less<>>;
-  const std::lock_guard guard(lock);
-  return *names.insert(std::move(name)).first;
+  auto& all = process_wide<all_names>();
+  const std::lock_guard guard(all.mutex);
+  return *all.names.insert(std::move(name)).first;
 }
 
 }  // namespace

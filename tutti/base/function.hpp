@@ -206,7 +206,8 @@ concept portable_value = detail::is_named<std::remove_cvref_t<T>> || detail::is_
 
 /// How a portable function is called between processes. Equal on g++ and clang, and in every build of the same source.
 struct function_identity {
-  /// The qualified name, for example "calc::add", or the one given by `named`. Lives for ever.
+  /// The qualified name, for example "calc::add", or the one given by `named`. Ends with a zero byte, which it does not
+  /// count. Lives for ever.
   std::string_view name;
   /// A hash of the stored parameter types: both sides must agree on them.
   std::uint64_t signature = 0;
@@ -261,6 +262,9 @@ template <auto F>
   }
 }
 
+template <auto F>
+struct identity_at_start;
+
 }  // namespace detail
 
 /// The identity of `F`, computed once. A static_assert says so when `F` has none and needs `named`. (clang-19 cannot
@@ -268,8 +272,17 @@ template <auto F>
 // Hidden, because a shared static would keep a library from being unloaded.
 template <auto F>
 [[nodiscard, gnu::visibility("hidden")]] const function_identity& identity() {
+  (void)&detail::identity_at_start<F>::done;
   static const function_identity value = detail::compute_identity<F>();
   return value;
 }
+
+namespace detail {
+// Computing it takes a lock: see at_fork.hpp.
+template <auto F>
+struct [[gnu::visibility("hidden")]] identity_at_start {
+  static inline const bool done = (static_cast<void>(identity<F>()), true);
+};
+}  // namespace detail
 
 }  // namespace tutti

@@ -1,4 +1,5 @@
 // init: the `--tutti-` flags and the workers.
+#include <tutti/base/at_fork.hpp>
 #include <tutti/base/init.hpp>
 
 #include <algorithm>
@@ -21,18 +22,14 @@ struct worker {
 };
 
 struct state {
-  std::mutex lock;
+  std::mutex mutex;
   std::vector<std::string> flags;  // whole, in order, each once
   std::vector<worker> workers;
   std::atomic<bool> done{false};
   bool worker_started = false;
 };
 
-// Never destroyed: workers unregister while the program ends.
-state& current() {
-  static auto& instance = *new state;
-  return instance;
-}
+state& current() { return process_wide<state>(); }
 
 bool is_flag(std::string_view argument) noexcept {
   return argument.size() > flag_prefix.size() && argument.starts_with(flag_prefix);
@@ -59,7 +56,7 @@ void finish() {
   std::string name;
   std::string known;
   {
-    const std::lock_guard guard(s.lock);
+    const std::lock_guard guard(s.mutex);
     s.done = true;
     const auto wanted = find_flag(s, "worker");
     if (!wanted || s.worker_started) return;
@@ -92,7 +89,7 @@ void finish() {
 void init(int& argc, char**& argv) {
   {
     state& s = current();
-    const std::lock_guard guard(s.lock);
+    const std::lock_guard guard(s.mutex);
     int kept = 0;
     bool ours = true;
     for (int i = 0; i < argc; ++i) {
@@ -114,7 +111,7 @@ void init() {
     std::ifstream file("/proc/self/cmdline", std::ios::binary);
     const std::string text{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
     state& s = current();
-    const std::lock_guard guard(s.lock);
+    const std::lock_guard guard(s.mutex);
     std::string_view rest = text;
     for (bool first = true; !rest.empty(); first = false) {
       const std::string_view argument = rest.substr(0, rest.find('\0'));
@@ -131,25 +128,25 @@ bool initialised() noexcept { return current().done; }
 
 std::optional<std::string> init_flag(std::string_view name) {
   state& s = current();
-  const std::lock_guard guard(s.lock);
+  const std::lock_guard guard(s.mutex);
   return find_flag(s, name);
 }
 
 std::vector<std::string> init_flags() {
   state& s = current();
-  const std::lock_guard guard(s.lock);
+  const std::lock_guard guard(s.mutex);
   return s.flags;
 }
 
 worker_main::worker_main(std::string_view name, int (*run)()) : name_(name) {
   state& s = current();
-  const std::lock_guard guard(s.lock);
+  const std::lock_guard guard(s.mutex);
   s.workers.push_back({name, run});
 }
 
 worker_main::~worker_main() {
   state& s = current();
-  const std::lock_guard guard(s.lock);
+  const std::lock_guard guard(s.mutex);
   std::erase_if(s.workers, [this](const worker& w) { return w.name == name_; });
 }
 

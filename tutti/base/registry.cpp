@@ -22,18 +22,12 @@ struct entry {
 };
 
 struct table {
-  table() { held_at_fork(lock); }
-  std::mutex lock;
+  std::mutex mutex;
   std::map<std::string, std::vector<entry>, std::less<>> by_name;  // in order of registration
   std::set<std::string, std::less<>> libraries;                    // paths, kept for ever: function_info points to them
 };
 
-// Never destroyed: libraries unregister while the program ends.
-table& registry() {
-  static auto& instance = *new table;
-  return instance;
-}
-[[maybe_unused]] const auto& made_early = registry();  // see at_fork.hpp
+table& registry() { return process_wide<table>(); }
 
 std::pair<std::string, bool> library_of(const void* address) {
   Dl_info found{};
@@ -109,7 +103,7 @@ std::string_view last_part(std::string_view name) {
 // A copy: texts about entries ask the loader, whose lock is held while libraries register their functions.
 std::vector<entry> entries_of(std::string_view name) {
   table& all = registry();
-  const std::lock_guard guard(all.lock);
+  const std::lock_guard guard(all.mutex);
   const auto found = all.by_name.find(name);
   if (found == all.by_name.end()) throw_not_registered(all, name);
   return found->second;
@@ -139,14 +133,14 @@ function_registration::function_registration(const function_identity& identity, 
                                              void (*invoke)(std::string_view, std::string&)) {
   const auto [path, in_program] = library_of(this);  // this object is static in the library that registers
   table& all = registry();
-  const std::lock_guard guard(all.lock);
+  const std::lock_guard guard(all.mutex);
   info = {identity.name, identity.signature, all.libraries.insert(path).first->c_str(), address, invoke};
   all.by_name[std::string(info.name)].push_back({&info, in_program});
 }
 
 function_registration::~function_registration() {
   table& all = registry();
-  const std::lock_guard guard(all.lock);
+  const std::lock_guard guard(all.mutex);
   const auto found = all.by_name.find(info.name);
   if (found == all.by_name.end()) return;
   std::erase_if(found->second, [this](const entry& e) { return e.info == &info; });
@@ -173,7 +167,7 @@ const function_info& find_function(std::string_view name, std::uint64_t signatur
 
 std::vector<const function_info*> registered_functions() {
   table& all = registry();
-  const std::lock_guard guard(all.lock);
+  const std::lock_guard guard(all.mutex);
   std::vector<const function_info*> functions;
   for (const auto& [name, entries] : all.by_name) {
     for (const entry& e : entries) functions.push_back(e.info);
