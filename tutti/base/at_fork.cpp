@@ -17,11 +17,7 @@ std::mutex& one_fork() {
 void hold_all() {
   one_fork().lock();
   held = all_locks.load(std::memory_order_acquire);
-  for (const bool outermost : {true, false}) {
-    for (lock_at_fork* entry = held; entry != nullptr; entry = entry->next) {
-      if (entry->outermost == outermost) entry->acquire(entry->lock);
-    }
-  }
+  for (lock_at_fork* entry = held; entry != nullptr; entry = entry->next) entry->acquire(entry->lock);
 }
 
 void release_all() {

@@ -17,7 +17,6 @@ struct lock_at_fork {
   void (*acquire)(void*);
   void (*release)(void*);
   void (*renew)(void*);
-  bool outermost;
   lock_at_fork* next = nullptr;
 };
 void add_lock_at_fork(lock_at_fork& entry) noexcept;
@@ -26,13 +25,13 @@ inline constinit std::atomic<std::uint32_t> forks_before{0};
 
 /// Makes forks wait for `lock`, so that parent and child both find it free; returns it. For locks that are never
 /// destroyed. They are locked one after the other in no particular order, so under none of them another one may be
-/// taken, but for the one that is `outermost`: it is locked first.
+/// taken.
 template <class Lock>
-Lock& held_at_fork(Lock& lock, bool outermost = false) {
+Lock& held_at_fork(Lock& lock) {
   detail::add_lock_at_fork(*new detail::lock_at_fork{&lock, [](void* l) { static_cast<Lock*>(l)->lock(); },
                                                      [](void* l) { static_cast<Lock*>(l)->unlock(); },
                                                      // Not unlocked: threads that are not in the child may wait for it.
-                                                     [](void* l) { ::new (l) Lock; }, outermost});
+                                                     [](void* l) { ::new (l) Lock; }});
   return lock;
 }
 

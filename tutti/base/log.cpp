@@ -36,7 +36,9 @@ spdlog::level::level_enum to_spdlog(log_level level) noexcept {
 // Standard error, with the time and the level in front.
 class stderr_sink final : public log_sink {
  public:
-  stderr_sink() : logger_("tutti", std::make_shared<spdlog::sinks::stderr_color_sink_mt>()) {
+  // Not spdlog's sink for several threads: its lock would be anybody's in a forked child.
+  stderr_sink() : logger_("tutti", std::make_shared<spdlog::sinks::stderr_color_sink_st>()) {
+    held_at_fork(mutex_);
     logger_.set_level(spdlog::level::trace);  // ours decides
     logger_.set_pattern("%Y-%m-%dT%H:%M:%S.%e %^%l%$ [%P:%t] %v");
     logger_.flush_on(spdlog::level::trace);
@@ -46,26 +48,27 @@ class stderr_sink final : public log_sink {
     std::string line = record.text();
     if (record.where.line != 0)
       line += " at=" + std::string(record.where.file) + ':' + std::to_string(record.where.line);
+    const std::lock_guard guard(mutex_);
     logger_.log(to_spdlog(record.level), spdlog::string_view_t(line.data(), line.size()));
   }
 
  private:
+  std::mutex mutex_;
   spdlog::logger logger_;
 };
 
-struct state {
-  state() { held_at_fork(lock, /*outermost=*/true); }  // a sink is free to take others
-  std::shared_mutex lock;                              // shared while a sink writes
-  std::shared_ptr<log_sink> replaced;
-  stderr_sink standard;
+// A sink from its installation to its replacement.
+struct installed {
+  std::shared_ptr<log_sink> sink;
+  const std::uint32_t here = forks_before_this_process();
+  std::shared_mutex in_use;  // shared while it writes
 };
 
-// Never destroyed: code that runs while the program ends may still log.
-state& current() {
-  static auto& instance = *new state;
-  return instance;
-}
-[[maybe_unused]] const auto& made_early = current();  // see at_fork.hpp
+struct state {
+  std::mutex mutex;  // not held while a sink writes: it is free to fork, or to wait for who forks
+  const std::shared_ptr<log_sink> standard = std::make_shared<stderr_sink>();
+  std::shared_ptr<installed> current = std::make_shared<installed>(standard);
+};
 
 void append_quoted(std::string& out, std::string_view value) {
   const bool plain = !value.empty() && value.find_first_of(" =\"\\\n\r\t") == value.npos;
@@ -137,12 +140,16 @@ std::string log_record::text() const {
 }
 
 void set_log_sink(std::shared_ptr<log_sink> sink) {
-  state& log = current();
+  state& log = process_wide<state>();
+  auto other = std::make_shared<installed>(sink != nullptr ? std::move(sink) : log.standard);
   {
-    const std::lock_guard guard(log.lock);
-    log.replaced.swap(sink);
+    const std::lock_guard guard(log.mutex);
+    log.current.swap(other);
   }
-  sink.reset();  // the one before ends here, outside the lock
+  // In a forked child, threads that are not there may have been inside, and never leave.
+  if (other->here != forks_before_this_process()) return;
+  const std::lock_guard all_left(other->in_use);
+  sink = std::move(other->sink);  // ends with the call, not with whoever left last
 }
 
 void set_log_level(log_level level) noexcept { detail::log_threshold.store(level, std::memory_order_relaxed); }
@@ -150,11 +157,16 @@ void set_log_level(log_level level) noexcept { detail::log_threshold.store(level
 void detail::write_log(log_level level, std::string_view message, std::initializer_list<log_field> fields,
                        const place& where) noexcept {
   try {
-    state& log = current();
+    state& log = process_wide<state>();
     const log_record record{level, message, fields.begin(), fields.size(), where};
-    const std::shared_lock guard(log.lock);
-    log_sink& sink = log.replaced ? *log.replaced : static_cast<log_sink&>(log.standard);
-    sink.write(record);
+    std::shared_ptr<installed> to;
+    std::shared_lock<std::shared_mutex> inside;
+    {
+      const std::lock_guard guard(log.mutex);
+      to = log.current;
+      inside = std::shared_lock(to->in_use);  // does not block: who waits for it has replaced it before
+    }
+    to->sink->write(record);
   } catch (...) {  // a program must not fail for its log
   }
 }
@@ -171,7 +183,11 @@ class log_capture::collector final : public log_sink {
   }
 
  private:
-  mutable std::mutex lock_;
+  // Of all captures, so that a forked child finds it free.
+  struct shared {
+    std::mutex mutex;
+  };
+  std::mutex& lock_ = process_wide<shared>().mutex;
   std::vector<std::string> lines_;
 };
 

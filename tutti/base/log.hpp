@@ -68,11 +68,13 @@ struct log_record {
 class log_sink {
  public:
   virtual ~log_sink() = default;
-  /// What it throws is dropped. It must not fork: forks wait until no sink is in use.
+  /// What it throws is dropped. It must not change the sink. For a forked child that goes on logging here, a lock that
+  /// it takes must be held at the fork (at_fork.hpp).
   virtual void write(const log_record& record) = 0;
 };
 
-/// Makes `sink` receive all events; null means standard error again. Waits until the sink before is in use no more.
+/// Makes `sink` receive all events; null means standard error again. Waits until the sink before is in use no more, in
+/// this process.
 void set_log_sink(std::shared_ptr<log_sink> sink);
 
 /// Changes the least level that is written. Thread-safe.

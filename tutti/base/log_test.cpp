@@ -3,7 +3,9 @@
 #include <atomic>
 #include <cstdio>
 #include <filesystem>
+#include <latch>
 #include <stdexcept>
+#include <tests/support/forks.hpp>
 #include <thread>
 #include <tutti/base/log.hpp>
 
@@ -76,6 +78,64 @@ TEST(log, sinks_change_while_threads_write) {
   for (int i = 0; i < 20; ++i) tutti::set_log_sink(std::make_shared<throwing_sink>());
   threads.clear();
   EXPECT_LE(capture.lines().size(), 1500u);
+}
+
+struct forking_sink final : tutti::log_sink {
+  void write(const tutti::log_record&) override {
+    EXPECT_EQ(tutti_test::in_child([] { return 7; }), 7);
+    ++forks;
+  }
+  std::atomic<int> forks{0};
+};
+
+TEST(log, a_sink_may_fork) {
+  EXPECT_EQ(tutti_test::in_child([] {  // a process of its own, which may hang
+              const auto sink = std::make_shared<forking_sink>();
+              tutti::set_log_sink(sink);
+              log(log_level::error, "x");
+              return sink->forks.load();
+            }),
+            1);
+}
+
+struct held_sink final : tutti::log_sink {
+  void write(const tutti::log_record&) override {
+    inside.count_down();
+    gate.wait();
+    left = true;
+  }
+  std::latch inside{1}, gate{1};
+  std::atomic<bool> left{false};
+};
+
+TEST(log, who_changes_the_sink_waits_for_those_inside) {
+  const auto sink = std::make_shared<held_sink>();
+  tutti::set_log_sink(sink);
+  std::jthread writer([] { log(log_level::error, "x"); });
+  sink->inside.wait();
+  std::jthread changer([&] {
+    tutti::set_log_sink(nullptr);
+    EXPECT_TRUE(sink->left);
+  });
+  sink->gate.count_down();
+}
+
+TEST(log, a_fork_does_not_wait_for_a_sink_and_its_child_logs_elsewhere) {
+  TUTTI_NEEDS_FORKS_BESIDE_THREADS();
+  EXPECT_EQ(tutti_test::in_child([] {  // a process of its own, which may hang
+              const auto sink = std::make_shared<held_sink>();
+              tutti::set_log_sink(sink);
+              std::jthread writer([] { log(log_level::error, "x"); });
+              sink->inside.wait();
+              const int lines = tutti_test::in_child([] {
+                const tutti::log_capture capture;
+                log(log_level::error, "y");
+                return static_cast<int>(capture.lines().size());
+              });
+              sink->gate.count_down();
+              return lines;
+            }),
+            1);
 }
 
 TEST(log, standard_error) {
