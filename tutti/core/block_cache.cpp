@@ -4,12 +4,13 @@
 
 #include <tutti/core/small_mutex.hpp>
 
+#include <array>
 #include <mutex>
 #include <vector>
 
 namespace tutti {
 
-// Batches of blocks of one size, linked through their first words. Leaked: threads end after statics.
+// Batches of blocks of one size, linked through their first words.
 struct block_cache::shelf {
   shelf() { held_at_fork(mutex); }
   small_mutex mutex;
@@ -17,10 +18,8 @@ struct block_cache::shelf {
 };
 
 block_cache::shelf& block_cache::the_shelf(std::size_t size_class) noexcept {
-  static auto* const shelves = new shelf[classes];
-  return shelves[size_class];
+  return process_wide<std::array<shelf, classes>>()[size_class];
 }
-[[maybe_unused]] const bool block_cache::made_early = (the_shelf(0), true);  // see at_fork.hpp
 
 // Gives what a thread kept to the others when it ends.
 struct block_cache::at_thread_end {

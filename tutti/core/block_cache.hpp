@@ -61,7 +61,6 @@ class block_cache {
   static void refill(list& mine, std::size_t size_class);
   static void put_back(list& mine, std::size_t size_class, std::size_t keep) noexcept;
   static shelf& the_shelf(std::size_t size_class) noexcept;
-  static const bool made_early;
 
   static inline constinit thread_local list lists[classes]{};
 };

@@ -14,24 +14,16 @@ void call::drop() noexcept {
 
 namespace {
 
-// Leaked: names outlive statics.
 struct all_names {
-  all_names() { held_at_fork(mutex); }
   std::mutex mutex;
   std::unordered_set<std::string> texts;  // node-based: addresses are stable
 };
-
-all_names& names() {
-  static auto* all = new all_names;
-  return *all;
-}
-[[maybe_unused]] const auto& made_early = names();  // see at_fork.hpp
 
 }  // namespace
 
 const char* intern(std::string_view text) {
   if (text.empty()) return "";
-  auto& all = names();
+  auto& all = process_wide<all_names>();
   const std::lock_guard lock(all.mutex);
   return all.texts.emplace(text).first->c_str();
 }

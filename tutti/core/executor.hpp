@@ -8,6 +8,8 @@
 #include <tutti/core/map.hpp>
 #include <tutti/core/scheduler.hpp>
 
+#include <algorithm>
+#include <array>
 #include <memory>
 #include <ranges>
 #include <stdexcept>
@@ -63,15 +65,19 @@ consteval std::string_view shown_name() {
   }
 }
 template <auto F>
-const char* task_name() {
-  static const char* const name = intern(shown_name<F>());
-  return name;
+inline constexpr auto shown_text = [] {
+  std::array<char, shown_name<F>().size() + 1> text{};  // with a zero at the end
+  std::ranges::copy(shown_name<F>(), text.begin());
+  return text;
+}();
+template <auto F>
+const char* task_name() noexcept {
+  return shown_text<F>.data();
 }
 
 template <auto F>
 const char* portable_name() {
-  static const char* const name = intern(function_of<F>().name);
-  return name;
+  return function_of<F>().name.data();
 }
 
 // A call that can leave the process.

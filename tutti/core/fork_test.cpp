@@ -11,16 +11,25 @@
 #include <tutti/base/error.hpp>
 #include <tutti/core/dump.hpp>
 #include <tutti/core/fork_join.hpp>
+#include <tutti/core/inline_executor.hpp>
 #include <tutti/core/per_worker.hpp>
 #include <tutti/core/promise.hpp>
 #include <tutti/core/thread_pool.hpp>
 #include <tutti/core/timers.hpp>
 #include <vector>
 
+namespace fork_test {
+
+int local() { return 1; }
+int portable() { return 1; }
+
+}  // namespace fork_test
+
 namespace {
 
 using namespace std::chrono_literals;
 using tutti_test::in_child;
+using tutti_test::in_child_forked_inside;
 using tutti_test::watchdog;
 
 // Something of everything that has a lock for the life of the process.
@@ -58,6 +67,28 @@ TEST(Fork, WhileOtherThreadsUseEverything) {
   }
   for (int i = 0; i < 30; ++i) EXPECT_EQ(in_child(use_everything), 0);
   over = true;
+}
+
+// The first use of a function, half done by a thread that is not in the child, must not keep the child from using it.
+TEST(Fork, WhileAnotherThreadSubmitsANamedFunctionForTheFirstTime) {
+  TUTTI_NEEDS_FORKS_BESIDE_THREADS();
+  tutti::inline_executor here;
+  const auto submit = [&] { return here.submit<fork_test::local>().get(); };
+  EXPECT_EQ(in_child_forked_inside(submit, submit), 1);
+}
+
+TEST(Fork, WhileAnotherThreadSubmitsAPortableFunctionForTheFirstTime) {
+  TUTTI_NEEDS_FORKS_BESIDE_THREADS();
+  tutti::inline_executor here;
+  tutti::executor& place = here;
+  const auto submit = [&] { return place.submit<fork_test::portable>().get(); };
+  EXPECT_EQ(in_child_forked_inside(submit, submit), 1);
+}
+
+TEST(Fork, WhileAnotherThreadMakesTheFirstInlineExecutor) {
+  TUTTI_NEEDS_FORKS_BESIDE_THREADS();
+  const auto make = [] { return tutti::inline_executor().submit([] { return 1; }).get(); };
+  EXPECT_EQ(in_child_forked_inside(make, make), 1);
 }
 
 TEST(Fork, ParentsPoolsRefuseWorkInTheChildAndCanBeDestroyed) {

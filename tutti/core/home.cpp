@@ -12,19 +12,13 @@
 namespace tutti {
 namespace {
 
-// Leaked: futures complete while statics are destroyed.
 struct directory {
-  directory() { held_at_fork(mutex); }
   std::mutex mutex;
   std::unordered_map<std::uint64_t, std::weak_ptr<call_target>> homes;
   std::vector<std::weak_ptr<scheduler>> pools;
 };
 
-directory& the_directory() {
-  static auto* all = new directory;
-  return *all;
-}
-[[maybe_unused]] const auto& made_early = the_directory();  // see at_fork.hpp
+directory& the_directory() { return process_wide<directory>(); }
 
 }  // namespace
 

@@ -1,5 +1,6 @@
 #include <tutti/core/inline_executor.hpp>
 
+#include <tutti/base/at_fork.hpp>
 #include <tutti/base/error.hpp>
 #include <tutti/core/home.hpp>
 
@@ -11,20 +12,16 @@ struct run_at_once final : call_target {
 };
 
 // Continuations of inline futures run inline as well, whichever inline executor they came from.
-std::uint64_t inline_home() {
-  static const std::uint64_t id = [] {
-    static auto* const target = new std::shared_ptr<call_target>(std::make_shared<run_at_once>());
-    const std::uint64_t made = new_executor_id();
-    register_home(made, *target);
-    return made;
-  }();
-  return id;
-}
+struct inline_home {
+  inline_home() { register_home(id, target); }
+  const std::uint64_t id = new_executor_id();
+  const std::shared_ptr<call_target> target = std::make_shared<run_at_once>();
+};
 
 }  // namespace
 
 inline_executor::inline_executor()
-    : local_executor(inline_home()), closed_(std::make_shared<std::atomic<bool>>(false)) {}
+    : local_executor(process_wide<inline_home>().id), closed_(std::make_shared<std::atomic<bool>>(false)) {}
 
 void inline_executor::shutdown(shutdown_mode) { closed_->store(true); }
 

@@ -22,16 +22,9 @@ constexpr executor_kind all_kinds[] = {
 };
 
 struct registered {
-  registered() { held_at_fork(mutex); }
   std::mutex mutex;
   std::vector<executor_kind> kinds{std::begin(all_kinds), std::end(all_kinds)};
 };
-
-// Made by the first registration, which may come before main.
-registered& the_registered() {
-  static auto* all = new registered;
-  return *all;
-}
 
 std::string quoted(std::string_view spec) {
   std::string text = "executor \"";
@@ -42,7 +35,7 @@ std::string quoted(std::string_view spec) {
 }  // namespace
 
 void register_executor(const executor_kind& kind) {
-  auto& all = the_registered();
+  auto& all = process_wide<registered>();
   const std::lock_guard lock(all.mutex);
   const auto at =
       std::find_if(all.kinds.begin(), all.kinds.end(), [&](const auto& k) { return k.scheme == kind.scheme; });
@@ -54,7 +47,7 @@ void register_executor(const executor_kind& kind) {
 }
 
 std::vector<executor_kind> executor_kinds() {
-  auto& all = the_registered();
+  auto& all = process_wide<registered>();
   const std::lock_guard lock(all.mutex);
   return all.kinds;
 }

@@ -10,24 +10,10 @@
 namespace tutti {
 namespace {
 
-// Leaked on purpose: parkers outlive every thread, those that end after main's statics included.
 struct free_parkers {
-  free_parkers() { held_at_fork(mutex); }
   std::mutex mutex;
   parker* head = nullptr;
 };
-
-free_parkers& the_free_parkers() {
-  static auto* list = new free_parkers;
-  return *list;
-}
-[[maybe_unused]] const auto& made_early = the_free_parkers();  // see at_fork.hpp
-
-pid_t thread_id() noexcept {
-  static constinit thread_local pid_t known = 0;
-  if (known == 0) known = ::gettid();
-  return known;
-}
 
 }  // namespace
 
@@ -35,7 +21,7 @@ bool parker::park_until(const std::chrono::steady_clock::time_point* deadline) n
   std::uint32_t seen = empty;
   // acquire: pairs with the release in unpark, so that the waker's writes are visible.
   sleeper_cpu_.store(::sched_getcpu(), std::memory_order_relaxed);
-  sleeper_id_.store(thread_id(), std::memory_order_relaxed);
+  sleeper_id_.store(::gettid(), std::memory_order_relaxed);
   if (state_.compare_exchange_strong(seen, asleep, std::memory_order_acquire)) {
     for (;;) {
       cpu::futex_wait(state_, asleep, deadline);
@@ -93,7 +79,7 @@ void parker::move_freely() noexcept {
 }
 
 parker_lease::parker_lease() {
-  auto& list = the_free_parkers();
+  auto& list = process_wide<free_parkers>();
   const std::lock_guard lock(list.mutex);
   if (list.head != nullptr) {
     parker_ = list.head;
@@ -104,7 +90,7 @@ parker_lease::parker_lease() {
 }
 
 parker_lease::~parker_lease() {
-  auto& list = the_free_parkers();
+  auto& list = process_wide<free_parkers>();
   const std::lock_guard lock(list.mutex);
   parker_->next_free_ = list.head;
   list.head = parker_;

@@ -8,23 +8,16 @@
 namespace tutti::detail {
 namespace {
 
-// Smallest free number first, so that the tables stay small. Leaked: threads end after statics.
+// Smallest free number first, so that the tables stay small.
 struct numbers {
-  numbers() { held_at_fork(mutex); }
   std::mutex mutex;
   std::priority_queue<std::uint32_t, std::vector<std::uint32_t>, std::greater<>> free;
   std::uint32_t next = 0;
 };
 
-numbers& the_numbers() {
-  static auto* all = new numbers;
-  return *all;
-}
-[[maybe_unused]] const auto& made_early = the_numbers();  // see at_fork.hpp
-
 struct own_number {
   own_number() {
-    auto& all = the_numbers();
+    auto& all = process_wide<numbers>();
     const std::lock_guard lock(all.mutex);
     if (all.free.empty()) {
       value = all.next++;
@@ -34,7 +27,7 @@ struct own_number {
     }
   }
   ~own_number() {
-    auto& all = the_numbers();
+    auto& all = process_wide<numbers>();
     const std::lock_guard lock(all.mutex);
     all.free.push(value);
   }

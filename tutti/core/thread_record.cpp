@@ -17,22 +17,16 @@ namespace {
 constinit thread_local thread_record* current_record = nullptr;
 constinit thread_local bool record_gone = false;
 
-// Leaked on purpose: threads may end after main's statics.
 struct all_records {
+  // Records lie in the memory of their threads, which a child uses again.
   all_records() {
-    held_at_fork(mutex);
-    // Records lie in the memory of their threads, which a child uses again.
     ::pthread_atfork(nullptr, nullptr, [] { thread_record::forget_others(current_record); });
   }
   std::mutex mutex;
   thread_record* head = nullptr;
 };
 
-all_records& records() {
-  static auto* all = new all_records;
-  return *all;
-}
-[[maybe_unused]] const auto& made_early = records();  // see at_fork.hpp
+all_records& records() { return process_wide<all_records>(); }
 
 std::string name_of_thread(long id) {
   std::ifstream in("/proc/self/task/" + std::to_string(id) + "/comm");

@@ -119,20 +119,18 @@ class timer_service {
   parker wake_;
 };
 
-std::mutex& service_lock() {
-  static std::mutex* const mutex = [] {
-    // The timer thread does not survive a fork: the child starts anew, with no timers.
+struct service_making {
+  // The timer thread does not survive a fork: the child starts anew, with no timers.
+  service_making() {
     ::pthread_atfork(nullptr, nullptr, [] { service = nullptr; });
-    return &held_at_fork(*new std::mutex);
-  }();
-  return *mutex;
-}
-[[maybe_unused]] const auto& made_early = service_lock();  // see at_fork.hpp
+  }
+  std::mutex mutex;
+};
 
 timer_service& the_service() {
   timer_service* the_one = timer_service::current();
   if (the_one == nullptr) {
-    const std::lock_guard lock(service_lock());
+    const std::lock_guard lock(process_wide<service_making>().mutex);
     if (service == nullptr) service = new timer_service;
     the_one = service.load();
   }
