@@ -2,11 +2,15 @@
 
 #include <tutti/base/clock.hpp>
 #include <tutti/base/error.hpp>
+#include <tutti/base/log.hpp>
+#include <tutti/core/home.hpp>
 #include <tutti/core/scheduler.hpp>
 #include <tutti/core/spin.hpp>
+#include <tutti/core/timers.hpp>
 #include <tutti/core/unhandled.hpp>
 
 #include <memory>
+#include <new>
 
 namespace tutti {
 
@@ -39,29 +43,92 @@ bool future_state_base::settle_error(std::exception_ptr error) noexcept {
 
 // ---------------------------------------------------------------- callbacks
 
-namespace {
-
 // Callbacks make other futures ready, whose callbacks make others ready, a million deep in a long chain: they are
 // queued and called in a loop by the outermost call on this thread. What a callback runs may block all the same (a
-// continuation on an inline executor), perhaps for what is queued behind it: that is called before it sleeps.
-struct trampoline {
-  ready_callback* head = nullptr;
-  ready_callback** tail = nullptr;  // null before the first use: the address of head is not a constant
-  bool running = false;
+// continuation on an inline executor), perhaps for what is queued behind it. That is handed over before it sleeps, and
+// not called on top of it: what waits there could wait for what lies below, or take the locks that it holds.
+class future_state_base::callback_queue {
+ public:
+  callback_queue() = default;
+  callback_queue(const callback_queue&) = delete;
+  callback_queue& operator=(const callback_queue&) = delete;
+
+  bool empty() const noexcept { return head_ == nullptr; }
+  void push_front(ready_callback& callback) noexcept {
+    if (empty()) tail_ = &callback;
+    callback.next_ = std::exchange(head_, &callback);
+  }
+  void append(callback_queue& others) noexcept {
+    if (others.empty()) return;
+    (empty() ? head_ : tail_->next_) = std::exchange(others.head_, nullptr);
+    tail_ = others.tail_;
+  }
+  /// Calls them all, and those that they add; if this thread does so already, it goes on with them later.
+  static void call_all(callback_queue& more) noexcept;
+
+ private:
+  class handed_over;
+  static void hand_over() noexcept;
+  static void say_kept() noexcept;
+
+  ready_callback* head_ = nullptr;
+  ready_callback* tail_ = nullptr;  // while not empty
+  static constinit thread_local callback_queue pending;
 };
-constinit thread_local trampoline pending;
 
-}  // namespace
+constinit thread_local future_state_base::callback_queue future_state_base::callback_queue::pending;
 
-void future_state_base::call_pending() noexcept {
-  while (pending.head != nullptr) {
-    ready_callback* const callback = pending.head;
-    pending.head = callback->next_;
-    if (pending.head == nullptr) pending.tail = &pending.head;
+void future_state_base::callback_queue::call_all(callback_queue& more) noexcept {
+  pending.append(more);
+  if (sleep_hook_now != nullptr) return;
+  sleep_hook_now = hand_over;
+  while (!pending.empty()) {
+    ready_callback* const callback = pending.head_;
+    pending.head_ = callback->next_;
     future_state_base* const state = callback->state_;
     callback->on_ready(*state);  // the callback may be gone after this
     state->release();
   }
+  sleep_hook_now = nullptr;
+}
+
+// Callbacks on their way to another thread.
+class future_state_base::callback_queue::handed_over final : public call_node {
+ public:
+  explicit handed_over(callback_queue& from) noexcept {
+    callbacks_.append(from);
+    name_ = "callbacks";
+  }
+  void run() noexcept override {
+    call_all(callbacks_);
+    delete this;
+  }
+  // There is no default pool, or it takes no more work: the timer thread does.
+  void abandon(std::exception_ptr) noexcept override {
+    try {
+      call_later(std::chrono::nanoseconds::zero(), [this] { run(); });
+    } catch (const std::exception&) {
+      say_kept();
+      run();
+    }
+  }
+
+ private:
+  callback_queue callbacks_;
+};
+
+void future_state_base::callback_queue::hand_over() noexcept {
+  if (pending.empty()) return;
+  if (auto* const others = new (std::nothrow) handed_over(pending))
+    start_at_home(0, call(others));
+  else
+    say_kept();
+}
+
+// Nobody else can be had. This thread calls them when it is through with what it waits for, which may be never.
+void future_state_base::callback_queue::say_kept() noexcept {
+  if (sleep_hook_now == nullptr) return;  // it calls them at once
+  log(log_level::error, "callbacks of futures wait for one that sleeps: no memory or thread to call them elsewhere");
 }
 
 void future_state_base::wake() noexcept {
@@ -71,26 +138,14 @@ void future_state_base::wake() noexcept {
     newest = std::exchange(callbacks_, nullptr);
   }
   waiters_.wake_all();
-  ready_callback* in_order = nullptr;
+  callback_queue in_order;
   while (newest != nullptr) {
-    ready_callback* const callback = newest;
-    newest = callback->next_;
-    callback->next_ = std::exchange(in_order, callback);
-  }
-  if (in_order == nullptr) return;
-  if (pending.tail == nullptr) pending.tail = &pending.head;
-  for (ready_callback* callback = in_order; callback != nullptr; callback = callback->next_) {
+    ready_callback* const callback = std::exchange(newest, newest->next_);
     retain();  // until it was called
     callback->state_ = this;
-    *pending.tail = callback;
-    pending.tail = &callback->next_;
+    in_order.push_front(*callback);
   }
-  if (pending.running) return;
-  pending.running = true;
-  before_sleeping = call_pending;
-  call_pending();
-  before_sleeping = nullptr;
-  pending.running = false;
+  if (!in_order.empty()) callback_queue::call_all(in_order);
 }
 
 void future_state_base::when_ready(ready_callback& callback) noexcept {

@@ -25,7 +25,8 @@ namespace tutti {
 
 class future_state_base;
 
-/// Called once when a future becomes ready, on the thread that made it so.
+/// Called once when a future becomes ready, on the thread that made it so; or behind another callback that sleeps: then
+/// on a thread of default_pool().
 class ready_callback {
  public:
   virtual void on_ready(future_state_base& state) noexcept = 0;
@@ -144,12 +145,12 @@ class future_state_base {
 
  private:
   struct stop_state;
+  class callback_queue;
   static constexpr std::uint64_t begun = 1, settling = 2, ready = 4, attended = 8, stop = 16, observed = 32, weak = 64,
                                  one_reference = 128;
 
   void destroy() noexcept;
   void wake() noexcept;
-  static void call_pending() noexcept;
   bool help(worker& self, bool& looked);
   wait_result sleep(const wait_how& how);
 

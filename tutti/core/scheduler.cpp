@@ -6,6 +6,7 @@
 #include <tutti/core/concurrency.hpp>
 #include <tutti/core/spin.hpp>
 #include <tutti/core/thread_record.hpp>
+#include <tutti/core/wait_list.hpp>
 
 #include <pthread.h>
 
@@ -214,6 +215,7 @@ void scheduler::shutdown(shutdown_mode mode) {
     const auto reason = cancelled_by_shutdown();
     while (call_node* task = dropped.pop()) task->abandon(reason);
   }
+  before_sleeping();
   // A worker of another pool may end this one: it blocks meanwhile.
   worker* const self = this_worker;
   if (self != nullptr) self->pool->must_block(*self);

@@ -54,8 +54,7 @@ std::optional<wait_result> wait_list::spin_erased(condition ready, const wait_ho
 
 wait_result wait_list::sleep_erased(condition ready, const wait_how& how) {
   const std::stop_token stop = how.stop.token();
-  if (before_sleeping != nullptr) [[unlikely]]
-    before_sleeping();
+  before_sleeping();
   const wait_graph::waits_for edge(this, how.what, how.here);
   const blocking_section section(how);
   const thread_record::waiting shown(how.what, how.here);

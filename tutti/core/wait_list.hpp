@@ -82,9 +82,15 @@ struct waiter {
   bool linked = false;
 };
 
-/// What this thread must do before it may sleep, or null: see the queue of callbacks in future_state.cpp.
+/// Set while this thread has callbacks to call, which others may wait for: hands them to somebody else. See the queue
+/// of callbacks in future_state.cpp.
 using sleep_hook = void (*)() noexcept;
-inline constinit thread_local sleep_hook before_sleeping = nullptr;
+inline constinit thread_local sleep_hook sleep_hook_now = nullptr;
+/// To be called before this thread sleeps for something other than work. Does not block, and runs no foreign code.
+inline void before_sleeping() noexcept {
+  if (sleep_hook_now != nullptr) [[unlikely]]
+    sleep_hook_now();
+}
 
 /// A first-in-first-out list of waiters. Thread-safe. Must outlive its waiters.
 class wait_list {

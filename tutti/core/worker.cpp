@@ -5,6 +5,7 @@
 #include <tutti/core/scheduler.hpp>
 #include <tutti/core/spin.hpp>
 #include <tutti/core/thread_record.hpp>
+#include <tutti/core/wait_list.hpp>
 
 namespace tutti {
 namespace {
@@ -61,6 +62,7 @@ bool worker::join_published(fork_record& record, std::uint32_t at) noexcept {
 }
 
 void worker::sleep_until_done(fork_record& record) noexcept {
+  before_sleeping();
   const thread_record::waiting shown("fork_join", place{});
   pool->must_block(*this);  // the record is in a thief's hands, so this wait cannot be abandoned
   std::uint32_t seen = running;
