@@ -7,11 +7,13 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <sstream>
 #include <tests/support/forks.hpp>
 #include <tests/support/watchdog.hpp>
 #include <thread>
 #include <tutti/base/clock.hpp>
 #include <tutti/core/concurrency.hpp>
+#include <tutti/core/dump.hpp>
 #include <tutti/core/fork_join.hpp>
 #include <tutti/core/guest.hpp>
 #include <tutti/core/promise.hpp>
@@ -36,6 +38,19 @@ TEST(DefaultPool, IsOneForAllThreads) {
   for (const auto& place : seen) EXPECT_EQ(place, &default_pool());
   EXPECT_EQ(default_pool().concurrency(), tutti::default_concurrency());
   EXPECT_EQ(default_pool().name(), "default");
+}
+
+TEST(DefaultPool, IsNotMadeByAskingWhoIsInIt) {
+  TUTTI_NEEDS_FORKS_BESIDE_THREADS();
+  EXPECT_EQ(tutti_test::in_child([] {  // where there is none yet
+              tutti::thread_pool pool{1};
+              if (pool.submit([] { return tutti::detail::at_home(0); }).get()) return 1;
+              std::ostringstream seen;
+              tutti::dump(seen);
+              return seen.str().find("\"default\"") == std::string::npos ? 0 : 2;
+            }),
+            0);
+  EXPECT_TRUE(default_pool().submit([] { return tutti::detail::at_home(0); }).get());
 }
 
 TEST(DefaultPool, PromisesContinueThere) {

@@ -1,7 +1,7 @@
 #include <tutti/core/future.hpp>
 
+#include <tutti/core/pools.hpp>
 #include <tutti/core/scheduler.hpp>
-#include <tutti/core/thread_pool.hpp>
 
 #include <stdexcept>
 #include <string>
@@ -131,7 +131,7 @@ class help_scope {
 
 bool at_home(std::uint64_t home) noexcept {
   if (this_worker == nullptr) return false;
-  return home == 0 ? this_worker->pool == &default_pool().engine() : this_worker->pool->executor_id() == home;
+  return home == 0 ? is_default_pool(*this_worker->pool) : this_worker->pool->executor_id() == home;
 }
 
 void run_part(future_state_base& part) noexcept {

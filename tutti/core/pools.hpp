@@ -1,4 +1,4 @@
-// pools: the thread pools of the process, for dump.
+// pools: the thread pools of the process.
 #pragma once
 #include <tutti/core/scheduler.hpp>
 
@@ -6,6 +6,9 @@
 #include <vector>
 
 namespace tutti {
+
+/// Whether it is default_pool()'s, which is not made for the asking.
+bool is_default_pool(const scheduler& pool) noexcept;
 
 /// Makes a pool visible to dump while it lives.
 void register_pool(const std::shared_ptr<scheduler>& pool);

@@ -78,6 +78,11 @@ thread_pool& default_pool() {
   return *pool;
 }
 
+bool is_default_pool(const scheduler& pool) noexcept {
+  const thread_pool* const made = the_default_pool.load(std::memory_order_acquire);
+  return made != nullptr && &made->engine() == &pool;
+}
+
 // ---------------------------------------------------------------- guests
 
 guest::guest() : outer_(this_worker) { enter(default_pool().engine()); }
