@@ -183,7 +183,7 @@ class executor : public portable_api<executor> {
   /// Another handle to the same place; shutdown of one is shutdown of all, and the last one destroyed finishes the
   /// work.
   virtual std::unique_ptr<executor> share() = 0;
-  /// The number of this place, shared by all its handles; no other ever had it. The `home` of its futures.
+  /// The number of this place, shared by all its handles; no other ever had it.
   std::uint64_t id() const noexcept { return id_; }
 
  protected:

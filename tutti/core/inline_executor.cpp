@@ -20,15 +20,14 @@ struct inline_home {
 
 }  // namespace
 
-inline_executor::inline_executor()
-    : local_executor(process_wide<inline_home>().id), closed_(std::make_shared<std::atomic<bool>>(false)) {}
+inline_executor::inline_executor() : inline_executor(new_executor_id(), std::make_shared<std::atomic<bool>>(false)) {}
+inline_executor::inline_executor(std::uint64_t id, std::shared_ptr<std::atomic<bool>> closed)
+    : local_executor(id, process_wide<inline_home>().id), closed_(std::move(closed)) {}
 
 void inline_executor::shutdown(shutdown_mode) { closed_->store(true); }
 
 std::unique_ptr<executor> inline_executor::share() {
-  auto other = std::make_unique<inline_executor>();
-  other->closed_ = closed_;
-  return other;
+  return std::unique_ptr<executor>(new inline_executor(id(), closed_));
 }
 
 void inline_executor::start(call work) {

@@ -22,6 +22,7 @@ class inline_executor final : public local_executor {
   void start(call work) override;
 
  private:
+  inline_executor(std::uint64_t id, std::shared_ptr<std::atomic<bool>> closed);
   std::shared_ptr<std::atomic<bool>> closed_;
 };
 

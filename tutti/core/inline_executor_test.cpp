@@ -42,6 +42,12 @@ TEST_F(InlineExecutor, RunsInsideSubmitOnThisThread) {
   EXPECT_EQ(posted, 1);
 }
 
+TEST_F(InlineExecutor, HasANumberOfItsOwnSharedByItsHandles) {
+  const inline_executor other;
+  EXPECT_NE(here.id(), other.id());
+  EXPECT_EQ(here.share()->id(), here.id());
+}
+
 TEST_F(InlineExecutor, ErrorsArriveInTheFuture) {
   auto future = here.submit([]() -> int { throw std::runtime_error("inline"); });
   EXPECT_TRUE(future.done());

@@ -197,6 +197,8 @@ class local_executor : public executor, public local_api<local_executor> {
  protected:
   /// `id` is known to home.hpp: continuations run here.
   explicit local_executor(std::uint64_t id) : executor(id, id) {}
+  /// Continuations run at `home`, which is known to home.hpp.
+  local_executor(std::uint64_t id, std::uint64_t home) : executor(id, home) {}
 };
 
 /// A local executor with options; made by local_executor::with.
