@@ -45,8 +45,9 @@ class bulk_state final
 
  private:
   void all_arrived() noexcept override {
-    gate_->stop();  // whoever comes now comes too late
-    gate_->when_empty(*this);
+    gate_->stop();            // whoever comes now comes too late
+    const auto gate = gate_;  // on_empty, on another thread, may be the end of this object before when_empty returns
+    gate->when_empty(*this);
   }
   void on_empty() noexcept override { this->finish(); }
   void gather() override {

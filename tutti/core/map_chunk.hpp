@@ -86,7 +86,8 @@ class chunk_gate {
   void wait_empty() {
     waiters_.wait([this] { return inside_.load(std::memory_order_seq_cst) == 0; }, wait_how{.what = "map"});
   }
-  /// After stop: calls `to` once, as soon as nobody is inside, perhaps at once.
+  /// After stop: calls `to` once, as soon as nobody is inside, perhaps at once. The caller holds the gate: from the
+  /// store on, another thread may call `to`, which may give up what kept the gate until now.
   void when_empty(listener& to) noexcept {
     listener_.store(&to, std::memory_order_seq_cst);
     if (inside_.load(std::memory_order_seq_cst) == 0) tell();
@@ -98,6 +99,8 @@ class chunk_gate {
     tell();
   }
   void tell() noexcept {
+    // Most chunks find nobody: a look (seq_cst, as it pairs with the look at `inside_`) is cheaper than an exchange.
+    if (listener_.load(std::memory_order_seq_cst) == nullptr) return;
     if (listener* const to = listener_.exchange(nullptr, std::memory_order_seq_cst)) to->on_empty();
   }
   std::atomic<bool> stopped_{false};
