@@ -4,7 +4,7 @@
 
 #include <memory>
 #include <mutex>
-#include <vector>
+#include <optional>
 
 namespace tutti {
 
@@ -52,29 +52,44 @@ class completion_queue {
   }
 
  private:
-  struct shared {
-    std::optional<std::size_t> take() {
-      const std::lock_guard lock(mutex);
-      if (next == done.size()) return std::nullopt;
-      return done[next++];
-    }
-    small_mutex mutex;
-    std::vector<std::size_t> done;
-    std::size_t next = 0;
-    wait_list waiters;
-  };
+  struct shared;
+  // Becomes the entry in the list of those that are done: completing a future must not need memory.
   struct callback final : ready_callback {
     callback(std::shared_ptr<shared> queue, std::size_t index) : to(std::move(queue)), number(index) {}
     void on_ready(future_state_base&) noexcept override {
+      const auto queue = std::move(to);
       {
-        const std::lock_guard lock(to->mutex);
-        to->done.push_back(number);
+        const std::lock_guard lock(queue->mutex);
+        *queue->last = this;
+        queue->last = &next;
       }
-      to->waiters.wake_one();
-      delete this;
+      queue->waiters.wake_one();
     }
     std::shared_ptr<shared> to;
-    std::size_t number;
+    callback* next = nullptr;
+    const std::size_t number;
+  };
+  struct shared {
+    shared() = default;
+    shared(const shared&) = delete;
+    shared& operator=(const shared&) = delete;
+    ~shared() {
+      while (take()) {
+      }
+    }
+    std::optional<std::size_t> take() {
+      std::unique_ptr<callback> taken;
+      const std::lock_guard lock(mutex);
+      if (first == nullptr) return std::nullopt;
+      taken.reset(first);
+      first = taken->next;
+      if (first == nullptr) last = &first;
+      return taken->number;
+    }
+    small_mutex mutex;
+    callback* first = nullptr;  // in order of completion
+    callback** last = &first;
+    wait_list waiters;
   };
 
   std::shared_ptr<shared> shared_;

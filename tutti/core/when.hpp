@@ -278,7 +278,7 @@ class any_state final : public future_state<first_done<T>> {
     if (part.error() != nullptr) {
       first = this->settle_error(part.error());
     } else if (!this->is_ready()) {
-      first = this->settle_value(first_done<T>{index, std::move(part.value())});
+      first = this->settle_value(index, std::move(part.value()));  // moved where a throw is its error
     }
     if (first && started_.load(std::memory_order_seq_cst)) cancel_sources();
     this->release();

@@ -384,4 +384,24 @@ TEST(WhenAny, ManyRaces) {
   }
 }
 
+// Cannot be moved when it matters.
+struct fussy {
+  fussy() = default;
+  fussy(fussy&&) {
+    if (refuses) throw std::runtime_error("no");
+  }
+  static inline bool refuses = false;
+};
+
+TEST(WhenAny, AResultThatCannotBeMovedIsAnError) {
+  promise<fussy> p;
+  p.set_value();
+  std::vector<future<fussy>> futures;
+  futures.push_back(p.get_future());
+  fussy::refuses = true;
+  auto winner = tutti::when_any(std::move(futures));
+  EXPECT_THROW(winner.get(), std::runtime_error);
+  fussy::refuses = false;
+}
+
 }  // namespace
