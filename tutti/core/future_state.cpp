@@ -41,6 +41,10 @@ bool future_state_base::settle_error(std::exception_ptr error) noexcept {
   return true;
 }
 
+std::string task_text(const char* name) {
+  return *name == '\0' ? std::string("a task without a name") : "task \"" + std::string(name) + '"';
+}
+
 // ---------------------------------------------------------------- callbacks
 
 // Callbacks make other futures ready, whose callbacks make others ready, a million deep in a long chain: they are
@@ -220,8 +224,13 @@ bool future_state_base::cancel() noexcept {
       (retain(), state_ref<future_state_base>(this));  // callbacks may drop the rest
   if (claim()) {
     observe();  // `cancelled` is never unhandled
-    settle_error(
-        std::make_exception_ptr(cancelled(std::string("task ") + describe() + " was cancelled before it began")));
+    std::exception_ptr why;
+    try {
+      why = std::make_exception_ptr(cancelled(task_text(describe()) + " was cancelled before it began"));
+    } catch (...) {  // no memory for the text
+      why = std::current_exception();
+    }
+    settle_error(std::move(why));
     cancel_sources();
     return true;
   }

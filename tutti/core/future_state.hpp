@@ -18,12 +18,16 @@
 #include <exception>
 #include <new>
 #include <optional>
+#include <string>
 #include <utility>
 #include <variant>
 
 namespace tutti {
 
 class future_state_base;
+
+/// How errors call the task of that name, which may be empty.
+std::string task_text(const char* name);
 
 /// Called once when a future becomes ready, on the thread that made it so; or behind another callback that sleeps: then
 /// on a thread of default_pool().

@@ -5,6 +5,7 @@
 #include <latch>
 #include <memory>
 #include <stop_token>
+#include <string>
 #include <tests/support/gates.hpp>
 #include <thread>
 #include <tutti/core/inline_executor.hpp>
@@ -33,6 +34,21 @@ TEST(rules_cancel, before_it_never_runs) {
   b.open();
   b.pool.shutdown();
   EXPECT_FALSE(ran);
+}
+
+TEST(rules_cancel, the_error_names_the_task) {
+  held_pool b;
+  const auto text_of = [](future<void> f) {
+    f.cancel();
+    try {
+      f.get();
+    } catch (const tutti::cancelled& e) {
+      return std::string(e.what());
+    }
+    return std::string();
+  };
+  EXPECT_EQ(text_of(b.pool.with({.name = "load"}).submit([] {})), "task \"load\" was cancelled before it began");
+  EXPECT_EQ(text_of(b.pool.submit([] {})), "a task without a name was cancelled before it began");
 }
 
 TEST(rules_cancel, before_frees_what_the_callable_holds_in_the_end) {

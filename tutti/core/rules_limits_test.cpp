@@ -47,6 +47,28 @@ TEST(rules_timeout, fails_the_future_at_once_and_drops_the_result) {
   EXPECT_TRUE(was_stopped);
 }
 
+TEST(rules_timeout, the_error_names_the_task_and_the_limit) {
+  tutti::virtual_clock clock;
+  const auto text_of = [&](const tutti::call_options& options) {
+    std::latch started(1);
+    thread_pool pool{1};
+    auto f = pool.with(options).submit([&] {
+      started.count_down();
+      until_stopped();
+    });
+    started.wait();
+    clock.advance(1s);
+    try {
+      f.get();
+    } catch (const tutti::timed_out& e) {
+      return std::string(e.what());
+    }
+    return std::string();
+  };
+  EXPECT_EQ(text_of({.name = "load", .timeout = 20ms}), "task \"load\" ran longer than its timeout of 20 ms");
+  EXPECT_EQ(text_of({.timeout = 1500us}), "a task without a name ran longer than its timeout of 1.5 ms");
+}
+
 TEST(rules_timeout, counts_from_the_start_of_execution) {
   tutti::virtual_clock clock;
   held_pool b;

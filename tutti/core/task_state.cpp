@@ -9,6 +9,8 @@
 #include <tutti/core/timers.hpp>
 
 #include <algorithm>
+#include <cstdio>
+#include <new>
 #include <optional>
 
 namespace tutti {
@@ -97,10 +99,11 @@ timer task_state_base::arm_timeout() {
   state().retain();
   state_ref<future_state_base> kept(&state());
   return call_at(extras_->deadline, [kept = std::move(kept), name = name_, limit = *extras_->timeout] {
-    const auto ms = std::chrono::duration<double, std::milli>(limit).count();
+    char ms[32];
+    std::snprintf(ms, sizeof ms, "%.15g", std::chrono::duration<double, std::milli>(limit).count());
     // The task cannot be killed; its result is dropped, and it is asked to stop.
-    kept->settle_error(std::make_exception_ptr(
-        timed_out(std::string("task \"") + name + "\" ran longer than its timeout of " + std::to_string(ms) + " ms")));
+    kept->settle_error(
+        std::make_exception_ptr(timed_out(task_text(name) + " ran longer than its timeout of " + ms + " ms")));
     kept->request_stop();
   });
 }
@@ -169,7 +172,9 @@ void task_state_base::expedite_call(int priority) noexcept {
   for (seen = lent_.load(std::memory_order_relaxed);
        priority > seen && !lent_.compare_exchange_weak(seen, priority, std::memory_order_relaxed);) {
   }
-  start_at_home(state().home(), call(new expedited(*this, state(), priority)));
+  // Without memory for it, the call begins when its own entry's turn comes.
+  if (auto* const entry = new (std::nothrow) expedited(*this, state(), priority))
+    start_at_home(state().home(), call(entry));
 }
 
 }  // namespace tutti
