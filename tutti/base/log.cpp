@@ -5,10 +5,10 @@
 #include <tutti/base/at_fork.hpp>
 #include <tutti/base/log.hpp>
 
+#include <atomic>
 #include <cstdlib>
 #include <mutex>
 #include <optional>
-#include <shared_mutex>
 
 namespace tutti {
 namespace {
@@ -61,13 +61,32 @@ class stderr_sink final : public log_sink {
 struct installed {
   std::shared_ptr<log_sink> sink;
   const std::uint32_t here = forks_before_this_process();
-  std::shared_mutex in_use;  // shared while it writes
+  std::atomic<int> inside{0};  // threads
 };
 
 struct state {
   std::mutex mutex;  // not held while a sink writes: it is free to fork, or to wait for who forks
   const std::shared_ptr<log_sink> standard = std::make_shared<stderr_sink>();
   std::shared_ptr<installed> current = std::make_shared<installed>(standard);
+};
+
+// A thread is inside the current sink.
+class visit {
+ public:
+  explicit visit(state& log) {
+    const std::lock_guard guard(log.mutex);  // who replaces the sink under it looks at `inside` afterwards
+    to_ = log.current;
+    to_->inside.fetch_add(1, std::memory_order_relaxed);
+  }
+  ~visit() {
+    if (to_->inside.fetch_sub(1, std::memory_order_release) == 1) to_->inside.notify_all();
+  }
+  visit(const visit&) = delete;
+  visit& operator=(const visit&) = delete;
+  log_sink& sink() const noexcept { return *to_->sink; }
+
+ private:
+  std::shared_ptr<installed> to_;
 };
 
 void append_quoted(std::string& out, std::string_view value) {
@@ -148,8 +167,9 @@ void set_log_sink(std::shared_ptr<log_sink> sink) {
   }
   // In a forked child, threads that are not there may have been inside, and never leave.
   if (other->here != forks_before_this_process()) return;
-  const std::lock_guard all_left(other->in_use);
-  sink = std::move(other->sink);  // ends with the call, not with whoever left last
+  // acquire: what they did there comes before.
+  for (int n = 0; (n = other->inside.load(std::memory_order_acquire)) != 0;) other->inside.wait(n);
+  other->sink.reset();  // ends with the call, not with whoever left last
 }
 
 void set_log_level(log_level level) noexcept { detail::log_threshold.store(level, std::memory_order_relaxed); }
@@ -159,14 +179,8 @@ void detail::write_log(log_level level, std::string_view message, std::initializ
   try {
     state& log = process_wide<state>();
     const log_record record{level, message, fields.begin(), fields.size(), where};
-    std::shared_ptr<installed> to;
-    std::shared_lock<std::shared_mutex> inside;
-    {
-      const std::lock_guard guard(log.mutex);
-      to = log.current;
-      inside = std::shared_lock(to->in_use);  // does not block: who waits for it has replaced it before
-    }
-    to->sink->write(record);
+    const visit to(log);
+    to.sink().write(record);
   } catch (...) {  // a program must not fail for its log
   }
 }
