@@ -5,6 +5,7 @@
 #include <chrono>
 #include <latch>
 #include <mutex>
+#include <tests/support/forks.hpp>
 #include <tests/support/gates.hpp>
 #include <tests/support/watchdog.hpp>
 #include <thread>
@@ -43,6 +44,19 @@ TEST(SleepingCallback, WaitsForWhatIsQueuedBehindIt) {
   int got = 0;
   one_behind_the_other([&] { got = xf.get(); }, [&] { x.set_value(7); });
   EXPECT_EQ(got, 7);
+}
+
+TEST(SleepingCallback, NeedsNoDefaultPool) {
+  TUTTI_NEEDS_FORKS_BESIDE_THREADS();
+  EXPECT_EQ(tutti_test::in_child([] {  // whose default pool is its own
+              tutti::default_pool().shutdown();
+              promise<int> x;
+              auto xf = x.get_future();
+              int got = 0;
+              one_behind_the_other([&] { got = xf.get(); }, [&] { x.set_value(7); });
+              return got;
+            }),
+            7);
 }
 
 // As if the two ran on threads of their own: neither wait lies on top of the other.
