@@ -27,9 +27,10 @@ bool parker::park_until(const std::chrono::steady_clock::time_point* deadline) n
       cpu::futex_wait(state_, asleep, deadline);
       if (state_.load(std::memory_order_acquire) == token) break;
       if (deadline != nullptr && std::chrono::steady_clock::now() >= *deadline) {
-        move_freely();
         // An unpark may come between the look above and here: exchange takes its token, so that it is not lost.
-        return state_.exchange(empty, std::memory_order_acquire) == token;
+        const bool woken = state_.exchange(empty, std::memory_order_acquire) == token;
+        move_freely();
+        return woken;
       }
     }
   }

@@ -68,8 +68,8 @@ class block_sizer {
   std::chrono::nanoseconds spent_{0};
 };
 
-/// True when the loop should give work away now: to somebody who is looking for it; or by waking somebody, once the loop
-/// has shown that it is long. Few iterations may each be long, and the first one would be over before it knew.
+/// True when the loop should give work away now: to somebody who is looking for it; or by waking somebody, once the
+/// loop has shown that it is long. Few iterations may each be long, and the first one would be over before it knew.
 inline bool should_split(const worker* w, const block_sizer& sizer, std::uint64_t left) noexcept {
   if (w == nullptr || !w->forks.wanted() || !sizer.divisible(left) || w->forks.full()) return false;
   return w->pool->anyone_searching() || (sizer.may_wake() && (w->forks.asked() || w->pool->anyone_hungry())) ||
