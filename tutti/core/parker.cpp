@@ -49,13 +49,12 @@ void parker::wake() noexcept {
   cpu::futex_wake(state_, 1);
 }
 
-// Where cores show no shared cache, as in many virtual machines, Linux wakes a thread where it fell asleep, however
-// busy that core and idle the others are, and lets it wait there for the waker's time slice to end: milliseconds. Its
-// affinity is the one way to say otherwise. The change lasts from here to its waking.
+// On virtual machines, where a halted core looks like one that its host has taken away, and where cores show no shared
+// cache, Linux likes to wake a thread on its waker's core, however busy that is and idle the others are, and lets it
+// wait there for the waker's time slice to end: milliseconds. Its affinity is the one way to say otherwise. The change
+// lasts from here to its waking and costs about 1 us, a wake-up 6.
 void parker::unpark_elsewhere() noexcept {
-  const int here = ::sched_getcpu();
-  if (state_.load(std::memory_order_relaxed) == asleep && sleeper_cpu_.load(std::memory_order_relaxed) == here)
-    keep_off(here);
+  if (state_.load(std::memory_order_relaxed) == asleep) keep_off(::sched_getcpu());
   unpark();
 }
 

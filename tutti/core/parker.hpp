@@ -23,7 +23,7 @@ class parker {
   void unpark() noexcept {
     if (state_.exchange(token, std::memory_order_release) == asleep) wake();
   }
-  /// The same by a thread that goes on working: a sleeper that fell asleep on this core is to run on another one.
+  /// The same by a thread that goes on working: the sleeper is to run on another core.
   void unpark_elsewhere() noexcept;
 
  private:

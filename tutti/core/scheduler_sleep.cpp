@@ -40,6 +40,7 @@ void scheduler::thread_main(worker& self) {
         self.busy_since.store(clock_ns(), std::memory_order_relaxed);
       if (work.branch != nullptr) {
         self.run_stolen(*work.branch);
+        looks = looks_before_searching;  // who forks looks whether anybody searches before it forks again
       } else if (cancelling()) {
         work.task->abandon(cancelled_by_shutdown());
         self.forks.end_root();

@@ -23,6 +23,16 @@ class local_executor;
 
 namespace detail {
 
+/// The loops that this thread has run last: short ones in quick succession are as good a reason to wake somebody as a
+/// long one.
+struct recent_loops {
+  static constexpr std::chrono::nanoseconds quick = std::chrono::microseconds(50);
+
+  std::chrono::steady_clock::time_point end{};
+  std::chrono::nanoseconds spent{0};
+};
+inline constinit thread_local recent_loops these_recent_loops{};
+
 /// Finds how many iterations make a block: doubles until a block takes long enough, which it learns from the clock.
 class block_sizer {
  public:
@@ -30,20 +40,21 @@ class block_sizer {
   /// then.
   static constexpr std::chrono::nanoseconds worth_a_wake_up = std::chrono::microseconds(40);
 
-  /// At most a share of the `left` iterations, in case the rest take longer than those before.
-  std::size_t next(std::uint64_t left, const worker* w) const noexcept {
-    if (w == nullptr) return size_;
-    const std::uint64_t share = left / (4 * static_cast<std::uint64_t>(w->pool->concurrency()));
-    return std::min(size_, static_cast<std::size_t>(std::max({share, std::uint64_t{size_} / 16, std::uint64_t{1}})));
+  /// Shorter near the end, so that somebody who asks then need not wait for all that is left.
+  std::size_t next(std::uint64_t left) const noexcept {
+    return std::min(size_, static_cast<std::size_t>(std::max({left / 4, std::uint64_t{size_} / 4, std::uint64_t{1}})));
   }
   /// Runs a block of `n` iterations.
   template <class Block>
   void run(std::size_t n, Block&& block) {
     if (n < size_) return block();  // cut short by the loop's end: teaches nothing
     const auto start = std::chrono::steady_clock::now();
+    if (spent_.count() == 0) spent_ = spent_before(start);
     block();
-    const auto took = std::chrono::steady_clock::now() - start;
+    const auto end = std::chrono::steady_clock::now();
+    const auto took = end - start;
     spent_ += took;
+    these_recent_loops = {end, spent_};
     // Iterations need not be alike, so it goes on measuring; the clock costs about 1 % of a block. The longer the loop
     // has run, the less it matters how soon it notices a request.
     const auto target = std::clamp<std::chrono::nanoseconds>(spent_ / 16, shortest, longest);
@@ -62,6 +73,11 @@ class block_sizer {
   bool divisible(std::uint64_t left) const noexcept { return left > 1 && left > size_ / 4; }
 
  private:
+  static std::chrono::nanoseconds spent_before(std::chrono::steady_clock::time_point start) noexcept {
+    const recent_loops& recent = these_recent_loops;
+    return start - recent.end < recent.quick ? std::min(recent.spent, worth_a_wake_up) : std::chrono::nanoseconds(0);
+  }
+
   static constexpr std::chrono::nanoseconds shortest = std::chrono::microseconds(2), longest = 16 * shortest;
 
   std::size_t size_ = 1;
@@ -128,7 +144,7 @@ void for_loop(worker* w, I first, I last, Body& body, block_sizer sizer) {
       result_box<std::monostate> a, b;
       return fork_two(w, here, there, a, b);
     }
-    const std::size_t block = sizer.next(left, w);
+    const std::size_t block = sizer.next(left);
     const I end = left <= block ? last : advance_by(first, static_cast<unsigned_count<I>>(block));
     sizer.run(block, [&] { run_block(body, first, end); });
     first = end;
@@ -179,7 +195,7 @@ T reduce_loop(worker* w, I first, I last, const T& identity, Body& body, Op& op,
       auto [a, b] = fork_join_on(w, here, there);
       return op(op(std::move(sum), std::move(a)), std::move(b));
     }
-    const std::size_t block = sizer.next(left, w);
+    const std::size_t block = sizer.next(left);
     const I end = left <= block ? last : advance_by(first, static_cast<unsigned_count<I>>(block));
     sizer.run(block, [&] { sum = reduce_block(body, op, std::move(sum), first, end); });
     first = end;
