@@ -70,11 +70,29 @@ class call_node {
  private:
   friend class call_queue;
   friend class inbox;
+  void note_ahead(const call_node* other) noexcept {
+    const std::ptrdiff_t distance =
+        (reinterpret_cast<std::intptr_t>(other) - reinterpret_cast<std::intptr_t>(this)) / 16;
+    ahead_ = other != nullptr && std::in_range<std::int32_t>(distance) ? static_cast<std::int32_t>(distance) : 0;
+  }
+  void prefetch_ahead() const noexcept {
+    if (ahead_ == 0) return;
+    const char* const other = reinterpret_cast<const char*>(this) + std::ptrdiff_t{ahead_} * 16;
+    __builtin_prefetch(other);
+    __builtin_prefetch(other + 128);
+  }
   call_node* next_ = nullptr;  // the queue it is in
 
  protected:
   const char* name_ = "";
   int priority_ = 0;
+
+ private:
+  // How far from here, in units of 16 bytes, the call `lookahead` places behind this one is; 0: not known. A hint for
+  // whoever takes this one: a long queue does not fit into the caches, and following its links is one miss after the
+  // other. A call that is gone by then costs a prefetch in vain.
+  static constexpr std::size_t lookahead = 8;
+  std::int32_t ahead_ = 0;
 };
 
 /// Sole owner of a queued call. Dropping it completes the call with `closed`: no future is ever left pending.
@@ -136,7 +154,10 @@ class call_queue {
   }
   call_node* pop() noexcept {
     call_node* node = head_;
-    if (node != nullptr) head_ = node->next_;
+    if (node != nullptr) {
+      head_ = node->next_;
+      node->prefetch_ahead();
+    }
     return node;
   }
 

@@ -2,7 +2,9 @@
 #pragma once
 #include <tutti/core/call.hpp>
 
+#include <array>
 #include <atomic>
+#include <utility>
 
 namespace tutti {
 
@@ -33,8 +35,10 @@ class inbox {
     call_node* const last = newest;
     call_node* oldest = nullptr;
     std::size_t count = 0;
+    std::array<const call_node*, call_node::lookahead> visited{};
     for (; newest != nullptr; ++count) {
       call_node* const node = newest;
+      node->note_ahead(std::exchange(visited[count % visited.size()], node));
       newest = node->next_;
       node->next_ = oldest;
       oldest = node;
