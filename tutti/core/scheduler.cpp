@@ -33,7 +33,8 @@ scheduler::scheduler(int concurrency, std::string name, std::uint64_t executor_i
     : concurrency_(concurrency),
       name_(std::move(name)),
       executor_id_(executor_id),
-      max_searching_(std::clamp(std::min(concurrency, default_concurrency()) / 2, 1, 64)) {
+      max_searching_(std::clamp(std::min(concurrency, default_concurrency()) / 2, 1, 64)),
+      a_core_each_(concurrency <= default_concurrency()) {
   threads_ = runnable_ = concurrency;
   for (int i = 0; i < concurrency; ++i) {
     if (const std::error_code failed = spawn()) {

@@ -126,7 +126,7 @@ class scheduler final : public call_target {
     bool retry = false;  // nobody yet: set the timer
     explicit operator bool() const noexcept { return sleeper != nullptr || spawn; }
   };
-  void act(wake_up wake, bool waker_goes_on = false) noexcept;
+  void act(wake_up wake, bool elsewhere = false) noexcept;
   void retry_later() noexcept;
   void retry() noexcept;
   std::error_code spawn(bool searching = false) noexcept;
@@ -150,6 +150,7 @@ class scheduler final : public call_target {
   const std::string name_;
   const std::uint64_t executor_id_;
   const int max_searching_;
+  const bool a_core_each_;  // else a waker's core is as good a place for a sleeper as any
   const std::uint32_t born_in_ = forks_before_this_process();
 
   alignas(cpu::cache_line) std::atomic<int> hungry_{0};

@@ -194,10 +194,10 @@ scheduler::wake_up scheduler::pick() noexcept {
   return wake;
 }
 
-void scheduler::act(wake_up wake, bool waker_goes_on) noexcept {
+void scheduler::act(wake_up wake, bool elsewhere) noexcept {
   if (wake.sleeper != nullptr) {
     parker& sleeper = *wake.sleeper->sleeper;
-    waker_goes_on ? sleeper.unpark_elsewhere() : sleeper.unpark();
+    elsewhere ? sleeper.unpark_elsewhere() : sleeper.unpark();
   }
   if (wake.retry) retry_later();
   if (!wake.spawn) return;
@@ -247,7 +247,7 @@ void scheduler::wake_one() noexcept {
     const std::lock_guard lock(lock_);
     if (searching_.load(std::memory_order_seq_cst) == 0) wake = pick();
   }
-  act(wake, /*waker_goes_on=*/this_worker != nullptr);
+  act(wake, /*elsewhere=*/this_worker != nullptr && a_core_each_);
 }
 
 bool scheduler::block(worker& self, bool may_refuse) noexcept {
