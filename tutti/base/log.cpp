@@ -160,7 +160,8 @@ std::string log_record::text() const {
 
 void set_log_sink(std::shared_ptr<log_sink> sink) {
   state& log = process_wide<state>();
-  auto other = std::make_shared<installed>(sink != nullptr ? std::move(sink) : log.standard);
+  if (sink == nullptr) sink = log.standard;
+  auto other = std::make_shared<installed>(std::move(sink));
   {
     const std::lock_guard guard(log.mutex);
     log.current.swap(other);
