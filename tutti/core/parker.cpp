@@ -102,6 +102,7 @@ parker_lease::parker_lease() {
 }
 
 parker_lease::~parker_lease() {
+  parker_->move_freely();  // else the next thread would get this one's affinity
   auto& list = process_wide<free_parkers>();
   const std::lock_guard lock(list.mutex);
   parker_->next_free_ = list.head;

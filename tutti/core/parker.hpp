@@ -36,7 +36,7 @@ class parker {
   // Hints: where the sleeper fell asleep, and where its waker runs.
   std::atomic<int> sleeper_cpu_{-1}, waker_cpu_{-1};
 
-  // A sleeper kept off a core: none -> changing (by one waker) -> kept -> none (by the sleeper, awake). `allowed_` is
+  // A sleeper kept off a core: free -> changing (by one waker) -> kept -> free (by the sleeper, awake). `allowed_` is
   // written while changing and read while kept: the release store of the one and the acquire load of the other order
   // it.
   enum class placement : std::uint8_t { free, changing, kept };
