@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Rejects co_await expressions that g++ 12 compiles wrongly: check_coawait.py [ROOT | FILE...].
+"""Rejects co_await and co_yield expressions that g++ 12 compiles wrongly: check_coawait.py [ROOT | FILE...].
 
-g++ 12 destroys some temporaries of an expression with co_await in it twice: lambdas that capture by value, and aggregates.
-So in such an expression there is
+g++ 12 destroys some temporaries of an expression with co_await or co_yield in it twice: lambdas that capture by value, and
+aggregates. So in such an expression there is
 
   - no lambda with a by-value capture:     co_await pool.submit([s] { ... });   write   auto f = pool.submit([s] { ... });
                                                                                        co_await std::move(f);
@@ -27,6 +27,8 @@ OPEN, CLOSE = {"(": ")", "[": "]", "{": "}", "[[": "]]"}, {")", "]", "}", "]]"}
 TRIVIAL = re.compile(r"(_options|_view|_tag)$|^(hours|minutes|seconds|milliseconds|microseconds|nanoseconds|place|monostate)$")
 # After these words `[` begins a lambda, not a subscript.
 EXPRESSION_WORDS = {"return", "co_return", "co_yield", "co_await", "throw", "case", "else", "do"}
+# What g++ 12 splits expressions at.
+SUSPENDING = {"co_await", "co_yield"}
 
 
 class Text:
@@ -176,7 +178,7 @@ def problems_between(text, start, end):
             inside = text.tokens[position + 1:position + 3]
             options = before in {"(", ","} and inside[:1] == ["."]
             if not options and not (is_word(before) and TRIVIAL.search(before)):
-                name = before if is_word(before) else ""
+                name = before if is_word(before) and before not in EXPRESSION_WORDS else ""
                 yield text.lines[position], f"braced temporary `{name}{{...}}`"
             position += 1
             continue
@@ -188,7 +190,7 @@ def problems(content):
     text = Text(content)
     found = set()
     for index, token in enumerate(text.tokens):
-        if token != "co_await" or text.tokens[index - 1:index] == ["operator"]:
+        if token not in SUSPENDING or text.tokens[index - 1:index] == ["operator"]:
             continue
         end = index + 1
         # To the end of the full expression: over closed brackets, up to `;` or a block that begins.
@@ -221,9 +223,9 @@ def main(arguments):
     failed = False
     for path, name in files(arguments):
         content = path.read_text(encoding="utf-8", errors="replace")
-        for line, sentence in problems(content) if "co_await" in content else []:
+        for line, sentence in problems(content) if any(word in content for word in SUSPENDING) else []:
             failed = True
-            print(f"{name}:{line}: {sentence} in an expression with co_await: g++ 12 may destroy it twice; "
+            print(f"{name}:{line}: {sentence} in an expression with co_await or co_yield: g++ 12 may destroy it twice; "
                   "make it a variable first")
     if not failed:
         print("co_await: no traps")

@@ -68,6 +68,14 @@ class CoAwait(unittest.TestCase):
         self.fine("[[maybe_unused]] auto x = co_await f(a[b[0]]);")
         self.rejected("co_await f(a[ [s] { return s; }()]);", "captures `s`")
 
+    def test_co_yield(self):
+        self.rejected('co_yield order{1, "x"};', "braced temporary `order{...}`")
+        self.rejected('co_yield {1, "x"};', "braced temporary `{...}`")
+        self.rejected("co_yield callback([s] { use(s); });", "captures `s`")
+        self.fine('order o{1, "x"}; co_yield std::move(o);')
+        self.fine("auto f = [s]() -> generator<int> { for (int i = 0; i < s; ++i) co_yield i; };")
+        self.fine("while (true) co_yield std::exchange(a, b);")
+
     def test_text_is_not_code(self):
         self.fine('co_await f("[s] {", \'{\', R"x([s] { )" )x"); // [s] { order{1} }')
         self.fine("// co_await f([s] {});\n/* co_await f(order{1}); */")

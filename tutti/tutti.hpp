@@ -6,3 +6,6 @@
 #ifdef TUTTI_LINKS_PARALLEL
 #include <tutti/parallel/parallel.hpp>
 #endif
+#ifdef TUTTI_LINKS_TASK
+#include <tutti/task/task.hpp>
+#endif

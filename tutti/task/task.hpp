@@ -1,0 +1,3 @@
+// task: coroutines: all of tutti::task.
+#pragma once
+#include <tutti/task/generator.hpp>
