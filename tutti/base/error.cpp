@@ -18,4 +18,15 @@ bool is_retryable(const std::exception_ptr& failure) noexcept {
   }
 }
 
+bool is_cancelled(const std::exception_ptr& failure) noexcept {
+  if (!failure) return false;
+  try {
+    std::rethrow_exception(failure);
+  } catch (const cancelled&) {
+    return true;
+  } catch (...) {
+    return false;
+  }
+}
+
 }  // namespace tutti

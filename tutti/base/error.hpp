@@ -133,5 +133,7 @@ class decode_error : public error {
 
 /// True for what `retries` try again: worker_lost, retryable and what derives from it, here or in another process.
 [[nodiscard]] bool is_retryable(const std::exception_ptr& failure) noexcept;
+/// True for `cancelled`.
+[[nodiscard]] bool is_cancelled(const std::exception_ptr& failure) noexcept;
 
 }  // namespace tutti

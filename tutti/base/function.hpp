@@ -34,10 +34,21 @@ inline constexpr named_t<Name, F> named{};
 template <auto F>
 struct fn_t;  // registry.hpp
 
+/// True for coroutine task types; their module specialises it.
+template <class T>
+inline constexpr bool is_task = false;
+
 /// What a result of type `R` is turned into; specialised for results that stand for another, such as tasks.
 template <class R>
 struct function_result {
   using type = std::decay_t<R>;
+  /// The result, for who cannot wait in any other way than by blocking.
+  static constexpr R get(R&& result) { return static_cast<R&&>(result); }
+};
+template <class R>
+  requires std::is_void_v<R>
+struct function_result<R> {
+  using type = void;
 };
 
 namespace detail {

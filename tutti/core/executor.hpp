@@ -28,14 +28,22 @@ template <auto F>
 struct invoke_portable {
   using traits = function_traits<F>;
   typename traits::stored_args arguments;
+  static auto result_of(typename traits::stored_args& from) {
+    using raw = typename traits::raw_result;
+    if constexpr (std::is_void_v<raw>) {
+      traits::call(from);
+    } else {
+      return function_result<raw>::get(traits::call(from));
+    }
+  }
   auto operator()(bool last) {
     if constexpr (std::copy_constructible<typename traits::stored_args>) {
       if (!last) {
         auto copy = arguments;
-        return traits::call(copy);
+        return result_of(copy);
       }
     }
-    return traits::call(arguments);
+    return result_of(arguments);
   }
 };
 
@@ -291,6 +299,14 @@ template <auto F, class... A>
 auto portable_api<Self>::submit(A&&... arguments) -> future<typename function_traits<F>::result> {
   auto& self = static_cast<Self&>(*this);
   detail::check_retries<typename function_traits<F>::stored_args>(executor_access::options(self));
+  if constexpr (is_task<typename function_traits<F>::raw_result>) {
+    // Where memory is shared its coroutines wait without holding a thread.
+    executor& target = executor_access::target(self);
+    if (executor_access::home(target) != 0) {
+      return submit_task_function<F>(target, executor_access::options(self), detail::portable_name<F>(),
+                                     function_traits<F>::store(std::forward<A>(arguments)...));
+    }
+  }
   return executor_access::launch<detail::portable_task<F>>(
       executor_access::target(self), executor_access::options(self), detail::portable_name<F>(),
       detail::invoke_portable<F>{function_traits<F>::store(std::forward<A>(arguments)...)});

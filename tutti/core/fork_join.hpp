@@ -3,6 +3,7 @@
 // A fork is two stores and a predictable branch: the right branch is pushed as a record on our own stack and popped
 // again when the left one is done, unless somebody asked for work meanwhile (see fork_deque.hpp).
 #pragma once
+#include <tutti/base/function.hpp>
 #include <tutti/core/guest.hpp>
 #include <tutti/core/worker.hpp>
 
@@ -15,10 +16,6 @@
 #include <variant>
 
 namespace tutti {
-
-/// True for coroutine task types; their module specialises it.
-template <class T>
-inline constexpr bool is_task = false;
 
 namespace detail {
 

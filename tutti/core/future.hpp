@@ -311,6 +311,9 @@ class [[nodiscard]] shared_future {
     return awaiter(state_);
   }
 
+  // For the library.
+  state_ref<future_state<T>> share_state() const noexcept { return state_; }
+
  private:
   state_ref<future_state<T>> state_;
 };

@@ -9,6 +9,7 @@
 #include <tutti/core/timers.hpp>
 #include <tutti/core/unhandled.hpp>
 
+#include <cstdio>
 #include <memory>
 #include <new>
 
@@ -43,6 +44,12 @@ bool future_state_base::settle_error(std::exception_ptr error) noexcept {
 
 std::string task_text(const char* name) {
   return *name == '\0' ? std::string("a task without a name") : "task \"" + std::string(name) + '"';
+}
+
+std::string timeout_text(const char* name, std::chrono::nanoseconds limit) {
+  char ms[32];
+  std::snprintf(ms, sizeof ms, "%.15g", std::chrono::duration<double, std::milli>(limit).count());
+  return task_text(name) + " ran longer than its timeout of " + ms + " ms";
 }
 
 // ---------------------------------------------------------------- callbacks

@@ -28,6 +28,8 @@ class future_state_base;
 
 /// How errors call the task of that name, which may be empty.
 std::string task_text(const char* name);
+/// What `timed_out` says of it.
+std::string timeout_text(const char* name, std::chrono::nanoseconds limit);
 
 /// Called once when a future becomes ready, on the thread that made it so; or behind another callback that sleeps: then
 /// on a thread of default_pool().
@@ -129,6 +131,9 @@ class future_state_base {
   bool stop_requested() const noexcept { return (status_.load(std::memory_order_relaxed) & stop) != 0; }
   std::stop_token stop_token();
 
+  /// For people: the name of the task behind it, or "".
+  virtual const char* describe() const noexcept { return ""; }
+
   const std::exception_ptr& error() const noexcept { return error_; }
   void observe() noexcept { status_.fetch_or(observed, std::memory_order_relaxed); }
   /// The executor it belongs to, see home.hpp; 0: none.
@@ -141,9 +146,6 @@ class future_state_base {
 
   /// Passes a cancellation on to what this result is made from.
   virtual void cancel_sources() noexcept {}
-  /// For error reports.
-  virtual const char* describe() const noexcept { return ""; }
-
   /// Between begin_settle and finish_settle.
   void set_error(std::exception_ptr error) noexcept { error_ = std::move(error); }
 
@@ -166,6 +168,17 @@ class future_state_base {
   std::atomic<stop_state*> stop_state_{nullptr};
   root root_{};
   std::atomic<bool> located_{false};  // root_ is known
+};
+
+/// What a stop token given with the call does. Needs allow_try_retain.
+struct cancel_on_stop {
+  future_state_base* state;
+  void operator()() const noexcept {
+    // Its last reference may be gone, and its destructor waiting for us.
+    if (!state->try_retain()) return;
+    state->cancel();
+    state->release();
+  }
 };
 
 /// The state of a future<T>.
@@ -194,6 +207,16 @@ class future_state : public future_state_base {
     construct(std::forward<A>(arguments)...);
     finish_settle_and_release();
   }
+  /// The first half of that.
+  template <class... A>
+  void construct(A&&... arguments) noexcept {
+    try {
+      ::new (static_cast<void*>(std::addressof(value_))) value_type(std::forward<A>(arguments)...);
+      has_value_ = true;
+    } catch (...) {
+      set_error(std::current_exception());
+    }
+  }
 
   /// The value of a ready state; throws its error.
   value_type& value() {
@@ -205,15 +228,6 @@ class future_state : public future_state_base {
   }
 
  private:
-  template <class... A>
-  void construct(A&&... arguments) noexcept {
-    try {
-      ::new (static_cast<void*>(std::addressof(value_))) value_type(std::forward<A>(arguments)...);
-      has_value_ = true;
-    } catch (...) {
-      set_error(std::current_exception());
-    }
-  }
   union {
     value_type value_;
   };

@@ -3,6 +3,7 @@
 #include <tutti/base/at_fork.hpp>
 #include <tutti/base/error.hpp>
 #include <tutti/core/pools.hpp>
+#include <tutti/core/run_loop.hpp>
 #include <tutti/core/thread_pool.hpp>
 
 #include <atomic>
@@ -58,6 +59,30 @@ void start_at_home(std::uint64_t id, call work) noexcept {
     // Shut down, or no memory or threads: whoever held the call has completed it with `closed`, as calls do when
     // dropped.
   }
+}
+
+home_ref home_here() noexcept {
+  if (this_worker != nullptr) return {this_worker->pool->executor_id(), this_worker->pool};
+  if (detail::loop_engine* const loop = detail::loop_engine::current()) return {loop->id(), loop};
+  return {};
+}
+
+std::optional<home_ref> hold_home(std::uint64_t id) noexcept {
+  if (id == 0) id = default_pool().engine().executor_id();
+  const home_ref here = home_here();
+  std::shared_ptr<call_target> target;
+  {
+    auto& all = the_directory();
+    const std::lock_guard lock(all.mutex);
+    if (const auto at = all.homes.find(id); at != all.homes.end()) target = at->second.lock();
+  }
+  if (target == nullptr) return std::nullopt;
+  switch (target->hold(/*from_outside=*/here.id != id)) {
+    case call_target::hold_result::held: return home_ref{id, target.get()};
+    case call_target::hold_result::can_not: return home_ref{id, nullptr};
+    case call_target::hold_result::closed: break;
+  }
+  return std::nullopt;
 }
 
 void register_pool(const std::shared_ptr<scheduler>& pool) {

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 
 namespace tutti {
 
@@ -13,12 +14,39 @@ class call_target {
   /// Takes a call. Throws `closed` after shutdown.
   virtual void start(call work) = 0;
 
+  /// A coroutine is about to wait, and goes on here later: until `let_go`, this target lives and is not finished.
+  /// `can_not`: it makes no such promise, and is to be looked up by number each time. By a thread that knows that the
+  /// target lives; `from_outside`: it does not run what was handed in here.
+  enum class hold_result : std::uint8_t { held, can_not, closed };
+  virtual hold_result hold(bool from_outside) noexcept {
+    static_cast<void>(from_outside);
+    return hold_result::can_not;
+  }
+  virtual void let_go() noexcept {}
+  /// Takes the next stretch of a coroutine that holds this target, also after shutdown.
+  virtual void resume(call work) noexcept { static_cast<void>(work); }
+  /// True once shut down with `cancel`: what waits here is to stop.
+  virtual bool cancelling() const noexcept { return false; }
+
  protected:
   ~call_target() = default;
 };
 
 /// A number no other executor of this process ever had. 0 is none's.
 std::uint64_t new_executor_id() noexcept;
+
+/// Where a coroutine goes on: an executor by its number, and its working part if it can be held.
+struct home_ref {
+  std::uint64_t id = 0;
+  call_target* target = nullptr;
+};
+/// The executor that runs this thread's code now; its number is 0 on threads that belong to none.
+home_ref home_here() noexcept;
+/// Executor `id`, held if it can be (then `target` is not null and to be let go), for a caller who knows that it lives;
+/// nothing when it is shut down.
+std::optional<home_ref> hold_home(std::uint64_t id) noexcept;
+/// Whether it is the number that all inline executors share.
+bool is_inline_home(std::uint64_t id) noexcept;
 
 /// Makes `target` findable under `id` while it lives.
 void register_home(std::uint64_t id, std::weak_ptr<call_target> target);

@@ -21,6 +21,11 @@ class inbox {
     } while (!head_.compare_exchange_weak(head, node, std::memory_order_seq_cst, std::memory_order_relaxed));
     return true;
   }
+  /// Lets none in from now on, unless there is one; then false.
+  bool close_if_empty() noexcept {
+    call_node* head = nullptr;
+    return head_.compare_exchange_strong(head, closed_mark(), std::memory_order_seq_cst) || head == closed_mark();
+  }
   bool empty() const noexcept {
     call_node* const head = head_.load(std::memory_order_seq_cst);
     return head == nullptr || head == closed_mark();

@@ -20,6 +20,8 @@ struct inline_home {
 
 }  // namespace
 
+bool is_inline_home(std::uint64_t id) noexcept { return id == process_wide<inline_home>().id; }
+
 inline_executor::inline_executor() : inline_executor(new_executor_id(), std::make_shared<std::atomic<bool>>(false)) {}
 inline_executor::inline_executor(std::uint64_t id, std::shared_ptr<std::atomic<bool>> closed)
     : local_executor(id, process_wide<inline_home>().id), closed_(std::move(closed)) {}

@@ -74,9 +74,20 @@ class local_api {
     using function = std::decay_t<G>;
     using R = typename function_result<std::invoke_result_t<function&>>::type;
     auto& self = static_cast<Self&>(*this);
+    if constexpr (is_task<std::decay_t<std::invoke_result_t<function&>>>) {
+      return submit_task_function(executor_access::target(self), executor_access::options(self),
+                                  function(std::forward<G>(g)));
+    } else
     return executor_access::launch<task_state<R, detail::invoke_local<function>>>(
         executor_access::target(self), executor_access::options(self), "",
         detail::invoke_local<function>{std::forward<G>(g)});
+  }
+  /// Starts a coroutine task here as a task of its own; see task. Throws std::logic_error when it is empty.
+  template <class Task>
+    requires is_task<Task>
+  auto submit(Task work) {
+    auto& self = static_cast<Self&>(*this);
+    return submit_task(executor_access::target(self), executor_access::options(self), std::move(work));
   }
   /// Arguments travel with functions named at compile time only.
   template <class G, class A, class... More>
@@ -91,6 +102,10 @@ class local_api {
     using R = typename function_traits<F>::result;
     auto& self = static_cast<Self&>(*this);
     detail::check_retries<typename function_traits<F>::stored_args>(executor_access::options(self));
+    if constexpr (is_task<typename function_traits<F>::raw_result>) {
+      return submit_task_function<F>(executor_access::target(self), executor_access::options(self),
+                                     detail::task_name<F>(), function_traits<F>::store(std::forward<A>(arguments)...));
+    } else
     return executor_access::launch<task_state<R, detail::invoke_portable<F>>>(
         executor_access::target(self), executor_access::options(self), detail::task_name<F>(),
         detail::invoke_portable<F>{function_traits<F>::store(std::forward<A>(arguments)...)});
@@ -100,6 +115,9 @@ class local_api {
   template <class G>
     requires std::invocable<std::decay_t<G>&>
   void post(G&& g) {
+    static_assert(!is_task<std::decay_t<std::invoke_result_t<std::decay_t<G>&>>>,
+                  "tutti: post(g): g returns a coroutine task, which post would only create: submit it, or spawn it in "
+                  "a task_group");
     auto& self = static_cast<Self&>(*this);
     using node = detail::posted<std::decay_t<G>>;
     call work(new node(std::decay_t<G>(std::forward<G>(g)), executor_access::options(self)));

@@ -4,6 +4,7 @@
 #include <tutti/base/log.hpp>
 #include <tutti/base/trace.hpp>
 #include <tutti/core/concurrency.hpp>
+#include <tutti/core/coroutine_run.hpp>
 #include <tutti/core/spin.hpp>
 #include <tutti/core/thread_record.hpp>
 #include <tutti/core/wait_list.hpp>
@@ -68,34 +69,60 @@ void scheduler::start(call work) {
     refuse(std::move(work));
   if (self != nullptr && cancelling()) return std::move(work).abandon(cancelled_by_shutdown());
   trace_point(trace_kind::task_submit, work.operator->(), this);
+  if (!enqueue(self, work, /*even_if_closed=*/false)) refuse(std::move(work));
+}
+
+// False: closed, and the caller does not belong here; the pool's own tasks may go on.
+inline bool scheduler::enqueue(worker* self, call& work, bool even_if_closed) {
   if (self != nullptr && work->priority() == 0 && !self->overflowed) {
     if (self->ring.push(work.operator->()) || (prune(*self) && self->ring.push(work.operator->()))) {
       work.release();
       self->submitted.add();
-      return notify();
+      notify();
+      return true;
     }
     self->overflowed = true;  // from here on in the shared queue, behind what is there, until all that has run
   }
   if (work->priority() == 0) {
     if (inbox_.put(work.operator->())) {
       work.release();
-      return notify();
+      notify();
+      return true;
     }
-    if (!works_here()) refuse(std::move(work));  // closed; the pool's own tasks may go on
+    if (!even_if_closed && !works_here()) return false;
   }
   wake_up wake;
   {
-    std::unique_lock lock(lock_);
-    if (closing_ && !works_here()) {
-      lock.unlock();
-      refuse(std::move(work));
-    }
+    const std::lock_guard lock(lock_);
+    if (closing_ && !even_if_closed && !works_here()) return false;
     push_shared(work.operator->());
     work.release();
     ++submitted_shared_;
     if (searching_.load(std::memory_order_seq_cst) == 0) wake = pick();
   }
   act(wake);
+  return true;
+}
+
+// Without memory for it nothing is lost: only calls with a priority need some, and a coroutine goes on without one.
+void scheduler::resume(call work) noexcept {
+  if (left_behind()) return static_cast<void>(work.release());  // its threads, and whoever waits, are the parent's
+  enqueue(this_worker != nullptr && this_worker->pool == this ? this_worker : nullptr, work, /*even_if_closed=*/true);
+}
+
+call_target::hold_result scheduler::hold_from_outside() noexcept {
+  if (left_behind()) return hold_result::closed;
+  const std::lock_guard lock(lock_);
+  if (closing_) return hold_result::closed;
+  held_.fetch_add(1, std::memory_order_relaxed);
+  return hold_result::held;
+}
+
+void scheduler::let_go() noexcept {
+  // Under the lock: who joins the threads may free this object, but not before the last one has seen `ended_` under it.
+  const std::lock_guard lock(lock_);
+  held_.fetch_sub(1, std::memory_order_relaxed);
+  if (finished()) end_all();
 }
 
 // Both hear of it: whoever hands it in, and whoever has its future (a continuation's reader).
@@ -181,7 +208,7 @@ std::error_code scheduler::spawn(bool searching) noexcept {
 
 // Closing, and nothing runs, waits or can still be handed in: all who could do so sleep.
 bool scheduler::finished() const noexcept {
-  return closing_ && blocked_ == 0 && guests_ == 0 && runnable_ == idle_count_ && !has_work();
+  return closing_ && held_.load(std::memory_order_relaxed) == 0 && blocked_ == 0 && guests_ == 0 && runnable_ == idle_count_ && !has_work();
 }
 
 void scheduler::end_all() noexcept {
@@ -215,6 +242,7 @@ void scheduler::shutdown(shutdown_mode mode) {
     stop_.request_stop();
     const auto reason = cancelled_by_shutdown();
     while (call_node* task = dropped.pop()) task->abandon(reason);
+    stop_waiting_on(*this);
   }
   before_sleeping();
   // A worker of another pool may end this one: it blocks meanwhile.

@@ -58,6 +58,14 @@ class scheduler final : public call_target {
   ~scheduler();
 
   void start(call work) override;
+  hold_result hold(bool from_outside) noexcept override {
+    if (from_outside) return hold_from_outside();
+    // relaxed: the caller runs here, so that the count is read again after it has gone to sleep, under the lock.
+    held_.fetch_add(1, std::memory_order_relaxed);
+    return hold_result::held;
+  }
+  void let_go() noexcept override;
+  void resume(call work) noexcept override;
   void shutdown(shutdown_mode mode);
 
   int concurrency() const noexcept { return concurrency_; }
@@ -68,7 +76,7 @@ class scheduler final : public call_target {
   bool works_here() const noexcept;
   /// True in a forked child: its threads are the parent's.
   bool left_behind() const noexcept { return born_in_ != forks_before_this_process(); }
-  bool cancelling() const noexcept { return cancelling_.load(std::memory_order_relaxed); }
+  bool cancelling() const noexcept override { return cancelling_.load(std::memory_order_relaxed); }
   std::stop_token stop_token() const { return stop_.get_token(); }
   template <class F>
   void for_each_worker(F&& f) const {
@@ -104,6 +112,8 @@ class scheduler final : public call_target {
   static std::int64_t clock_ns() noexcept { return std::chrono::steady_clock::now().time_since_epoch().count(); }
   std::exception_ptr cancelled_by_shutdown() const;
   [[noreturn]] void refuse(call work) const;
+  hold_result hold_from_outside() noexcept;
+  bool enqueue(worker* self, call& work, bool even_if_closed);
   void thread_main(worker& self);
   found find(worker& self);
   call_node* take_shared(worker& self, std::int64_t at_least);
@@ -170,6 +180,7 @@ class scheduler final : public call_target {
   worker* retired_ = nullptr;
   int idle_count_ = 0, runnable_ = 0, blocked_ = 0, guests_ = 0, threads_ = 0, spares_started_ = 0;
   std::atomic<int> surplus_{0};  // runnable_ - target(); changed under lock_
+  std::atomic<std::int64_t> held_{0};  // coroutines that wait and come back
   bool closing_ = false, ended_ = false;
   std::stop_source stop_;
   std::vector<std::thread> joinable_;

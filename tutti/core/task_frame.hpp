@@ -4,6 +4,7 @@
 
 namespace tutti {
 
+class coroutine_run;
 class future_state_base;
 class scheduler;
 class task_values;
@@ -18,6 +19,7 @@ struct task_frame {
   const scheduler* pool;      ///< whose shutdown asks it to stop; null: none's
   int priority;               ///< lent to what it waits for
   std::uint32_t fork_base;    ///< the worker's branches at or above this index belong to this frame
+  coroutine_run* run = nullptr;  ///< the coroutine task whose own code runs in this frame; null: a function's
 };
 
 /// The innermost frame of this thread, null outside tasks.

@@ -16,19 +16,10 @@
 namespace tutti {
 
 struct task_state_base::extras {
-  struct cancel_it {
-    future_state_base* state;
-    void operator()() const noexcept {
-      // Its last reference may be gone, and its destructor waiting for us.
-      if (!state->try_retain()) return;
-      state->cancel();
-      state->release();
-    }
-  };
   std::optional<std::chrono::nanoseconds> timeout;
   int retries = 0;
   std::chrono::steady_clock::time_point deadline{};
-  std::optional<std::stop_callback<cancel_it>> on_stop;
+  std::optional<std::stop_callback<cancel_on_stop>> on_stop;
 };
 
 void task_state_base::configure(const call_options& options, const char* default_name) {
@@ -40,7 +31,7 @@ void task_state_base::configure(const call_options& options, const char* default
   extras_->retries = options.retries;
   if (options.stop.empty()) return;
   state().allow_try_retain();
-  extras_->on_stop.emplace(options.stop.token(), extras::cancel_it{&state()});
+  extras_->on_stop.emplace(options.stop.token(), cancel_on_stop{&state()});
 }
 
 void task_state_base::delete_extras() noexcept { delete std::exchange(extras_, nullptr); }
@@ -99,11 +90,8 @@ timer task_state_base::arm_timeout() {
   state().retain();
   state_ref<future_state_base> kept(&state());
   return call_at(extras_->deadline, [kept = std::move(kept), name = name_, limit = *extras_->timeout] {
-    char ms[32];
-    std::snprintf(ms, sizeof ms, "%.15g", std::chrono::duration<double, std::milli>(limit).count());
     // The task cannot be killed; its result is dropped, and it is asked to stop.
-    kept->settle_error(
-        std::make_exception_ptr(timed_out(task_text(name) + " ran longer than its timeout of " + ms + " ms")));
+    kept->settle_error(std::make_exception_ptr(timed_out(timeout_text(name, limit))));
     kept->request_stop();
   });
 }
@@ -144,7 +132,7 @@ namespace {
 // A second entry in the queue for a call whose waiter has a higher priority; whichever entry comes first runs it.
 class expedited final : public call_node {
  public:
-  expedited(task_state_base& call, future_state_base& state, int priority) noexcept : call_(call), state_(state) {
+  expedited(call_node& call, future_state_base& state, int priority) noexcept : call_(call), state_(state) {
     state.retain();
     name_ = call.name();
     priority_ = priority;
@@ -160,11 +148,17 @@ class expedited final : public call_node {
   }
 
  private:
-  task_state_base& call_;
+  call_node& call_;
   future_state_base& state_;
 };
 
 }  // namespace
+
+void expedite_queued(call_node& queued, future_state_base& state, int priority) noexcept {
+  // Without memory for it, the call begins when its own entry's turn comes.
+  if (auto* const entry = new (std::nothrow) expedited(queued, state, priority))
+    start_at_home(state.home(), call(entry));
+}
 
 void task_state_base::expedite_call(int priority) noexcept {
   int seen = std::max(priority_, lent_.load(std::memory_order_relaxed));
@@ -172,9 +166,7 @@ void task_state_base::expedite_call(int priority) noexcept {
   for (seen = lent_.load(std::memory_order_relaxed);
        priority > seen && !lent_.compare_exchange_weak(seen, priority, std::memory_order_relaxed);) {
   }
-  // Without memory for it, the call begins when its own entry's turn comes.
-  if (auto* const entry = new (std::nothrow) expedited(*this, state(), priority))
-    start_at_home(state().home(), call(entry));
+  expedite_queued(*this, state(), priority);
 }
 
 }  // namespace tutti

@@ -10,6 +10,10 @@
 
 namespace tutti {
 
+/// Queues a call that is queued already once more, with a priority that a waiter lends it: whichever entry comes first
+/// runs it. `queued` lives while `state` does; its run() does nothing, and gives a reference up, when it has begun.
+void expedite_queued(call_node& queued, future_state_base& state, int priority) noexcept;
+
 /// What does not depend on the result's type. Two references at birth: the future's and the queue's.
 class task_state_base : public call_node {
  public:

@@ -1,5 +1,6 @@
 #include <tutti/core/task_values.hpp>
 
+#include <tutti/core/coroutine_run.hpp>
 #include <tutti/core/worker.hpp>
 
 namespace tutti {
@@ -27,17 +28,31 @@ void task_values::release() const noexcept {
 
 namespace detail {
 
-values_scope::values_scope(const task_values* adopted) noexcept
-    : frame_(this_frame == nullptr ? task_frame{nullptr, "", nullptr, nullptr, nullptr, 0, 0} : *this_frame) {
+values_scope::values_scope(const task_values* adopted) noexcept {
+  const bool none_forked = this_frame != nullptr && this_frame->run != nullptr &&
+                           (this_worker == nullptr || this_worker->forks.bottom() == this_frame->fork_base);
+  if (none_forked) {
+    run_ = this_frame->run;
+    before_ = run_->values();
+    if (before_ != nullptr) before_->retain();
+    run_->set_values(adopted);
+    return;
+  }
+  frame_ = this_frame == nullptr ? task_frame{nullptr, "", nullptr, nullptr, nullptr, 0, 0} : *this_frame;
   frame_.parent = this_frame;
   frame_.values = adopted;
+  frame_.run = nullptr;
   frame_.fork_base = this_worker == nullptr ? 0 : this_worker->forks.bottom();
   this_frame = &frame_;
 }
 
 values_scope::~values_scope() {
-  this_frame = frame_.parent;
-  frame_.values->release();
+  if (run_ != nullptr) {
+    run_->set_values(before_);
+  } else {
+    this_frame = frame_.parent;
+    frame_.values->release();
+  }
 }
 
 }  // namespace detail

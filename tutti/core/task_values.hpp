@@ -57,6 +57,7 @@ struct bound_value final : task_values {
 };
 
 // Installs a list for a stretch of this thread's work: a frame of its own, so that branches forked before keep the old.
+// In a coroutine, which may end the scope on another thread, it is the task's list that is changed.
 class values_scope {
  public:
   explicit values_scope(const task_values* adopted) noexcept;
@@ -65,7 +66,9 @@ class values_scope {
   values_scope& operator=(const values_scope&) = delete;
 
  private:
-  task_frame frame_;
+  task_frame frame_{};
+  coroutine_run* run_ = nullptr;        // whose list it changed
+  const task_values* before_ = nullptr;  // its list before, with a reference
 };
 }  // namespace detail
 

@@ -114,6 +114,7 @@ void guest::enter(scheduler& pool) {
     frame_ = *this_frame;
     frame_.parent = this_frame;
     frame_.fork_base = worker_->forks.bottom();
+    frame_.run = nullptr;
     this_frame = &frame_;
   }
 }

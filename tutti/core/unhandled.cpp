@@ -34,16 +34,6 @@ void default_handler(const std::exception_ptr& error, const char* task, unhandle
 
 std::atomic<unhandled_handler> current{default_handler};
 
-bool is_cancelled(const std::exception_ptr& error) noexcept {
-  try {
-    std::rethrow_exception(error);
-  } catch (const cancelled&) {
-    return true;
-  } catch (...) {
-    return false;
-  }
-}
-
 }  // namespace
 
 unhandled_handler on_unhandled(unhandled_handler handler) noexcept {

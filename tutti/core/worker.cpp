@@ -82,6 +82,7 @@ void worker::run_stolen(fork_record& record) noexcept {
   task_frame frame = from == nullptr ? task_frame{nullptr, "", nullptr, nullptr, nullptr, 0, 0} : *from;
   frame.parent = this_frame;
   frame.fork_base = forks.bottom();
+  frame.run = nullptr;
   this_frame = &frame;
   parker* const owner_sleeper = owner->sleeper;  // a guest's may change as soon as it has joined
   record.run(&record);

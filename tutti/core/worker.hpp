@@ -64,6 +64,12 @@ class worker {
   owned_counter submitted, run, stolen, published, parked;
   owned_counter busy_ns;
   std::atomic<std::int64_t> busy_since{0};  // steady clock, 0: idle
+  // For stall_watch: changes whenever a stretch of a coroutine begins or ends here; how many have begun and not ended.
+  owned_counter coroutine_turns;
+  std::atomic<int> coroutines{0};
+
+  void begin_coroutine() noexcept { count_coroutine(1); }
+  void end_coroutine() noexcept { count_coroutine(-1); }
 
   // Owned by the scheduler, under its lock.
   enum class state : std::uint8_t { working, idle, retired, blocked, ended };
@@ -74,6 +80,10 @@ class worker {
 
  private:
   void offer_one() noexcept;
+  void count_coroutine(int change) noexcept {
+    coroutines.store(coroutines.load(std::memory_order_relaxed) + change, std::memory_order_relaxed);
+    coroutine_turns.add();
+  }
   void sleep_until_done(fork_record& record) noexcept;
 };
 

@@ -1,0 +1,420 @@
+#include <tutti/core/coroutine_run.hpp>
+
+#include <tutti/base/at_fork.hpp>
+#include <tutti/base/clock.hpp>
+#include <tutti/base/error.hpp>
+#include <tutti/base/trace.hpp>
+#include <tutti/core/run_loop.hpp>
+#include <tutti/core/scheduler.hpp>
+#include <tutti/core/suspension.hpp>
+#include <tutti/core/timers.hpp>
+
+#include <tutti/core/spin.hpp>
+
+#include <array>
+#include <sstream>
+#include <thread>
+
+namespace tutti {
+
+// ---------------------------------------------------------------- all that have ever waited
+
+// In several lists, so that many threads seldom meet at one lock.
+class coroutine_list {
+ public:
+  static constexpr std::uint32_t count = 16;
+
+  static void add(coroutine_run& run) noexcept;
+  static void remove(coroutine_run& run) noexcept;
+  /// Each with a reference, as it may end meanwhile.
+  static std::vector<coroutine_run*> snapshot();
+
+ private:
+  struct lists_of_this_process;
+  static lists_of_this_process& all();
+  // A forked child's parent's coroutines never go on here.
+  void forget_parents() noexcept {
+    if (std::exchange(born_in_, forks_before_this_process()) != forks_before_this_process()) head_ = nullptr;
+  }
+
+  small_mutex mutex_;
+  coroutine_run* head_ = nullptr;
+  std::uint32_t born_in_ = 0;
+};
+
+struct coroutine_list::lists_of_this_process {
+  lists_of_this_process() {
+    for (coroutine_list& list : lists) held_at_fork(list.mutex_);
+  }
+  std::array<coroutine_list, count> lists;
+};
+
+coroutine_list::lists_of_this_process& coroutine_list::all() { return process_wide<lists_of_this_process>(); }
+
+void coroutine_list::add(coroutine_run& run) noexcept {
+  static constinit std::atomic<std::uint32_t> threads{0};
+  static constinit thread_local std::uint32_t mine = 0;
+  if (mine == 0) mine = threads.fetch_add(1, std::memory_order_relaxed) % count + 1;
+  run.listed_in_ = mine;
+  coroutine_list& list = all().lists[mine - 1];
+  const std::lock_guard lock(list.mutex_);
+  list.forget_parents();
+  run.next_listed_ = std::exchange(list.head_, &run);
+  if (run.next_listed_ != nullptr) run.next_listed_->previous_listed_ = &run;
+}
+
+void coroutine_list::remove(coroutine_run& run) noexcept {
+  coroutine_list& list = all().lists[run.listed_in_ - 1];
+  const std::lock_guard lock(list.mutex_);
+  if (list.born_in_ != forks_before_this_process()) return;
+  (run.previous_listed_ == nullptr ? list.head_ : run.previous_listed_->next_listed_) = run.next_listed_;
+  if (run.next_listed_ != nullptr) run.next_listed_->previous_listed_ = run.previous_listed_;
+}
+
+std::vector<coroutine_run*> coroutine_list::snapshot() {
+  std::vector<coroutine_run*> found;
+  for (coroutine_list& list : all().lists) {
+    const std::lock_guard lock(list.mutex_);
+    list.forget_parents();
+    for (coroutine_run* run = list.head_; run != nullptr; run = run->next_listed_) {
+      found.push_back(run);
+      run->state().retain();
+    }
+  }
+  return found;
+}
+
+// ---------------------------------------------------------------- options
+
+struct coroutine_run::limits {
+  struct expiry final : timer_entry {
+    explicit expiry(coroutine_run& of) noexcept : run(of) {}
+    void due() noexcept override {
+      expired.store(true, std::memory_order_relaxed);
+      run.state().cancel();
+    }
+    coroutine_run& run;
+    std::atomic<bool> expired{false};
+  };
+  explicit limits(coroutine_run& of) noexcept : timer(of) {}
+  std::optional<std::chrono::nanoseconds> timeout;
+  std::chrono::steady_clock::time_point deadline{};
+  expiry timer;
+  std::optional<std::stop_callback<cancel_on_stop>> on_stop;
+};
+
+coroutine_run::coroutine_run(coroutine_link& outermost) noexcept
+    : outermost_(&outermost), values_(task_values::current()) {
+  if (values_ != nullptr) values_->retain();
+}
+
+coroutine_run::~coroutine_run() {
+  delete limits_;
+  if (values_ != nullptr) values_->release();
+}
+
+void coroutine_run::configure(const call_options& options, const char* default_name) {
+  name_ = options.name.empty() ? default_name : intern(options.name);
+  priority_ = options.priority;
+  if (!options.timeout && options.stop.empty()) return;
+  limits_ = new limits(*this);
+  limits_->timeout = options.timeout;
+  if (options.stop.empty()) return;
+  state().allow_try_retain();
+  limits_->on_stop.emplace(options.stop.token(), cancel_on_stop{&state()});
+}
+
+void coroutine_run::set_values(const task_values* list) noexcept {
+  if (const task_values* const before = std::exchange(values_, list)) before->release();
+  if (stretch_ != nullptr) stretch_->frame.values = list;
+}
+
+std::optional<std::chrono::steady_clock::time_point> coroutine_run::run_deadline() const noexcept {
+  if (limits_ == nullptr || !limits_->timeout) return std::nullopt;
+  return limits_->deadline;
+}
+
+// ---------------------------------------------------------------- running
+
+void coroutine_run::run() noexcept {
+  if (!state().claim()) return state().release();
+  begin();
+}
+
+void coroutine_run::abandon(std::exception_ptr error) noexcept {
+  if (state().claim()) state().settle_error(std::move(error));
+  state().release();
+}
+
+bool coroutine_run::begin_here() noexcept {
+  if (!state().claim()) return false;
+  state().retain();
+  begin();
+  return true;
+}
+
+void coroutine_run::begin() noexcept {
+  const std::uint64_t id = state().home();
+  outermost_->run = this;
+  outermost_->home = home_here();
+  if (outermost_->home.id != id) {
+    outermost_->home = {id, nullptr};
+    if (is_inline_home(id)) return begin_inline();
+  }
+  if (worker* const self = this_worker) state().runs_at(self->here());
+  if (limits_ != nullptr && limits_->timeout) [[unlikely]] {
+    limits_->deadline = detail::time_after(*limits_->timeout);
+    try {
+      // Nothing to wait for: asked to stop from the start.
+      *limits_->timeout <= std::chrono::nanoseconds::zero() ? limits_->timer.due() : limits_->timer.set(limits_->deadline);
+    } catch (...) {  // no memory, or no thread for the timers: better fail than run without the limit
+      state().settle_error(std::current_exception());
+      return state().release();
+    }
+  }
+  drive(outermost_->handle);
+}
+
+// On an inline executor the thread that hands a task in runs it to its end.
+void coroutine_run::begin_inline() noexcept {
+  try {
+    const auto loop = std::make_shared<detail::loop_engine>(state().home());
+    outermost_->home = {state().home(), loop.get()};
+    loop->run_inline([this] { drive(outermost_->handle); });
+  } catch (...) {
+    state().settle_error(std::current_exception());
+    state().release();
+  }
+}
+
+void coroutine_run::drive(std::coroutine_handle<> first) noexcept {
+  worker* const self = this_worker;
+  stretch mine{
+      {this_frame, name_, &state(), values_, self == nullptr ? nullptr : self->pool, priority_, 0, this}, {}, false};
+  const char* outer = nullptr;
+  if (self != nullptr) {
+    mine.frame.fork_base = self->forks.bottom();
+    outer = self->task_name.load(std::memory_order_relaxed);
+    self->task_name.store(name_, std::memory_order_relaxed);
+    self->begin_coroutine();
+  }
+  const void* const shown = &state();
+  trace_point(trace_kind::task_begin, shown, self);
+  stretch_ = &mine;
+  this_frame = &mine.frame;
+  for (std::coroutine_handle<> next = first; next;) {
+    mine.next = {};
+    next.resume();
+    next = mine.next;
+  }
+  // From here on it may be running elsewhere, or gone, unless it has ended.
+  if (mine.finished) finish();
+  this_frame = mine.frame.parent;
+  if (mine.finished) state().finish_settle_and_release();
+  trace_point(trace_kind::task_end, shown, self);
+  if (self == nullptr) return;
+  self->end_coroutine();
+  self->task_name.store(outer, std::memory_order_relaxed);
+  self->forks.end_root();
+}
+
+void coroutine_run::resume(coroutine_link& innermost) noexcept { innermost.run->drive(innermost.handle); }
+
+void coroutine_run::ended(coroutine_link& link) noexcept {
+  coroutine_link* const awaiter = link.awaiter;
+  if (awaiter == nullptr) {
+    stretch_->finished = true;
+  } else if (awaiter->home.id == link.home.id && !link.holds) {
+    stretch_->next = awaiter->handle;
+  } else {
+    way_back(*awaiter, link);
+  }
+}
+
+namespace {
+
+struct returning final : resume_node, pooled {
+  explicit returning(coroutine_link& to) noexcept { link_ = &to; }
+  void run() noexcept override {
+    coroutine_link& to = *link_;
+    delete this;
+    coroutine_run::resume(to);
+  }
+};
+
+returning* make_returning(coroutine_link& to) noexcept {
+  try {
+    return new returning(to);
+  } catch (const std::bad_alloc&) {
+    return nullptr;
+  }
+}
+
+}  // namespace
+
+// It has moved, and its awaiter, which goes on now, has not.
+void coroutine_run::way_back(coroutine_link& awaiter, coroutine_link& link) noexcept {
+  const home_ref from = link.home;
+  const bool held = std::exchange(link.holds, false);
+  if (awaiter.home.id == from.id) {
+    stretch_->next = awaiter.handle;
+  } else if (auto* const node = make_returning(awaiter)) {
+    node->post();
+  } else {
+    stretch_->next = awaiter.handle;  // better on the wrong executor than not at all
+  }
+  if (held && from.target != nullptr) from.target->let_go();
+}
+
+void coroutine_run::finish() noexcept {
+  if (limits_ != nullptr) [[unlikely]] {
+    limits_->timer.cancel_and_wait();
+    limits_->on_stop.reset();
+  }
+  const home_ref home = outermost_->home;
+  const bool holds = outermost_->holds;
+  collect();
+  if (listed_in_ != 0) coroutine_list::remove(*this);
+  if (holds && home.target != nullptr) home.target->let_go();
+}
+
+bool coroutine_run::stopping(const coroutine_link& innermost) const noexcept {
+  const auto ends = [](const coroutine_link& link) {
+    return link.home.target != nullptr && link.home.target->cancelling();
+  };
+  return state().stop_requested() || ends(innermost) || ends(*outermost_);
+}
+
+void coroutine_run::throw_stopped(const char* what) const {
+  throw cancelled(task_text(name_) + " was stopped while it waited in " + what);
+}
+
+void coroutine_run::hold_first_home() noexcept {
+  coroutine_link& link = *outermost_;
+  link.holds = true;
+  if (link.home.target != nullptr && link.home.target->hold(/*from_outside=*/false) != call_target::hold_result::held) {
+    link.home.target = nullptr;
+  }
+}
+
+// ---------------------------------------------------------------- waiting
+
+void coroutine_run::show_waiting(suspension& wait) noexcept {
+  if (listed_in_ == 0) coroutine_list::add(*this);
+  const std::lock_guard lock(waiting_mutex_);
+  waiting_ = &wait;
+}
+
+void coroutine_run::hide_waiting() noexcept {
+  {
+    const std::lock_guard lock(waiting_mutex_);
+    waiting_ = nullptr;
+    if (visitors_ == 0) return;
+  }
+  // Somebody asks what it waited for to stop, perhaps by calling functions of the program.
+  for (spinner spin(spinner::before_sleep);;) {
+    if (!spin.once()) std::this_thread::yield();
+    const std::lock_guard lock(waiting_mutex_);
+    if (visitors_ == 0) return;
+  }
+}
+
+bool coroutine_run::waits_on(const call_target& target) const noexcept {
+  const std::lock_guard lock(waiting_mutex_);
+  if (waiting_ == nullptr) return false;  // it will see for itself before it waits
+  for (const coroutine_link* link = &waiting_->link(); link != nullptr; link = link->awaiter) {
+    if (link->home.target == &target) return true;
+  }
+  return false;
+}
+
+namespace {
+
+// "static tutti::task<int> shop::quote(int)" is too long for a line of many.
+std::string_view short_name(std::string_view function) {
+  const std::size_t open = function.find('(', function.find("operator()") == std::string_view::npos ? 0 : function.rfind("operator()") + 10);
+  std::string_view name = function.substr(0, open);
+  if (const std::size_t space = name.rfind(' '); space != std::string_view::npos && name.find('<', space) == std::string_view::npos) {
+    name.remove_prefix(space + 1);
+  }
+  return name.empty() ? function : name;
+}
+
+}  // namespace
+
+void coroutine_run::describe(std::ostream& out) const {
+  const std::lock_guard lock(waiting_mutex_);
+  out << (*name_ == '\0' ? "unnamed task" : "task \"" + std::string(name_) + '"');
+  if (waiting_ == nullptr) {
+    out << ": runs, or is queued\n";
+    return;
+  }
+  out << ": waits in ";
+  waiting_->describe(out);
+  out << " for " << std::chrono::duration<double>(waiting_->age()).count() << " s\n";
+  for (const coroutine_link* link = &waiting_->link(); link != nullptr; link = link->awaiter) {
+    out << "    " << short_name(link->made.function_name()) << " at " << link->at.file_name() << ':' << link->at.line()
+        << '\n';
+  }
+}
+
+std::string coroutine_run::describe_wait() const {
+  std::ostringstream out;
+  const std::lock_guard lock(waiting_mutex_);
+  if (waiting_ == nullptr) return {};
+  waiting_->describe(out);
+  return out.str();
+}
+
+std::vector<std::string> describe_coroutines() {
+  std::vector<std::string> texts;
+  for (coroutine_run* const run : coroutine_list::snapshot()) {
+    std::ostringstream out;
+    run->describe(out);
+    texts.push_back(out.str());
+    run->state().release();
+  }
+  return texts;
+}
+
+// ---------------------------------------------------------------- stopping
+
+void coroutine_run::stop_waiting() noexcept {
+  const detail::resume_in_place_later not_on_top_of_us;
+  suspension* seen = nullptr;
+  {
+    const std::lock_guard lock(waiting_mutex_);
+    seen = waiting_;
+    if (seen != nullptr) ++visitors_;
+  }
+  if (seen == nullptr) return;
+  seen->on_stop();
+  const std::lock_guard lock(waiting_mutex_);
+  --visitors_;
+}
+
+void stop_waiting_on(const call_target& target) noexcept {
+  std::vector<coroutine_run*> all;
+  try {
+    all = coroutine_list::snapshot();
+  } catch (const std::bad_alloc&) {  // they end when what they wait for comes
+    return;
+  }
+  for (coroutine_run* const run : all) {
+    if (run->waits_on(target)) run->state().cancel();
+    run->state().release();
+  }
+}
+
+std::exception_ptr coroutine_run::final_error(std::exception_ptr error) const {
+  if (limits_ == nullptr || !limits_->timer.expired.load(std::memory_order_relaxed)) return error;
+  try {
+    std::rethrow_exception(error);
+  } catch (const cancelled&) {
+    return std::make_exception_ptr(timed_out(timeout_text(name_, *limits_->timeout)));
+  } catch (...) {
+    return error;
+  }
+}
+
+}  // namespace tutti

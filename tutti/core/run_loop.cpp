@@ -1,0 +1,197 @@
+#include <tutti/core/run_loop.hpp>
+
+#include <tutti/base/error.hpp>
+#include <tutti/core/coroutine_run.hpp>
+#include <tutti/core/idle_clock.hpp>
+#include <tutti/core/scheduler.hpp>
+#include <tutti/core/spin.hpp>
+#include <tutti/core/thread_record.hpp>
+#include <tutti/core/wait_list.hpp>
+
+#include <stdexcept>
+
+namespace tutti {
+namespace detail {
+namespace {
+
+constinit thread_local loop_engine* driven_here = nullptr;
+
+}  // namespace
+
+loop_engine* loop_engine::current() noexcept { return driven_here; }
+
+loop_engine::driving::driving(loop_engine& loop, std::unique_lock<std::mutex> as_driver)
+    : loop_(loop), as_driver_(std::move(as_driver)), outer_worker_(this_worker) {
+  if (outer_worker_ != nullptr) outer_worker_->offer_all();
+  loop_.sleeper_.store(&this_parker(), std::memory_order_seq_cst);
+  loop_.below_ = std::exchange(driven_here, &loop_);
+  this_worker = nullptr;
+}
+
+loop_engine::driving::~driving() {
+  this_worker = outer_worker_;
+  driven_here = loop_.below_;
+  loop_.sleeper_.store(nullptr, std::memory_order_seq_cst);
+}
+
+void loop_engine::start(call work) {
+  if (driven_here == this) {
+    if (cancelling()) return std::move(work).abandon(std::make_exception_ptr(cancelled("run_loop was shut down")));
+  } else if (closed_.load(std::memory_order_relaxed)) {
+    const closed why("run_loop is shut down and takes no more work");
+    std::move(work).abandon(std::make_exception_ptr(why));
+    throw why;
+  }
+  queue(std::move(work));
+}
+
+call_target::hold_result loop_engine::hold(bool from_outside) noexcept {
+  // seq_cst: from outside, this count comes before the look at the flag; who closes sets the flag before it reads the
+  // count for the last time.
+  held_.fetch_add(1, std::memory_order_seq_cst);
+  if (!from_outside || !closed_.load(std::memory_order_seq_cst)) return hold_result::held;
+  let_go();
+  return hold_result::closed;
+}
+
+void loop_engine::resume(call work) noexcept { queue(std::move(work)); }
+
+void loop_engine::queue(call work) {
+  if (driven_here == this) {
+    (work->priority() == 0 ? ready_ : others_[work->priority()]).push(work.operator->());
+    work.release();
+    return;
+  }
+  if (!inbox_.put(work.operator->())) {  // it has ended between the caller's look and this
+    const closed why("run_loop is shut down and takes no more work");
+    std::move(work).abandon(std::make_exception_ptr(why));
+    throw why;
+  }
+  work.release();
+  wake();
+}
+
+void loop_engine::wake() noexcept {
+  // seq_cst, as in put: this thread sees the sleeper, or the sleeper, who shows itself first, sees the call.
+  if (parker* const sleeper = sleeper_.load(std::memory_order_seq_cst)) sleeper->unpark();
+}
+
+void loop_engine::let_go() noexcept {
+  parker* const sleeper = sleeper_.load(std::memory_order_seq_cst);
+  // The last access: the loop may be gone when nobody holds it.
+  if (held_.fetch_sub(1, std::memory_order_seq_cst) == 1 && sleeper != nullptr) sleeper->unpark();
+}
+
+bool loop_engine::empty() noexcept {
+  return inbox_.empty() && ready_.empty() && others_.empty() && held_.load(std::memory_order_seq_cst) == 0;
+}
+
+call_node* loop_engine::take() noexcept {
+  if (!inbox_.empty()) {
+    call_queue arrived;
+    inbox_.take_all(arrived);
+    while (call_node* const node = arrived.pop()) {
+      (node->priority() == 0 ? ready_ : others_[node->priority()]).push(node);
+    }
+  }
+  const auto best = others_.begin();
+  if (best == others_.end() || (best->first < 0 && !ready_.empty())) return ready_.pop();
+  call_node* const node = best->second.pop();
+  if (best->second.empty()) others_.erase(best);
+  return node;
+}
+
+void loop_engine::run_erased(bool (*done)(void*), void* context) {
+  std::unique_lock as_driver(driver_, std::defer_lock);
+  for (const loop_engine* outer = driven_here; outer != nullptr; outer = outer->below_) {
+    if (outer == this) throw std::logic_error("run_loop: run() was called by what it runs; co_await instead");
+  }
+  if (!as_driver.try_lock()) throw std::logic_error("run_loop: another thread runs it already");
+  run_some(driving(*this, std::move(as_driver)), done, context);
+}
+
+void loop_engine::run_some(const driving& here, bool (*done)(void*), void* context) {
+  while (!done(context)) {
+    call_node* const node = take();
+    if (node == nullptr) {
+      sleep(here.outer_worker());
+    } else if (cancelling()) {
+      node->abandon(std::make_exception_ptr(cancelled("run_loop was shut down before the task was started")));
+    } else {
+      node->run();
+    }
+  }
+}
+
+void loop_engine::run_all(const driving& here) {
+  do {
+    run_some(
+        here, [](void* self) { return static_cast<loop_engine*>(self)->empty(); }, this);
+  } while (!inbox_.close_if_empty());
+}
+
+void loop_engine::run_until_closed() {
+  run_until([this] { return closed_.load(std::memory_order_relaxed) && empty(); });
+}
+
+void loop_engine::shut_down(bool cancel) {
+  closed_.store(true, std::memory_order_seq_cst);
+  if (cancel) {
+    cancelling_.store(true, std::memory_order_relaxed);
+    stop_waiting_on(*this);
+  }
+  wake();
+  for (const loop_engine* outer = driven_here; outer != nullptr; outer = outer->below_) {
+    if (outer == this) return;  // a call of its own: the one that drives it goes on until all is done
+  }
+  before_sleeping();
+  worker* const self = this_worker;
+  if (self != nullptr) self->pool->must_block(*self);
+  std::unique_lock as_driver(driver_);
+  if (self != nullptr) self->pool->end_block(*self);
+  run_all(driving(*this, std::move(as_driver)));
+}
+
+void loop_engine::sleep(worker* outer) {
+  for (spinner spin(spinner::before_sleep); spin.once();) {
+    if (!inbox_.empty()) return;
+  }
+  if (advance_idle_clock([this] { return inbox_.empty(); })) return;
+  before_sleeping();
+  if (outer != nullptr) outer->pool->must_block(*outer);
+  {
+    const thread_record::waiting shown("run_loop", place{});
+    if (inbox_.empty()) this_parker().park();
+  }
+  if (outer != nullptr) outer->pool->end_block(*outer);
+}
+
+}  // namespace detail
+
+namespace {
+
+std::shared_ptr<detail::loop_engine> make_loop() {
+  auto engine = std::make_shared<detail::loop_engine>(new_executor_id());
+  register_home(engine->id(), engine);
+  return engine;
+}
+
+}  // namespace
+
+run_loop::run_loop() : run_loop(make_loop()) {}
+run_loop::run_loop(std::shared_ptr<detail::loop_engine> engine)
+    : local_executor(engine->id()), engine_(std::move(engine)) {}
+
+run_loop::~run_loop() {
+  if (engine_.use_count() > 1) return;  // another handle
+  shutdown(finish);
+  forget_home(engine_->id());
+}
+
+void run_loop::run() { engine_->run_until_closed(); }
+
+void run_loop::shutdown(shutdown_mode mode) { engine_->shut_down(mode == shutdown_mode::cancel); }
+
+std::unique_ptr<executor> run_loop::share() { return std::unique_ptr<executor>(new run_loop(engine_)); }
+
+}  // namespace tutti

@@ -1,0 +1,124 @@
+// run_loop: an executor whose calls run on the one thread that drives it: a main thread's, or sync_wait's.
+#pragma once
+#include <tutti/core/fork_join.hpp>
+#include <tutti/core/inbox.hpp>
+#include <tutti/core/local_executor.hpp>
+
+#include <functional>
+#include <map>
+#include <mutex>
+
+namespace tutti {
+
+namespace detail {
+
+/// The working part. While a thread drives it, that thread is nobody's worker: what it waits for must not be run on top
+/// of a coroutine that waits here, and its pool, if it has one, has a spare in its place whenever the loop sleeps.
+class loop_engine final : public call_target {
+ public:
+  /// `id`: what calls for it are sent to; see home.hpp.
+  explicit loop_engine(std::uint64_t id) noexcept : id_(id) {}
+  loop_engine(const loop_engine&) = delete;
+  loop_engine& operator=(const loop_engine&) = delete;
+
+  void start(call work) override;
+  hold_result hold(bool from_outside) noexcept override;
+  void let_go() noexcept override;
+  void resume(call work) noexcept override;
+  bool cancelling() const noexcept override { return cancelling_.load(std::memory_order_relaxed); }
+
+  /// Runs calls on this thread until `done()`, which is asked before each; sleeps while there are none. Who makes it true
+  /// elsewhere must call `wake`. Throws std::logic_error when another thread drives it.
+  template <class Done>
+  void run_until(Done done) {
+    run_erased([](void* d) { return static_cast<bool>((*static_cast<Done*>(d))()); }, &done);
+  }
+  /// Calls `first()`, then runs calls until there are none, and takes no more.
+  template <class First>
+  void run_inline(First first) {
+    const driving here(*this, std::unique_lock(driver_));
+    first();
+    run_all(here);
+  }
+  /// Until shut down and empty.
+  void run_until_closed();
+  /// Takes no calls from now on but from its own, and completes what there is: here, or on the thread that drives it,
+  /// for which it waits unless it is this one. `cancel`: abandons what is queued, and stops what waits.
+  void shut_down(bool cancel);
+  void wake() noexcept;
+  std::uint64_t id() const noexcept { return id_; }
+  /// The innermost loop that this thread drives.
+  static loop_engine* current() noexcept;
+
+ private:
+  // This thread drives the loop while it lives, and belongs to no pool meanwhile.
+  class driving {
+   public:
+    driving(loop_engine& loop, std::unique_lock<std::mutex> as_driver);
+    ~driving();
+    driving(const driving&) = delete;
+    driving& operator=(const driving&) = delete;
+    worker* outer_worker() const noexcept { return outer_worker_; }
+
+   private:
+    loop_engine& loop_;
+    const std::unique_lock<std::mutex> as_driver_;
+    worker* const outer_worker_;
+  };
+  void run_erased(bool (*done)(void*), void* context);
+  void run_some(const driving& here, bool (*done)(void*), void* context);
+  void run_all(const driving& here);
+  bool empty() noexcept;
+  void queue(call work);
+  call_node* take() noexcept;
+  void sleep(worker* outer);
+
+  const std::uint64_t id_;
+  std::mutex driver_;                      // held by who drives it
+  inbox inbox_;                            // from other threads
+  std::atomic<parker*> sleeper_{nullptr};  // of the driving thread
+  std::atomic<std::int64_t> held_{0};
+  std::atomic<bool> closed_{false}, cancelling_{false};
+  // The driving thread's.
+  loop_engine* below_ = nullptr;                      // what the thread drives, and drove before this one
+  call_queue ready_;                                  // priority 0
+  std::map<int, call_queue, std::greater<>> others_;  // the rest
+};
+
+}  // namespace detail
+
+/// An executor whose calls run on the thread that calls `run`, one at a time: first in, first out within a priority. Any
+/// thread may hand calls in at any time. Destroying it runs what is left.
+class run_loop final : public local_executor {
+ public:
+  run_loop();
+  ~run_loop() override;
+
+  /// 1.
+  int concurrency() const override { return 1; }
+  /// Runs calls on this thread until shutdown() and until all are complete. Throws std::logic_error when another thread
+  /// does so already.
+  void run();
+  /// Hands a coroutine task in, runs calls on this thread until it has ended, and returns its result or throws its
+  /// exception. Other calls are left for the next time.
+  template <class Task>
+    requires(is_task<Task>)
+  auto run(Task work) {
+    auto result = this->submit(std::move(work));
+    result.on_done([engine = engine_] { engine->wake(); });  // it may end on another executor
+    engine_->run_until([&] { return result.done(); });
+    return result.get();
+  }
+  /// Lets run() return once all calls are complete; when no thread is in run(), completes them on this one.
+  void shutdown(shutdown_mode mode = finish) override;
+  std::unique_ptr<executor> share() override;
+
+ protected:
+  void start(call work) override { engine_->start(std::move(work)); }
+
+ private:
+  explicit run_loop(std::shared_ptr<detail::loop_engine> engine);
+  std::shared_ptr<detail::loop_engine> engine_;
+};
+
+}  // namespace tutti

@@ -1,0 +1,82 @@
+// suspension: one wait of a coroutine task: begun, ended once by a result, a time limit or a stop, and then resumed.
+//
+// Every awaiter of the library that really waits derives from it:
+//
+//   await_suspend:  begin(link); arm what may end the wait (each by ticket().claim(outcome)); return commit();
+//   await_resume:   switch (end()) ...; disarm what did not end it
+//
+// What ends the wait may come while it is still being armed, from any thread. Two events make the coroutine go on:
+// that it is armed (`commit`), and that the ticket was claimed. Whoever is second resumes it: `commit` by returning
+// false, the claimer by posting it to its executor. Before that nobody can, so the awaiter lives at least as long as
+// both need it.
+#pragma once
+#include <tutti/core/coroutine_run.hpp>
+#include <tutti/core/wait_list.hpp>
+
+#include <atomic>
+
+namespace tutti {
+
+/// Brings a coroutine back: queued on the executor it goes on on.
+class resume_node : public call_node {
+ public:
+  /// From the call on the coroutine may be running elsewhere, and this object be gone.
+  void post() noexcept;
+  const coroutine_link& link() const noexcept { return *link_; }
+
+ protected:
+  resume_node() = default;
+  ~resume_node() override = default;
+  coroutine_link* link_ = nullptr;  // innermost; before post()
+
+ private:
+  void run() noexcept override;
+  void abandon(std::exception_ptr) noexcept final;
+};
+
+class suspension : public resume_node {
+ public:
+  suspension(const suspension&) = delete;
+  suspension& operator=(const suspension&) = delete;
+
+  /// Writes what it waits for: "in sleep_for", and more where that helps.
+  virtual void describe(std::ostream& out) const;
+  /// For how long, to a few milliseconds.
+  std::chrono::nanoseconds age() const noexcept;
+
+ protected:
+  /// `what`: a literal, "sleep_for".
+  explicit suspension(const char* what) noexcept : ticket_(&claimed, this), what_(what) {}
+  ~suspension() override = default;
+
+  /// The coroutine is about to wait.
+  void begin(coroutine_link& who) noexcept {
+    link_ = &who;
+    who.run->hold_home();
+  }
+  wait_ticket& ticket() noexcept { return ticket_; }
+  /// All is armed. True: it waits, and this object may be gone; false: it goes on at once.
+  bool commit() noexcept;
+  /// The wait is over: how it ended. Returns when no other thread looks at this object because of the task; whatever
+  /// else was armed is the caller's to disarm.
+  std::uint32_t end() noexcept;
+  /// The same; throws `cancelled` if a stop has ended it.
+  void end_or_throw();
+  [[noreturn]] void throw_cancelled() const;
+
+  /// The task is asked to stop while it waits, or was when it began to. Ends the wait; those who wait for others that
+  /// they own ask them to stop instead, and wait on. May be called more than once, by several threads.
+  virtual void on_stop() noexcept { ticket_.claim(wait_ticket::by_stop); }
+
+ private:
+  friend class coroutine_run;
+  static void claimed(void* self) noexcept;
+
+  wait_ticket ticket_;
+  const char* what_;
+  std::int64_t since_ = 0;  // coarse steady clock, ns
+  std::atomic<int> gate_{0};
+  bool published_ = false;
+};
+
+}  // namespace tutti

@@ -1,0 +1,203 @@
+// await: what a task may await, and how: tasks, futures, the awaiters of this library, and those of others.
+#pragma once
+#include <tutti/core/future.hpp>
+#include <tutti/core/suspension.hpp>
+
+#include <concepts>
+#include <coroutine>
+#include <exception>
+#include <optional>
+#include <type_traits>
+#include <utility>
+
+namespace tutti {
+
+template <class T>
+class task;
+
+namespace detail {
+
+// Marks awaiters that know what to do with a coroutine of ours.
+struct own_awaiter {};
+
+// ---------------------------------------------------------------- futures
+
+// Waits for a future. One that belongs to the coroutine is asked to stop with it, and waited for all the same: what runs
+// there may use what lives here.
+class future_wait_base : public own_awaiter, public suspension, public ready_callback {
+ protected:
+  explicit future_wait_base(bool owned) noexcept : suspension("a future"), owned_(owned) {}
+  ~future_wait_base() override = default;
+  bool wait(coroutine_link& link, future_state_base& state);
+  void on_ready(future_state_base&) noexcept override { ticket().claim(0); }
+  void on_stop() noexcept override;
+  void describe(std::ostream& out) const override;
+
+ private:
+  future_state_base* state_ = nullptr;
+  const bool owned_;
+};
+
+template <class T>
+class future_wait : public future_wait_base {
+ public:
+  future_wait(state_ref<future_state<T>> state, bool owned, const char* what) : future_wait_base(owned), state_(std::move(state)) {
+    if (!state_) throw_no_state(what);
+  }
+  bool await_ready() const noexcept { return state_->is_ready(); }
+  template <class Promise>
+  bool await_suspend(std::coroutine_handle<Promise> awaiter) {
+    return this->wait(awaiter.promise(), *state_);
+  }
+
+ protected:
+  state_ref<future_state<T>> state_;
+};
+
+template <class T>
+class future_awaiter final : public future_wait<T> {
+ public:
+  explicit future_awaiter(future<T>&& f) : future_wait<T>(f.take_state(), true, "co_await") {}
+  T await_resume() {
+    this->end();  // stopped or not: it is ready
+    return take_value(*this->state_);
+  }
+};
+
+template <class T>
+class shared_future_awaiter final : public future_wait<T> {
+ public:
+  explicit shared_future_awaiter(const shared_future<T>& f) : future_wait<T>(f.share_state(), false, "co_await") {}
+  T await_resume() {
+    this->end_or_throw();
+    if constexpr (std::is_void_v<T>) {
+      this->state_->value();
+    } else {
+      return std::as_const(this->state_->value());
+    }
+  }
+};
+
+// ---------------------------------------------------------------- awaitables of others
+
+template <class A>
+concept has_member_co_await = requires(A&& a) { static_cast<A&&>(a).operator co_await(); };
+template <class A>
+concept has_free_co_await = requires(A&& a) { operator co_await(static_cast<A&&>(a)); };
+
+template <class A>
+decltype(auto) awaiter_of(A&& awaitable) {
+  if constexpr (has_member_co_await<A>) {
+    return static_cast<A&&>(awaitable).operator co_await();
+  } else if constexpr (has_free_co_await<A>) {
+    return operator co_await(static_cast<A&&>(awaitable));
+  } else {
+    return static_cast<A&&>(awaitable);
+  }
+}
+
+// A coroutine that tells somebody when it is resumed, and is gone.
+struct resume_notice {
+  struct promise_type {
+    resume_notice get_return_object() noexcept {
+      return {std::coroutine_handle<promise_type>::from_promise(*this)};
+    }
+    std::suspend_always initial_suspend() const noexcept { return {}; }
+    std::suspend_never final_suspend() const noexcept { return {}; }
+    void return_void() const noexcept {}
+    void unhandled_exception() const noexcept { std::terminate(); }
+  };
+  std::coroutine_handle<promise_type> handle;
+};
+resume_notice notify_when_resumed(wait_ticket& ticket);
+
+// Awaits what another library made, which resumes what awaits it on any thread it likes: a resume_notice, so that the
+// task goes on on its own executor. A stop cannot reach that wait. What the awaiter's functions throw is thrown by the
+// await.
+template <class Awaiter>
+class foreign_awaiter final : public own_awaiter, public suspension {
+ public:
+  template <class A>
+  explicit foreign_awaiter(A&& awaitable) : suspension("an awaitable of another library"), awaiter_(awaiter_of(static_cast<A&&>(awaitable))) {}
+  bool await_ready() { return static_cast<bool>(awaiter_.await_ready()); }
+  template <class Promise>
+  bool await_suspend(std::coroutine_handle<Promise> awaiter) {
+    begin(awaiter.promise());
+    const std::coroutine_handle<> notice = notify_when_resumed(ticket()).handle;
+    try {
+      using suspends = decltype(awaiter_.await_suspend(notice));
+      if constexpr (std::is_void_v<suspends>) {
+        awaiter_.await_suspend(notice);
+      } else if constexpr (std::is_same_v<suspends, bool>) {
+        if (!awaiter_.await_suspend(notice)) {
+          notice.destroy();
+          return false;
+        }
+      } else {
+        awaiter_.await_suspend(notice).resume();
+      }
+    } catch (...) {
+      notice.destroy();
+      throw;
+    }
+    return commit();
+  }
+  decltype(auto) await_resume() {
+    end();
+    return awaiter_.await_resume();
+  }
+
+ private:
+  void on_stop() noexcept override {}
+  Awaiter awaiter_;  // or a reference to it
+};
+
+// ---------------------------------------------------------------- the promise's part
+
+// An awaiter that stands in the co_await expression itself: g++ 12 would copy it if await_transform returned a reference.
+template <class Awaiter>
+class awaiter_ref {
+ public:
+  explicit awaiter_ref(Awaiter& awaiter) noexcept : awaiter_(awaiter) {}
+  bool await_ready() { return awaiter_.await_ready(); }
+  template <class Promise>
+  auto await_suspend(std::coroutine_handle<Promise> coroutine) {
+    return awaiter_.await_suspend(coroutine);
+  }
+  decltype(auto) await_resume() { return awaiter_.await_resume(); }
+
+ private:
+  Awaiter& awaiter_;
+};
+
+/// What coroutines of ours may await. Notes where, for `dump`.
+class awaiting_promise : public coroutine_link {
+ public:
+  template <class T>
+  auto await_transform(future<T>&& awaited, std::source_location where = std::source_location::current()) {
+    this->at = where;
+    return future_awaiter<T>(std::move(awaited));
+  }
+  template <class T>
+  auto await_transform(const shared_future<T>& awaited, std::source_location where = std::source_location::current()) {
+    this->at = where;
+    return shared_future_awaiter<T>(awaited);
+  }
+  template <class A>
+  decltype(auto) await_transform(A&& awaitable, std::source_location where = std::source_location::current()) {
+    this->at = where;
+    using awaiter_type = decltype(awaiter_of(static_cast<A&&>(awaitable)));
+    if constexpr (std::is_void_v<awaiter_type>) {
+      return std::suspend_never();  // refused by what it is: see task
+    } else if constexpr (std::derived_from<std::remove_cvref_t<A>, own_awaiter>) {
+      return awaiter_ref<std::remove_reference_t<A>>(awaitable);
+    } else if constexpr (std::derived_from<std::remove_cvref_t<awaiter_type>, own_awaiter>) {
+      return awaiter_of(static_cast<A&&>(awaitable));
+    } else {
+      return foreign_awaiter<awaiter_type>(static_cast<A&&>(awaitable));
+    }
+  }
+};
+
+}  // namespace detail
+}  // namespace tutti

@@ -1,0 +1,185 @@
+#include <tutti/task/children.hpp>
+
+#include <tutti/base/error.hpp>
+
+#include <cassert>
+#include <ostream>
+
+namespace tutti::detail {
+
+struct children::child final : ready_callback, pooled {
+  child(children& of, std::size_t i) noexcept : in(of), index(i) {}
+  void on_ready(future_state_base& done) noexcept override { in.ended(*this, done); }
+
+  children& in;
+  const std::size_t index;
+  future_state_base* state = nullptr;  // alive while linked: it is not ready, or is just calling on_ready
+  bool asked = false;
+  child* next = nullptr;
+  child* previous = nullptr;
+};
+
+children::~children() { assert(count_ == 0); }
+
+children::child* children::enter(std::size_t index) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (closed_) throw tutti::closed(std::string(what_) + " has ended and takes no more tasks");
+    ++count_;
+  }
+  try {
+    return new child(*this, index);
+  } catch (...) {
+    left_by_one();
+    throw;
+  }
+}
+
+void children::drop(child& entry) noexcept {
+  delete &entry;
+  left_by_one();
+}
+
+void children::watch(child& entry, future_state_base& state) noexcept {
+  const state_ref<future_state_base> kept(another_ref(state));
+  bool stop_it = false;
+  {
+    const std::lock_guard lock(mutex_);
+    entry.state = &state;
+    entry.asked = stop_it = stopping_;
+    link(entry);
+  }
+  state.when_ready(entry);  // which may be gone now
+  if (stop_it) state.cancel();
+}
+
+void children::ended(child& entry, future_state_base& state) noexcept {
+  state.observe();
+  std::exception_ptr nobodys;
+  bool stop_all = false;
+  const std::exception_ptr& error = state.error();
+  const bool was_cancelled = error != nullptr && is_cancelled(error);
+  {
+    const std::lock_guard lock(mutex_);
+    unlink(entry);
+    if (spared_ == &entry) spared_ = nullptr;
+    if (first_to_end_ == none) {
+      first_to_end_ = entry.index;
+      stop_all = rule_ == rule::stop_after_first;
+    }
+    if (error != nullptr && !(was_cancelled && rule_ == rule::group)) {
+      if (first_error_ == nullptr || (first_error_cancelled_ && !was_cancelled)) {
+        first_error_ = error;
+        first_error_cancelled_ = was_cancelled;
+      } else {
+        nobodys = error;
+      }
+      stop_all = stop_all || rule_ == rule::stop_after_error || rule_ == rule::group;
+    }
+  }
+  if (nobodys != nullptr && rule_ != rule::wait) {
+    report_unhandled(nobodys, state.describe(), unhandled_origin::dropped_future);
+  }
+  delete &entry;
+  // Still counted, so that this object lives.
+  if (stop_all) stop();
+  left_by_one();
+}
+
+// The last access on behalf of a child: whoever waits for the last one may go on, and this object be gone.
+void children::left_by_one() noexcept {
+  wait_ticket* waits = nullptr;
+  {
+    const std::lock_guard lock(mutex_);
+    --count_;
+    if (waiter_ != nullptr && count_ <= waiter_->limit_) waits = &std::exchange(waiter_, nullptr)->ticket();
+  }
+  if (waits != nullptr) waits->claim(0);
+}
+
+void children::stop(bool first_too) noexcept {
+  std::unique_lock lock(mutex_);
+  stopping_ = true;
+  if (first_too && spared_ != nullptr) {
+    unlink(*spared_);
+    spared_->asked = false;
+    link(*std::exchange(spared_, nullptr));
+  }
+  while (newest_ != nullptr && !newest_->asked) {
+    child& entry = *newest_;
+    unlink(entry);
+    entry.asked = true;
+    link(entry);
+    if (!first_too && entry.index == 0) {
+      spared_ = &entry;
+      continue;
+    }
+    const state_ref<future_state_base> kept(another_ref(*entry.state));
+    lock.unlock();
+    kept->cancel();
+    lock.lock();
+  }
+}
+
+bool children::stopping() const noexcept {
+  const std::lock_guard lock(mutex_);
+  return stopping_;
+}
+
+bool children::close() noexcept {
+  const std::lock_guard lock(mutex_);
+  closed_ = closed_ || count_ == 0;
+  return closed_;
+}
+
+// New ones in front, those that were asked to stop at the end.
+void children::link(child& entry) noexcept {
+  child*& end = entry.asked ? oldest_ : newest_;
+  child* const neighbour = std::exchange(end, &entry);
+  entry.next = entry.asked ? nullptr : neighbour;
+  entry.previous = entry.asked ? neighbour : nullptr;
+  if (neighbour == nullptr) {
+    newest_ = oldest_ = &entry;
+  } else {
+    (entry.asked ? neighbour->next : neighbour->previous) = &entry;
+  }
+}
+
+void children::unlink(child& entry) noexcept {
+  (entry.previous == nullptr ? newest_ : entry.previous->next) = entry.next;
+  (entry.next == nullptr ? oldest_ : entry.next->previous) = entry.previous;
+}
+
+void children::describe(std::ostream& out) const {
+  const std::lock_guard lock(mutex_);
+  out << what_ << " for " << count_ << (count_ == 1 ? " task" : " tasks");
+  constexpr int most = 8;
+  int shown = 0;
+  for (const child* c = oldest_; c != nullptr && shown < most; c = c->previous, ++shown) {
+    out << (shown == 0 ? ": " : ", ") << task_text(c->state->describe());
+  }
+  if (shown == most && count_ > most) out << ", ...";
+}
+
+// ---------------------------------------------------------------- waiting
+
+bool children::waiter::await_ready() const noexcept {
+  const std::lock_guard lock(of_.mutex_);
+  return of_.count_ <= limit_;
+}
+
+bool children::waiter::wait(coroutine_link& link) noexcept {
+  begin(link);
+  {
+    const std::lock_guard lock(of_.mutex_);
+    if (of_.count_ <= limit_) return false;
+    of_.waiter_ = this;
+  }
+  return commit();
+}
+
+void children::waiter::on_stop() noexcept {
+  if (of_.rule_ != rule::shield) of_.stop();
+}
+
+}  // namespace tutti::detail

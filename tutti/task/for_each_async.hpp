@@ -1,0 +1,47 @@
+// for_each_async: a task for each element of a range, at most so many at a time.
+#pragma once
+#include <tutti/task/children.hpp>
+
+#include <ranges>
+#include <stdexcept>
+
+namespace tutti {
+
+namespace detail {
+
+template <class View, class F>
+task<> for_each_limited(View range, std::size_t limit, F function) {
+  children all("for_each_async", children::rule::stop_after_error);
+  std::exception_ptr failed;
+  try {
+    std::size_t index = 0;
+    for (auto&& element : range) {
+      co_await all.left(limit - 1);
+      if (all.stopping()) break;
+      static_cast<void>(all.spawn(function(std::forward<decltype(element)>(element)), index++));
+    }
+  } catch (...) {
+    failed = std::current_exception();
+    all.stop();
+  }
+  co_await all.left(0);
+  if (failed != nullptr) std::rethrow_exception(failed);
+  all.throw_first_error();
+  if (all.stopping()) throw cancelled("for_each_async was stopped before the end of its range");
+}
+
+}  // namespace detail
+
+/// Awaits `function(element)`, a task, for each element of `range`, at most `limit` of them at a time. The range is read
+/// as they are started, in order; an lvalue is referred to and must live until the end, an rvalue is kept, as is
+/// `function`. The first error stops the others, and is thrown when they have ended. Throws std::invalid_argument when
+/// `limit` is 0.
+template <std::ranges::viewable_range R, class F>
+task<> for_each_async(R&& range, std::size_t limit, F function) {
+  static_assert(is_task<std::decay_t<std::invoke_result_t<F&, std::ranges::range_reference_t<R>>>>,
+                "tutti: for_each_async(range, limit, f): f(element) must return a task");
+  if (limit == 0) throw std::invalid_argument("for_each_async: at most 0 at a time would never begin; give 1 or more");
+  return detail::for_each_limited(std::views::all(std::forward<R>(range)), limit, std::move(function));
+}
+
+}  // namespace tutti

@@ -1,0 +1,25 @@
+#include <tutti/task/spawn.hpp>
+
+#include <tutti/core/thread_pool.hpp>
+
+namespace tutti::detail {
+
+void throw_empty_task(const char* operation) {
+  throw std::logic_error(std::string(operation) +
+                         ": the task holds nothing: it was moved from, or awaited, submitted or spawned already, which "
+                         "can be done once");
+}
+
+home_ref spawn_home() noexcept {
+  if (const home_ref here = home_here(); here.id != 0) return here;
+  if (const coroutine_run* const run = coroutine_run::current()) return run->home();
+  scheduler& pool = default_pool().engine();
+  return {pool.executor_id(), &pool};
+}
+
+void start_call(const home_ref& home, call work) {
+  if (home.target != nullptr) return home.target->start(std::move(work));
+  start_at_home(home.id, std::move(work));
+}
+
+}  // namespace tutti::detail

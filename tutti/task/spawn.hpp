@@ -1,0 +1,30 @@
+// spawn: starts a task where the caller runs.
+#pragma once
+#include <tutti/task/submit.hpp>
+
+namespace tutti {
+
+namespace detail {
+
+// The executor that the calling code runs on; default_pool() outside all.
+home_ref spawn_home() noexcept;
+void start_call(const home_ref& home, call work);
+
+template <class T>
+future<T> spawn_here(task<T>&& work, const call_options& options, const char* name) {
+  const home_ref home = spawn_home();
+  return launch_task(home.id, options, name, std::move(work),
+                     [&](call queued) { start_call(home, std::move(queued)); });
+}
+
+}  // namespace detail
+
+/// Starts `work` as a task of its own on the executor of the calling code, on default_pool() outside all: it runs beside
+/// the caller, who gets a future. A child that must not outlive its parent belongs into a task_group. Throws
+/// std::logic_error when the task is empty, `closed` when the executor is shut down.
+template <class T>
+future<T> spawn(task<T> work, const call_options& options = {}) {
+  return detail::spawn_here(std::move(work), options, nullptr);
+}
+
+}  // namespace tutti

@@ -1,0 +1,58 @@
+// with_timeout: a time limit on a task; shield: a task that a stop does not reach.
+#pragma once
+#include <tutti/task/children.hpp>
+
+namespace tutti {
+
+namespace detail {
+
+template <class T>
+task<T> await_future(future<T> awaited) {
+  co_return co_await std::move(awaited);
+}
+
+template <class T>
+task<T> run_child(const char* what, children::rule rule, task<T> work, std::optional<std::chrono::nanoseconds> timeout) {
+  children one(what, rule);
+  future<T> result;
+  std::exception_ptr failed;
+  try {
+    result = one.spawn(std::move(work), 0, {.name = {}, .priority = 0, .timeout = timeout});
+  } catch (...) {
+    failed = std::current_exception();
+  }
+  co_await one.left(0);
+  if (failed != nullptr) std::rethrow_exception(failed);
+  co_return result.get();
+}
+
+}  // namespace detail
+
+/// Runs `work`, and stops it when it has not ended after `limit` on tutti's clock; when it then ends for that reason,
+/// throws `timed_out`, which names it and what it waited for. It has ended in any case, so what it refers to may go. A
+/// result that came all the same is given, another error thrown. Zero or less stops it at its first wait; a huge limit
+/// is none.
+template <class T>
+task<T> with_timeout(task<T> work, std::chrono::nanoseconds limit) {
+  return detail::run_child("with_timeout", detail::children::rule::stop_after_error, std::move(work), limit);
+}
+/// The same for a future, which is cancelled.
+template <class T>
+task<T> with_timeout(future<T> awaited, std::chrono::nanoseconds limit) {
+  return with_timeout(detail::await_future(std::move(awaited)), limit);
+}
+
+/// Runs `work` out of reach of whoever asks the awaiting task to stop: it is awaited to its end and gives its result; the
+/// awaiting task learns of the stop at its next wait. For what must not be left half done, such as cleaning up. A
+/// shutdown of the executor with `cancel` reaches it all the same.
+template <class T>
+task<T> shield(task<T> work) {
+  return detail::run_child("shield", detail::children::rule::shield, std::move(work), std::nullopt);
+}
+/// The same for a future.
+template <class T>
+task<T> shield(future<T> awaited) {
+  return shield(detail::await_future(std::move(awaited)));
+}
+
+}  // namespace tutti

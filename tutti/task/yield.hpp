@@ -1,0 +1,28 @@
+// yield: lets other work of this executor run first.
+#pragma once
+#include <tutti/task/await.hpp>
+
+namespace tutti {
+
+namespace detail {
+
+class yield_awaiter final : public own_awaiter, public resume_node {
+ public:
+  bool await_ready() const noexcept { return false; }
+  template <class Promise>
+  void await_suspend(std::coroutine_handle<Promise> awaiter) noexcept {
+    link_ = &awaiter.promise();
+    link_->run->hold_home();
+    post();
+  }
+  void await_resume() const {
+    if (link_->run->stopping(*link_)) link_->run->throw_stopped("yield_now");
+  }
+};
+
+}  // namespace detail
+
+/// Puts the task behind what is queued on its executor now. Throws `cancelled` when it was asked to stop.
+[[nodiscard]] inline detail::yield_awaiter yield_now() noexcept { return {}; }
+
+}  // namespace tutti
