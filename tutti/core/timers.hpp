@@ -49,16 +49,6 @@ namespace detail {
 std::chrono::steady_clock::time_point time_after(std::chrono::nanoseconds delay) noexcept;
 }
 
-class timer_entry {
- public:
-  virtual ~timer_entry() = default;
-  virtual void due() noexcept = 0;
-  void set(std::chrono::steady_clock::time_point when) { t_ = call_at(when, [this] { due(); }); }
-  bool cancel() noexcept { return t_.cancel(); }
-  void cancel_and_wait() noexcept { t_.cancel(); }
- private:
-  timer t_;
-};
 /// Calls `g()` after `delay`, as call_at; a negative delay is zero, a huge one is never.
 template <class G>
 timer call_later(std::chrono::nanoseconds delay, G&& g) {
