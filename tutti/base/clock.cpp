@@ -8,6 +8,7 @@
 #include <mutex>
 #include <stdexcept>
 #include <thread>
+#include <utility>
 #include <vector>
 
 namespace tutti {
@@ -79,24 +80,53 @@ void clock_source::notify(time_point now) {
 
 class virtual_clock::source final : public clock_source {
  public:
-  explicit source(time_point start) : ticks_(start.time_since_epoch().count()) {}
+  explicit source(time_point start) : ticks_(start.time_since_epoch().count()), aim_(ticks_.load()) {}
   [[nodiscard]] time_point now() const noexcept override {
     // acquire: who reads the new time also sees what was written before it was moved.
     return time_point(duration(ticks_.load(std::memory_order_acquire)));
   }
   [[nodiscard]] bool is_virtual() const noexcept override { return true; }
-
-  void move_by(duration by) noexcept { ticks_.fetch_add(by.count(), std::memory_order_acq_rel); }
-  void move_to(time_point when) noexcept {
-    const duration::rep target = when.time_since_epoch().count();
-    duration::rep ticks = ticks_.load(std::memory_order_relaxed);
-    while (ticks < target && !ticks_.compare_exchange_weak(ticks, target, std::memory_order_acq_rel)) {
-    }
-  }
   void tell() const { notify(now()); }
 
+  void move_by(duration by) {
+    const auto ticks = by.count();
+    if (moves_here == this) return move_to(now() + by);
+    move(aim_.fetch_add(ticks, std::memory_order_relaxed) + ticks);
+  }
+  void move_to(time_point when) {
+    const auto target = when.time_since_epoch().count();
+    raise(aim_, target);
+    move(target);
+  }
+
  private:
+  static void raise(std::atomic<duration::rep>& ticks, duration::rep to) noexcept {
+    duration::rep seen = ticks.load(std::memory_order_relaxed);
+    while (seen < to && !ticks.compare_exchange_weak(seen, to, std::memory_order_acq_rel)) {
+    }
+  }
+
+  // Ends at the latest when no timer is left up to the target: telling has called those that were due.
+  void move(duration::rep target) {
+    const source* const outer = std::exchange(moves_here, this);
+    for (duration::rep stop = target;; stop = target) {
+      const auto first_timer = detail::first_timer.load(std::memory_order_acquire);
+      if (first_timer != nullptr && &current_clock() == this) {  // timers go by the clock in force
+        const time_point next = std::max(first_timer(), now());
+        stop = std::min(target, next.time_since_epoch().count());
+      }
+      raise(ticks_, stop);
+      tell();
+      if (stop == target) break;
+    }
+    moves_here = outer;
+  }
+
+  static inline constinit thread_local const source* moves_here = nullptr;  // which this thread is moving right now
+
   std::atomic<duration::rep> ticks_;
+  // Where the moves that have begun will end. Only says how far to go; ticks_ orders what others see.
+  std::atomic<duration::rep> aim_;
 };
 
 namespace {
@@ -131,12 +161,8 @@ virtual_clock::time_point virtual_clock::now() const noexcept { return source_->
 void virtual_clock::advance(duration by) {
   if (by < duration::zero()) throw std::invalid_argument("virtual_clock::advance: time does not go back");
   source_->move_by(by);
-  source_->tell();
 }
 
-void virtual_clock::advance_to(time_point when) {
-  source_->move_to(when);
-  source_->tell();
-}
+void virtual_clock::advance_to(time_point when) { source_->move_to(when); }
 
 }  // namespace tutti

@@ -63,6 +63,8 @@ class steady_clock_source final : public clock_source {
 namespace detail {
 inline constinit std::atomic<clock_source*> installed_clock{nullptr};  // null: the machine's, the usual case
 clock_source& machine_clock() noexcept;
+// When the first timer is due, or max(): core, which has the timers, puts it here. A virtual clock stops there.
+inline constinit std::atomic<clock_source::time_point (*)() noexcept> first_timer{nullptr};
 }  // namespace detail
 
 /// The clock in force: the newest virtual_clock alive, else the machine's. The reference stays valid for ever.
@@ -93,10 +95,11 @@ class virtual_clock {
 
   /// The virtual time.
   [[nodiscard]] time_point now() const noexcept;
-  /// Moves time on and calls the subscribers, which have returned when it does. Throws std::invalid_argument for a
-  /// negative duration.
+  /// Moves time on and calls the subscribers, which have returned when it does. Time stops on the way wherever a timer
+  /// is due, also one that was set on the way: each sees its own time. Called from inside such a timer it moves on from
+  /// that time; of several threads at once the durations add up. Throws std::invalid_argument for a negative duration.
   void advance(duration by);
-  /// Moves time on to `when`; nothing happens when that has passed.
+  /// The same to `when`; when that has passed, the subscribers are called and that is all.
   void advance_to(time_point when);
 
  private:
