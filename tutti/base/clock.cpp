@@ -80,12 +80,15 @@ void clock_source::notify(time_point now) {
 
 class virtual_clock::source final : public clock_source {
  public:
-  explicit source(time_point start) : ticks_(start.time_since_epoch().count()), aim_(ticks_.load()) {}
+  source(time_point start, moves how)
+      : moves_when_idle_(how == when_idle), ticks_(start.time_since_epoch().count()), aim_(ticks_.load()) {}
   [[nodiscard]] time_point now() const noexcept override {
     // acquire: who reads the new time also sees what was written before it was moved.
     return time_point(duration(ticks_.load(std::memory_order_acquire)));
   }
   [[nodiscard]] bool is_virtual() const noexcept override { return true; }
+  [[nodiscard]] bool moves_when_idle() const noexcept override { return moves_when_idle_; }
+  void move_on_to(time_point when) override { move_to(when); }
   void tell() const { notify(now()); }
 
   void move_by(duration by) {
@@ -124,6 +127,7 @@ class virtual_clock::source final : public clock_source {
 
   static inline constinit thread_local const source* moves_here = nullptr;  // which this thread is moving right now
 
+  const bool moves_when_idle_;
   std::atomic<duration::rep> ticks_;
   // Where the moves that have begun will end. Only says how far to go; ticks_ orders what others see.
   std::atomic<duration::rep> aim_;
@@ -139,8 +143,8 @@ struct virtual_sources {
 
 }  // namespace
 
-virtual_clock::virtual_clock() {
-  auto made = std::make_unique<source>(tutti::now());
+virtual_clock::virtual_clock(moves how) {
+  auto made = std::make_unique<source>(tutti::now(), how);
   source_ = made.get();
   {
     auto& kept = process_wide<virtual_sources>();

@@ -25,6 +25,10 @@ class clock_source {
   [[nodiscard]] virtual time_point now() const noexcept = 0;
   /// True when time moves only by virtual_clock::advance, so that sleeping would not help.
   [[nodiscard]] virtual bool is_virtual() const noexcept = 0;
+  /// True for a virtual clock that a thread with nothing to do moves on.
+  [[nodiscard]] virtual bool moves_when_idle() const noexcept { return false; }
+  /// What that thread does, as virtual_clock::advance_to.
+  virtual void move_on_to(time_point when) { static_cast<void>(when); }
 
   /// Calls `g(now)` whenever a virtual clock is installed, advanced or taken away: who sleeps until a deadline then
   /// looks again. One list for all clocks. `g` runs on the thread that moved the clock, must not throw, and may
@@ -86,8 +90,15 @@ class virtual_clock {
   using time_point = clock_source::time_point;
   using duration = clock_source::duration;
 
+  /// Who moves it on.
+  enum class moves : std::uint8_t { by_hand, when_idle };
+  static constexpr moves by_hand = moves::by_hand;      ///< advance() alone
+  static constexpr moves when_idle = moves::when_idle;  ///< a thread in sync_wait, or that drives a run_loop, too: to the
+                                                        ///< next timer, when nothing is queued or running, there or in
+                                                        ///< any pool. What other threads do, it does not see.
+
   /// Takes over, at the time of the clock before.
-  virtual_clock();
+  explicit virtual_clock(moves how = by_hand);
   /// Gives back to the clock before and tells the subscribers.
   ~virtual_clock();
   virtual_clock(const virtual_clock&) = delete;

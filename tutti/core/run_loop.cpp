@@ -156,7 +156,7 @@ void loop_engine::sleep(worker* outer) {
   for (spinner spin(spinner::before_sleep); spin.once();) {
     if (!inbox_.empty()) return;
   }
-  if (advance_idle_clock([this] { return inbox_.empty(); })) return;
+  if (advance_idle_clock(outer == nullptr ? nullptr : outer->pool, [this] { return inbox_.empty(); })) return;
   before_sleeping();
   if (outer != nullptr) outer->pool->must_block(*outer);
   {

@@ -287,6 +287,12 @@ bool scheduler::works_here() const noexcept {
   return false;
 }
 
+scheduler::rest scheduler::resting(int but) const noexcept {
+  if (left_behind()) return {true, false};
+  const std::lock_guard lock(lock_);
+  return {runnable_ == idle_count_ + but && !has_work(), blocked_ != 0};
+}
+
 pool_stats scheduler::stats() const {
   pool_stats sum;
   const std::int64_t now = clock_ns();

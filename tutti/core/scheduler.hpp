@@ -72,6 +72,12 @@ class scheduler final : public call_target {
   const std::string& name() const noexcept { return name_; }
   std::uint64_t executor_id() const noexcept { return executor_id_; }
   pool_stats stats() const;
+  /// Whether it has nothing to do but for `but` of its workers, and whether some of the others sleep in a wait.
+  struct rest {
+    bool quiet;
+    bool blocked;
+  };
+  rest resting(int but) const noexcept;
   /// True on this pool's workers, also while they are guests of another pool.
   bool works_here() const noexcept;
   /// True in a forked child: its threads are the parent's.
