@@ -220,14 +220,11 @@ void coroutine_run::drive(std::coroutine_handle<> first) noexcept {
 
 void coroutine_run::resume(coroutine_link& innermost) noexcept { innermost.run->drive(innermost.handle); }
 
-void coroutine_run::ended(coroutine_link& link) noexcept {
-  coroutine_link* const awaiter = link.awaiter;
-  if (awaiter == nullptr) {
+void coroutine_run::ended_elsewhere(coroutine_link& link) noexcept {
+  if (link.awaiter == nullptr) {
     stretch_->finished = true;
-  } else if (awaiter->home.id == link.home.id && !link.holds) {
-    stretch_->next = awaiter->handle;
   } else {
-    way_back(*awaiter, link);
+    way_back(*link.awaiter, link);
   }
 }
 

@@ -56,7 +56,14 @@ class coroutine_run : public call_node {
   /// Names the coroutine that this stretch goes on with.
   void go_on_with(coroutine_link& next) noexcept { stretch_->next = next.handle; }
   /// A coroutine has ended: whoever awaits it goes on, perhaps on another executor.
-  void ended(coroutine_link& link) noexcept;
+  void ended(coroutine_link& link) noexcept {
+    coroutine_link* const awaiter = link.awaiter;
+    if (awaiter != nullptr && awaiter->home.id == link.home.id && !link.holds) [[likely]] {
+      stretch_->next = awaiter->handle;
+    } else {
+      ended_elsewhere(link);
+    }
+  }
   /// Sees to it that the executor to come back to lives on; before the task leaves this thread.
   void hold_home() noexcept {
     if (!outermost_->holds) hold_first_home();
@@ -113,6 +120,7 @@ class coroutine_run : public call_node {
   void drive(std::coroutine_handle<> first) noexcept;
   void hold_first_home() noexcept;
   void finish() noexcept;
+  void ended_elsewhere(coroutine_link& link) noexcept;
   void way_back(coroutine_link& awaiter, coroutine_link& link) noexcept;
   void show_waiting(suspension& wait) noexcept;
   void hide_waiting() noexcept;

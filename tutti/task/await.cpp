@@ -4,6 +4,18 @@
 
 namespace tutti::detail {
 
+// The awaited task need not queue up: its awaiter would only wait for that. One that begins another one so, which
+// begins a third, and so on, uses the stack; a few levels do.
+bool future_wait_base::begin_now(future_state_base& state) noexcept {
+  constexpr int deepest = 16;
+  static constinit thread_local int depth = 0;
+  if (depth == deepest || state.home() != home_here().id) return false;
+  ++depth;
+  state.begin_awaited();
+  --depth;
+  return state.is_ready();
+}
+
 bool future_wait_base::wait(coroutine_link& link, future_state_base& state) {
   begin(link);
   state_ = &state;

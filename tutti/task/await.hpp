@@ -28,6 +28,9 @@ class future_wait_base : public own_awaiter, public suspension, public ready_cal
  protected:
   explicit future_wait_base(bool owned) noexcept : suspension("a future"), owned_(owned) {}
   ~future_wait_base() override = default;
+  /// Ready, or a task that has not begun and was begun now, and was ready at once.
+  static bool ready(future_state_base& state) noexcept { return state.is_ready() || (!state.has_begun() && begin_now(state)); }
+  static bool begin_now(future_state_base& state) noexcept;
   bool wait(coroutine_link& link, future_state_base& state);
   void on_ready(future_state_base&) noexcept override { ticket().claim(0); }
   void on_stop() noexcept override;
@@ -44,7 +47,7 @@ class future_wait : public future_wait_base {
   future_wait(state_ref<future_state<T>> state, bool owned, const char* what) : future_wait_base(owned), state_(std::move(state)) {
     if (!state_) throw_no_state(what);
   }
-  bool await_ready() const noexcept { return state_->is_ready(); }
+  bool await_ready() const noexcept { return this->ready(*state_); }
   template <class Promise>
   bool await_suspend(std::coroutine_handle<Promise> awaiter) {
     return this->wait(awaiter.promise(), *state_);

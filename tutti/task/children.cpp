@@ -8,13 +8,13 @@
 namespace tutti::detail {
 
 struct children::child final : ready_callback, pooled {
-  child(children& of, std::size_t i) noexcept : in(of), index(i) {}
+  child(children& of, std::size_t i) noexcept : in(of), index(i & (~std::size_t{0} >> 1)) {}
   void on_ready(future_state_base& done) noexcept override { in.ended(*this, done); }
 
   children& in;
-  const std::size_t index;
+  const std::size_t index : 63;
+  bool asked : 1 = false;              // to stop
   future_state_base* state = nullptr;  // alive while linked: it is not ready, or is just calling on_ready
-  bool asked = false;
   child* next = nullptr;
   child* previous = nullptr;
 };

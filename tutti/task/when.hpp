@@ -2,6 +2,7 @@
 #pragma once
 #include <tutti/core/when.hpp>
 #include <tutti/task/children.hpp>
+#include <tutti/task/yield.hpp>
 
 #include <ranges>
 #include <tuple>
@@ -53,17 +54,21 @@ auto gather(R&& tasks) {
   return all;
 }
 
-// Starts all, or, when that fails, stops those that were; `left(0)` comes next.
+// Starts all, or, when that fails, stops those that were and gives the reason; `left(0)` comes next.
 template <class T>
-std::exception_ptr start_all(children& all, std::vector<task<T>>& tasks, std::vector<future<T>>& results) noexcept {
+task<std::exception_ptr> start_all(children& all, std::vector<task<T>>& tasks, std::vector<future<T>>& results) {
+  // Of many, some run while the next are not there yet: what they touch is still in the caches.
+  constexpr std::size_t at_once = 128;
   try {
     results.reserve(tasks.size());
-    std::size_t i = 0;
-    for (auto& one : tasks) results.push_back(all.spawn(std::move(one), i++));
-    return nullptr;
+    for (std::size_t i = 0; i < tasks.size(); ++i) {
+      if (i % at_once == at_once - 1) co_await let_others_run();
+      results.push_back(all.spawn(std::move(tasks[i]), i));
+    }
+    co_return nullptr;
   } catch (...) {
     all.stop();
-    return std::current_exception();
+    co_return std::current_exception();
   }
 }
 template <class... T>
@@ -89,7 +94,7 @@ template <class T>
 task<std::conditional_t<std::is_void_v<T>, void, std::vector<value_of<T>>>> all_of(std::vector<task<T>> tasks) {
   children all("when_all", children::rule::stop_after_error);
   std::vector<future<T>> results;
-  const std::exception_ptr failed = start_all(all, tasks, results);
+  const std::exception_ptr failed = co_await start_all(all, tasks, results);
   co_await all.left(0);
   if (failed != nullptr) std::rethrow_exception(failed);
   all.throw_first_error();
@@ -119,7 +124,7 @@ template <class T>
 task<std::vector<outcome<T>>> all_settled(std::vector<task<T>> tasks) {
   children all("when_all_settled", children::rule::wait);
   std::vector<future<T>> results;
-  const std::exception_ptr failed = start_all(all, tasks, results);
+  const std::exception_ptr failed = co_await start_all(all, tasks, results);
   co_await all.left(0);
   if (failed != nullptr) std::rethrow_exception(failed);
   std::vector<outcome<T>> outcomes;
@@ -143,7 +148,7 @@ task<first_done<T>> any_of(std::vector<task<T>> tasks) {
   if (tasks.empty()) throw std::invalid_argument("when_any: no tasks: nothing would ever be first");
   children all("when_any", children::rule::stop_after_first);
   std::vector<future<T>> results;
-  const std::exception_ptr failed = start_all(all, tasks, results);
+  const std::exception_ptr failed = co_await start_all(all, tasks, results);
   co_await all.left(0);
   if (failed != nullptr) std::rethrow_exception(failed);
   const std::size_t first = all.first_to_end();

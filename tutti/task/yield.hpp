@@ -6,7 +6,7 @@ namespace tutti {
 
 namespace detail {
 
-class yield_awaiter final : public own_awaiter, public resume_node {
+class requeue_awaiter : public own_awaiter, public resume_node {
  public:
   bool await_ready() const noexcept { return false; }
   template <class Promise>
@@ -15,6 +15,14 @@ class yield_awaiter final : public own_awaiter, public resume_node {
     link_->run->hold_home();
     post();
   }
+  void await_resume() const noexcept {}
+};
+
+// Whether it is to stop or not.
+inline requeue_awaiter let_others_run() noexcept { return {}; }
+
+class yield_awaiter final : public requeue_awaiter {
+ public:
   void await_resume() const {
     if (link_->run->stopping(*link_)) link_->run->throw_stopped("yield_now");
   }
