@@ -325,23 +325,9 @@ bool coroutine_run::waits_on(const call_target& target) const noexcept {
   return false;
 }
 
-namespace {
-
-// "static tutti::task<int> shop::quote(int)" is too long for a line of many.
-std::string_view short_name(std::string_view function) {
-  const std::size_t open = function.find('(', function.find("operator()") == std::string_view::npos ? 0 : function.rfind("operator()") + 10);
-  std::string_view name = function.substr(0, open);
-  if (const std::size_t space = name.rfind(' '); space != std::string_view::npos && name.find('<', space) == std::string_view::npos) {
-    name.remove_prefix(space + 1);
-  }
-  return name.empty() ? function : name;
-}
-
-}  // namespace
-
 void coroutine_run::describe(std::ostream& out) const {
   const std::lock_guard lock(waiting_mutex_);
-  out << (*name_ == '\0' ? "unnamed task" : "task \"" + std::string(name_) + '"');
+  out << task_text(name_);
   if (waiting_ == nullptr) {
     out << ": runs, or is queued\n";
     return;
@@ -350,7 +336,7 @@ void coroutine_run::describe(std::ostream& out) const {
   waiting_->describe(out);
   out << " for " << std::chrono::duration<double>(waiting_->age()).count() << " s\n";
   for (const coroutine_link* link = &waiting_->link(); link != nullptr; link = link->awaiter) {
-    out << "    " << short_name(link->made.function_name()) << " at " << link->at.file_name() << ':' << link->at.line()
+    out << "    " << shown_name(link->made.function_name()) << " at " << link->at.file_name() << ':' << link->at.line()
         << '\n';
   }
 }

@@ -42,8 +42,31 @@ bool future_state_base::settle_error(std::exception_ptr error) noexcept {
   return true;
 }
 
+std::string_view shown_name(std::string_view name) noexcept {
+  if (name.find("task<") == name.npos && name.find("async_generator<") == name.npos) return name;
+  // "static tutti::task<int> shop::quote(int)" and "auto run()::<lambda()>"
+  const std::size_t brackets = name.rfind(')');
+  if (brackets == name.npos) return name;
+  std::size_t open = brackets;
+  for (int depth = 0; open > 0; --open) {
+    depth += name[open] == ')' ? 1 : name[open] == '(' ? -1 : 0;
+    if (depth == 0) break;
+  }
+  std::string_view shown = name.substr(0, open);
+  int depth = 0;
+  for (std::size_t at = shown.size(); at > 0; --at) {
+    const char c = shown[at - 1];
+    depth += c == '>' || c == ')' ? 1 : c == '<' || c == '(' ? -1 : 0;
+    if (c == ' ' && depth == 0) {
+      shown.remove_prefix(at);
+      break;
+    }
+  }
+  return shown.empty() ? name : shown;
+}
+
 std::string task_text(const char* name) {
-  return *name == '\0' ? std::string("a task without a name") : "task \"" + std::string(name) + '"';
+  return *name == '\0' ? std::string("a task without a name") : "task \"" + std::string(shown_name(name)) + '"';
 }
 
 std::string timeout_text(const char* name, std::chrono::nanoseconds limit) {

@@ -19,6 +19,7 @@
 #include <new>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <variant>
 
@@ -26,6 +27,8 @@ namespace tutti {
 
 class future_state_base;
 
+/// A task's name for people: one without a name of its own has its coroutine's signature, of which this gives the name.
+std::string_view shown_name(std::string_view name) noexcept;
 /// How errors call the task of that name, which may be empty.
 std::string task_text(const char* name);
 /// What `timed_out` says of it.

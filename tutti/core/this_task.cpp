@@ -5,7 +5,7 @@
 
 namespace tutti::this_task {
 
-std::string_view name() noexcept { return this_frame == nullptr ? "" : this_frame->name; }
+std::string_view name() noexcept { return this_frame == nullptr ? "" : shown_name(this_frame->name); }
 
 bool stop_requested() noexcept {
   const task_frame* const frame = this_frame;
