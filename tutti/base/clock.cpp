@@ -111,7 +111,7 @@ class virtual_clock::source final : public clock_source {
 
   // Ends at the latest when no timer is left up to the target: telling has called those that were due.
   void move(duration::rep target) {
-    const source* const outer = std::exchange(moves_here, this);
+    const moving here(this);
     for (duration::rep stop = target;; stop = target) {
       const auto first_timer = detail::first_timer.load(std::memory_order_acquire);
       if (first_timer != nullptr && &current_clock() == this) {  // timers go by the clock in force
@@ -122,10 +122,16 @@ class virtual_clock::source final : public clock_source {
       tell();
       if (stop == target) break;
     }
-    moves_here = outer;
   }
 
   static inline constinit thread_local const source* moves_here = nullptr;  // which this thread is moving right now
+  struct moving {
+    explicit moving(const source* which) noexcept : outer(std::exchange(moves_here, which)) {}
+    ~moving() { moves_here = outer; }
+    moving(const moving&) = delete;
+    moving& operator=(const moving&) = delete;
+    const source* outer;
+  };
 
   const bool moves_when_idle_;
   std::atomic<duration::rep> ticks_;
