@@ -1,14 +1,21 @@
 // What dump() tells about pools, tasks and waits.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include <atomic>
+#include <cerrno>
+#include <csignal>
 #include <iomanip>
 #include <sstream>
+#include <stdexcept>
 #include <string>
+#include <tests/support/forks.hpp>
 #include <tests/support/gates.hpp>
 #include <tests/support/watchdog.hpp>
 #include <thread>
+#include <tutti/base/unique_fd.hpp>
 #include <tutti/core/dump.hpp>
 #include <tutti/core/promise.hpp>
 #include <tutti/core/thread_pool.hpp>
@@ -101,6 +108,111 @@ TEST(Dump, AtAnyTimeFromAnyThread) {
     for (int i = 0; i < 50; ++i) EXPECT_EQ(futures[static_cast<std::size_t>(i)].get(), i);
   }
   over = true;
+}
+
+// Standard error goes here while it lives.
+class caught_errors {
+ public:
+  caught_errors() {
+    int ends[2];
+    if (::pipe(ends) != 0) std::abort();
+    read_.reset(ends[0]);
+    before_.reset(::dup(STDERR_FILENO));
+    ::dup2(ends[1], STDERR_FILENO);
+    ::close(ends[1]);
+  }
+  ~caught_errors() { ::dup2(before_.get(), STDERR_FILENO); }
+  caught_errors(const caught_errors&) = delete;
+  caught_errors& operator=(const caught_errors&) = delete;
+
+  // Blocks until `part` has been written.
+  std::string until(const std::string& part) {
+    std::string text;
+    while (text.find(part) == std::string::npos) {
+      char buffer[4096];
+      const ssize_t size = ::read(read_.get(), buffer, sizeof buffer);
+      if (size <= 0) std::abort();
+      text.append(buffer, static_cast<std::size_t>(size));
+    }
+    return text;
+  }
+
+ private:
+  tutti::unique_fd read_, before_;
+};
+
+std::string header() { return "tutti: dump of process " + std::to_string(::getpid()) + ":\n"; }
+
+TEST(DumpOnSignal, WhileTheProgramHangs) {
+  const watchdog dog;
+  tutti::thread_pool pool({.threads = 1, .name = "dump-hang"});
+  tutti::promise<void> never;
+  auto waits = pool.with({.name = "stuck"}).submit([gate = never.get_future().share()] { gate.get(); });
+  until([] { return tutti_test::task_waits("stuck"); });
+  tutti::dump_on_signal();
+  tutti::dump_on_signal();  // harmless
+  tutti::dump_on_signal(SIGUSR2);
+  for (const int signal : {SIGUSR1, SIGUSR2, SIGUSR1}) {
+    caught_errors errors;
+    errno = 1234;
+    EXPECT_EQ(::kill(::getpid(), signal), 0);
+    EXPECT_EQ(errno, 1234);
+    const std::string text = errors.until("in task stuck waits in future::wait");
+    EXPECT_THAT(text, HasSubstr(header()));
+    EXPECT_THAT(text, HasSubstr("pool \"dump-hang\": 1 threads"));
+  }
+  never.set_value();
+  waits.get();
+}
+
+TEST(DumpOnSignal, AChildGoesOnAndMayAskForItsOwn) {
+  TUTTI_NEEDS_FORKS_BESIDE_THREADS();
+  const watchdog dog;
+  tutti::dump_on_signal();
+  EXPECT_EQ(tutti_test::in_child([] {
+              ::raise(SIGUSR1);  // nobody there to answer: nothing happens
+              caught_errors errors;
+              tutti::dump_on_signal();
+              ::raise(SIGUSR1);
+              errors.until(header());
+              return 0;
+            }),
+            0);
+  caught_errors errors;
+  ::raise(SIGUSR1);
+  EXPECT_EQ(errors.until("dump of process").find(header()), 0U) << "the child's did not ring here";
+}
+
+TEST(DumpOnSignal, SignalsThatCannotBeAnswered) {
+  for (const auto& [signal, text] :
+       {std::pair(SIGKILL, "signal 9 (Killed)"), std::pair(SIGSEGV, "signal 11 (Segmentation fault)"),
+        std::pair(0, "signal 0 (unknown)"), std::pair(1000, "signal 1000 (unknown)")}) {
+    try {
+      tutti::dump_on_signal(signal);
+      ADD_FAILURE() << signal;
+    } catch (const std::invalid_argument& e) {
+      EXPECT_EQ(std::string(e.what()), std::string("dump_on_signal: ") + text + " cannot be answered; take SIGUSR1");
+    }
+  }
+}
+
+// Refused a descriptor, it leaves the signal as it was.
+[[noreturn]] void ask_without_descriptors() {
+  const rlimit none{0, 0};
+  ::setrlimit(RLIMIT_NOFILE, &none);
+  try {
+    tutti::dump_on_signal();
+    ::_exit(1);
+  } catch (const std::system_error& e) {
+    if (!std::string(e.what()).starts_with("dump_on_signal: no descriptor")) ::_exit(2);
+  }
+  ::raise(SIGUSR1);  // its own default: the end
+  ::_exit(3);
+}
+
+TEST(DumpOnSignalDeath, NothingHasChangedWhenItThrows) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_EXIT(ask_without_descriptors(), testing::KilledBySignal(SIGUSR1), "");
 }
 
 }  // namespace

@@ -3,11 +3,13 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <memory>
 #include <sstream>
 #include <string>
 #include <tests/support/forks.hpp>
 #include <tests/support/watchdog.hpp>
 #include <thread>
+#include <tutti/base/clock.hpp>
 #include <tutti/base/error.hpp>
 #include <tutti/core/dump.hpp>
 #include <tutti/core/fork_join.hpp>
@@ -143,6 +145,59 @@ TEST(Fork, AChildSeesItsOwnWaitsOnly) {
   while (shown().find("waits in future::wait") == std::string::npos) std::this_thread::yield();
   EXPECT_EQ(in_child([&] { return shown().find("waits in") == std::string::npos ? 0 : 1; }), 0);
   gate.set_value();
+}
+
+struct counted final : tutti::timer_entry {
+  void due() noexcept override { ++calls; }
+  std::atomic<int> calls{0};
+};
+
+TEST(Fork, TimersOfTheParentAreNotSetInTheChild) {
+  TUTTI_NEEDS_FORKS_BESIDE_THREADS();
+  const watchdog dog;
+  auto dropped = std::make_unique<counted>();
+  counted kept;
+  dropped->set(tutti::now() + 1h);
+  kept.set(tutti::now() + 1h);
+  const auto series = tutti::call_every(1h, [] {});
+  const auto once = tutti::call_later(1h, [] {});
+  EXPECT_EQ(in_child([&] {
+              if (tutti::detail::next_timer()) return 1;
+              if (kept.cancel() || series.cancel() || once.cancel()) return 2;
+              kept.cancel_and_wait();
+              dropped.reset();
+              kept.set(tutti::now());
+              while (kept.calls == 0) std::this_thread::yield();
+              kept.set(tutti::now() + 1h);
+              return kept.cancel() ? 0 : 3;
+            }),
+            0);
+  EXPECT_TRUE(kept.cancel());
+  EXPECT_TRUE(dropped->cancel());
+  EXPECT_TRUE(series.cancel());
+  EXPECT_TRUE(once.cancel());
+}
+
+TEST(Fork, InsideATimersFunction) {
+  TUTTI_NEEDS_FORKS_BESIDE_THREADS();
+  const watchdog dog;
+  tutti::virtual_clock clock;
+  counted later;
+  ::pid_t child = -1;
+  tutti::call_later(1s, [&] { child = ::fork(); });
+  later.set(clock.now() + 2s);
+  clock.advance(3s);
+  if (child == 0) {  // the call has returned in the child, too
+    ::alarm(30);
+    const bool none = later.calls == 0;
+    later.set(clock.now() + 1s);
+    clock.advance(1s);
+    ::_exit(none && later.calls == 1 ? 0 : 1);
+  }
+  int status = 0;
+  EXPECT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
+  EXPECT_EQ(later.calls, 1);
 }
 
 }  // namespace
