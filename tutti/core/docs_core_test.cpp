@@ -220,6 +220,20 @@ TEST(docs_core, timers_in_a_test) {
   EXPECT_TRUE(rang);
 }
 
+TEST(docs_core, calls_again_and_again) {
+  tutti::virtual_clock clock;
+  const auto start = tutti::now();
+  const auto seconds_since = [](auto time) {
+    return std::chrono::duration_cast<std::chrono::seconds>(tutti::now() - time);
+  };
+
+  std::vector<std::chrono::seconds> beats;
+  tutti::timer heart = tutti::call_every(20s, [&] { beats.push_back(seconds_since(start)); }, {.first = 5s});
+  clock.advance(1min);  // stops wherever a timer is due: each call sees its own time
+  heart.cancel();
+  EXPECT_EQ(beats, (std::vector{5s, 25s, 45s}));
+}
+
 TEST(docs_core, promises) {
   tutti::promise<int> reading;
   tutti::future<int> value = reading.get_future();

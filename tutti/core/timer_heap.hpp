@@ -44,6 +44,11 @@ class timer_heap {
   }
   /// Adds `entry`, for which there is room.
   void add(timer_place& entry, time_point when) noexcept { sift_up(size_++, {when, &entry}); }
+  /// Gives an entry that is linked another time, and perhaps another turn, which has been written already. It never
+  /// looks as if it were not linked.
+  void move(timer_place& entry, time_point when) noexcept {
+    place(entry.index.load(std::memory_order_relaxed), {when, &entry});
+  }
   /// Takes out an entry that is linked.
   void remove(timer_place& entry) noexcept;
 
@@ -60,6 +65,7 @@ class timer_heap {
     slots_[index] = what;
     what.entry->index.store(static_cast<std::uint32_t>(index), std::memory_order_relaxed);
   }
+  void place(std::size_t index, slot what) noexcept;
   void sift_up(std::size_t index, slot what) noexcept;
   void sift_down(std::size_t index, slot what) noexcept;
   void grow(std::size_t count);
