@@ -13,7 +13,7 @@ import re
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-ORDER = ["fork_join", "parallel_for", "reduce", "submit", "idle", "wordcount"]
+ORDER = ["fork_join", "parallel_for", "reduce", "submit", "idle", "wordcount", "task"]
 
 # Systems that are a yardstick, not a competitor.
 REFERENCE = re.compile(r"\((floor|ideal)\)$|^serial$|serial runs?$")
