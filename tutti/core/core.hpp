@@ -12,6 +12,8 @@
 #include <tutti/core/make_executor.hpp>
 #include <tutti/core/per_worker.hpp>
 #include <tutti/core/promise.hpp>
+#include <tutti/core/run_loop.hpp>
+#include <tutti/core/stall_watch.hpp>
 #include <tutti/core/this_task.hpp>
 #include <tutti/core/thread_pool.hpp>
 #include <tutti/core/timers.hpp>

@@ -1,5 +1,6 @@
 #include <tutti/core/dump.hpp>
 
+#include <tutti/core/coroutine_run.hpp>
 #include <tutti/core/pools.hpp>
 #include <tutti/core/thread_record.hpp>
 
@@ -24,7 +25,7 @@ void dump_pool(std::ostream& out, const scheduler& pool) {
     if (w.guest && task == nullptr) return;
     out << "  " << (w.guest ? "guest " : "worker ") << w.index << ": ";
     if (task != nullptr) {
-      out << "runs " << (*task == '\0' ? "an unnamed task" : task);
+      out << "runs " << (*task == '\0' ? std::string_view("an unnamed task") : shown_name(task));
     } else {
       out << (busy ? "busy" : "idle");
     }
@@ -41,11 +42,12 @@ void dump(std::ostream& to) {
   for (const auto& pool : all_pools()) dump_pool(out, *pool);
   for (const auto& wait : thread_record::all_waiting()) {
     out << "thread " << wait.thread_id << " (" << wait.thread_name << ")";
-    if (!wait.task.empty()) out << " in task " << wait.task;
+    if (!wait.task.empty()) out << " in task " << shown_name(wait.task);
     out << " waits in " << wait.waits_for;
     if (const std::string where = to_string(wait.where); !where.empty()) out << " at " << where;
     out << " for " << seconds(wait.since) << " s\n";
   }
+  for (const std::string& text : describe_coroutines()) out << text;
   to << out.str();
 }
 

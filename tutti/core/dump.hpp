@@ -5,7 +5,9 @@
 
 namespace tutti {
 
-/// Writes a few lines per pool and per waiting thread. Safe at any time from any thread; what it shows is gathered
+/// Writes a few lines per pool and per waiting thread, and for each coroutine task that waits, or has waited: its name,
+/// what it awaits and since when, and the chain of coroutines that await that, innermost first, each with the place of
+/// its await. Safe at any time from any thread; what it shows is gathered
 /// while the program goes on, so the parts may be microseconds apart.
 void dump(std::ostream& out);
 
