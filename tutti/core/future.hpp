@@ -1,6 +1,7 @@
 // future: the result of a call that may still be running.
 #pragma once
 #include <tutti/base/error.hpp>
+#include <tutti/base/function.hpp>
 #include <tutti/core/future_state.hpp>
 #include <tutti/core/home.hpp>
 #include <tutti/core/task_state.hpp>
@@ -479,6 +480,9 @@ auto future<T>::then(G&& g) {
   static_assert(detail::takes_value_or_future<function, T>, "tutti: then(g): g must take the result, or the future");
   need("then");
   using U = std::decay_t<detail::then_value<function, T>>;
+  static_assert(!is_task<U>,
+                "tutti: then(g): g returns a coroutine task, which then would only create: co_await the future in a "
+                "coroutine, and then that task");
   const state_ref<future_state<T>> from = state_;
   auto* made = new detail::then_state<U, function, T>(from->home(), function(std::forward<G>(g)), std::move(state_));
   future<U> result{state_ref<future_state<U>>(made)};

@@ -4,6 +4,7 @@
 #include <tutti/base/error.hpp>
 #include <tutti/base/log.hpp>
 #include <tutti/core/home.hpp>
+#include <tutti/core/run_loop.hpp>
 #include <tutti/core/scheduler.hpp>
 #include <tutti/core/spin.hpp>
 #include <tutti/core/timers.hpp>
@@ -225,6 +226,14 @@ bool future_state_base::help(worker& self, bool& looked) {
   return true;
 }
 
+// A loop's thread that sleeps until one of the loop's own tasks is done sleeps for ever.
+void future_state_base::refuse_own_loop(const char* what, const place& here) {
+  const detail::loop_engine* const loop = detail::loop_engine::current();
+  if (loop == nullptr || this_worker != nullptr || loop->id() != home_) return;
+  throw would_block(std::string(what) + " at " + to_string(here) + ": " + task_text(describe()) +
+                    " runs on this thread's run_loop, which would wait for itself; co_await it");
+}
+
 void future_state_base::wait(const place& here) {
   if (is_ready()) return;
   bool looked = false;
@@ -243,6 +252,7 @@ wait_result future_state_base::wait(const wait_how& how) {
 }
 
 wait_result future_state_base::sleep(const wait_how& how) {
+  refuse_own_loop(how.what, how.here);
   status_.fetch_or(attended, std::memory_order_seq_cst);  // only now: it costs who settles a look at the lists
   return waiters_.sleep([this] { return is_ready(); }, how);
 }

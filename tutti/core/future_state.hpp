@@ -165,6 +165,7 @@ class future_state_base {
   void wake() noexcept;
   bool help(worker& self, bool& looked);
   wait_result sleep(const wait_how& how);
+  void refuse_own_loop(const char* what, const place& here);
 
   std::atomic<std::uint64_t> status_;
   const std::uint64_t home_;

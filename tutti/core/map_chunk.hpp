@@ -23,18 +23,25 @@ namespace detail {
 
 // A value or an error.
 template <class T>
-struct outcome {
+struct element_outcome {
   std::optional<T> value;
   std::exception_ptr error;
 };
 
 template <class T>
-using value_or_monostate = std::conditional_t<std::is_void_v<T>, std::monostate, std::decay_t<T>>;
+struct element_result {
+  static_assert(!is_task<std::decay_t<T>>,
+                "tutti: a function given to map or submit_bulk returns a coroutine task, which they would only create: "
+                "use for_each_async or when_all in a coroutine");
+  using type = std::conditional_t<std::is_void_v<T>, std::monostate, std::decay_t<T>>;
+};
+template <class T>
+using value_or_monostate = typename element_result<T>::type;
 
 // What a chunk comes back with: an outcome per element, and how long it took.
 template <class T>
 struct chunk_result {
-  std::vector<outcome<T>> outcomes;
+  std::vector<element_outcome<T>> outcomes;
   std::chrono::nanoseconds took{};
 };
 
@@ -43,7 +50,7 @@ template <class T>
 using wire_outcome = std::variant<T, std::string>;
 
 template <class T, class Call, class Item>
-void fill_outcome(outcome<T>& slot, Call& call, Item& item) {
+void fill_outcome(element_outcome<T>& slot, Call& call, Item& item) {
   if constexpr (std::is_void_v<std::invoke_result_t<Call&, Item&>>) {
     call(item);
     slot.value.emplace();
@@ -124,7 +131,7 @@ chunk_result<T> run_chunk(Items& items, Call&& call, chunk_gate* gate, int retri
       while (result.outcomes.size() < items.size()) result.outcomes.push_back({std::nullopt, why});
       break;
     }
-    outcome<T>& slot = result.outcomes.emplace_back();
+    element_outcome<T>& slot = result.outcomes.emplace_back();
     for (int left = retries;; --left) {
       try {
         if constexpr (std::copy_constructible<std::remove_cvref_t<decltype(item)>>) {
@@ -249,7 +256,7 @@ struct portable_chunk {
     chunk_result<T> result;
     result.took = std::chrono::nanoseconds(wire.second);
     for (auto& one : wire.first) {
-      outcome<T>& slot = result.outcomes.emplace_back();
+      element_outcome<T>& slot = result.outcomes.emplace_back();
       if (one.index() == 0) {
         slot.value.emplace(std::get<0>(std::move(one)));
       } else {

@@ -1,6 +1,7 @@
 #include <tutti/core/thread_pool.hpp>
 
 #include <tutti/core/concurrency.hpp>
+#include <tutti/core/coroutine_run.hpp>
 #include <tutti/core/guest.hpp>
 #include <tutti/core/home.hpp>
 #include <tutti/core/pools.hpp>
@@ -59,7 +60,10 @@ std::atomic<thread_pool*> the_default_pool{nullptr};
 void finish_at_exit() noexcept {
   thread_pool* const pool = the_default_pool.load(std::memory_order_acquire);
   // exit() called by a task of the pool: nobody can wait for that task.
-  if (pool != nullptr && !pool->engine().works_here()) pool->shutdown(finish);
+  if (pool == nullptr || pool->engine().works_here()) return;
+  // Coroutines may wait for ever, for what nobody will do any more.
+  stop_waiting_on(pool->engine());
+  pool->shutdown(finish);
 }
 
 }  // namespace
