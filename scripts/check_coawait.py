@@ -7,6 +7,14 @@ aggregates. So in such an expression there is
   - no lambda with a by-value capture:     co_await pool.submit([s] { ... });   write   auto f = pool.submit([s] { ... });
                                                                                        co_await std::move(f);
   - no braced temporary:                   co_await send(order{1, "x"});        write   order o{1, "x"}; co_await send(o);
+  - no `?:` between calls:                 co_await (x ? f() : g());            write   auto t = x ? f() : g();
+                                                                                       co_await std::move(t);
+
+It also lays out the frame of a lazily started coroutine wrongly, so that its body never runs (PR 106188), when a co_await
+stands in the condition of an if, while, for or switch and no variable is declared anywhere in the body. So
+
+  - no condition with co_await without a local variable:  if (co_await f()) g();   write   const bool ok = co_await f();
+                                                                                          if (ok) g();
 
 Fine are [&] and [this], option structs ({.name = "x"}, call_options{...}: they have trivial destructors, which the library
 asserts), chrono durations, and T{} of the names in TRIVIAL. A line with the comment `coawait-ok: reason` is passed over.
@@ -29,6 +37,11 @@ TRIVIAL = re.compile(r"(_options|_view|_tag)$|^(hours|minutes|seconds|millisecon
 EXPRESSION_WORDS = {"return", "co_return", "co_yield", "co_await", "throw", "case", "else", "do"}
 # What g++ 12 splits expressions at.
 SUSPENDING = {"co_await", "co_yield"}
+CONDITIONS = {"if", "while", "for", "switch"}
+# Words that begin a statement that declares no variable of the frame.
+NO_TYPE = EXPRESSION_WORDS | CONDITIONS | {"using", "typedef", "static", "thread_local", "delete", "goto", "new", "try", "break",
+                                           "continue", "default", "struct", "class", "enum", "template", "public",
+                                           "private", "namespace", "friend", "explicit", "catch"}
 
 
 class Text:
@@ -185,6 +198,94 @@ def problems_between(text, start, end):
         position += 1
 
 
+def problem_branches(text, start, end):
+    """The `?` among the tokens [start, end), bodies of lambdas left out, between branches that make something."""
+    position = start
+    while position < end:
+        if is_lambda(text, position):
+            body = lambda_body(text, position)
+            position = text.match[position] if body is None else text.match.get(body, body)
+        elif text.tokens[position] == "?":
+            branch = position + 1
+            while branch < end and text.tokens[branch] not in {";", ","} | set(CLOSE):
+                opens = text.tokens[branch] in OPEN and text.tokens[branch] != "["
+                before = text.tokens[branch - 1]
+                if opens and (text.tokens[branch] == "{" or is_word(before) or before in {">", ")", "]", "}"}):
+                    yield text.lines[position], "`?:` with a call in a branch"
+                    break
+                branch = text.match.get(branch, branch) + 1
+        position += 1
+
+
+def is_declaration(text, position):
+    """Whether a variable is declared by the statement that begins at `position`."""
+    tokens, end = text.tokens, len(text.tokens)
+    while position < end and tokens[position] in {"const", "constexpr", "unsigned", "signed", "[["}:
+        position = text.match.get(position, position) + 1
+    if position >= end or not is_word(tokens[position]) or tokens[position] in NO_TYPE:
+        return False
+    position += 1
+    while position < end and tokens[position] in {"::", "<"}:
+        depth = 1 if tokens[position] == "<" else 0
+        position += 1
+        while depth and position < end and tokens[position] not in {";", "{"}:
+            depth += {"<": 1, ">": -1}.get(tokens[position], 0)
+            position += 1
+        if position < end and tokens[position - 1] == "::":
+            position += 1
+    while position < end and tokens[position] in {"&", "&&", "*", "const"}:
+        position += 1
+    if position < end and tokens[position] == "[":
+        return tokens[position - 1] != "]"  # auto [a, b]
+    return position + 1 < end and is_word(tokens[position]) and tokens[position + 1] in {"=", ";", "{", "(", ":", ",", "["}
+
+
+def has_variable(text, start, end):
+    """Whether a variable is declared among the tokens [start, end), bodies of lambdas left out."""
+    position = start
+    while position < end:
+        if is_lambda(text, position):
+            body = lambda_body(text, position)
+            position = text.match[position] if body is None else text.match.get(body, body)
+        else:
+            before = text.tokens[position - 1] if position > start else ";"
+            head = before == "(" and text.tokens[position - 2] in CONDITIONS
+            if (head or before in {";", "{", "}", ")", ":", "else", "do"}) and is_declaration(text, position):
+                return True
+        position += 1
+    return False
+
+
+def enclosing(text, index):
+    """The opening brackets around `index`, innermost first."""
+    position = index - 1
+    while position >= 0:
+        if text.tokens[position] in CLOSE:
+            position = text.match.get(position, position)
+        elif text.tokens[position] in OPEN and position in text.match:
+            yield position
+        position -= 1
+
+
+def is_body(text, brace):
+    """Whether the `{` at `brace` begins the body of a function or lambda, rather than a block in it."""
+    before = text.tokens[brace - 1] if brace else ";"
+    if before in {"{", "}", ";", ":", "do", "else", "try"}:
+        return False
+    return not (before == ")" and text.tokens[text.match.get(brace - 1, brace) - 1] in CONDITIONS | {"catch", "constexpr"})
+
+
+def in_bare_condition(text, index):
+    """Whether the co_await at `index` stands in a condition, in a coroutine without a local variable."""
+    condition = False
+    for opening in enclosing(text, index):
+        if text.tokens[opening] == "(" and opening and text.tokens[opening - 1] in CONDITIONS:
+            condition = True
+        elif text.tokens[opening] == "{" and is_body(text, opening):
+            return condition and not has_variable(text, opening + 1, text.match[opening])
+    return condition and not has_variable(text, 0, len(text.tokens))
+
+
 def problems(content):
     """(line, sentence) of each trap in a C++ text."""
     text = Text(content)
@@ -202,7 +303,11 @@ def problems(content):
             if text.tokens[end] == "{" and text.tokens[end - 1] == ")":
                 break  # if (co_await x) {
             end += 1
-        for line, sentence in problems_between(text, expression_start(text, index), end):
+        start = expression_start(text, index)
+        traps = [*problems_between(text, start, end), *problem_branches(text, start, end)]
+        if in_bare_condition(text, index):
+            traps.append((text.lines[index], "condition in a coroutine without local variables"))
+        for line, sentence in traps:
             if not text.excused & {line, text.lines[index]}:
                 found.add((line, sentence))
     return sorted(found)
@@ -225,7 +330,7 @@ def main(arguments):
         content = path.read_text(encoding="utf-8", errors="replace")
         for line, sentence in problems(content) if any(word in content for word in SUSPENDING) else []:
             failed = True
-            print(f"{name}:{line}: {sentence} in an expression with co_await or co_yield: g++ 12 may destroy it twice; "
+            print(f"{name}:{line}: {sentence} in an expression with co_await or co_yield, which g++ 12 compiles wrongly; "
                   "make it a variable first")
     if not failed:
         print("co_await: no traps")

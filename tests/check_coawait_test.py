@@ -92,8 +92,37 @@ class CoAwait(unittest.TestCase):
         self.fine("auto operator co_await() const { return awaiter{s}; }")
 
     def test_ternary(self):
-        self.rejected("x = ok ? co_await f([s] {}) : 0;", "captures `s`")
-        self.rejected("x = ok ? order{1} : co_await g();", "braced temporary `order")
+        self.rejected("x = ok ? co_await f([s] {}) : 0;", "`?:` with a call", "captures `s`")
+        self.rejected("x = ok ? order{1} : co_await g();", "`?:` with a call", "braced temporary `order")
+
+    def test_ternary_that_makes_something(self):
+        self.rejected("co_await (x ? f() : g());", "`?:` with a call")
+        self.rejected('co_await send(x ? std::string("a") : name);', "`?:` with a call")
+        self.rejected('auto s = co_await ok() ? list<int>(1) : list<int>(2);', "`?:` with a call")
+        self.rejected("auto s = x ? co_await f() : co_await g();", "`?:` with a call")
+        self.fine("auto t = x ? f() : g(); co_await std::move(t);")
+        self.fine("co_return co_await next() == 0 ? a : b.c;")
+        self.fine("co_await f(x ? 1 : -(2 + y[3]));")
+        self.fine("co_await run([&] { return x ? f() : g(); });")
+
+    def test_condition_without_a_variable(self):
+        for head in ("if (co_await f())", "while (co_await f() == 1)", "for (; co_await f();)", "switch (co_await f())",
+                     "if (x && !co_await f(1))", "if (x) while (co_await f())"):
+            self.rejected("task<> g(int x) { use(x); " + head + " { x = 1; } co_return; }", "without local variables")
+            self.fine("task<> g(int x) { const ns::list<int>& v = h(x); " + head + " { x = 1; } }")
+            self.fine("task<> g(int x) { " + head + " { order o; } }")
+        self.rejected("task<> g() { try { if (co_await f()) h(); } catch (const error& e) {} }", "without local variables")
+        self.rejected("auto g = [&]() -> task<> { do h(); while (co_await f()); };", "without local variables")
+        self.rejected("task<> g() { if (co_await f()) h([] { int x = 1; }); }", "without local variables")
+        self.rejected("int k = 1; task<> g() { if (co_await f()) h(); }", "without local variables")
+
+    def test_condition_that_declares(self):
+        self.fine("task<> g() { if (auto x = co_await f()) h(); }")
+        self.fine("task<> g() { if (const int x = co_await f(); x == 1) h(); }")
+        self.fine("task<> g() { while (std::optional<int> x = co_await f()) h(); }")
+        self.fine("task<> g() { for (int i = 0; co_await f();) h(); }")
+        self.fine("task<> g() { for (int x : co_await f()) h(x); }")
+        self.fine("task<> g() { auto [a, b] = h(); if (co_await f()) h(); }")
 
 
 if __name__ == "__main__":
