@@ -1,5 +1,6 @@
 // core: executors, futures, fork_join: all of tutti::core.
 #pragma once
+#include <tutti/base/clock.hpp>
 #include <tutti/base/error.hpp>
 #include <tutti/base/init.hpp>
 #include <tutti/core/concurrency.hpp>
