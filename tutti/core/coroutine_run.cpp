@@ -13,6 +13,7 @@
 
 #include <array>
 #include <sstream>
+#include <stdexcept>
 #include <thread>
 
 namespace tutti {
@@ -90,10 +91,15 @@ struct coroutine_run::limits {
   struct expiry final : timer_entry {
     explicit expiry(coroutine_run& of) noexcept : run(of) {}
     void due() noexcept override {
-      expired.store(true, std::memory_order_relaxed);
+      try {
+        waited_in = run.describe_wait();
+      } catch (const std::bad_alloc&) {  // then without
+      }
+      expired.store(true, std::memory_order_release);
       run.state().cancel();
     }
     coroutine_run& run;
+    std::string waited_in;  // before `expired`
     std::atomic<bool> expired{false};
   };
   explicit limits(coroutine_run& of) noexcept : timer(of) {}
@@ -190,7 +196,7 @@ void coroutine_run::begin_inline() noexcept {
 void coroutine_run::drive(std::coroutine_handle<> first) noexcept {
   worker* const self = this_worker;
   stretch mine{
-      {this_frame, name_, &state(), values_, self == nullptr ? nullptr : self->pool, priority_, 0, this}, {}, false};
+      {this_frame, name_, &state(), values_, self == nullptr ? nullptr : self->pool, priority_, 0, this}, {}};
   const char* outer = nullptr;
   if (self != nullptr) {
     mine.frame.fork_base = self->forks.bottom();
@@ -209,6 +215,8 @@ void coroutine_run::drive(std::coroutine_handle<> first) noexcept {
   }
   // From here on it may be running elsewhere, or gone, unless it has ended.
   if (mine.finished) finish();
+  if (!mine.finished && !mine.left) [[unlikely]]
+    fail_lost();
   this_frame = mine.frame.parent;
   if (mine.finished) state().finish_settle_and_release();
   trace_point(trace_kind::task_end, shown, self);
@@ -248,6 +256,21 @@ returning* make_returning(coroutine_link& to) noexcept {
 }
 
 }  // namespace
+
+// g++ 12 lays out the frames of some coroutines wrongly; resuming those does nothing. What they hold is lost, but who
+// waits need not wait for ever.
+void coroutine_run::fail_lost() noexcept {
+  try {
+    state().settle_error(std::make_exception_ptr(std::logic_error(
+        task_text(name_) + ": one of its coroutines, awaited at " + outermost_->at.file_name() + ':' +
+        std::to_string(outermost_->at.line()) +
+        " or below, was resumed and did nothing: g++ 12 miscompiles a coroutine that has no local variable and awaits "
+        "in the condition of an if, while, for or switch (GCC bug 106188); give the awaited value a name first")));
+  } catch (...) {
+    state().settle_error(std::current_exception());
+  }
+  state().release();
+}
 
 // It has moved, and its awaiter, which goes on now, has not.
 void coroutine_run::way_back(coroutine_link& awaiter, coroutine_link& link) noexcept {
@@ -390,11 +413,13 @@ void stop_waiting_on(const call_target& target) noexcept {
 }
 
 std::exception_ptr coroutine_run::final_error(std::exception_ptr error) const {
-  if (limits_ == nullptr || !limits_->timer.expired.load(std::memory_order_relaxed)) return error;
+  if (limits_ == nullptr || !limits_->timer.expired.load(std::memory_order_acquire)) return error;
   try {
     std::rethrow_exception(error);
   } catch (const cancelled&) {
-    return std::make_exception_ptr(timed_out(timeout_text(name_, *limits_->timeout)));
+    std::string text = timeout_text(name_, *limits_->timeout);
+    if (!limits_->timer.waited_in.empty()) text += "; it waited in " + limits_->timer.waited_in;
+    return std::make_exception_ptr(timed_out(text));
   } catch (...) {
     return error;
   }

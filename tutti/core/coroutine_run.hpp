@@ -66,6 +66,7 @@ class coroutine_run : public call_node {
   }
   /// Sees to it that the executor to come back to lives on; before the task leaves this thread.
   void hold_home() noexcept {
+    stretch_->left = true;
     if (!outermost_->holds) hold_first_home();
   }
   /// Asked to stop, or an executor it is on is shut down with `cancel`.
@@ -111,13 +112,14 @@ class coroutine_run : public call_node {
   struct stretch {
     task_frame frame;
     std::coroutine_handle<> next;
-    bool finished = false;
+    bool finished = false, left = false;  // how the stretch ended
   };
   struct limits;
 
   void begin() noexcept;
   void begin_inline() noexcept;
   void drive(std::coroutine_handle<> first) noexcept;
+  void fail_lost() noexcept;
   void hold_first_home() noexcept;
   void finish() noexcept;
   void ended_elsewhere(coroutine_link& link) noexcept;

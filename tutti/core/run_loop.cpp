@@ -153,10 +153,10 @@ void loop_engine::shut_down(bool cancel) {
 }
 
 void loop_engine::sleep(worker* outer) {
+  if (advance_idle_clock(outer == nullptr ? nullptr : outer->pool, [this] { return inbox_.empty(); })) return;
   for (spinner spin(spinner::before_sleep); spin.once();) {
     if (!inbox_.empty()) return;
   }
-  if (advance_idle_clock(outer == nullptr ? nullptr : outer->pool, [this] { return inbox_.empty(); })) return;
   before_sleeping();
   if (outer != nullptr) outer->pool->must_block(*outer);
   {

@@ -24,12 +24,12 @@ class children {
   children(const children&) = delete;
   children& operator=(const children&) = delete;
 
-  /// Starts a child, the `index`th. Throws as spawn does; then there is none.
+  /// Starts a child, the `index`th. Throws as spawn does; then there is none. `name`: as for launch_task.
   template <class T>
-  future<T> spawn(task<T>&& work, std::size_t index, const call_options& options = {}) {
+  future<T> spawn(task<T>&& work, std::size_t index, const call_options& options = {}, const char* name = nullptr) {
     child* const entry = enter(index);
     try {
-      future<T> result = spawn_here(std::move(work), options, nullptr);
+      future<T> result = spawn_here(std::move(work), options, name);
       watch(*entry, *result.state());
       return result;
     } catch (...) {

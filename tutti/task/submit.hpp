@@ -69,6 +69,11 @@ future<T> launch_task(std::uint64_t home, const call_options& options, const cha
   return result;
 }
 
+template <class T>
+task<T> await_future(future<T> awaited) {
+  co_return co_await std::move(awaited);
+}
+
 // What may be tried again after an error.
 inline bool may_try_again(int retries) {
   return retries > 0 && !this_task::stop_requested() && is_retryable(std::current_exception());

@@ -15,6 +15,12 @@ T sync_wait(task<T> work) {
   return loop.run(std::move(work));
 }
 
+/// The same for a future, whose call may run anywhere.
+template <class T>
+T sync_wait(future<T> awaited) {
+  return sync_wait(detail::await_future(std::move(awaited)));
+}
+
 template <class T>
 T function_result<task<T>>::get(task<T>&& result) {
   return sync_wait(std::move(result));

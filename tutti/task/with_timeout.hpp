@@ -7,17 +7,13 @@ namespace tutti {
 namespace detail {
 
 template <class T>
-task<T> await_future(future<T> awaited) {
-  co_return co_await std::move(awaited);
-}
-
-template <class T>
-task<T> run_child(const char* what, children::rule rule, task<T> work, std::optional<std::chrono::nanoseconds> timeout) {
+task<T> run_child(const char* what, children::rule rule, task<T> work, const char* name,
+                  std::optional<std::chrono::nanoseconds> timeout) {
   children one(what, rule);
   future<T> result;
   std::exception_ptr failed;
   try {
-    result = one.spawn(std::move(work), 0, {.name = {}, .priority = 0, .timeout = timeout});
+    result = one.spawn(std::move(work), 0, {.name = {}, .priority = 0, .timeout = timeout}, name);
   } catch (...) {
     failed = std::current_exception();
   }
@@ -29,17 +25,22 @@ task<T> run_child(const char* what, children::rule rule, task<T> work, std::opti
 }  // namespace detail
 
 /// Runs `work`, and stops it when it has not ended after `limit` on tutti's clock; when it then ends for that reason,
-/// throws `timed_out`, which names it and what it waited for. It has ended in any case, so what it refers to may go. A
-/// result that came all the same is given, another error thrown. Zero or less stops it at its first wait; a huge limit
-/// is none.
+/// throws `timed_out`, which names it, as `name` or its function, and what it waited for. It has ended in any case, so
+/// what it refers to may go. A result that came all the same is given, another error thrown. Zero or less stops it at
+/// its first wait; a huge limit is none.
 template <class T>
-task<T> with_timeout(task<T> work, std::chrono::nanoseconds limit) {
-  return detail::run_child("with_timeout", detail::children::rule::stop_after_error, std::move(work), limit);
+task<T> with_timeout(task<T> work, std::chrono::nanoseconds limit, std::string_view name = {}) {
+  if (!work.valid()) detail::throw_empty_task("with_timeout");
+  const char* const shown = name.empty() ? work.function_name() : intern(name);
+  return detail::run_child("with_timeout", detail::children::rule::stop_after_error, std::move(work), shown, limit);
 }
-/// The same for a future, which is cancelled.
+/// The same for a future, which is cancelled; it has the name of its call.
 template <class T>
 task<T> with_timeout(future<T> awaited, std::chrono::nanoseconds limit) {
-  return with_timeout(detail::await_future(std::move(awaited)), limit);
+  if (!awaited.valid()) detail::throw_no_state("with_timeout");
+  const char* const shown = awaited.state()->describe();
+  return detail::run_child("with_timeout", detail::children::rule::stop_after_error,
+                           detail::await_future(std::move(awaited)), shown, limit);
 }
 
 /// Runs `work` out of reach of whoever asks the awaiting task to stop: it is awaited to its end and gives its result; the
@@ -47,7 +48,9 @@ task<T> with_timeout(future<T> awaited, std::chrono::nanoseconds limit) {
 /// shutdown of the executor with `cancel` reaches it all the same.
 template <class T>
 task<T> shield(task<T> work) {
-  return detail::run_child("shield", detail::children::rule::shield, std::move(work), std::nullopt);
+  if (!work.valid()) detail::throw_empty_task("shield");
+  const char* const shown = work.function_name();
+  return detail::run_child("shield", detail::children::rule::shield, std::move(work), shown, std::nullopt);
 }
 /// The same for a future.
 template <class T>
