@@ -93,9 +93,9 @@ class virtual_clock {
   /// Who moves it on.
   enum class moves : std::uint8_t { by_hand, when_idle };
   static constexpr moves by_hand = moves::by_hand;      ///< advance() alone
-  static constexpr moves when_idle = moves::when_idle;  ///< a thread in sync_wait, or that drives a run_loop, too: to the
-                                                        ///< next timer, when nothing is queued or running, there or in
-                                                        ///< any pool. What other threads do, it does not see.
+  static constexpr moves when_idle = moves::when_idle;  ///< a thread in sync_wait, or that drives a run_loop, too: to
+                                                        ///< the next timer, when nothing is queued or running, there or
+                                                        ///< in any pool. What other threads do, it does not see.
 
   /// Takes over, at the time of the clock before.
   explicit virtual_clock(moves how = by_hand);

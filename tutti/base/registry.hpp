@@ -45,8 +45,7 @@ void invoke_encoded(std::string_view arguments, std::string& result) {
   if constexpr (std::is_void_v<typename traits::raw_result>) {
     traits::call(stored);
   } else {
-    const typename traits::result value =
-        function_result<typename traits::raw_result>::get(traits::call(stored));
+    const typename traits::result value = function_result<typename traits::raw_result>::get(traits::call(stored));
     encode(result, value);
   }
 }

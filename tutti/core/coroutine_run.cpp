@@ -172,7 +172,8 @@ void coroutine_run::begin() noexcept {
     limits_->deadline = detail::time_after(*limits_->timeout);
     try {
       // Nothing to wait for: asked to stop from the start.
-      *limits_->timeout <= std::chrono::nanoseconds::zero() ? limits_->timer.due() : limits_->timer.set(limits_->deadline);
+      *limits_->timeout <= std::chrono::nanoseconds::zero() ? limits_->timer.due()
+                                                            : limits_->timer.set(limits_->deadline);
     } catch (...) {  // no memory, or no thread for the timers: better fail than run without the limit
       state().settle_error(std::current_exception());
       return state().release();
@@ -195,8 +196,7 @@ void coroutine_run::begin_inline() noexcept {
 
 void coroutine_run::drive(std::coroutine_handle<> first) noexcept {
   worker* const self = this_worker;
-  stretch mine{
-      {this_frame, name_, &state(), values_, self == nullptr ? nullptr : self->pool, priority_, 0, this}, {}};
+  stretch mine{{this_frame, name_, &state(), values_, self == nullptr ? nullptr : self->pool, priority_, 0, this}, {}};
   const char* outer = nullptr;
   if (self != nullptr) {
     mine.frame.fork_base = self->forks.bottom();
@@ -262,9 +262,11 @@ returning* make_returning(coroutine_link& to) noexcept {
 void coroutine_run::fail_lost() noexcept {
   try {
     state().settle_error(std::make_exception_ptr(std::logic_error(
-        task_text(name_) + ": one of its coroutines, awaited at " + outermost_->at.file_name() + ':' +
-        std::to_string(outermost_->at.line()) +
-        " or below, was resumed and did nothing: g++ 12 miscompiles a coroutine that has no local variable and awaits "
+        task_text(name_) + ": one of its coroutines was resumed and did nothing" +
+        (outermost_->at.line() == 0 ? std::string()
+                                    : std::string(" (the outermost awaits at ") + outermost_->at.file_name() + ':' +
+                                          std::to_string(outermost_->at.line()) + ')') +
+        ": g++ 12 miscompiles a coroutine that has no local variable and awaits "
         "in the condition of an if, while, for or switch (GCC bug 106188); give the awaited value a name first")));
   } catch (...) {
     state().settle_error(std::current_exception());

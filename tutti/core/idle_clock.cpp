@@ -11,7 +11,7 @@ namespace tutti::detail {
 namespace {
 
 struct activity {
-  bool quiet = true;    // no pool has anything to do
+  bool quiet = true;     // no pool has anything to do
   bool blocked = false;  // but a worker sleeps in a wait that may just have ended
   std::uint64_t handed_in = 0;
 };

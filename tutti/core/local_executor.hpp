@@ -78,9 +78,9 @@ class local_api {
       return submit_task_function(executor_access::target(self), executor_access::options(self),
                                   function(std::forward<G>(g)));
     } else
-    return executor_access::launch<task_state<R, detail::invoke_local<function>>>(
-        executor_access::target(self), executor_access::options(self), "",
-        detail::invoke_local<function>{std::forward<G>(g)});
+      return executor_access::launch<task_state<R, detail::invoke_local<function>>>(
+          executor_access::target(self), executor_access::options(self), "",
+          detail::invoke_local<function>{std::forward<G>(g)});
   }
   /// Starts a coroutine task here as a task of its own; see task. Throws std::logic_error when it is empty.
   template <class Task>
@@ -106,9 +106,9 @@ class local_api {
       return submit_task_function<F>(executor_access::target(self), executor_access::options(self),
                                      detail::task_name<F>(), function_traits<F>::store(std::forward<A>(arguments)...));
     } else
-    return executor_access::launch<task_state<R, detail::invoke_portable<F>>>(
-        executor_access::target(self), executor_access::options(self), detail::task_name<F>(),
-        detail::invoke_portable<F>{function_traits<F>::store(std::forward<A>(arguments)...)});
+      return executor_access::launch<task_state<R, detail::invoke_portable<F>>>(
+          executor_access::target(self), executor_access::options(self), detail::task_name<F>(),
+          detail::invoke_portable<F>{function_traits<F>::store(std::forward<A>(arguments)...)});
   }
   /// Calls `g()`, and tells nobody. An exception goes to on_unhandled, which by default terminates. The cheapest form.
   /// Of the options only name and priority count. Throws `closed` after shutdown.

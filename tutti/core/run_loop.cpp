@@ -125,8 +125,7 @@ void loop_engine::run_some(const driving& here, bool (*done)(void*), void* conte
 
 void loop_engine::run_all(const driving& here) {
   do {
-    run_some(
-        here, [](void* self) { return static_cast<loop_engine*>(self)->empty(); }, this);
+    run_some(here, [](void* self) { return static_cast<loop_engine*>(self)->empty(); }, this);
   } while (!inbox_.close_if_empty());
 }
 

@@ -27,8 +27,8 @@ class loop_engine final : public call_target {
   void resume(call work) noexcept override;
   bool cancelling() const noexcept override { return cancelling_.load(std::memory_order_relaxed); }
 
-  /// Runs calls on this thread until `done()`, which is asked before each; sleeps while there are none. Who makes it true
-  /// elsewhere must call `wake`. Throws std::logic_error when another thread drives it.
+  /// Runs calls on this thread until `done()`, which is asked before each; sleeps while there are none. Who makes it
+  /// true elsewhere must call `wake`. Throws std::logic_error when another thread drives it.
   template <class Done>
   void run_until(Done done) {
     run_erased([](void* d) { return static_cast<bool>((*static_cast<Done*>(d))()); }, &done);
@@ -87,8 +87,8 @@ class loop_engine final : public call_target {
 
 }  // namespace detail
 
-/// An executor whose calls run on the thread that calls `run`, one at a time: first in, first out within a priority. Any
-/// thread may hand calls in at any time. Destroying it runs what is left.
+/// An executor whose calls run on the thread that calls `run`, one at a time: first in, first out within a priority.
+/// Any thread may hand calls in at any time. Destroying it runs what is left.
 class run_loop final : public local_executor {
  public:
   run_loop();

@@ -208,7 +208,8 @@ std::error_code scheduler::spawn(bool searching) noexcept {
 
 // Closing, and nothing runs, waits or can still be handed in: all who could do so sleep.
 bool scheduler::finished() const noexcept {
-  return closing_ && held_.load(std::memory_order_relaxed) == 0 && blocked_ == 0 && guests_ == 0 && runnable_ == idle_count_ && !has_work();
+  return closing_ && held_.load(std::memory_order_relaxed) == 0 && blocked_ == 0 && guests_ == 0 &&
+         runnable_ == idle_count_ && !has_work();
 }
 
 void scheduler::end_all() noexcept {

@@ -185,7 +185,7 @@ class scheduler final : public call_target {
   worker* idle_ = nullptr;
   worker* retired_ = nullptr;
   int idle_count_ = 0, runnable_ = 0, blocked_ = 0, guests_ = 0, threads_ = 0, spares_started_ = 0;
-  std::atomic<int> surplus_{0};  // runnable_ - target(); changed under lock_
+  std::atomic<int> surplus_{0};        // runnable_ - target(); changed under lock_
   std::atomic<std::int64_t> held_{0};  // coroutines that wait and come back
   bool closing_ = false, ended_ = false;
   std::stop_source stop_;

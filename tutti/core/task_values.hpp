@@ -67,7 +67,7 @@ class values_scope {
 
  private:
   task_frame frame_{};
-  coroutine_run* run_ = nullptr;        // whose list it changed
+  coroutine_run* run_ = nullptr;         // whose list it changed
   const task_values* before_ = nullptr;  // its list before, with a reference
 };
 }  // namespace detail

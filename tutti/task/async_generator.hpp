@@ -90,9 +90,9 @@ class next_awaiter final : public own_awaiter {
 ///     auto source = ticks();
 ///     while (auto tick = co_await source.next()) use(*tick);
 ///
-/// Destroying it destroys what its coroutine holds, wherever it stopped. Move-only; for one task at a time. It goes on on
-/// the executor of who awaits the next value: a resume_on in it lasts until its next co_yield. Do not hold a task_local
-/// binding across a co_yield: it would be in force for the consumer.
+/// Destroying it destroys what its coroutine holds, wherever it stopped. Move-only; for one task at a time. It goes on
+/// on the executor of who awaits the next value: a resume_on in it lasts until its next co_yield. Do not hold a
+/// task_local binding across a co_yield: it would be in force for the consumer.
 template <class T>
 class [[nodiscard]] async_generator {
   static_assert(std::is_object_v<T>, "tutti: async_generator yields values: give the type of an object");

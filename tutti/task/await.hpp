@@ -22,14 +22,16 @@ struct own_awaiter {};
 
 // ---------------------------------------------------------------- futures
 
-// Waits for a future. One that belongs to the coroutine is asked to stop with it, and waited for all the same: what runs
-// there may use what lives here.
+// Waits for a future. One that belongs to the coroutine is asked to stop with it, and waited for all the same: what
+// runs there may use what lives here.
 class future_wait_base : public own_awaiter, public suspension, public ready_callback {
  protected:
   explicit future_wait_base(bool owned) noexcept : suspension("a future"), owned_(owned) {}
   ~future_wait_base() override = default;
   /// Ready, or a task that has not begun and was begun now, and was ready at once.
-  static bool ready(future_state_base& state) noexcept { return state.is_ready() || (!state.has_begun() && begin_now(state)); }
+  static bool ready(future_state_base& state) noexcept {
+    return state.is_ready() || (!state.has_begun() && begin_now(state));
+  }
   static bool begin_now(future_state_base& state) noexcept;
   bool wait(coroutine_link& link, future_state_base& state);
   void on_ready(future_state_base&) noexcept override { ticket().claim(0); }
@@ -44,7 +46,8 @@ class future_wait_base : public own_awaiter, public suspension, public ready_cal
 template <class T>
 class future_wait : public future_wait_base {
  public:
-  future_wait(state_ref<future_state<T>> state, bool owned, const char* what) : future_wait_base(owned), state_(std::move(state)) {
+  future_wait(state_ref<future_state<T>> state, bool owned, const char* what)
+      : future_wait_base(owned), state_(std::move(state)) {
     if (!state_) throw_no_state(what);
   }
   bool await_ready() const noexcept { return this->ready(*state_); }
@@ -102,9 +105,7 @@ decltype(auto) awaiter_of(A&& awaitable) {
 // A coroutine that tells somebody when it is resumed, and is gone.
 struct resume_notice {
   struct promise_type {
-    resume_notice get_return_object() noexcept {
-      return {std::coroutine_handle<promise_type>::from_promise(*this)};
-    }
+    resume_notice get_return_object() noexcept { return {std::coroutine_handle<promise_type>::from_promise(*this)}; }
     std::suspend_always initial_suspend() const noexcept { return {}; }
     std::suspend_never final_suspend() const noexcept { return {}; }
     void return_void() const noexcept {}
@@ -121,7 +122,8 @@ template <class Awaiter>
 class foreign_awaiter final : public own_awaiter, public suspension {
  public:
   template <class A>
-  explicit foreign_awaiter(A&& awaitable) : suspension("an awaitable of another library"), awaiter_(awaiter_of(static_cast<A&&>(awaitable))) {}
+  explicit foreign_awaiter(A&& awaitable)
+      : suspension("an awaitable of another library"), awaiter_(awaiter_of(static_cast<A&&>(awaitable))) {}
   bool await_ready() { return static_cast<bool>(awaiter_.await_ready()); }
   template <class Promise>
   bool await_suspend(std::coroutine_handle<Promise> awaiter) {
@@ -157,7 +159,8 @@ class foreign_awaiter final : public own_awaiter, public suspension {
 
 // ---------------------------------------------------------------- the promise's part
 
-// An awaiter that stands in the co_await expression itself: g++ 12 would copy it if await_transform returned a reference.
+// An awaiter that stands in the co_await expression itself: g++ 12 would copy it if await_transform returned a
+// reference.
 template <class Awaiter>
 class awaiter_ref {
  public:

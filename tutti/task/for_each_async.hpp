@@ -32,8 +32,8 @@ task<> for_each_limited(View range, std::size_t limit, F function) {
 
 }  // namespace detail
 
-/// Awaits `function(element)`, a task, for each element of `range`, at most `limit` of them at a time. The range is read
-/// as they are started, in order; an lvalue is referred to and must live until the end, an rvalue is kept, as is
+/// Awaits `function(element)`, a task, for each element of `range`, at most `limit` of them at a time. The range is
+/// read as they are started, in order; an lvalue is referred to and must live until the end, an rvalue is kept, as is
 /// `function`. The first error stops the others, and is thrown when they have ended. Throws std::invalid_argument when
 /// `limit` is 0.
 template <std::ranges::viewable_range R, class F>

@@ -27,8 +27,8 @@ class move_awaiter final : public own_awaiter, public resume_node {
 
 /// Awaits being run by `target`: the coroutine that awaits this goes on there, and so do those that it awaits from now
 /// on. The one that awaits *it* goes on where it was. `target` must accept work now; from then on it is not finished
-/// before the coroutine has ended or moved on. Throws `closed` when it is shut down, `cancelled` when the task was asked
-/// to stop.
+/// before the coroutine has ended or moved on. Throws `closed` when it is shut down, `cancelled` when the task was
+/// asked to stop.
 [[nodiscard]] inline detail::move_awaiter resume_on(local_executor& target) noexcept {
   return detail::move_awaiter(executor_access::home(target));
 }

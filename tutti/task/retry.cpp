@@ -27,7 +27,8 @@ backoff::backoff(const retry_options& options)
   if (!(options.factor >= 1)) refuse("factor", std::to_string(options.factor), "give 1 or more");
   if (!(options.jitter >= 0 && options.jitter <= 1)) refuse("jitter", std::to_string(options.jitter), "give 0 to 1");
   if (options.first_delay.count() < 0 || options.max_delay.count() < 0) {
-    refuse("a delay", std::to_string(std::min(options.first_delay, options.max_delay).count()) + " ns", "give 0 or more");
+    refuse("a delay", std::to_string(std::min(options.first_delay, options.max_delay).count()) + " ns",
+           "give 0 or more");
   }
   if (options.retry_if == nullptr) refuse("retry_if", "null", "leave it out, or give any_error");
 }
@@ -46,7 +47,8 @@ std::chrono::nanoseconds backoff::next_pause() noexcept {
   const double chance = static_cast<double>((z ^ (z >> 31)) >> 11) * 0x1p-53;
   const double pause = full * (1 - options_.jitter * chance);
   // 2^63 ns is not a number of nanoseconds any more.
-  return std::chrono::nanoseconds(pause < 9.2e18 ? static_cast<std::int64_t>(pause) : std::chrono::nanoseconds::max().count());
+  return std::chrono::nanoseconds(pause < 9.2e18 ? static_cast<std::int64_t>(pause)
+                                                 : std::chrono::nanoseconds::max().count());
 }
 
 }  // namespace tutti::detail

@@ -7,14 +7,14 @@
 
 namespace tutti {
 
-/// How to retry. The pause after attempt n is first_delay * factor^(n-1), at most max_delay, of which the share `jitter`
-/// is random, so that many who failed together do not come back together.
+/// How to retry. The pause after attempt n is first_delay * factor^(n-1), at most max_delay, of which the share
+/// `jitter` is random, so that many who failed together do not come back together.
 struct retry_options {
-  int attempts = 5;                                                 ///< in all, at least 1
+  int attempts = 5;                                                       ///< in all, at least 1
   std::chrono::nanoseconds first_delay = std::chrono::milliseconds(100);  ///< after the first failure
-  double factor = 2;                                                ///< each pause is that much longer, at least 1
-  std::chrono::nanoseconds max_delay = std::chrono::seconds(30);    ///< but never longer than this
-  double jitter = 0.5;                                              ///< 0: none, 1: anything from 0 to the full pause
+  double factor = 2;                                              ///< each pause is that much longer, at least 1
+  std::chrono::nanoseconds max_delay = std::chrono::seconds(30);  ///< but never longer than this
+  double jitter = 0.5;                                            ///< 0: none, 1: anything from 0 to the full pause
   /// Whether to try again after an error; never asked about `cancelled`.
   bool (*retry_if)(const std::exception_ptr& error) noexcept = is_retryable;
   std::uint64_t seed = 0;  ///< of the jitter; 0: another one each time
@@ -44,8 +44,8 @@ class backoff {
 
 }  // namespace detail
 
-/// Awaits `function()`, a task, again and again until it succeeds, gives an error that is not worth another attempt (see
-/// retry_options), or the attempts are used up; then throws the last error. A stop ends it, also between attempts.
+/// Awaits `function()`, a task, again and again until it succeeds, gives an error that is not worth another attempt
+/// (see retry_options), or the attempts are used up; then throws the last error. A stop ends it, also between attempts.
 /// `function` is kept until the end. Throws std::invalid_argument for options that make no sense.
 template <class F>
 auto retry(F function, retry_options options = {}) -> std::decay_t<std::invoke_result_t<F&>> {

@@ -19,8 +19,8 @@ future<T> spawn_here(task<T>&& work, const call_options& options, const char* na
 
 }  // namespace detail
 
-/// Starts `work` as a task of its own on the executor of the calling code, on default_pool() outside all: it runs beside
-/// the caller, who gets a future. A child that must not outlive its parent belongs into a task_group. Throws
+/// Starts `work` as a task of its own on the executor of the calling code, on default_pool() outside all: it runs
+/// beside the caller, who gets a future. A child that must not outlive its parent belongs into a task_group. Throws
 /// std::logic_error when the task is empty, `closed` when the executor is shut down.
 template <class T>
 future<T> spawn(task<T> work, const call_options& options = {}) {

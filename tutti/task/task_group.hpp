@@ -20,8 +20,8 @@ class task_group {
  public:
   /// Runs `body(group)`, a task, and awaits it and all that was spawned into the group, by it or by its children; gives
   /// the body's result. The first error of any of them stops all others, and is thrown when they have ended; further
-  /// ones go to on_unhandled. A child that ends with `cancelled` is no error. A stop is passed on to all. `body` is kept
-  /// until the end.
+  /// ones go to on_unhandled. A child that ends with `cancelled` is no error. A stop is passed on to all. `body` is
+  /// kept until the end.
   template <class Body>
   static auto run(Body body) -> std::decay_t<std::invoke_result_t<Body&, task_group&>> {
     task_group group;
@@ -43,7 +43,9 @@ class task_group {
   }
 
   /// Starts a child on the executor of the calling code. Throws `closed` when the group has ended.
-  void spawn(task<> work, const call_options& options = {}) { static_cast<void>(state_->spawn(std::move(work), 1, options)); }
+  void spawn(task<> work, const call_options& options = {}) {
+    static_cast<void>(state_->spawn(std::move(work), 1, options));
+  }
   /// The same for a child with a result. Its error is the group's too.
   template <class T>
     requires(!std::is_void_v<T>)

@@ -17,7 +17,8 @@ class outcome {
  public:
   using value_type = typename future_state<T>::value_type;
   outcome(value_type value) : held_(std::in_place_index<0>, std::move(value)) {}  // NOLINT(google-explicit-constructor)
-  outcome(std::exception_ptr error) : held_(std::in_place_index<1>, std::move(error)) {}  // NOLINT(google-explicit-constructor)
+  outcome(std::exception_ptr error)
+      : held_(std::in_place_index<1>, std::move(error)) {}  // NOLINT(google-explicit-constructor)
 
   bool has_value() const noexcept { return held_.index() == 0; }
   /// The result; throws the error.
@@ -174,9 +175,9 @@ task<first_done<std::variant<value_of<T>...>>> any_of(std::tuple<task<T>...> tas
 
 }  // namespace detail
 
-/// Runs the tasks beside each other, on the executor of who awaits this, and gives all results: a vector in the order of
-/// the range, or nothing for task<void>. The first error stops the others; when all have ended it is thrown, and further
-/// ones go to on_unhandled. A stop is passed on to all. The range is taken: an rvalue.
+/// Runs the tasks beside each other, on the executor of who awaits this, and gives all results: a vector in the order
+/// of the range, or nothing for task<void>. The first error stops the others; when all have ended it is thrown, and
+/// further ones go to on_unhandled. A stop is passed on to all. The range is taken: an rvalue.
 template <detail::task_range R>
 auto when_all(R&& tasks) {
   return detail::all_of(detail::gather(std::forward<R>(tasks)));

@@ -43,8 +43,8 @@ task<T> with_timeout(future<T> awaited, std::chrono::nanoseconds limit) {
                            detail::await_future(std::move(awaited)), shown, limit);
 }
 
-/// Runs `work` out of reach of whoever asks the awaiting task to stop: it is awaited to its end and gives its result; the
-/// awaiting task learns of the stop at its next wait. For what must not be left half done, such as cleaning up. A
+/// Runs `work` out of reach of whoever asks the awaiting task to stop: it is awaited to its end and gives its result;
+/// the awaiting task learns of the stop at its next wait. For what must not be left half done, such as cleaning up. A
 /// shutdown of the executor with `cancel` reaches it all the same.
 template <class T>
 task<T> shield(task<T> work) {
