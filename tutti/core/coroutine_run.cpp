@@ -281,6 +281,7 @@ void coroutine_run::way_back(coroutine_link& awaiter, coroutine_link& link) noex
   if (awaiter.home.id == from.id) {
     stretch_->next = awaiter.handle;
   } else if (auto* const node = make_returning(awaiter)) {
+    stretch_->left = true;
     node->post();
   } else {
     stretch_->next = awaiter.handle;  // better on the wrong executor than not at all

@@ -181,6 +181,15 @@ timer start_timer(std::chrono::steady_clock::time_point when, G&& g, const Args&
 }
 
 std::chrono::steady_clock::time_point time_after(std::chrono::nanoseconds delay) noexcept;
+/// A duration in any unit; one that has no number in nanoseconds, 292 years and more, becomes the longest there is.
+template <class Rep, class Period>
+constexpr std::chrono::nanoseconds saturated(const std::chrono::duration<Rep, Period>& duration) noexcept {
+  using seconds = std::chrono::duration<double>;
+  if (seconds(duration) >= seconds(9.2e9)) return std::chrono::nanoseconds::max();
+  if (seconds(duration) <= seconds(-9.2e9)) return std::chrono::nanoseconds::min();
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(duration);
+}
+constexpr std::chrono::nanoseconds saturated(std::chrono::nanoseconds duration) noexcept { return duration; }
 void check_period(std::chrono::nanoseconds period);
 
 /// When the earliest timer is due, which may have passed; nothing if none is set, or none but such as are never due.
@@ -200,9 +209,9 @@ timer call_at(std::chrono::steady_clock::time_point when, G&& g) {
 }
 
 /// Calls `g()` after `delay`, as call_at; a negative delay is zero, a huge one is never.
-template <std::invocable G>
-timer call_later(std::chrono::nanoseconds delay, G&& g) {
-  return call_at(detail::time_after(delay), std::forward<G>(g));
+template <class Rep, class Period, std::invocable G>
+timer call_later(std::chrono::duration<Rep, Period> delay, G&& g) {
+  return call_at(detail::time_after(detail::saturated(delay)), std::forward<G>(g));
 }
 
 /// How call_every begins.

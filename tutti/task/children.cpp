@@ -67,8 +67,11 @@ void children::ended(child& entry, future_state_base& state) noexcept {
       first_to_end_ = entry.index;
       stop_all = rule_ == rule::stop_after_first;
     }
+    cancelled_ = cancelled_ || was_cancelled;
     if (error != nullptr && !(was_cancelled && rule_ == rule::group)) {
-      if (first_error_ == nullptr || (first_error_cancelled_ && !was_cancelled)) {
+      if (rule_ == rule::stop_after_first) {
+        if (first_to_end_ != entry.index) nobodys = error;
+      } else if (first_error_ == nullptr || (first_error_cancelled_ && !was_cancelled)) {
         first_error_ = error;
         first_error_cancelled_ = was_cancelled;
       } else {
@@ -119,6 +122,15 @@ void children::stop(bool first_too) noexcept {
     kept->cancel();
     lock.lock();
   }
+}
+
+void children::throw_first_error() const {
+  if (first_error_ != nullptr) std::rethrow_exception(first_error_);
+  throw_if_stopped();
+}
+
+void children::throw_if_stopped() const {
+  if (parent_stopped_ && cancelled_) throw tutti::cancelled(std::string("the task was stopped while it waited in ") + what_);
 }
 
 bool children::stopping() const noexcept {
@@ -179,7 +191,12 @@ bool children::waiter::wait(coroutine_link& link) noexcept {
 }
 
 void children::waiter::on_stop() noexcept {
-  if (of_.rule_ != rule::shield) of_.stop();
+  if (of_.rule_ == rule::shield) return;
+  {
+    const std::lock_guard lock(of_.mutex_);
+    of_.parent_stopped_ = true;
+  }
+  of_.stop();
 }
 
 }  // namespace tutti::detail

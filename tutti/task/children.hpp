@@ -51,9 +51,9 @@ class children {
   bool close() noexcept;
 
   // Once all have ended:
-  void throw_first_error() const {
-    if (first_error_ != nullptr) std::rethrow_exception(first_error_);
-  }
+  void throw_first_error() const;
+  /// Throws `cancelled` when the parent was asked to stop and a child has ended for that reason.
+  void throw_if_stopped() const;
   std::size_t first_to_end() const noexcept { return first_to_end_; }
 
  private:
@@ -77,6 +77,7 @@ class children {
   std::size_t count_ = 0;
   waiter* waiter_ = nullptr;
   bool stopping_ = false, closed_ = false;
+  bool parent_stopped_ = false, cancelled_ = false;  // and: a child ended with `cancelled`
   std::size_t first_to_end_ = none;
   std::exception_ptr first_error_;
   bool first_error_cancelled_ = false;

@@ -32,8 +32,9 @@ class sleep_awaiter final : public own_awaiter, public suspension, private timer
 
 /// Awaits until `duration` is over on tutti's clock, steady or virtual; zero or less lets others run, like yield_now; a
 /// huge one lasts until the task is asked to stop. Throws `cancelled` then.
-[[nodiscard]] inline detail::sleep_awaiter sleep_for(std::chrono::nanoseconds duration) noexcept {
-  return {"sleep_for", detail::time_after(duration)};
+template <class Rep, class Period>
+[[nodiscard]] detail::sleep_awaiter sleep_for(std::chrono::duration<Rep, Period> duration) noexcept {
+  return {"sleep_for", detail::time_after(detail::saturated(duration))};
 }
 /// The same until `when`; at once, but for others that are queued, when that has passed.
 [[nodiscard]] inline detail::sleep_awaiter sleep_until(std::chrono::steady_clock::time_point when) noexcept {

@@ -128,6 +128,7 @@ task<std::vector<outcome<T>>> all_settled(std::vector<task<T>> tasks) {
   const std::exception_ptr failed = co_await start_all(all, tasks, results);
   co_await all.left(0);
   if (failed != nullptr) std::rethrow_exception(failed);
+  all.throw_if_stopped();
   std::vector<outcome<T>> outcomes;
   outcomes.reserve(results.size());
   for (auto& result : results) outcomes.push_back(outcome_of(result));
@@ -141,6 +142,7 @@ task<std::tuple<outcome<T>...>> all_settled(std::tuple<task<T>...> tasks) {
   const std::exception_ptr failed = start_all(all, tasks, results);
   co_await all.left(0);
   if (failed != nullptr) std::rethrow_exception(failed);
+  all.throw_if_stopped();
   co_return std::apply([](auto&... result) { return std::tuple<outcome<T>...>(outcome_of(result)...); }, results);
 }
 
@@ -189,7 +191,8 @@ auto when_all(task<T>... tasks) {
   return detail::all_of(std::tuple<task<T>...>(std::move(tasks)...));
 }
 
-/// As when_all, but each ends as it likes, and gives its result or its error: a vector of `outcome`.
+/// As when_all, but each ends as it likes, and gives its result or its error: a vector of `outcome`. Throws `cancelled`
+/// when a stop has ended one of them.
 template <detail::task_range R>
 auto when_all_settled(R&& tasks) {
   return detail::all_settled(detail::gather(std::forward<R>(tasks)));

@@ -28,19 +28,21 @@ task<T> run_child(const char* what, children::rule rule, task<T> work, const cha
 /// throws `timed_out`, which names it, as `name` or its function, and what it waited for. It has ended in any case, so
 /// what it refers to may go. A result that came all the same is given, another error thrown. Zero or less stops it at
 /// its first wait; a huge limit is none.
-template <class T>
-task<T> with_timeout(task<T> work, std::chrono::nanoseconds limit, std::string_view name = {}) {
+template <class T, class Rep, class Period>
+task<T> with_timeout(task<T> work, std::chrono::duration<Rep, Period> limit, std::string_view name = {}) {
   if (!work.valid()) detail::throw_empty_task("with_timeout");
   const char* const shown = name.empty() ? work.function_name() : intern(name);
-  return detail::run_child("with_timeout", detail::children::rule::stop_after_error, std::move(work), shown, limit);
+  return detail::run_child("with_timeout", detail::children::rule::stop_after_error, std::move(work), shown,
+                           detail::saturated(limit));
 }
 /// The same for a future, which is cancelled; it has the name of its call.
-template <class T>
-task<T> with_timeout(future<T> awaited, std::chrono::nanoseconds limit) {
+template <class T, class Rep, class Period>
+task<T> with_timeout(future<T> awaited, std::chrono::duration<Rep, Period> limit) {
   if (!awaited.valid()) detail::throw_no_state("with_timeout");
   const char* const shown = awaited.state()->describe();
   return detail::run_child("with_timeout", detail::children::rule::stop_after_error,
-                           detail::await_future(std::move(awaited)), shown, limit);
+                           detail::await_future(std::move(awaited)), shown,
+                           detail::saturated(limit));
 }
 
 /// Runs `work` out of reach of whoever asks the awaiting task to stop: it is awaited to its end and gives its result;

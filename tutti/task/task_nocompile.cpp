@@ -1,0 +1,126 @@
+// What must not compile, and what the compiler must say.
+#include <string>
+#include <tutti/core/core.hpp>
+#include <tutti/tutti.hpp>
+#include <vector>
+
+#pragma GCC diagnostic error "-Wunused-result"
+
+namespace misuse {
+
+tutti::task<int> number();
+tutti::task<> nothing();
+tutti::task<int> by_reference(int& a);
+
+struct not_awaitable {};
+
+}  // namespace misuse
+
+using namespace misuse;
+
+tutti::task<> use(tutti::thread_pool& pool) {
+  auto t = number();
+  const int n = co_await std::move(t);
+  auto f = pool.submit(number());
+  static_cast<void>(n + co_await std::move(f));
+  std::vector<tutti::task<int>> tasks;
+  auto copyable = [] {};
+
+#ifdef FAIL_awaiting_an_lvalue  // expect: co_await std::move(
+  auto named = number();
+  co_await named;
+#endif
+#ifdef FAIL_awaiting_a_const_task  // expect: task
+  const auto named = number();
+  co_await std::move(named);
+#endif
+#ifdef FAIL_copying  // expect: deleted
+  auto a = number();
+  auto b = a;
+#endif
+#ifdef FAIL_task_of_a_reference  // expect: reference_wrapper
+  tutti::task<int&> reference;
+#endif
+#ifdef FAIL_discarding  // expect: nodiscard
+  number();
+#endif
+#ifdef FAIL_discarding_with_timeout  // expect: nodiscard
+  tutti::with_timeout(number(), std::chrono::seconds(1));
+#endif
+#ifdef FAIL_discarding_when_all  // expect: nodiscard
+  tutti::when_all(number(), number());
+#endif
+#ifdef FAIL_discarding_sleep  // expect: nodiscard
+  tutti::sleep_for(std::chrono::seconds(1));
+#endif
+#ifdef FAIL_discarding_yield  // expect: nodiscard
+  tutti::yield_now();
+#endif
+#ifdef FAIL_discarding_resume_on  // expect: nodiscard
+  tutti::resume_on(pool);
+#endif
+#ifdef FAIL_discarding_a_group  // expect: nodiscard
+  tutti::task_group::run([](tutti::task_group&) -> tutti::task<> { co_return; });
+#endif
+#ifdef FAIL_discarding_a_spawned_one  // expect: nodiscard
+  tutti::spawn(number());
+#endif
+#ifdef FAIL_sync_wait_of_an_lvalue  // expect: sync_wait
+  auto named = number();
+  tutti::sync_wait(named);
+#endif
+#ifdef FAIL_submit_of_an_lvalue  // expect: submit
+  auto named = number();
+  (void)pool.submit(named);
+#endif
+#ifdef FAIL_spawn_of_an_lvalue  // expect: spawn
+  auto named = number();
+  (void)tutti::spawn(named);
+#endif
+#ifdef FAIL_when_all_of_an_lvalue  // expect: when_all
+  co_await tutti::when_all(tasks);
+#endif
+#ifdef FAIL_awaiting_what_is_no_awaitable  // expect: await
+  co_await not_awaitable();
+#endif
+#ifdef FAIL_timeout_of_what_is_no_awaitable  // expect: with_timeout
+  co_await tutti::with_timeout(not_awaitable(), std::chrono::seconds(1));
+#endif
+#ifdef FAIL_timeout_without_a_unit  // expect: with_timeout
+  co_await tutti::with_timeout(number(), 5);
+#endif
+#ifdef FAIL_sleep_without_a_unit  // expect: sleep_for
+  co_await tutti::sleep_for(5);
+#endif
+#ifdef FAIL_fork_join_of_tasks  // expect: await them together with when_all
+  (void)tutti::fork_join([] { return number(); }, [] {});
+#endif
+#ifdef FAIL_group_body_that_is_no_coroutine  // expect: task
+  co_await tutti::task_group::run([](tutti::task_group&) {});
+#endif
+#ifdef FAIL_group_child_that_is_no_coroutine  // expect: spawn
+  co_await tutti::task_group::run([&](tutti::task_group& g) -> tutti::task<> {
+    g.spawn(copyable);
+    co_return;
+  });
+#endif
+#ifdef FAIL_for_each_without_tasks  // expect: task
+  co_await tutti::for_each_async(std::vector<int>(3), 2, [](int) {});
+#endif
+#ifdef FAIL_retry_without_tasks  // expect: task
+  co_await tutti::retry([] { return 1; }, tutti::retry_options{});
+#endif
+#ifdef FAIL_result_of_another_type  // expect: return_value
+  auto wrong = []() -> tutti::task<int> { co_return std::string("text"); };
+#endif
+#ifdef FAIL_reference_parameter  // expect: a portable function cannot take T&
+  int a = 1;
+  (void)pool.submit<by_reference>(a);
+#endif
+#ifdef FAIL_awaiting_in_a_generator  // expect: generator
+  auto wrong = []() -> tutti::generator<int> {
+    co_await nothing();
+    co_yield 1;
+  };
+#endif
+}
