@@ -54,6 +54,9 @@ class call_node {
   virtual void abandon(std::exception_ptr error) noexcept = 0;
   /// True when run() would find nothing left to do: cancelled, or run by whoever waited for it.
   virtual bool is_over() const noexcept { return false; }
+  /// True when it goes on with something that was begun elsewhere, so that it does not descend from what runs where it
+  /// is queued.
+  virtual bool is_follow_up() const noexcept { return false; }
   /// The portable side, or null for calls that only run in this process.
   virtual portable_call* portable() noexcept { return nullptr; }
 

@@ -28,7 +28,7 @@ class coroutine_list {
   static void add(coroutine_run& run) noexcept;
   static void remove(coroutine_run& run) noexcept;
   /// Each with a reference, as it may end meanwhile.
-  static std::vector<coroutine_run*> snapshot();
+  static std::vector<std::pair<coroutine_run*, state_ref<future_state_base>>> snapshot();
 
  private:
   struct lists_of_this_process;
@@ -57,6 +57,7 @@ void coroutine_list::add(coroutine_run& run) noexcept {
   static constinit thread_local std::uint32_t mine = 0;
   if (mine == 0) mine = threads.fetch_add(1, std::memory_order_relaxed) % count + 1;
   run.listed_in_ = mine;
+  run.listed_by_ = forks_before_this_process();
   coroutine_list& list = all().lists[mine - 1];
   const std::lock_guard lock(list.mutex_);
   list.forget_parents();
@@ -67,19 +68,19 @@ void coroutine_list::add(coroutine_run& run) noexcept {
 void coroutine_list::remove(coroutine_run& run) noexcept {
   coroutine_list& list = all().lists[run.listed_in_ - 1];
   const std::lock_guard lock(list.mutex_);
-  if (list.born_in_ != forks_before_this_process()) return;
+  if (run.listed_by_ != forks_before_this_process()) return;  // in the parent's, by this one's parent
   (run.previous_listed_ == nullptr ? list.head_ : run.previous_listed_->next_listed_) = run.next_listed_;
   if (run.next_listed_ != nullptr) run.next_listed_->previous_listed_ = run.previous_listed_;
 }
 
-std::vector<coroutine_run*> coroutine_list::snapshot() {
-  std::vector<coroutine_run*> found;
+std::vector<std::pair<coroutine_run*, state_ref<future_state_base>>> coroutine_list::snapshot() {
+  std::vector<std::pair<coroutine_run*, state_ref<future_state_base>>> found;
   for (coroutine_list& list : all().lists) {
     const std::lock_guard lock(list.mutex_);
     list.forget_parents();
     for (coroutine_run* run = list.head_; run != nullptr; run = run->next_listed_) {
-      found.push_back(run);
       run->state().retain();
+      found.emplace_back(run, state_ref<future_state_base>(&run->state()));
     }
   }
   return found;
@@ -148,8 +149,13 @@ void coroutine_run::run() noexcept {
 }
 
 void coroutine_run::abandon(std::exception_ptr error) noexcept {
-  if (state().claim()) state().settle_error(std::move(error));
+  if (state().claim()) fail_unbegun(std::move(error));
   state().release();
+}
+
+void coroutine_run::fail_unbegun(std::exception_ptr error) noexcept {
+  destroy_outermost();
+  state().settle_error(std::move(error));
 }
 
 bool coroutine_run::begin_here() noexcept {
@@ -161,37 +167,28 @@ bool coroutine_run::begin_here() noexcept {
 
 void coroutine_run::begin() noexcept {
   const std::uint64_t id = state().home();
+  const home_ref here = home_here();
   outermost_->run = this;
-  outermost_->home = home_here();
-  if (outermost_->home.id != id) {
-    outermost_->home = {id, nullptr};
-    if (is_inline_home(id)) return begin_inline();
-  }
+  outermost_->home = here.id == id ? here : home_ref{id, nullptr};
   if (worker* const self = this_worker) state().runs_at(self->here());
-  if (limits_ != nullptr && limits_->timeout) [[unlikely]] {
-    limits_->deadline = detail::time_after(*limits_->timeout);
-    try {
+  std::shared_ptr<detail::loop_engine> loop;
+  try {
+    if (limits_ != nullptr && limits_->timeout) [[unlikely]] {
+      limits_->deadline = detail::time_after(*limits_->timeout);
       // Nothing to wait for: asked to stop from the start.
       *limits_->timeout <= std::chrono::nanoseconds::zero() ? limits_->timer.due()
                                                             : limits_->timer.set(limits_->deadline);
-    } catch (...) {  // no memory, or no thread for the timers: better fail than run without the limit
-      state().settle_error(std::current_exception());
-      return state().release();
     }
+    if (here.id != id && is_inline_home(id)) loop = std::make_shared<detail::loop_engine>(id);
+  } catch (...) {  // no memory, or no thread for the timers: better fail than run without the limit
+    if (limits_ != nullptr) limits_->timer.cancel_and_wait();
+    fail_unbegun(std::current_exception());
+    return state().release();
   }
-  drive(outermost_->handle);
-}
-
-// On an inline executor the thread that hands a task in runs it to its end.
-void coroutine_run::begin_inline() noexcept {
-  try {
-    const auto loop = std::make_shared<detail::loop_engine>(state().home());
-    outermost_->home = {state().home(), loop.get()};
-    loop->run_inline([this] { drive(outermost_->handle); });
-  } catch (...) {
-    state().settle_error(std::current_exception());
-    state().release();
-  }
+  if (loop == nullptr) return drive(outermost_->handle);
+  // On an inline executor the thread that hands a task in runs it to its end.
+  outermost_->home.target = loop.get();
+  loop->run_inline([this] { drive(outermost_->handle); });
 }
 
 void coroutine_run::drive(std::coroutine_handle<> first) noexcept {
@@ -278,6 +275,7 @@ void coroutine_run::fail_lost() noexcept {
 void coroutine_run::way_back(coroutine_link& awaiter, coroutine_link& link) noexcept {
   const home_ref from = link.home;
   const bool held = std::exchange(link.holds, false);
+  if (held) --moved_;
   if (awaiter.home.id == from.id) {
     stretch_->next = awaiter.handle;
   } else if (auto* const node = make_returning(awaiter)) {
@@ -305,7 +303,11 @@ bool coroutine_run::stopping(const coroutine_link& innermost) const noexcept {
   const auto ends = [](const coroutine_link& link) {
     return link.home.target != nullptr && link.home.target->cancelling();
   };
-  return state().stop_requested() || ends(innermost) || ends(*outermost_);
+  if (state().stop_requested() || ends(innermost) || ends(*outermost_)) return true;
+  if (moved_ == 0) return false;  // they are all where one of these two is
+  const coroutine_link* link = &innermost;
+  while (link != nullptr && !ends(*link)) link = link->awaiter;
+  return link != nullptr;
 }
 
 void coroutine_run::throw_stopped(const char* what) const {
@@ -377,11 +379,10 @@ std::string coroutine_run::describe_wait() const {
 
 std::vector<std::string> describe_coroutines() {
   std::vector<std::string> texts;
-  for (coroutine_run* const run : coroutine_list::snapshot()) {
+  for (const auto& [run, kept] : coroutine_list::snapshot()) {
     std::ostringstream out;
     run->describe(out);
     texts.push_back(out.str());
-    run->state().release();
   }
   return texts;
 }
@@ -403,15 +404,11 @@ void coroutine_run::stop_waiting() noexcept {
 }
 
 void stop_waiting_on(const call_target& target) noexcept {
-  std::vector<coroutine_run*> all;
   try {
-    all = coroutine_list::snapshot();
-  } catch (const std::bad_alloc&) {  // they end when what they wait for comes
-    return;
-  }
-  for (coroutine_run* const run : all) {
-    if (run->waits_on(target)) run->state().cancel();
-    run->state().release();
+    for (const auto& [run, kept] : coroutine_list::snapshot()) {
+      if (run->waits_on(target)) kept->cancel();
+    }
+  } catch (const std::bad_alloc&) {  // then they end when what they wait for comes
   }
 }
 
@@ -420,9 +417,13 @@ std::exception_ptr coroutine_run::final_error(std::exception_ptr error) const {
   try {
     std::rethrow_exception(error);
   } catch (const cancelled&) {
-    std::string text = timeout_text(name_, *limits_->timeout);
-    if (!limits_->timer.waited_in.empty()) text += "; it waited in " + limits_->timer.waited_in;
-    return std::make_exception_ptr(timed_out(text));
+    try {
+      std::string text = timeout_text(name_, *limits_->timeout);
+      if (!limits_->timer.waited_in.empty()) text += "; it waited in " + limits_->timer.waited_in;
+      return std::make_exception_ptr(timed_out(text));
+    } catch (...) {  // no memory for the text
+      return std::current_exception();
+    }
   } catch (...) {
     return error;
   }

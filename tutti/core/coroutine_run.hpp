@@ -87,6 +87,11 @@ class coroutine_run : public call_node {
   virtual future_state_base& state() noexcept = 0;
   const future_state_base& state() const noexcept { return const_cast<coroutine_run*>(this)->state(); }
 
+  /// `link` has moved to another executor, which it holds.
+  void count_move(const coroutine_link& link) noexcept {
+    if (&link != outermost_) ++moved_;
+  }
+
   // The bindings of task_local in force, changed by bind() in its coroutines.
   const task_values* values() const noexcept { return values_; }
   /// Takes over a reference to `list`.
@@ -98,6 +103,8 @@ class coroutine_run : public call_node {
 
   /// Takes the outermost coroutine's result, or its error, which then goes through `final_error`; destroys it.
   virtual void collect() noexcept = 0;
+  /// Destroys the outermost coroutine, which has not begun and never will.
+  virtual void destroy_outermost() noexcept = 0;
   std::exception_ptr final_error(std::exception_ptr error) const;
 
   // For future_state_base's hooks.
@@ -117,7 +124,7 @@ class coroutine_run : public call_node {
   struct limits;
 
   void begin() noexcept;
-  void begin_inline() noexcept;
+  void fail_unbegun(std::exception_ptr error) noexcept;
   void drive(std::coroutine_handle<> first) noexcept;
   void fail_lost() noexcept;
   void hold_first_home() noexcept;
@@ -131,6 +138,7 @@ class coroutine_run : public call_node {
   stretch* stretch_ = nullptr;  // of the thread that runs it
   coroutine_link* const outermost_;
   const task_values* values_;
+  std::uint32_t moved_ = 0;   // coroutines, but for the outermost, that hold an executor of their own
   limits* limits_ = nullptr;  // only for tasks with a timeout or a stop token
 
   // What it waits for. Under waiting_mutex_; a visitor that lets go of the lock keeps the suspension alive by being
@@ -141,6 +149,7 @@ class coroutine_run : public call_node {
 
   // Its place in coroutine_list, from its first wait on.
   std::uint32_t listed_in_ = 0;  // 0: in none
+  std::uint32_t listed_by_ = 0;  // which process, counted in forks
   coroutine_run* next_listed_ = nullptr;
   coroutine_run* previous_listed_ = nullptr;
 };

@@ -380,6 +380,7 @@ class then_state final : public task_state<U, then_invoke<G, T>>, public ready_c
       start_at_home(this->home(), call(this));
     }
   }
+  bool is_follow_up() const noexcept override { return true; }
   bool run_here() noexcept override {
     if (const auto source = this->invoke_.from.get()) {
       help_part(*source);

@@ -263,6 +263,7 @@ bool future_state_base::cancel() noexcept {
   const state_ref<future_state_base> kept =
       (retain(), state_ref<future_state_base>(this));  // callbacks may drop the rest
   if (claim()) {
+    drop();
     observe();  // `cancelled` is never unhandled
     std::exception_ptr why;
     try {

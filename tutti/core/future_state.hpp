@@ -150,6 +150,8 @@ class future_state_base {
       : status_(references * one_reference), home_(home) {}
   virtual ~future_state_base();
 
+  /// It was claimed, and will not begin: gives up what it would have used, before anybody can see that it is over.
+  virtual void drop() noexcept {}
   /// Passes a cancellation on to what this result is made from.
   virtual void cancel_sources() noexcept {}
   /// Between begin_settle and finish_settle.

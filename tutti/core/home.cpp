@@ -8,6 +8,7 @@
 
 #include <atomic>
 #include <mutex>
+#include <thread>
 #include <unordered_map>
 
 namespace tutti {
@@ -59,6 +60,10 @@ void start_at_home(std::uint64_t id, call work) noexcept {
     // Shut down, or no memory or threads: whoever held the call has completed it with `closed`, as calls do when
     // dropped.
   }
+}
+
+void visit::wait_for_none(const std::atomic<std::uint32_t>& visitors) noexcept {
+  while (visitors.load(std::memory_order_acquire) != 0) std::this_thread::yield();
 }
 
 home_ref home_here() noexcept {

@@ -2,6 +2,7 @@
 #pragma once
 #include <tutti/core/call.hpp>
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -34,6 +35,26 @@ class call_target {
 
 /// A number no other executor of this process ever had. 0 is none's.
 std::uint64_t new_executor_id() noexcept;
+
+/// A thread from outside that is inside a call_target for a coroutine which may be over, and the target unused, before
+/// this thread is out again: who frees the target waits for it.
+class visit {
+ public:
+  /// Null: not from outside.
+  explicit visit(std::atomic<std::uint32_t>* visitors) noexcept : visitors_(visitors) {
+    // seq_cst: before what makes the coroutine go on, and so before the look of who frees the target because of that.
+    if (visitors_ != nullptr) visitors_->fetch_add(1, std::memory_order_seq_cst);
+  }
+  ~visit() {
+    if (visitors_ != nullptr) visitors_->fetch_sub(1, std::memory_order_release);
+  }
+  visit(const visit&) = delete;
+  visit& operator=(const visit&) = delete;
+  static void wait_for_none(const std::atomic<std::uint32_t>& visitors) noexcept;
+
+ private:
+  std::atomic<std::uint32_t>* const visitors_;
+};
 
 /// Where a coroutine goes on: an executor by its number, and its working part if it can be held.
 struct home_ref {

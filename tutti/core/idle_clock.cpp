@@ -38,7 +38,7 @@ activity look_twice(const scheduler* own) {
 
 }  // namespace
 
-bool advance_idle_clock(const scheduler* own, bool (*idle)(void*), void* context) {
+bool advance_idle_clock(const scheduler* own, bool (*idle)(void*), void* context) try {
   // Nobody else can tell whether a worker that sleeps was woken already: it is given this time to show.
   constexpr std::chrono::milliseconds time_to_wake{2};
   auto quiet_since = std::chrono::steady_clock::time_point::max();
@@ -60,6 +60,8 @@ bool advance_idle_clock(const scheduler* own, bool (*idle)(void*), void* context
     }
     std::this_thread::yield();
   }
+  return false;
+} catch (const std::bad_alloc&) {  // not now
   return false;
 }
 

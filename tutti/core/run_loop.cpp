@@ -20,16 +20,25 @@ constinit thread_local loop_engine* driven_here = nullptr;
 
 loop_engine* loop_engine::current() noexcept { return driven_here; }
 
+bool loop_engine::on_top_of(const scheduler& pool) noexcept {
+  for (const loop_engine* loop = driven_here; loop != nullptr; loop = loop->below_) {
+    for (const worker* w = loop->outer_worker_; w != nullptr; w = w->outer) {
+      if (w->pool == &pool) return true;
+    }
+  }
+  return false;
+}
+
 loop_engine::driving::driving(loop_engine& loop, std::unique_lock<std::mutex> as_driver)
-    : loop_(loop), as_driver_(std::move(as_driver)), outer_worker_(this_worker) {
-  if (outer_worker_ != nullptr) outer_worker_->offer_all();
+    : loop_(loop), as_driver_(std::move(as_driver)) {
+  if (this_worker != nullptr) this_worker->offer_all();
   loop_.sleeper_.store(&this_parker(), std::memory_order_seq_cst);
   loop_.below_ = std::exchange(driven_here, &loop_);
-  this_worker = nullptr;
+  loop_.outer_worker_ = std::exchange(this_worker, nullptr);
 }
 
 loop_engine::driving::~driving() {
-  this_worker = outer_worker_;
+  this_worker = loop_.outer_worker_;
   driven_here = loop_.below_;
   loop_.sleeper_.store(nullptr, std::memory_order_seq_cst);
 }
@@ -54,13 +63,14 @@ call_target::hold_result loop_engine::hold(bool from_outside) noexcept {
   return hold_result::closed;
 }
 
-void loop_engine::resume(call work) noexcept { queue(std::move(work)); }
+void loop_engine::resume(call work) noexcept {
+  const visit from_outside(driven_here == this ? nullptr : &visitors_);
+  queue(std::move(work));
+}
 
 void loop_engine::queue(call work) {
   if (driven_here == this) {
-    (work->priority() == 0 ? ready_ : others_[work->priority()]).push(work.operator->());
-    work.release();
-    return;
+    return put_in_order(*work.release());
   }
   if (!inbox_.put(work.operator->())) {  // it has ended between the caller's look and this
     const closed why("run_loop is shut down and takes no more work");
@@ -77,22 +87,30 @@ void loop_engine::wake() noexcept {
 }
 
 void loop_engine::let_go() noexcept {
-  parker* const sleeper = sleeper_.load(std::memory_order_seq_cst);
-  // The last access: the loop may be gone when nobody holds it.
-  if (held_.fetch_sub(1, std::memory_order_seq_cst) == 1 && sleeper != nullptr) sleeper->unpark();
+  const visit kept(&visitors_);
+  // In this order: who drives it sees that nobody holds it any more, or this thread sees who drives it.
+  if (held_.fetch_sub(1, std::memory_order_seq_cst) == 1) wake();
 }
 
 bool loop_engine::empty() noexcept {
   return inbox_.empty() && ready_.empty() && others_.empty() && held_.load(std::memory_order_seq_cst) == 0;
 }
 
+void loop_engine::put_in_order(call_node& node) noexcept {
+  if (node.priority() != 0) {
+    try {
+      return others_[node.priority()].push(&node);
+    } catch (const std::bad_alloc&) {  // then in the order it came
+    }
+  }
+  ready_.push(&node);
+}
+
 call_node* loop_engine::take() noexcept {
   if (!inbox_.empty()) {
     call_queue arrived;
     inbox_.take_all(arrived);
-    while (call_node* const node = arrived.pop()) {
-      (node->priority() == 0 ? ready_ : others_[node->priority()]).push(node);
-    }
+    while (call_node* const node = arrived.pop()) put_in_order(*node);
   }
   const auto best = others_.begin();
   if (best == others_.end() || (best->first < 0 && !ready_.empty())) return ready_.pop();
@@ -110,11 +128,11 @@ void loop_engine::run_erased(bool (*done)(void*), void* context) {
   run_some(driving(*this, std::move(as_driver)), done, context);
 }
 
-void loop_engine::run_some(const driving& here, bool (*done)(void*), void* context) {
+void loop_engine::run_some(const driving&, bool (*done)(void*), void* context) {
   while (!done(context)) {
     call_node* const node = take();
     if (node == nullptr) {
-      sleep(here.outer_worker());
+      sleep();
     } else if (cancelling()) {
       node->abandon(std::make_exception_ptr(cancelled("run_loop was shut down before the task was started")));
     } else {
@@ -127,6 +145,7 @@ void loop_engine::run_all(const driving& here) {
   do {
     run_some(here, [](void* self) { return static_cast<loop_engine*>(self)->empty(); }, this);
   } while (!inbox_.close_if_empty());
+  visit::wait_for_none(visitors_);
 }
 
 void loop_engine::run_until_closed() {
@@ -151,7 +170,8 @@ void loop_engine::shut_down(bool cancel) {
   run_all(driving(*this, std::move(as_driver)));
 }
 
-void loop_engine::sleep(worker* outer) {
+void loop_engine::sleep() {
+  worker* const outer = outer_worker_;
   if (advance_idle_clock(outer == nullptr ? nullptr : outer->pool, [this] { return inbox_.empty(); })) return;
   for (spinner spin(spinner::before_sleep); spin.once();) {
     if (!inbox_.empty()) return;
@@ -169,10 +189,15 @@ void loop_engine::sleep(worker* outer) {
 
 namespace {
 
+// As for pools: handles, the last of which ends the loop, and those who only keep its memory.
 std::shared_ptr<detail::loop_engine> make_loop() {
-  auto engine = std::make_shared<detail::loop_engine>(new_executor_id());
-  register_home(engine->id(), engine);
-  return engine;
+  auto memory = std::make_shared<detail::loop_engine>(new_executor_id());
+  register_home(memory->id(), memory);
+  detail::loop_engine* const engine = memory.get();
+  return {engine, [memory = std::move(memory)](detail::loop_engine* last) {
+            last->shut_down(/*cancel=*/false);
+            forget_home(last->id());
+          }};
 }
 
 }  // namespace
@@ -180,12 +205,7 @@ std::shared_ptr<detail::loop_engine> make_loop() {
 run_loop::run_loop() : run_loop(make_loop()) {}
 run_loop::run_loop(std::shared_ptr<detail::loop_engine> engine)
     : local_executor(engine->id()), engine_(std::move(engine)) {}
-
-run_loop::~run_loop() {
-  if (engine_.use_count() > 1) return;  // another handle
-  shutdown(finish);
-  forget_home(engine_->id());
-}
+run_loop::~run_loop() = default;
 
 void run_loop::run() { engine_->run_until_closed(); }
 

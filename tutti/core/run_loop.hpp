@@ -3,9 +3,11 @@
 #include <tutti/core/fork_join.hpp>
 #include <tutti/core/inbox.hpp>
 #include <tutti/core/local_executor.hpp>
+#include <tutti/core/this_task.hpp>
 
 #include <functional>
 #include <map>
+#include <memory>
 #include <mutex>
 
 namespace tutti {
@@ -14,7 +16,7 @@ namespace detail {
 
 /// The working part. While a thread drives it, that thread is nobody's worker: what it waits for must not be run on top
 /// of a coroutine that waits here, and its pool, if it has one, has a spare in its place whenever the loop sleeps.
-class loop_engine final : public call_target {
+class loop_engine final : public call_target, public std::enable_shared_from_this<loop_engine> {
  public:
   /// `id`: what calls for it are sent to; see home.hpp.
   explicit loop_engine(std::uint64_t id) noexcept : id_(id) {}
@@ -49,6 +51,8 @@ class loop_engine final : public call_target {
   std::uint64_t id() const noexcept { return id_; }
   /// The innermost loop that this thread drives.
   static loop_engine* current() noexcept;
+  /// Whether this thread drives a loop on top of a task of that pool.
+  static bool on_top_of(const scheduler& pool) noexcept;
 
  private:
   // This thread drives the loop while it lives, and belongs to no pool meanwhile.
@@ -58,12 +62,10 @@ class loop_engine final : public call_target {
     ~driving();
     driving(const driving&) = delete;
     driving& operator=(const driving&) = delete;
-    worker* outer_worker() const noexcept { return outer_worker_; }
 
    private:
     loop_engine& loop_;
     const std::unique_lock<std::mutex> as_driver_;
-    worker* const outer_worker_;
   };
   void run_erased(bool (*done)(void*), void* context);
   void run_some(const driving& here, bool (*done)(void*), void* context);
@@ -71,15 +73,18 @@ class loop_engine final : public call_target {
   bool empty() noexcept;
   void queue(call work);
   call_node* take() noexcept;
-  void sleep(worker* outer);
+  void put_in_order(call_node& node) noexcept;
+  void sleep();
 
   const std::uint64_t id_;
   std::mutex driver_;                      // held by who drives it
   inbox inbox_;                            // from other threads
   std::atomic<parker*> sleeper_{nullptr};  // of the driving thread
   std::atomic<std::int64_t> held_{0};
+  std::atomic<std::uint32_t> visitors_{0};
   std::atomic<bool> closed_{false}, cancelling_{false};
   // The driving thread's.
+  worker* outer_worker_ = nullptr;                    // what the thread was before, to its pool
   loop_engine* below_ = nullptr;                      // what the thread drives, and drove before this one
   call_queue ready_;                                  // priority 0
   std::map<int, call_queue, std::greater<>> others_;  // the rest
@@ -104,8 +109,10 @@ class run_loop final : public local_executor {
   template <class Task>
     requires(is_task<Task>)
   auto run(Task work) {
-    auto result = this->submit(std::move(work));
-    result.on_done([engine = engine_] { engine->wake(); });  // it may end on another executor
+    // In a task that is asked to stop, so is this one.
+    const std::stop_token stop = this_task::stop_token();
+    auto result = this->with({.stop = stop.stop_possible() ? stop_ref(stop) : stop_ref()}).submit(std::move(work));
+    result.on_done([memory = engine_->shared_from_this()] { memory->wake(); });  // it may end on another executor
     engine_->run_until([&] { return result.done(); });
     return result.get();
   }

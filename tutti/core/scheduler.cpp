@@ -5,6 +5,7 @@
 #include <tutti/base/trace.hpp>
 #include <tutti/core/concurrency.hpp>
 #include <tutti/core/coroutine_run.hpp>
+#include <tutti/core/run_loop.hpp>
 #include <tutti/core/spin.hpp>
 #include <tutti/core/thread_record.hpp>
 #include <tutti/core/wait_list.hpp>
@@ -104,10 +105,12 @@ inline bool scheduler::enqueue(worker* self, call& work, bool even_if_closed) {
   return true;
 }
 
-// Without memory for it nothing is lost: only calls with a priority need some, and a coroutine goes on without one.
+// Needs no memory, as what comes back has no priority.
 void scheduler::resume(call work) noexcept {
   if (left_behind()) return static_cast<void>(work.release());  // its threads, and whoever waits, are the parent's
-  enqueue(this_worker != nullptr && this_worker->pool == this ? this_worker : nullptr, work, /*even_if_closed=*/true);
+  worker* const self = this_worker != nullptr && this_worker->pool == this ? this_worker : nullptr;
+  const visit from_outside(self == nullptr ? &visitors_ : nullptr);
+  enqueue(self, work, /*even_if_closed=*/true);
 }
 
 call_target::hold_result scheduler::hold_from_outside() noexcept {
@@ -119,7 +122,7 @@ call_target::hold_result scheduler::hold_from_outside() noexcept {
 }
 
 void scheduler::let_go() noexcept {
-  // Under the lock: who joins the threads may free this object, but not before the last one has seen `ended_` under it.
+  const visit kept(&visitors_);
   const std::lock_guard lock(lock_);
   held_.fetch_sub(1, std::memory_order_relaxed);
   if (finished()) end_all();
@@ -250,6 +253,7 @@ void scheduler::shutdown(shutdown_mode mode) {
   worker* const self = this_worker;
   if (self != nullptr) self->pool->must_block(*self);
   join_all();
+  visit::wait_for_none(visitors_);
   if (self != nullptr) self->pool->end_block(*self);
 }
 
@@ -285,7 +289,7 @@ bool scheduler::works_here() const noexcept {
   for (const worker* w = this_worker; w != nullptr; w = w->outer) {
     if (w->pool == this) return true;
   }
-  return false;
+  return detail::loop_engine::on_top_of(*this);
 }
 
 scheduler::rest scheduler::resting(int but) const noexcept {

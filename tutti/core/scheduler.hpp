@@ -66,6 +66,8 @@ class scheduler final : public call_target {
   }
   void let_go() noexcept override;
   void resume(call work) noexcept override;
+  /// By a worker: puts a call that it has taken into the shared queue.
+  void hand_on(call work) noexcept { enqueue(nullptr, work, /*even_if_closed=*/true); }
   void shutdown(shutdown_mode mode);
 
   int concurrency() const noexcept { return concurrency_; }
@@ -187,6 +189,7 @@ class scheduler final : public call_target {
   int idle_count_ = 0, runnable_ = 0, blocked_ = 0, guests_ = 0, threads_ = 0, spares_started_ = 0;
   std::atomic<int> surplus_{0};        // runnable_ - target(); changed under lock_
   std::atomic<std::int64_t> held_{0};  // coroutines that wait and come back
+  std::atomic<std::uint32_t> visitors_{0};
   bool closing_ = false, ended_ = false;
   std::stop_source stop_;
   std::vector<std::thread> joinable_;

@@ -5,6 +5,7 @@
 #include <tutti/core/future_state.hpp>
 #include <tutti/core/pools.hpp>
 #include <tutti/core/thread_record.hpp>
+#include <tutti/core/unhandled.hpp>
 
 #include <algorithm>
 #include <mutex>
@@ -61,8 +62,8 @@ class stall_watch::watcher final : public timer_entry {
   void due() noexcept override {
     try {
       look();
-    } catch (const std::exception& e) {  // no memory, or a report that throws
-      log(log_level::error, "stall_watch: a look failed", {{"reason", e.what()}});
+    } catch (...) {  // no memory, or a report that throws
+      report_unhandled(std::current_exception(), "stall_watch", unhandled_origin::callback);
     }
     set(next_look());  // does not throw here
   }

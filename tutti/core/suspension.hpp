@@ -22,6 +22,7 @@ class resume_node : public call_node {
  public:
   /// From the call on the coroutine may be running elsewhere, and this object be gone.
   void post() noexcept;
+  bool is_follow_up() const noexcept final { return true; }
   const coroutine_link& link() const noexcept { return *link_; }
 
  protected:

@@ -1,5 +1,6 @@
 #include <tutti/core/this_task.hpp>
 
+#include <tutti/core/coroutine_run.hpp>
 #include <tutti/core/future_state.hpp>
 #include <tutti/core/scheduler.hpp>
 
@@ -11,7 +12,8 @@ bool stop_requested() noexcept {
   const task_frame* const frame = this_frame;
   if (frame == nullptr) return false;
   return (frame->state != nullptr && frame->state->stop_requested()) ||
-         (frame->pool != nullptr && frame->pool->cancelling());
+         (frame->pool != nullptr && frame->pool->cancelling()) ||
+         (frame->run != nullptr && frame->run->home().target != nullptr && frame->run->home().target->cancelling());
 }
 
 std::stop_token stop_token() {

@@ -92,6 +92,18 @@ void worker::run_stolen(fork_record& record) noexcept {
   forks.end_root();
 }
 
+// Continuations and resumed coroutines are queued where what they waited for has ended, by chance above a task to which
+// they are strangers. Run by who waits for that task they could meet its locks: they are queued again, for all.
+bool worker::run_if_descendant(call_node& taken) noexcept {
+  if (taken.is_follow_up()) {
+    pool->hand_on(call(&taken));
+    return false;
+  }
+  stolen.add();
+  run_task(taken);
+  return true;
+}
+
 void worker::run_task(call_node& task) noexcept {
   run.add();
   task.run();

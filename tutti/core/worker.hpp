@@ -80,6 +80,7 @@ class worker {
 
  private:
   void offer_one() noexcept;
+  bool run_if_descendant(call_node& taken) noexcept;
   void count_coroutine(int change) noexcept {
     coroutines.store(coroutines.load(std::memory_order_relaxed) + change, std::memory_order_relaxed);
     coroutine_turns.add();
@@ -98,9 +99,7 @@ bool worker::run_descendant(const root& work, Running running) noexcept {
     return true;
   }
   if (call_node* task = work.runner->ring.take_if(running, work.ring_base)) {
-    stolen.add();
-    run_task(*task);
-    return true;
+    if (run_if_descendant(*task)) return true;
   }
   work.runner->forks.want();
   return false;

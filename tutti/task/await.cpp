@@ -1,5 +1,7 @@
 #include <tutti/task/await.hpp>
 
+#include <tutti/core/this_task.hpp>
+
 #include <ostream>
 
 namespace tutti::detail {
@@ -9,7 +11,7 @@ namespace tutti::detail {
 bool future_wait_base::begin_now(future_state_base& state) noexcept {
   constexpr int deepest = 16;
   static constinit thread_local int depth = 0;
-  if (depth == deepest || state.home() != home_here().id) return false;
+  if (depth == deepest || state.home() != home_here().id || this_task::stop_requested()) return false;
   ++depth;
   state.begin_awaited();
   --depth;
@@ -27,7 +29,7 @@ bool future_wait_base::wait(coroutine_link& link, future_state_base& state) {
 
 void future_wait_base::on_stop() noexcept {
   if (owned_) {
-    state_->cancel();
+    cancel_in_turn(another_ref(*state_));  // not deeper and deeper, along a long chain
   } else if (state_->forget(this)) {
     ticket().claim(wait_ticket::by_stop);
   }
@@ -35,12 +37,9 @@ void future_wait_base::on_stop() noexcept {
 
 void future_wait_base::describe(std::ostream& out) const {
   out << "a future";
-  if (const char* const name = state_->describe(); *name != '\0') out << " of task \"" << name << '"';
+  if (const char* const name = state_->describe(); *name != '\0') out << " of " << task_text(name);
 }
 
-resume_notice notify_when_resumed(wait_ticket& ticket) {
-  ticket.claim(0);
-  co_return;
-}
+resume_notice notify_when_resumed(wait_ticket&) { co_return; }
 
 }  // namespace tutti::detail

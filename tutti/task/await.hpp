@@ -102,15 +102,38 @@ decltype(auto) awaiter_of(A&& awaitable) {
   }
 }
 
-// A coroutine that tells somebody when it is resumed, and is gone.
+// A coroutine that tells somebody when it is resumed, and is gone; or that it was destroyed.
 struct resume_notice {
+  static constexpr std::uint32_t resumed = 0, destroyed = 1;
   struct promise_type {
-    resume_notice get_return_object() noexcept { return {std::coroutine_handle<promise_type>::from_promise(*this)}; }
-    std::suspend_always initial_suspend() const noexcept { return {}; }
+    explicit promise_type(wait_ticket& t) noexcept : ticket(&t) {}
+    ~promise_type() { tell(destroyed); }
+    promise_type(const promise_type&) = delete;
+    promise_type& operator=(const promise_type&) = delete;
+    resume_notice get_return_object() noexcept {
+      return {std::coroutine_handle<promise_type>::from_promise(*this)};
+    }
+    auto initial_suspend() noexcept {
+      struct until_resumed : std::suspend_always {
+        explicit until_resumed(promise_type& p) noexcept : promise(p) {}
+        void await_resume() const noexcept { promise.tell(resumed); }
+        promise_type& promise;
+      };
+      return until_resumed(*this);
+    }
     std::suspend_never final_suspend() const noexcept { return {}; }
     void return_void() const noexcept {}
     void unhandled_exception() const noexcept { std::terminate(); }
+    void tell(std::uint32_t how) noexcept {
+      if (wait_ticket* const told = std::exchange(ticket, nullptr)) told->claim(how);
+    }
+    wait_ticket* ticket;
   };
+  /// Nobody needs to be told any more.
+  void drop() const noexcept {
+    handle.promise().ticket = nullptr;
+    handle.destroy();
+  }
   std::coroutine_handle<promise_type> handle;
 };
 resume_notice notify_when_resumed(wait_ticket& ticket);
@@ -128,27 +151,32 @@ class foreign_awaiter final : public own_awaiter, public suspension {
   template <class Promise>
   bool await_suspend(std::coroutine_handle<Promise> awaiter) {
     begin(awaiter.promise());
-    const std::coroutine_handle<> notice = notify_when_resumed(ticket()).handle;
+    const resume_notice notice = notify_when_resumed(ticket());
+    const std::coroutine_handle<> handle = notice.handle;
+    using suspends = decltype(awaiter_.await_suspend(handle));
+    std::coroutine_handle<> next;
     try {
-      using suspends = decltype(awaiter_.await_suspend(notice));
       if constexpr (std::is_void_v<suspends>) {
-        awaiter_.await_suspend(notice);
+        awaiter_.await_suspend(handle);
       } else if constexpr (std::is_same_v<suspends, bool>) {
-        if (!awaiter_.await_suspend(notice)) {
-          notice.destroy();
+        if (!awaiter_.await_suspend(handle)) {
+          notice.drop();
           return false;
         }
       } else {
-        awaiter_.await_suspend(notice).resume();
+        next = awaiter_.await_suspend(handle);
       }
     } catch (...) {
-      notice.destroy();
+      notice.drop();
       throw;
     }
+    if (next) [&]() noexcept { next.resume(); }();
     return commit();
   }
   decltype(auto) await_resume() {
-    end();
+    if (end() == resume_notice::destroyed) {
+      throw closed("what a task awaited was destroyed, and never resumed it: an awaitable of another library");
+    }
     return awaiter_.await_resume();
   }
 

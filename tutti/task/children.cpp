@@ -117,9 +117,9 @@ void children::stop(bool first_too) noexcept {
       spared_ = &entry;
       continue;
     }
-    const state_ref<future_state_base> kept(another_ref(*entry.state));
+    auto kept = another_ref(*entry.state);
     lock.unlock();
-    kept->cancel();
+    cancel_in_turn(std::move(kept));  // not deeper and deeper, down a long line of descendants
     lock.lock();
   }
 }

@@ -57,7 +57,7 @@ class task_promise final : public task_promise_base {
 
   task<T> get_return_object(std::source_location function = std::source_location::current()) noexcept;
   template <class U = T>
-    requires std::constructible_from<T, U>
+    requires std::convertible_to<U, T>
   void return_value(U&& value) noexcept(std::is_nothrow_constructible_v<T, U>) {
     ::new (static_cast<void*>(std::addressof(value_))) T(std::forward<U>(value));
     has_value_ = true;

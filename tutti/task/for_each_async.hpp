@@ -13,11 +13,14 @@ template <class View, class F>
 task<> for_each_limited(View range, std::size_t limit, F function) {
   children all("for_each_async", children::rule::stop_after_error);
   std::exception_ptr failed;
+  bool left_early = false;
   try {
     std::size_t index = 0;
     for (auto&& element : range) {
       co_await all.left(limit - 1);
-      if (all.stopping()) break;
+      // If none ever waits, nor does this task.
+      left_early = all.stopping() || this_task::stop_requested();
+      if (left_early) break;
       static_cast<void>(all.spawn(function(std::forward<decltype(element)>(element)), index++));
     }
   } catch (...) {
@@ -27,7 +30,7 @@ task<> for_each_limited(View range, std::size_t limit, F function) {
   co_await all.left(0);
   if (failed != nullptr) std::rethrow_exception(failed);
   all.throw_first_error();
-  if (all.stopping()) throw cancelled("for_each_async was stopped before the end of its range");
+  if (left_early) throw cancelled("for_each_async was stopped before the end of its range");
 }
 
 }  // namespace detail

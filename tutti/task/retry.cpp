@@ -12,9 +12,10 @@ namespace {
   throw std::invalid_argument("retry: " + std::string(what) + " is " + value + "; " + way_out);
 }
 
+// From the system each time: forked processes that inherited a generator would come back together.
 std::uint64_t any_seed() {
-  thread_local std::mt19937_64 seeds{std::random_device{}()};
-  return seeds();
+  std::random_device random;
+  return (std::uint64_t{random()} << 32) | random();
 }
 
 }  // namespace

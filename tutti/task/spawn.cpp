@@ -10,6 +10,12 @@ void throw_empty_task(const char* operation) {
                          "can be done once");
 }
 
+void refuse_retries(const call_options& options) {
+  if (options.retries <= 0) return;
+  throw std::invalid_argument(
+      "a task runs once, so it cannot be retried: hand in a function that returns it, or use retry()");
+}
+
 home_ref spawn_home() noexcept {
   if (const home_ref here = home_here(); here.id != 0) return here;
   if (const coroutine_run* const run = coroutine_run::current()) return run->home();

@@ -12,6 +12,7 @@ void start_call(const home_ref& home, call work);
 
 template <class T>
 future<T> spawn_here(task<T>&& work, const call_options& options, const char* name) {
+  refuse_retries(options);
   const home_ref home = spawn_home();
   return launch_task(home.id, options, name, std::move(work),
                      [&](call queued) { start_call(home, std::move(queued)); });
@@ -25,6 +26,13 @@ future<T> spawn_here(task<T>&& work, const call_options& options, const char* na
 template <class T>
 future<T> spawn(task<T> work, const call_options& options = {}) {
   return detail::spawn_here(std::move(work), options, nullptr);
+}
+/// The same for a function that returns a task; it is kept until that has ended. Retries need this form.
+template <class G>
+  requires is_task<std::decay_t<std::invoke_result_t<std::decay_t<G>&>>>
+auto spawn(G&& g, call_options options = {}) {
+  const int retries = std::exchange(options.retries, 0);
+  return detail::spawn_here(detail::call_kept(std::decay_t<G>(std::forward<G>(g)), retries), options, "");
 }
 
 }  // namespace tutti

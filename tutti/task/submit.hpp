@@ -17,7 +17,7 @@ class task_run final : public coroutine_run, public future_state<T>, public pool
   task_run(std::uint64_t home, std::coroutine_handle<task_promise<T>> outermost) noexcept
       : coroutine_run(outermost.promise()), future_state<T>(2, home), outermost_(outermost) {}
   ~task_run() override {
-    if (outermost_) outermost_.destroy();  // never begun
+    if (outermost_) destroy_outermost();  // never begun
   }
 
   future_state_base& state() noexcept override { return *this; }
@@ -35,6 +35,8 @@ class task_run final : public coroutine_run, public future_state<T>, public pool
     // Before anybody can see that it has ended: what its coroutine refers to may go then.
     std::exchange(outermost_, {}).destroy();
   }
+  void destroy_outermost() noexcept override { std::exchange(outermost_, {}).destroy(); }
+  void drop() noexcept override { destroy_outermost(); }
   bool is_over() const noexcept override { return this->has_begun(); }
   bool run_here() noexcept override { return this->begin_here(); }
   bool begin_awaited() noexcept override { return this->begin_here(); }
@@ -108,6 +110,8 @@ typename function_traits<F>::raw_result call_with(typename function_traits<F>::s
   co_return co_await traits::call(arguments);
 }
 
+void refuse_retries(const call_options& options);
+
 template <class T>
 future<T> launch_on(executor& target, call_options options, const char* name, task<T>&& work) {
   return launch_task(executor_access::home(target), options, name, std::move(work),
@@ -120,10 +124,7 @@ future<T> launch_on(executor& target, call_options options, const char* name, ta
 
 template <class T>
 future<T> submit_task(executor& target, const call_options& options, task<T> work) {
-  if (options.retries > 0) {
-    throw std::invalid_argument(
-        "submit: a task runs once, so it cannot be retried; submit a function that returns it, or use retry()");
-  }
+  detail::refuse_retries(options);
   return detail::launch_on(target, options, nullptr, std::move(work));
 }
 template <class G>

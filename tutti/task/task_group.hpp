@@ -55,8 +55,9 @@ class task_group {
   /// The same for a function that returns a task; it is kept until the child has ended.
   template <class G>
     requires is_task<std::decay_t<std::invoke_result_t<std::decay_t<G>&>>>
-  auto spawn(G&& g, const call_options& options = {}) {
-    return spawn(detail::call_kept(std::decay_t<G>(std::forward<G>(g)), options.retries), options);
+  auto spawn(G&& g, call_options options = {}) {
+    const int retries = std::exchange(options.retries, 0);
+    return spawn(detail::call_kept(std::decay_t<G>(std::forward<G>(g)), retries), options);
   }
 
   /// Asks all children to stop, and those to come, but not the body.
