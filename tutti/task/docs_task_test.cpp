@@ -56,8 +56,7 @@ TEST_F(docs_task, on_a_pool) {
   tutti::thread_pool pool;
   tutti::future<int> sum = pool.submit(total());  // on the pool's threads, beside this one
 
-  auto wait = [&]() -> tutti::task<int> { co_return co_await std::move(sum); };
-  EXPECT_EQ(tutti::sync_wait(wait()), 9);
+  EXPECT_EQ(tutti::sync_wait(std::move(sum)), 9);
 }
 
 tutti::task<int> bread_and_milk() {
@@ -381,11 +380,11 @@ TEST_F(docs_task, time_limits) {
       int answer = co_await tutti::with_timeout(slow(20s), 5s);
       text = std::to_string(answer);
     } catch (const tutti::timed_out& late) {
-      text = late.what();  // names the task; it has ended
+      text = late.what();  // names the task, and what it waited for; it has ended
     }
   };
   tutti::sync_wait(body());
-  EXPECT_NE(text.find("5000 ms"), std::string::npos) << text;
+  EXPECT_NE(text.find("5000 ms; it waited in sleep_for"), std::string::npos) << text;
   EXPECT_EQ(elapsed(), 5s);
 }
 
