@@ -22,7 +22,7 @@ struct timer_place {
   std::atomic<std::uint32_t> index{fresh};
 };
 
-/// Not thread-safe. Must outlive nobody: what is still in it when it is destroyed stays marked as linked.
+/// Not thread-safe. What is still in it when it is destroyed stays marked as linked.
 class timer_heap {
  public:
   using time_point = std::chrono::steady_clock::time_point;
