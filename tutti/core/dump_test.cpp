@@ -1,7 +1,6 @@
 // What dump() tells about pools, tasks and waits.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -194,25 +193,6 @@ TEST(DumpOnSignal, SignalsThatCannotBeAnswered) {
       EXPECT_EQ(std::string(e.what()), std::string("dump_on_signal: ") + text + " cannot be answered; take SIGUSR1");
     }
   }
-}
-
-// Refused a descriptor, it leaves the signal as it was.
-[[noreturn]] void ask_without_descriptors() {
-  const rlimit none{0, 0};
-  ::setrlimit(RLIMIT_NOFILE, &none);
-  try {
-    tutti::dump_on_signal();
-    ::_exit(1);
-  } catch (const std::system_error& e) {
-    if (!std::string(e.what()).starts_with("dump_on_signal: no descriptor")) ::_exit(2);
-  }
-  ::raise(SIGUSR1);  // its own default: the end
-  ::_exit(3);
-}
-
-TEST(DumpOnSignalDeath, NothingHasChangedWhenItThrows) {
-  GTEST_FLAG_SET(death_test_style, "threadsafe");
-  EXPECT_EXIT(ask_without_descriptors(), testing::KilledBySignal(SIGUSR1), "");
 }
 
 }  // namespace

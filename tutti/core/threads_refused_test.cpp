@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <csignal>
 #include <cstdio>
 #include <exception>
 #include <latch>
@@ -13,6 +14,7 @@
 #include <tests/support/gates.hpp>
 #include <tutti/base/clock.hpp>
 #include <tutti/base/log.hpp>
+#include <tutti/core/dump.hpp>
 #include <tutti/core/fork_join.hpp>
 #include <tutti/core/promise.hpp>
 #include <tutti/core/scheduler.hpp>
@@ -318,6 +320,25 @@ struct entry final : tutti::timer_entry {
 TEST(threads_refused_death, the_timers_is_an_error_of_who_sets_one_which_then_is_never_called) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   EXPECT_EXIT(set_a_timer(), testing::ExitedWithCode(0), "refused: ");
+}
+
+// Refused its thread, it leaves the signal as it was.
+[[noreturn]] void ask_for_dumps() {
+  become_somebody();
+  try {
+    const no_threads refused;
+    tutti::dump_on_signal();
+    _exit(5);
+  } catch (const std::system_error& e) {
+    (void)fprintf(stderr, "refused: %s\n", e.what());
+  }
+  raise(SIGUSR1);  // its own default: the end
+  _exit(6);
+}
+
+TEST(threads_refused_death, the_dumpers_is_an_error_and_nothing_has_changed) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_EXIT(ask_for_dumps(), testing::KilledBySignal(SIGUSR1), "refused: dump_on_signal: cannot start its thread: ");
 }
 #endif
 

@@ -56,7 +56,6 @@ class timer_service {
   void cancel_and_wait(timer_entry& entry) noexcept;
   void forget(timer_entry& entry) noexcept;
   std::optional<time_point> first() noexcept;
-  static std::uint32_t owner(const timer_entry& entry) noexcept { return entry.set_in_; }
 
  private:
   // Apart from the constructor, which is called under a lock.
