@@ -10,7 +10,8 @@
 #include <tests/support/watchdog.hpp>
 #include <tutti/base/clock.hpp>
 #include <tutti/base/error.hpp>
-#include <tutti/tutti.hpp>
+#include <tutti/core/core.hpp>
+#include <tutti/task/task.hpp>
 #include <utility>
 
 namespace tutti_test {

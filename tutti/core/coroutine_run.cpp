@@ -207,6 +207,7 @@ void coroutine_run::drive(std::coroutine_handle<> first) noexcept {
   this_frame = &mine.frame;
   for (std::coroutine_handle<> next = first; next;) {
     mine.next = {};
+    mine.left = false;
     next.resume();
     next = mine.next;
   }
@@ -364,6 +365,8 @@ void coroutine_run::describe(std::ostream& out) const {
   waiting_->describe(out);
   out << " for " << std::chrono::duration<double>(waiting_->age()).count() << " s\n";
   for (const coroutine_link* link = &waiting_->link(); link != nullptr; link = link->awaiter) {
+    // when_all and the like are coroutines too, but nobody's program.
+    if (std::string_view(link->made.function_name()).find("tutti::detail::") != std::string_view::npos) continue;
     out << "    " << shown_name(link->made.function_name()) << " at " << link->at.file_name() << ':' << link->at.line()
         << '\n';
   }

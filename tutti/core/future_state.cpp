@@ -45,7 +45,8 @@ bool future_state_base::settle_error(std::exception_ptr error) noexcept {
 
 std::string_view shown_name(std::string_view name) noexcept {
   if (name.find("task<") == name.npos && name.find("async_generator<") == name.npos) return name;
-  // "static tutti::task<int> shop::quote(int)" and "auto run()::<lambda()>"
+  // "static tutti::task<int> shop::quote(int)", "tutti::task<T> first(T) [with T = int]"
+  name = name.substr(0, name.find(" [with "));
   const std::size_t brackets = name.rfind(')');
   if (brackets == name.npos) return name;
   std::size_t open = brackets;

@@ -32,8 +32,8 @@ struct stall_watch_options {
 /// is these wake-ups; what is watched pays nothing. Several may live at once.
 class stall_watch {
  public:
-  /// Reports to `report`, on the timer thread: short, must not block, nor destroy this; to the log, as a warning, when it is empty.
-  /// Throws std::invalid_argument for a limit that is not positive.
+  /// Reports to `report`, on the timer thread: short, must not block, nor destroy this; to the log, as a warning, when
+  /// it is empty. Throws std::invalid_argument for a limit that is not positive.
   explicit stall_watch(stall_watch_options options = {}, std::function<void(const stall&)> report = {});
   /// Returns when no report is being made.
   ~stall_watch();

@@ -110,9 +110,7 @@ struct resume_notice {
     ~promise_type() { tell(destroyed); }
     promise_type(const promise_type&) = delete;
     promise_type& operator=(const promise_type&) = delete;
-    resume_notice get_return_object() noexcept {
-      return {std::coroutine_handle<promise_type>::from_promise(*this)};
-    }
+    resume_notice get_return_object() noexcept { return {std::coroutine_handle<promise_type>::from_promise(*this)}; }
     auto initial_suspend() noexcept {
       struct until_resumed : std::suspend_always {
         explicit until_resumed(promise_type& p) noexcept : promise(p) {}
@@ -216,6 +214,14 @@ class awaiting_promise : public coroutine_link {
   auto await_transform(const shared_future<T>& awaited, std::source_location where = std::source_location::current()) {
     this->at = where;
     return shared_future_awaiter<T>(awaited);
+  }
+  template <class T>
+  auto await_transform(shared_future<T>& awaited, std::source_location where = std::source_location::current()) {
+    return await_transform(std::as_const(awaited), where);
+  }
+  template <class T>
+  auto await_transform(shared_future<T>&& awaited, std::source_location where = std::source_location::current()) {
+    return await_transform(std::as_const(awaited), where);
   }
   template <class A>
   decltype(auto) await_transform(A&& awaitable, std::source_location where = std::source_location::current()) {

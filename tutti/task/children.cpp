@@ -130,7 +130,8 @@ void children::throw_first_error() const {
 }
 
 void children::throw_if_stopped() const {
-  if (parent_stopped_ && cancelled_) throw tutti::cancelled(std::string("the task was stopped while it waited in ") + what_);
+  if (parent_stopped_ && cancelled_)
+    throw tutti::cancelled(std::string("the task was stopped while it waited in ") + what_);
 }
 
 bool children::stopping() const noexcept {

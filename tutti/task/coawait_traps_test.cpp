@@ -108,8 +108,11 @@ TEST(coawait_traps, in_conditions_loops_and_branches) {
     int sum = 0;
     for (int i = 0; co_await by_value(counted(i), i % 2 == 0) < 4; ++i) sum += i;
     if (const counted c = co_await pass(counted(10)); c.value() == 10) sum += c.value();
-    sum += co_await by_value(counted(1), true) == 1 ? co_await by_value(counted(100), false)
-                                                    : co_await by_value(counted(1000), false);
+    if (co_await by_value(counted(1), true) == 1) {
+      sum += co_await by_value(counted(100), false);
+    } else {
+      sum += co_await by_value(counted(1000), false);
+    }
     switch (co_await by_value(counted(2), true)) {
       case 2: sum += co_await by_value(counted(200), true); break;
       default: ADD_FAILURE();

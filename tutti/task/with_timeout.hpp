@@ -41,8 +41,7 @@ task<T> with_timeout(future<T> awaited, std::chrono::duration<Rep, Period> limit
   if (!awaited.valid()) detail::throw_no_state("with_timeout");
   const char* const shown = awaited.state()->describe();
   return detail::run_child("with_timeout", detail::children::rule::stop_after_error,
-                           detail::await_future(std::move(awaited)), shown,
-                           detail::saturated(limit));
+                           detail::await_future(std::move(awaited)), shown, detail::saturated(limit));
 }
 
 /// Runs `work` out of reach of whoever asks the awaiting task to stop: it is awaited to its end and gives its result;
