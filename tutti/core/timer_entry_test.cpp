@@ -457,6 +457,29 @@ TEST_F(TimerEntryStress, WhoCancelsOwns) {
   EXPECT_EQ(alive, 0);
 }
 
+// One that is moved is set at every moment.
+TEST_F(TimerEntryStress, MovingRacesWithCancel) {
+  entry one([] { ADD_FAILURE(); });
+  std::atomic<int> moves{0}, round{0};
+  std::jthread mover([&](const std::stop_token& stop) {
+    for (int seen = 0; !stop.stop_requested();) {
+      if (round == seen) continue;
+      seen = round;
+      one.set(tutti::now() + 2h);
+      ++moves;
+    }
+  });
+  std::mt19937 random(seed);
+  for (int i = 1; i <= 3000; ++i) {
+    one.set(tutti::now() + 1h);
+    round = i;
+    spin(random() % 30);
+    EXPECT_TRUE(one.cancel());
+    until([&] { return moves == i; });
+    one.cancel();
+  }
+}
+
 TEST_F(TimerEntryStress, ManyThreadsOneEntry) {
   std::atomic<int> called{0};
   entry one([&] { ++called; });

@@ -20,11 +20,15 @@ void timer_heap::remove(timer_place& entry) noexcept {
   const std::size_t index = entry.index.load(std::memory_order_relaxed);
   entry.index.store(timer_place::idle, std::memory_order_relaxed);
   const slot last = slots_[--size_];
-  if (index == size_) return;
-  if (index != 0 && before(last, slots_[(index - 1) / arity])) {
-    sift_up(index, last);
+  if (index != size_) place(index, last);
+}
+
+// Into a place whose occupant no longer counts.
+void timer_heap::place(std::size_t index, slot what) noexcept {
+  if (index != 0 && before(what, slots_[(index - 1) / arity])) {
+    sift_up(index, what);
   } else {
-    sift_down(index, last);
+    sift_down(index, what);
   }
 }
 

@@ -13,7 +13,7 @@ namespace tutti::detail {
 
 /// What the heap keeps inside a timer. Guarded by the heap's lock, but that whoever asks whether a timer is set may
 /// look at `index` without: relaxed, since a setting that happened before is then seen (coherence), and of one that
-/// happens meanwhile both answers are right.
+/// happens meanwhile both answers are right. That is why moving one does not mark it as idle in between.
 struct timer_place {
   static constexpr std::uint32_t fresh = ~std::uint32_t{0}, idle = fresh - 1;  // never set; not set now
   [[nodiscard]] bool linked() const noexcept { return index.load(std::memory_order_relaxed) < idle; }

@@ -61,7 +61,13 @@ TEST(TimerHeap, GivesTheEarliestAndOfEqualsTheFirstAdded) {
       }
       const std::size_t i = random() % all.size();
       timer_place& one = all[i];
-      if (one.linked()) {
+      if (one.linked() && random() % 2 == 0) {
+        ASSERT_EQ(expected.erase({when[i], one.turn, &one}), 1U);
+        one.turn = ++turn;
+        when[i] = at(static_cast<int>(random() % static_cast<unsigned>(times)));
+        heap.move(one, when[i]);
+        expected.emplace(when[i], one.turn, &one);
+      } else if (one.linked()) {
         heap.remove(one);
         ASSERT_EQ(expected.erase({when[i], one.turn, &one}), 1U);
       } else {

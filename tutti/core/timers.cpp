@@ -155,10 +155,13 @@ void timer_service::set(timer_entry& entry, time_point when) {
       thread_started_ = true;
     }
     if (!settable(entry)) return;
-    if (is_set(entry)) heap_.remove(entry);
     entry.turn = ++turns_;
-    entry.set_in_ = process_;
-    heap_.add(entry, when);
+    if (is_set(entry)) {
+      heap_.move(entry, when);
+    } else {
+      entry.set_in_ = process_;
+      heap_.add(entry, when);
+    }
     if (&heap_.first() == &entry) wake = too_late_for_the_thread(when);
   }
   if (wake) wake_.unpark();
