@@ -108,8 +108,11 @@ task<> awaiting_a_child(world& w) {
 }
 task<> level(world& w, int n) {
   const living me(w.alive);
-  if (n == 1) co_await sleep_for(1000h);
-  co_await level(w, n - 1);
+  if (n == 1) {
+    co_await sleep_for(1000h);
+  } else {
+    co_await level(w, n - 1);
+  }
 }
 task<> ten_levels(world& w) { co_await level(w, 10); }
 task<> awaiting_a_spawned_one(world& w) {
@@ -669,8 +672,11 @@ TEST_F(cancel_task, an_error_thrown_on_the_way_out_is_the_one_that_counts) {
 TEST_F(cancel_task, of_one_that_is_very_deep) {
   struct deep {
     static task<> down(int n) {
-      if (n == 0) co_await sleep_for_ever();
-      co_await down(n - 1);
+      if (n == 0) {
+        co_await sleep_for_ever();
+      } else {
+        co_await down(n - 1);
+      }
     }
   };
   auto body = []() -> task<> {

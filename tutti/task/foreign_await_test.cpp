@@ -67,8 +67,9 @@ void each_hook_throws() {
                                      {hook::ready, "from await_ready"},
                                      {hook::suspend, ready ? "value" : "from await_suspend"},
                                      {hook::resume, "from await_resume"}}) {
-      auto body = [&, where = where]() -> task<std::string> {
-        co_return co_await end_of([&] { return await_throwing<Suspend>(where, ready, alive); });
+      const hook at = where;
+      auto body = [&, at]() -> task<std::string> {
+        co_return co_await end_of([&] { return await_throwing<Suspend>(at, ready, alive); });
       };
       EXPECT_EQ(sync_wait(body()), end) << "ready: " << ready;
       EXPECT_EQ(alive, 0);

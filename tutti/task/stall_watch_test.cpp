@@ -82,7 +82,6 @@ TEST_F(stalls, in_something_it_awaits) {
 TEST_F(stalls, who_waits_properly_is_not) {
   const stall_watch watch({.limit = 1ms}, note);
   thread_pool pool(2);
-  std::atomic<bool> enough{false};
   auto waiting = [&]() -> task<> { co_await tutti_test::sleep_for_ever(); };
   auto f = pool.with({.name = "the sleeper"}).submit(waiting());
   // Until somebody else has been found blocking, twice: by then the sleeper would have been, too.

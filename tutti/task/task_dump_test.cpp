@@ -87,7 +87,6 @@ TEST_F(task_dump, for_how_long) {
 
 constexpr int line_of_future = __LINE__ + 1;
 task<int> reader(tutti::future<int> from) { co_return co_await std::move(from); }
-constexpr int line_of_yield = __LINE__ + 2;
 task<> yielder(const std::atomic<bool>& over) {
   while (!over) co_await yield_now();
 }
