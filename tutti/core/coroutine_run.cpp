@@ -198,7 +198,7 @@ void coroutine_run::drive(std::coroutine_handle<> first) noexcept {
   if (self != nullptr) {
     mine.frame.fork_base = self->forks.bottom();
     outer = self->task_name.load(std::memory_order_relaxed);
-    self->task_name.store(name_, std::memory_order_relaxed);
+    self->task_name.store(name_, std::memory_order_release);
     self->begin_coroutine();
   }
   const void* const shown = &state();
@@ -220,7 +220,7 @@ void coroutine_run::drive(std::coroutine_handle<> first) noexcept {
   trace_point(trace_kind::task_end, shown, self);
   if (self == nullptr) return;
   self->end_coroutine();
-  self->task_name.store(outer, std::memory_order_relaxed);
+  self->task_name.store(outer, std::memory_order_release);
   self->forks.end_root();
 }
 

@@ -20,7 +20,7 @@ void dump_pool(std::ostream& out, const scheduler& pool) {
       << s.published << ", parked " << s.parked << ", spare threads " << s.spare_threads << ", busy " << seconds(s.busy)
       << " s\n";
   pool.for_each_worker([&](const worker& w) {
-    const char* const task = w.task_name.load(std::memory_order_relaxed);
+    const char* const task = w.task_name.load(std::memory_order_acquire);
     const bool busy = w.busy_since.load(std::memory_order_relaxed) != 0;
     if (w.guest && task == nullptr) return;
     out << "  " << (w.guest ? "guest " : "worker ") << w.index << ": ";

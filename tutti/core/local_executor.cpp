@@ -15,7 +15,7 @@ void run_posted(const call_node& node, const task_values* values, void (*body)(v
                    node.priority(),
                    self == nullptr ? 0 : self->forks.bottom()};
   this_frame = &frame;
-  if (self != nullptr) self->task_name.store(name, std::memory_order_relaxed);
+  if (self != nullptr) self->task_name.store(name, std::memory_order_release);
   try {
     body(context);
   } catch (...) {
@@ -23,7 +23,7 @@ void run_posted(const call_node& node, const task_values* values, void (*body)(v
   }
   this_frame = frame.parent;
   if (self == nullptr) return;
-  self->task_name.store(frame.parent == nullptr ? nullptr : frame.parent->name, std::memory_order_relaxed);
+  self->task_name.store(frame.parent == nullptr ? nullptr : frame.parent->name, std::memory_order_release);
   self->forks.end_root();
 }
 

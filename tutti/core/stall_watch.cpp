@@ -75,7 +75,7 @@ class stall_watch::watcher final : public timer_entry {
     for (const auto& pool : all_pools()) {
       pool->for_each_worker([&](const worker& w) {
         const std::uint64_t turns = w.coroutine_turns.get();
-        const char* const task = w.task_name.load(std::memory_order_relaxed);
+        const char* const task = w.task_name.load(std::memory_order_acquire);
         if (w.coroutines.load(std::memory_order_relaxed) == 0 || task == nullptr) return;
         sight& seen = seen_[&w];
         const bool same = seen.look == looks_ - 1 && seen.turns == turns;

@@ -72,7 +72,7 @@ void task_state_base::execute() noexcept {
     frame.fork_base = here.fork_base;
     state().runs_at(here);
     outer = self->task_name.load(std::memory_order_relaxed);
-    self->task_name.store(name_, std::memory_order_relaxed);
+    self->task_name.store(name_, std::memory_order_release);
   }
   const void* const shown = &state();
   trace_point(trace_kind::task_begin, shown, self);
@@ -81,7 +81,7 @@ void task_state_base::execute() noexcept {
   this_frame = frame.parent;  // from here on this call may be gone
   trace_point(trace_kind::task_end, shown, self);
   if (self == nullptr) return;
-  self->task_name.store(outer, std::memory_order_relaxed);
+  self->task_name.store(outer, std::memory_order_release);
   self->forks.end_root();
 }
 

@@ -60,6 +60,7 @@ class worker {
   bool overflowed = false;      // owner only: tasks went to the shared queue, so later ones must too, to stay in order
 
   // What dump and stats read, written by the owner only.
+  // release / acquire: the text that the name points to may have been interned just now.
   alignas(cpu::cache_line) std::atomic<const char*> task_name{nullptr};
   owned_counter submitted, run, stolen, published, parked;
   owned_counter busy_ns;

@@ -92,6 +92,12 @@ template <class A>
 concept has_free_co_await = requires(A&& a) { operator co_await(static_cast<A&&>(a)); };
 
 template <class A>
+concept has_await_functions = requires(A& a) {
+  static_cast<bool>(a.await_ready());
+  a.await_resume();
+};
+
+template <class A>
 decltype(auto) awaiter_of(A&& awaitable) {
   if constexpr (has_member_co_await<A>) {
     return static_cast<A&&>(awaitable).operator co_await();
@@ -229,6 +235,11 @@ class awaiting_promise : public coroutine_link {
     using awaiter_type = decltype(awaiter_of(static_cast<A&&>(awaitable)));
     if constexpr (std::is_void_v<awaiter_type>) {
       return std::suspend_never();  // refused by what it is: see task
+    } else if constexpr (!has_await_functions<std::remove_reference_t<awaiter_type>>) {
+      static_assert(sizeof(A) == 0,
+                    "tutti: this cannot be awaited: co_await takes tasks, futures, what functions ending in _async or "
+                    "sleep_for, yield_now, resume_on and next() return, and awaitables of other libraries");
+      return std::suspend_never();
     } else if constexpr (std::derived_from<std::remove_cvref_t<A>, own_awaiter>) {
       return awaiter_ref<std::remove_reference_t<A>>(awaitable);
     } else if constexpr (std::derived_from<std::remove_cvref_t<awaiter_type>, own_awaiter>) {

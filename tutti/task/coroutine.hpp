@@ -164,6 +164,10 @@ class [[nodiscard("a task does nothing until it is awaited, submitted or spawned
   void operator co_await() & {
     static_assert(!std::is_same_v<T, T>, "tutti: awaiting takes a task: write co_await std::move(t)");
   }
+  void operator co_await() const& {
+    static_assert(!std::is_same_v<T, T>,
+                  "tutti: awaiting takes a task: write co_await std::move(t), with a t that is not const");
+  }
 
   // For the library.
   explicit task(std::coroutine_handle<promise_type> handle) noexcept : handle_(handle) {}

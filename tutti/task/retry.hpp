@@ -44,12 +44,11 @@ class backoff {
 
 }  // namespace detail
 
-/// Awaits `function()`, a task, again and again until it succeeds, gives an error that is not worth another attempt
-/// (see retry_options), or the attempts are used up; then throws the last error. A stop ends it, also between attempts.
-/// `function` is kept until the end. Throws std::invalid_argument for options that make no sense.
+namespace detail {
+
 template <class F>
-auto retry(F function, retry_options options = {}) -> std::decay_t<std::invoke_result_t<F&>> {
-  detail::backoff pauses(options);
+auto retry_until(F function, retry_options options) -> std::decay_t<std::invoke_result_t<F&>> {
+  backoff pauses(options);
   for (;;) {
     std::exception_ptr error;
     try {
@@ -60,6 +59,18 @@ auto retry(F function, retry_options options = {}) -> std::decay_t<std::invoke_r
     if (!pauses.again(error)) std::rethrow_exception(error);
     co_await sleep_for(pauses.next_pause());
   }
+}
+
+}  // namespace detail
+
+/// Awaits `function()`, a task, again and again until it succeeds, gives an error that is not worth another attempt
+/// (see retry_options), or the attempts are used up; then throws the last error. A stop ends it, also between attempts.
+/// `function` is kept until the end. Throws std::invalid_argument for options that make no sense.
+template <class F>
+auto retry(F function, retry_options options = {}) {
+  constexpr bool returns_task = is_task<std::decay_t<std::invoke_result_t<F&>>>;
+  static_assert(returns_task, "tutti: retry(f): f() must return a task");
+  if constexpr (returns_task) return detail::retry_until(std::move(function), options);
 }
 
 }  // namespace tutti

@@ -23,23 +23,10 @@ class task_group {
   /// ones go to on_unhandled. A child that ends with `cancelled` is no error. A stop is passed on to all. `body` is
   /// kept until the end.
   template <class Body>
-  static auto run(Body body) -> std::decay_t<std::invoke_result_t<Body&, task_group&>> {
-    task_group group;
-    auto& state = *group.state_;
-    using task_type = std::decay_t<std::invoke_result_t<Body&, task_group&>>;
-    std::optional<future<typename task_type::value_type>> result;
-    std::exception_ptr failed;
-    try {
-      result = state.spawn(body(group), 0);
-    } catch (...) {
-      failed = std::current_exception();
-    }
-    do {
-      co_await state.left(0);
-    } while (!state.close());
-    if (failed != nullptr) std::rethrow_exception(failed);
-    state.throw_first_error();
-    co_return result->get();
+  static auto run(Body body) {
+    constexpr bool returns_task = is_task<std::decay_t<std::invoke_result_t<Body&, task_group&>>>;
+    static_assert(returns_task, "tutti: task_group::run(body): body(group) must return a task");
+    if constexpr (returns_task) return run_all(std::move(body));
   }
 
   /// Starts a child on the executor of the calling code. Throws `closed` when the group has ended.
@@ -65,6 +52,27 @@ class task_group {
 
  private:
   task_group() = default;
+
+  template <class Body>
+  static auto run_all(Body body) -> std::decay_t<std::invoke_result_t<Body&, task_group&>> {
+    task_group group;
+    auto& state = *group.state_;
+    using task_type = std::decay_t<std::invoke_result_t<Body&, task_group&>>;
+    std::optional<future<typename task_type::value_type>> result;
+    std::exception_ptr failed;
+    try {
+      result = state.spawn(body(group), 0);
+    } catch (...) {
+      failed = std::current_exception();
+    }
+    do {
+      co_await state.left(0);
+    } while (!state.close());
+    if (failed != nullptr) std::rethrow_exception(failed);
+    state.throw_first_error();
+    co_return result->get();
+  }
+
   std::shared_ptr<detail::children> state_ =
       std::make_shared<detail::children>("task_group", detail::children::rule::group);
 };
