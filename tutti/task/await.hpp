@@ -149,7 +149,7 @@ template <class Awaiter>
 class foreign_awaiter final : public own_awaiter, public suspension {
  public:
   template <class A>
-  explicit foreign_awaiter(A&& awaitable)
+  foreign_awaiter(std::in_place_t, A&& awaitable)
       : suspension("an awaitable of another library"), awaiter_(awaiter_of(static_cast<A&&>(awaitable))) {}
   bool await_ready() { return static_cast<bool>(awaiter_.await_ready()); }
   template <class Promise>
@@ -245,7 +245,7 @@ class awaiting_promise : public coroutine_link {
     } else if constexpr (std::derived_from<std::remove_cvref_t<awaiter_type>, own_awaiter>) {
       return awaiter_of(static_cast<A&&>(awaitable));
     } else {
-      return foreign_awaiter<awaiter_type>(static_cast<A&&>(awaitable));
+      return foreign_awaiter<awaiter_type>(std::in_place, static_cast<A&&>(awaitable));
     }
   }
 };

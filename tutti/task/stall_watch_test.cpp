@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <mutex>
+#include <sstream>
 #include <stdexcept>
 #include <string>
 #include <tests/support/gates.hpp>
@@ -122,23 +123,29 @@ TEST_F(stalls, comes_and_goes) {
 TEST_F(stalls, a_report_says_where_for_how_long_and_in_what) {
   std::atomic<bool> seen{false};
   tutti::stall found;
-  const stall_watch watch({.limit = 1ms}, [&](const tutti::stall& report) {
-    if (seen || report.waits_in.empty()) return;
-    found = report;
-    seen = true;
-  });
   thread_pool pool({.threads = 1, .name = "stalling"});
-  auto blocking = [&]() -> task<> {
-    tutti::promise<void> p;
-    auto f = p.get_future();
-    std::jthread setter([&] {
-      until([&] { return seen.load(); });
-      p.set_value();
-    });
-    f.get();
+  tutti::promise<void> p;
+  const auto blocking = [&]() -> task<> {
+    p.get_future().get();
     co_return;
   };
-  pool.with({.name = "the getter"}).submit(blocking()).get();
+  auto blocked = pool.with({.name = "the getter"}).submit(blocking());
+  // A stretch is reported once: it must wait before anybody looks.
+  until([] {
+    std::ostringstream text;
+    tutti::dump(text);
+    return text.str().find("in task the getter waits in future") != std::string::npos;
+  });
+  {
+    const stall_watch watch({.limit = 1ms}, [&](const tutti::stall& report) {
+      if (seen) return;
+      found = report;
+      seen = true;
+    });
+    until([&] { return seen.load(); });
+  }
+  p.set_value();
+  blocked.get();
   EXPECT_EQ(found.task, "the getter");
   EXPECT_EQ(found.pool, "stalling");
   EXPECT_EQ(found.worker, 0U);
