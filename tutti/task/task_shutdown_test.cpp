@@ -141,16 +141,18 @@ TEST_F(task_shutdown, cancel_stops_those_that_sleep) {
 TEST_F(task_shutdown, cancel_waits_for_their_end) {
   std::atomic<int> alive{0};
   thread_pool pool(1), helper(1);
-  std::latch gate(1);
+  std::latch gate(1), begun(1);
   auto slow_to_stop = [&]() -> task<int> {
     const living me(alive);
     auto f = helper.submit([&] {
+      begun.count_down();
       gate.wait();
       return 7;
     });
     co_return co_await std::move(f);
   };
   auto f = pool.submit(slow_to_stop());
+  begun.wait();  // what has not begun would not run at all
   until([&] { return alive == 1; });
   run_dry(pool);
   std::atomic<bool> over{false};
