@@ -110,6 +110,10 @@ tutti::task<T> give_after(std::chrono::nanoseconds delay, T value) {
   co_return value;
 }
 inline tutti::task<> sleeper(std::chrono::nanoseconds delay) { co_await tutti::sleep_for(delay); }
+/// Lets others run, often enough for them to get wherever they wait.
+inline tutti::task<> some_turns() {
+  for (int i = 0; i < 100; ++i) co_await tutti::yield_now();
+}
 /// Sleeps until it is stopped.
 inline tutti::task<> sleep_for_ever() { co_await tutti::sleep_for(std::chrono::nanoseconds::max()); }
 /// The same, counted among those alive.
