@@ -238,7 +238,7 @@ namespace {
 
 struct returning final : resume_node, pooled {
   explicit returning(coroutine_link& to) noexcept { link_ = &to; }
-  void run() noexcept override {
+  void go_on() noexcept override {
     coroutine_link& to = *link_;
     delete this;
     coroutine_run::resume(to);

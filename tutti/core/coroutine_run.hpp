@@ -36,6 +36,11 @@ struct coroutine_link {
   std::source_location made{}, at{};  ///< its function, and where it awaits
 };
 
+/// The same position, without the column.
+inline place as_place(const std::source_location& at) noexcept {
+  return {at.file_name(), at.line(), at.function_name()};
+}
+
 /// The part of a coroutine task that does not depend on its result's type. Two references at birth, as a task_state's:
 /// the future's and the queue's, which becomes its own when it begins.
 class coroutine_run : public call_node {
@@ -83,6 +88,9 @@ class coroutine_run : public call_node {
   const home_ref& home() const noexcept { return outermost_->home; }
   /// The task whose code runs on this thread; null in functions and outside coroutines.
   static coroutine_run* current() noexcept { return this_frame == nullptr ? nullptr : this_frame->run; }
+
+  /// Whether it has a time limit or a stop token.
+  bool has_limits() const noexcept { return limits_ != nullptr; }
 
   virtual future_state_base& state() noexcept = 0;
   const future_state_base& state() const noexcept { return const_cast<coroutine_run*>(this)->state(); }

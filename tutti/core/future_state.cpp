@@ -209,9 +209,15 @@ bool future_state_base::forget(const ready_callback* callback) noexcept {
 // ---------------------------------------------------------------- waiting
 
 // On a worker of the pool it belongs to: gets it done rather than waits for it.
-bool future_state_base::help(worker& self, bool& looked) {
+bool future_state_base::help(worker& self, bool& looked, const wait_how& how) {
   if (home_ == 0) return run_here() && is_ready();  // made from futures of several pools: each part knows its own
   if (self.pool->executor_id() != home_) return false;
+  // What it helps with runs on top of it, which makes this a wait like any other.
+  wait_graph::watched_wait watched;
+  if (wait_graph::observer() != nullptr) [[unlikely]] {
+    const wait_target target = as_target();
+    watched.begin({.who = wait_graph::self(), .targets = {&target, 1}, .what = how.what, .here = how.here});
+  }
   if (run_here()) return is_ready();
   const auto unfinished = [this] { return !is_ready(); };
   for (spinner spin(spinner::before_sleep); unfinished();) {
@@ -237,10 +243,14 @@ void future_state_base::refuse_own_loop(const char* what, const place& here) {
 
 void future_state_base::wait(const place& here) {
   if (is_ready()) return;
-  bool looked = false;
-  if (this_worker != nullptr && help(*this_worker, looked)) return;
   const wait_how how{.deadline = nullptr, .stop = {}, .here = here, .what = "future::wait"};
+  bool looked = false;
+  if (this_worker != nullptr && help(*this_worker, looked, how)) return;
   looked ? sleep(how) : wait(how);
+}
+
+wait_target future_state_base::as_target() const noexcept {
+  return {this, wait_rule::it_ends, "task", shown_name(describe())};
 }
 
 wait_result future_state_base::wait(const wait_how& how) {
@@ -255,7 +265,10 @@ wait_result future_state_base::wait(const wait_how& how) {
 wait_result future_state_base::sleep(const wait_how& how) {
   refuse_own_loop(how.what, how.here);
   status_.fetch_or(attended, std::memory_order_seq_cst);  // only now: it costs who settles a look at the lists
-  return waiters_.sleep([this] { return is_ready(); }, how);
+  const wait_target target = as_target();
+  wait_how watched = how;
+  watched.target = &target;
+  return waiters_.sleep([this] { return is_ready(); }, watched);
 }
 
 // ---------------------------------------------------------------- stopping

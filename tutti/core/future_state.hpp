@@ -139,6 +139,8 @@ class future_state_base {
 
   /// For people: the name of the task behind it, or "".
   virtual const char* describe() const noexcept { return ""; }
+  /// For observers of waits.
+  wait_target as_target() const noexcept;
 
   const std::exception_ptr& error() const noexcept { return error_; }
   void observe() noexcept { status_.fetch_or(observed, std::memory_order_relaxed); }
@@ -165,7 +167,7 @@ class future_state_base {
 
   void destroy() noexcept;
   void wake() noexcept;
-  bool help(worker& self, bool& looked);
+  bool help(worker& self, bool& looked, const wait_how& how);
   wait_result sleep(const wait_how& how);
   void refuse_own_loop(const char* what, const place& here);
 

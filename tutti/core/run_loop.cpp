@@ -119,6 +119,11 @@ call_node* loop_engine::take() noexcept {
   return node;
 }
 
+void loop_engine::watch(wait_graph::watched_wait& watched, const future_state_base& what) {
+  const wait_target target = what.as_target();
+  watched.begin({.who = wait_graph::self(), .targets = {&target, 1}, .what = "run_loop::run"});
+}
+
 void loop_engine::run_erased(bool (*done)(void*), void* context) {
   std::unique_lock as_driver(driver_, std::defer_lock);
   for (const loop_engine* outer = driven_here; outer != nullptr; outer = outer->below_) {

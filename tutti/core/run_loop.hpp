@@ -30,9 +30,13 @@ class loop_engine final : public call_target, public std::enable_shared_from_thi
   bool cancelling() const noexcept override { return cancelling_.load(std::memory_order_relaxed); }
 
   /// Runs calls on this thread until `done()`, which is asked before each; sleeps while there are none. Who makes it
-  /// true elsewhere must call `wake`. Throws std::logic_error when another thread drives it.
+  /// true elsewhere must call `wake`. Throws std::logic_error when another thread drives it. `what`: the future that is
+  /// waited for so, if it is one.
   template <class Done>
-  void run_until(Done done) {
+  void run_until(Done done, const future_state_base* what = nullptr) {
+    wait_graph::watched_wait watched;
+    if (what != nullptr && wait_graph::observer() != nullptr) [[unlikely]]
+      watch(watched, *what);
     run_erased([](void* d) { return static_cast<bool>((*static_cast<Done*>(d))()); }, &done);
   }
   /// Calls `first()`, then runs calls until there are none, and takes no more.
@@ -67,6 +71,7 @@ class loop_engine final : public call_target, public std::enable_shared_from_thi
     loop_engine& loop_;
     const std::unique_lock<std::mutex> as_driver_;
   };
+  static void watch(wait_graph::watched_wait& watched, const future_state_base& what);
   void run_erased(bool (*done)(void*), void* context);
   void run_some(const driving& here, bool (*done)(void*), void* context);
   void run_all(const driving& here);
@@ -113,7 +118,7 @@ class run_loop final : public local_executor {
     const std::stop_token stop = this_task::stop_token();
     auto result = this->with({.stop = stop.stop_possible() ? stop_ref(stop) : stop_ref()}).submit(std::move(work));
     result.on_done([memory = engine_->shared_from_this()] { memory->wake(); });  // it may end on another executor
-    engine_->run_until([&] { return result.done(); });
+    engine_->run_until([&] { return result.done(); }, result.state());
     return result.get();
   }
   /// Lets run() return once all calls are complete; when no thread is in run(), completes them on this one.

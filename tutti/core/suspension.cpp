@@ -21,7 +21,7 @@ void resume_node::post() noexcept {
 void resume_node::run() noexcept {
   // An executor that runs calls wherever they come from may do so on top of code that waits for this very coroutine.
   if (link_->home.target == nullptr && detail::resume_in_place_later::keep(*this)) return;
-  coroutine_run::resume(*link_);
+  go_on();
 }
 
 // Its executor is being shut down with `cancel`, or is gone. The coroutine must end somewhere, and soon.

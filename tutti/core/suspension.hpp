@@ -17,6 +17,11 @@
 
 namespace tutti {
 
+namespace detail {
+// Marks awaiters that know what to do with a coroutine of ours.
+struct own_awaiter {};
+}  // namespace detail
+
 /// Brings a coroutine back: queued on the executor it goes on on.
 class resume_node : public call_node {
  public:
@@ -28,10 +33,12 @@ class resume_node : public call_node {
  protected:
   resume_node() = default;
   ~resume_node() override = default;
+  /// On the executor that it goes on on: lets it go on.
+  virtual void go_on() noexcept { coroutine_run::resume(*link_); }
   coroutine_link* link_ = nullptr;  // innermost; before post()
 
  private:
-  void run() noexcept override;
+  void run() noexcept final;
   void abandon(std::exception_ptr) noexcept final;
 };
 
@@ -56,8 +63,14 @@ class suspension : public resume_node {
     who.run->hold_home();
   }
   wait_ticket& ticket() noexcept { return ticket_; }
+  const char* what() const noexcept { return what_; }
   /// All is armed. True: it waits, and this object may be gone; false: it goes on at once.
   bool commit() noexcept;
+  /// Instead of going on, in go_on(), it waits once more: to be armed and committed again.
+  void begin_again() noexcept {
+    gate_.store(0, std::memory_order_relaxed);  // published by what makes the ticket known again
+    ticket_.reopen();
+  }
   /// The wait is over: how it ended. Returns when no other thread looks at this object because of the task; whatever
   /// else was armed is the caller's to disarm.
   std::uint32_t end() noexcept;

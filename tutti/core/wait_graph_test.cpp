@@ -9,7 +9,6 @@
 #include <tutti/base/error.hpp>
 #include <tutti/core/promise.hpp>
 #include <tutti/core/thread_pool.hpp>
-#include <tutti/core/thread_record.hpp>
 #include <tutti/core/wait_graph.hpp>
 #include <vector>
 
@@ -20,7 +19,7 @@ using tutti_test::watchdog;
 
 struct event {
   std::string kind;
-  wait_party who;
+  const void* who;
   const void* resource;
   std::string what;
   tutti::place here;
@@ -31,15 +30,19 @@ class recorder final : public tutti::wait_observer {
   recorder() : before_(tutti::wait_graph::observe(this)) {}
   ~recorder() override { tutti::wait_graph::observe(before_); }
 
-  void begin_wait(wait_party who, const void* resource, const char* what, const tutti::place& here) override {
-    add({"begin", who, resource, what, here});
+  void begin_wait(const wait& begun) override {
+    add({"begin", begun.who.id, resource(begun), begun.what, begun.here});
     if (refuse.load()) throw tutti::deadlock("refused");
   }
-  void end_wait(wait_party who, const void* resource) noexcept override { add({"end", who, resource, "", {}}); }
-  void holds(wait_party who, const void* resource, const tutti::place& here) noexcept override {
-    add({"holds", who, resource, "", here});
+  void end_wait(const wait& ended) noexcept override { add({"end", ended.who.id, resource(ended), "", {}}); }
+  void born(const tutti::wait_target& made, std::size_t) noexcept override {
+    add({"born", nullptr, made.resource, "", {}});
   }
-  void releases(wait_party who, const void* resource) noexcept override { add({"releases", who, resource, "", {}}); }
+  void gone(const void* lost) noexcept override { add({"gone", nullptr, lost, "", {}}); }
+  void holds(const wait_party& who, const tutti::wait_target& held, const tutti::place& here, bool) noexcept override {
+    add({"holds", who.id, held.resource, held.kind, here});
+  }
+  void releases(const void* who, const void* given_up) noexcept override { add({"releases", who, given_up, "", {}}); }
 
   std::vector<event> events() {
     const std::lock_guard lock(mutex_);
@@ -56,6 +59,7 @@ class recorder final : public tutti::wait_observer {
   std::atomic<bool> refuse{false};
 
  private:
+  static const void* resource(const wait& of) { return of.targets.empty() ? nullptr : of.targets.front().resource; }
   void add(event e) noexcept {
     const std::lock_guard lock(mutex_);
     events_.push_back(std::move(e));
@@ -95,7 +99,7 @@ TEST(WaitGraph, AWaitIsToldFromBeginningToEnd) {
   const auto events = seen.events();
   ASSERT_EQ(events.size(), 2U);
   EXPECT_EQ(events[0].kind, "begin");
-  EXPECT_EQ(events[0].who, &tutti::this_thread_record()) << "outside tasks, the thread waits";
+  EXPECT_EQ(events[0].who, tutti::wait_graph::self_id()) << "outside tasks, the thread waits";
   EXPECT_NE(events[0].resource, nullptr);
   EXPECT_NE(events[0].what.find("future"), std::string::npos) << events[0].what;
   EXPECT_EQ(events[0].here.line, line);
@@ -109,11 +113,28 @@ TEST(WaitGraph, NoWaitNoEvent) {
   recorder seen;
   EXPECT_EQ(tutti::make_ready_future(3).get(), 3);
   tutti::thread_pool pool(1);
-  auto nested = pool.submit([&] { return pool.submit([] { return 4; }).get(); });
-  while (!nested.done()) std::this_thread::yield();
-  EXPECT_EQ(nested.get(), 4);
+  auto task = pool.submit([&] { return tutti::make_ready_future(4).get(); });
+  while (!task.done()) std::this_thread::yield();
+  EXPECT_EQ(task.get(), 4);
   pool.shutdown();
-  EXPECT_EQ(seen.count("begin"), 0U) << "what is there, or can be run here, is not waited for";
+  EXPECT_EQ(seen.count("begin"), 0U) << "what is there is not waited for";
+}
+
+TEST(WaitGraph, WhatATaskRunsItselfIsWaitedForAllTheSame) {
+  recorder seen;
+  tutti::thread_pool pool(1);
+  const void* awaited = nullptr;
+  auto outer = pool.submit([&] {
+    auto inner = pool.submit([] { return 4; });
+    awaited = inner.state();
+    return inner.get();
+  });
+  while (!outer.done()) std::this_thread::yield();
+  EXPECT_EQ(outer.get(), 4);
+  pool.shutdown();
+  ASSERT_EQ(seen.count("begin"), 1U) << "it lies below, on the same stack";
+  EXPECT_EQ(seen.events().front().resource, awaited) << "a task is known by its future's state";
+  EXPECT_EQ(seen.count("end"), 1U);
 }
 
 TEST(WaitGraph, InATaskTheTaskWaits) {
@@ -191,7 +212,7 @@ TEST(WaitGraph, HoldsAndReleases) {
   recorder seen;
   int lock = 0;
   const auto here = tutti::place::current();
-  tutti::wait_graph::holds(&lock, here);
+  tutti::wait_graph::holds({.resource = &lock, .rule = tutti::wait_rule::all_release, .kind = "lock"}, here);
   tutti::wait_graph::releases(&lock);
   const auto events = seen.events();
   ASSERT_EQ(events.size(), 2U);

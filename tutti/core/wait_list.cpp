@@ -3,10 +3,10 @@
 #include <tutti/base/clock.hpp>
 #include <tutti/base/error.hpp>
 #include <tutti/base/trace.hpp>
+#include <tutti/core/run_loop.hpp>
 #include <tutti/core/scheduler.hpp>
 #include <tutti/core/spin.hpp>
 #include <tutti/core/thread_record.hpp>
-#include <tutti/core/wait_graph.hpp>
 
 #include <optional>
 
@@ -42,6 +42,13 @@ std::optional<wait_result> over(const Ready& ready, const std::stop_token& stop,
   return std::nullopt;
 }
 
+// What waits on a loop's thread keeps the whole loop waiting, perhaps for what only the loop can do.
+void refuse_to_block_loop(const char* what, const char* instead, const place& here) {
+  if (this_worker != nullptr || detail::loop_engine::current() == nullptr) return;
+  throw would_block(std::string(what) + " at " + to_string(here) +
+                    " would block this thread's run_loop and all that runs on it; co_await " + instead);
+}
+
 }  // namespace
 
 std::optional<wait_result> wait_list::spin_erased(condition ready, const wait_how& how) {
@@ -52,32 +59,48 @@ std::optional<wait_result> wait_list::spin_erased(condition ready, const wait_ho
   return std::nullopt;
 }
 
-wait_result wait_list::sleep_erased(condition ready, const wait_how& how) {
+wait_result wait_list::sleep_erased(condition ready, const wait_how& how, void* context) {
+  if (how.instead != nullptr) refuse_to_block_loop(how.what, how.instead, how.here);
   const std::stop_token stop = how.stop.token();
   before_sleeping();
-  const wait_graph::waits_for edge(this, how.what, how.here);
   const blocking_section section(how);
   const thread_record::waiting shown(how.what, how.here);
   trace_point(trace_kind::wait_begin, this);
+  struct end_of_wait {
+    const wait_list* list;
+    ~end_of_wait() { trace_point(trace_kind::wait_end, list); }
+  } const traced{this};
   parker& sleeper = this_parker();
+  waiter entry{nullptr, 0, 0, context};
   for (;;) {
     wait_ticket ticket(sleeper);
-    waiter entry{&ticket, 0, how.here};
-    if (!add_unless(entry, ready)) break;
-    {
+    entry.ticket = &ticket;
+    if (!add_unless(entry, ready)) return wait_result::ready;
+    try {
+      wait_graph::watched_wait watched;
+      watched.begin({.who = wait_graph::self(),
+                     .targets = {how.target, how.target == nullptr ? 0U : 1U},
+                     .ticket = &ticket,
+                     .limited = how.deadline != nullptr || stop.stop_possible(),
+                     .what = how.what,
+                     .here = how.here});
       const std::stop_callback on_stop(stop, [&] { ticket.claim(wait_ticket::by_stop); });
       sleep_on(ticket, how.deadline);
+    } catch (...) {  // refused, but if somebody has come in between
+      remove(entry);
+      if (ticket.outcome() == wait_ticket::granted) return wait_result::ready;
+      if (ticket.outcome() == 0) wake_one();
+      throw;
     }
     remove(entry);
+    if (ticket.outcome() == wait_ticket::granted) return wait_result::ready;
     if (const auto result = over(ready, stop, how)) {
       // A wake-up that came together with the time limit or the stop, and was meant for somebody who can use it.
       if (*result != wait_result::ready && ticket.outcome() == 0) wake_one();
-      trace_point(trace_kind::wait_end, this);
       return *result;
     }
+    if (ticket.outcome() == 0) ++entry.losses;
   }
-  trace_point(trace_kind::wait_end, this);
-  return wait_result::ready;
 }
 
 void sleep_on(wait_ticket& ticket, const std::chrono::steady_clock::time_point* deadline) noexcept {
@@ -105,23 +128,39 @@ void wait_list::remove(waiter& entry) noexcept {
 
 std::size_t wait_list::wake_slow(std::size_t limit) noexcept {
   std::size_t woken = 0;
-  const std::lock_guard lock(mutex_);
-  while (woken < limit && head_ != nullptr) {
-    waiter& entry = *head_;
-    wait_ticket& ticket = *entry.ticket;
-    const std::uint32_t outcome = entry.outcome;
-    unlink(entry);
-    // From the claim on, entry and ticket may be gone.
-    if (ticket.claim(outcome)) ++woken;
+  // A coroutine, which stays until it is woken, may go on in place and come back here: not under the lock.
+  waiter* coroutines = nullptr;
+  waiter** end = &coroutines;
+  {
+    const std::lock_guard lock(mutex_);
+    while (woken < limit && head_ != nullptr) {
+      waiter& entry = *head_;
+      const wake_up wake = grant(entry, entry.outcome);
+      if (!wake) continue;
+      ++woken;
+      if (wake.of_thread()) {
+        wake();
+      } else {
+        *end = &entry;
+        end = &entry.next;
+      }
+    }
+    *end = nullptr;
+  }
+  while (coroutines != nullptr) {
+    const wake_up wake = coroutines->ticket->wake();
+    coroutines = coroutines->next;
+    wake();
   }
   return woken;
 }
 
 void wait_list::link(waiter& entry) noexcept {
-  entry.next = nullptr;
-  entry.previous = tail_;
-  (tail_ == nullptr ? head_ : tail_->next) = &entry;
-  tail_ = &entry;
+  const bool in_front = entry.losses != 0;
+  entry.next = in_front ? head_ : nullptr;
+  entry.previous = in_front ? nullptr : tail_;
+  (entry.previous == nullptr ? head_ : entry.previous->next) = &entry;
+  (entry.next == nullptr ? tail_ : entry.next->previous) = &entry;
   entry.linked = true;
   count_.fetch_add(1, std::memory_order_seq_cst);
 }

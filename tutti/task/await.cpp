@@ -24,7 +24,40 @@ bool future_wait_base::wait(coroutine_link& link, future_state_base& state) {
   state.observe();  // its error is thrown here
   state.expedite(link.run->priority());
   state.when_ready(*this);
+  if (wait_graph::observer() != nullptr) [[unlikely]]
+    watch();
   return commit();
+}
+
+// A wait that an observer refuses ends as if the coroutine had been asked to stop, but with the observer's error.
+void future_wait_base::watch() noexcept {
+  coroutine_run& run = *link().run;
+  const wait_target target = state_->as_target();
+  try {
+    watched_.begin({.who = {&run.state(), run.name()},
+                    .targets = {&target, 1},
+                    .ticket = &ticket(),
+                    .limited = run.has_limits(),
+                    .what = "co_await of a future",
+                    .here = as_place(link().at)});
+  } catch (...) {
+    refused_ = std::current_exception();
+    future_wait_base::on_stop();
+  }
+}
+
+void future_wait_base::end_owned() {
+  end();  // stopped or not: it is ready
+  watched_.end();
+  if (refused_ != nullptr && state_->error() != nullptr) std::rethrow_exception(refused_);
+}
+
+void future_wait_base::end_shared() {
+  const std::uint32_t outcome = end();
+  watched_.end();
+  if (outcome != wait_ticket::by_stop) return;
+  if (refused_ != nullptr) std::rethrow_exception(refused_);
+  throw_cancelled();
 }
 
 void future_wait_base::on_stop() noexcept {

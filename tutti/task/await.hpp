@@ -17,9 +17,6 @@ class task;
 
 namespace detail {
 
-// Marks awaiters that know what to do with a coroutine of ours.
-struct own_awaiter {};
-
 // ---------------------------------------------------------------- futures
 
 // Waits for a future. One that belongs to the coroutine is asked to stop with it, and waited for all the same: what
@@ -34,12 +31,18 @@ class future_wait_base : public own_awaiter, public suspension, public ready_cal
   }
   static bool begin_now(future_state_base& state) noexcept;
   bool wait(coroutine_link& link, future_state_base& state);
+  void end_owned();
+  void end_shared();
   void on_ready(future_state_base&) noexcept override { ticket().claim(0); }
   void on_stop() noexcept override;
   void describe(std::ostream& out) const override;
 
  private:
+  void watch() noexcept;
+
   future_state_base* state_ = nullptr;
+  wait_graph::watched_wait watched_;
+  std::exception_ptr refused_;
   const bool owned_;
 };
 
@@ -65,7 +68,7 @@ class future_awaiter final : public future_wait<T> {
  public:
   explicit future_awaiter(future<T>&& f) : future_wait<T>(f.take_state(), true, "co_await") {}
   T await_resume() {
-    this->end();  // stopped or not: it is ready
+    this->end_owned();
     return take_value(*this->state_);
   }
 };
@@ -75,7 +78,7 @@ class shared_future_awaiter final : public future_wait<T> {
  public:
   explicit shared_future_awaiter(const shared_future<T>& f) : future_wait<T>(f.share_state(), false, "co_await") {}
   T await_resume() {
-    this->end_or_throw();
+    this->end_shared();
     if constexpr (std::is_void_v<T>) {
       this->state_->value();
     } else {

@@ -188,7 +188,45 @@ bool children::waiter::wait(coroutine_link& link) noexcept {
     if (of_.count_ <= limit_) return false;
     of_.waiter_ = this;
   }
+  if (wait_graph::observer() != nullptr) [[unlikely]]
+    watch();
   return commit();
+}
+
+// An observer that refuses the wait makes it fail as an error of a child would: the others are stopped, and waited for.
+void children::waiter::watch() noexcept {
+  coroutine_run& run = *link().run;
+  try {
+    awaited_ = of_.left_now();
+    std::vector<wait_target> targets;
+    for (const auto& child : awaited_) targets.push_back(child->as_target());
+    watched_.begin({.who = {&run.state(), run.name()},
+                    .targets = targets,
+                    .all = limit_ == 0 && of_.rule_ != rule::stop_after_first,
+                    .ticket = &ticket(),
+                    .limited = run.has_limits(),
+                    .what = of_.what_,
+                    .here = as_place(link().at)});
+  } catch (...) {
+    of_.fail(std::current_exception());
+  }
+}
+
+std::vector<state_ref<future_state_base>> children::left_now() const {
+  std::vector<state_ref<future_state_base>> left;
+  const std::lock_guard lock(mutex_);
+  left.reserve(count_);
+  for (const child* c = oldest_; c != nullptr; c = c->previous) left.push_back(another_ref(*c->state));
+  return left;
+}
+
+void children::fail(std::exception_ptr error) noexcept {
+  {
+    const std::lock_guard lock(mutex_);
+    if (first_error_ == nullptr || first_error_cancelled_) first_error_ = std::move(error);
+    first_error_cancelled_ = false;
+  }
+  stop();
 }
 
 void children::waiter::on_stop() noexcept {

@@ -63,6 +63,8 @@ class children {
   void drop(child& entry) noexcept;
   void ended(child& entry, future_state_base& state) noexcept;
   void left_by_one() noexcept;
+  void fail(std::exception_ptr error) noexcept;
+  std::vector<state_ref<future_state_base>> left_now() const;
   void stop(bool first_too) noexcept;
   void link(child& entry) noexcept;
   void unlink(child& entry) noexcept;
@@ -92,16 +94,23 @@ class children::waiter final : public own_awaiter, public suspension {
   bool await_suspend(std::coroutine_handle<Promise> awaiter) {
     return wait(awaiter.promise());
   }
-  void await_resume() noexcept { end(); }
+  void await_resume() noexcept {
+    end();
+    watched_.end();
+  }
 
  private:
   friend class children;
   bool wait(coroutine_link& link) noexcept;
+  void watch() noexcept;
   void on_stop() noexcept override;
   void describe(std::ostream& out) const override { of_.describe(out); }
 
   children& of_;
   const std::size_t limit_;
+  // While observed: keeps those it waits for, which are known by their addresses.
+  std::vector<state_ref<future_state_base>> awaited_;
+  wait_graph::watched_wait watched_;
 };
 
 inline children::waiter children::left(std::size_t count) noexcept { return {*this, count}; }
