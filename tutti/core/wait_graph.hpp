@@ -101,6 +101,10 @@ inline void releases(const void* resource) noexcept {
     o->releases(self_id(), resource);
 }
 
+/// `here`, unless that is inside the standard library (std::lock_guard) or empty: then the code address of the call, in
+/// the form `program+0x1234`, which addr2line understands. For observed calls: such texts live for ever.
+place caller_place(const place& here, const void* return_address);
+
 /// Reports one wait at a time. Costs two pointers while nobody listens.
 class watched_wait {
  public:
