@@ -105,6 +105,11 @@ inline void releases(const void* resource) noexcept {
 /// the form `program+0x1234`, which addr2line understands. For observed calls: such texts live for ever.
 place caller_place(const place& here, const void* return_address);
 
+/// The same when somebody listens; `here` otherwise.
+inline place told_place(const place& here, const void* return_address) {
+  return observer() == nullptr ? here : caller_place(here, return_address);
+}
+
 /// Reports one wait at a time. Costs two pointers while nobody listens.
 class watched_wait {
  public:

@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cstdio>
 
 namespace tutti::detail {
@@ -28,7 +29,14 @@ std::string seconds(deadlock_graph::time_point since, deadlock_graph::time_point
   return text.data();
 }
 
-const std::vector<deadlock_graph::hold> nothing;
+// Threads keep theirs, so that what one does time after time is known to be the same one's; addresses are used again.
+std::uint64_t new_number(bool of_thread) {
+  static constinit std::atomic<std::uint64_t> given{0};
+  static constinit thread_local std::uint64_t of_this_thread = 0;
+  if (!of_thread) return ++given;
+  if (of_this_thread == 0) of_this_thread = ++given;
+  return of_this_thread;
+}
 
 }  // namespace
 
@@ -62,7 +70,10 @@ void deadlock_graph::remove_resource(const void* lost) noexcept {
 
 deadlock_graph::party& deadlock_graph::enter(const wait_party& who) {
   const auto [at, is_new] = parties_.try_emplace(who.id);
-  if (is_new) at->second.name = party_text(who);
+  if (is_new) {
+    at->second.name = party_text(who);
+    at->second.number = new_number(who.task == nullptr);
+  }
   return at->second;
 }
 
@@ -178,10 +189,9 @@ deadlock_graph::parties deadlock_graph::lost_with(const void* who) const {
   return seen;
 }
 
-std::string deadlock_graph::explain_deadlock(const void* who) const {
+std::string deadlock_graph::explain_deadlock(const void* who, time_point now) const {
   const parties lost = lost_with(who);
   if (lost.empty()) return {};
-  const time_point now = std::chrono::steady_clock::now();
   std::string text = lost.size() == 1 ? "deadlock: it waits for itself\n"
                                       : "deadlock: " + std::to_string(lost.size()) + " wait for one another\n";
   for (const void* const one : lost) text += describe(parties_.at(one), now);
@@ -238,9 +248,9 @@ std::vector<std::string> deadlock_graph::starving(time_point before, time_point 
   return found;
 }
 
-const std::vector<deadlock_graph::hold>& deadlock_graph::holds_of(const void* who) const noexcept {
+const deadlock_graph::party* deadlock_graph::find(const void* who) const noexcept {
   const auto found = parties_.find(who);
-  return found == parties_.end() ? nothing : found->second.holds;
+  return found == parties_.end() ? nullptr : &found->second;
 }
 
 }  // namespace tutti::detail

@@ -14,6 +14,7 @@
 #include <tutti/core/wait_graph.hpp>
 
 #include <chrono>
+#include <cstdint>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -35,6 +36,7 @@ class deadlock_graph {
   };
   struct party {
     std::string name;
+    std::uint64_t number;  ///< no other party ever had it
     std::vector<hold> holds;
     std::vector<waiting> waits;  ///< the innermost last
   };
@@ -47,12 +49,12 @@ class deadlock_graph {
   void remove_wait(const wait_observer::wait& wait) noexcept;
 
   /// Why the innermost wait of `who` can never end, for people; empty if it can.
-  std::string explain_deadlock(const void* who) const;
+  std::string explain_deadlock(const void* who, time_point now = {}) const;
   /// What those have waited for, and whom, that have waited since before `limit`; each wait once.
   std::vector<std::string> starving(time_point before, time_point now);
 
-  /// What `who` holds now.
-  const std::vector<hold>& holds_of(const void* who) const noexcept;
+  /// The party while it holds or waits; null otherwise.
+  const party* find(const void* who) const noexcept;
   /// `mutex "accounts"`.
   std::string name_of(const void* of) const;
 

@@ -18,6 +18,8 @@ std::string self_text() {
 }  // namespace
 
 exclusive_lock::~exclusive_lock() {
+  if (wait_observer* const observer = wait_graph::observer(); observer != nullptr) [[unlikely]]
+    observer->gone(this);
   const bool locked = owner_of(state_.load(std::memory_order_relaxed)) != 0;
   last_look(waiters_, words_->kind, name_, locked ? "it is locked" : nullptr);
 }
@@ -25,7 +27,9 @@ exclusive_lock::~exclusive_lock() {
 // ---------------------------------------------------------------- locking
 
 void exclusive_lock::lock_slow(const place& here) {
-  take(self(), {.here = here, .what = words_->lock, .instead = words_->instead});
+  take(self(), {.here = wait_graph::told_place(here, __builtin_return_address(0)),
+                .what = words_->lock,
+                .instead = words_->instead});
 }
 
 bool exclusive_lock::lock_for(std::chrono::nanoseconds limit, const place& here) {
@@ -34,14 +38,15 @@ bool exclusive_lock::lock_for(std::chrono::nanoseconds limit, const place& here)
   const auto deadline = time_after(limit);
   const bool endless = deadline == std::chrono::steady_clock::time_point::max();
   return take(self(), {.deadline = endless ? nullptr : &deadline,
-                       .here = here,
+                       .here = wait_graph::told_place(here, __builtin_return_address(0)),
                        .what = words_->lock_for,
                        .instead = words_->instead}) == wait_result::ready;
 }
 
 void exclusive_lock::lock(const std::stop_token& stop, const place& here) {
   if (!observed() && take_unused(self())) return;
-  if (take(self(), {.stop = stop, .here = here, .what = words_->lock, .instead = words_->instead}) ==
+  const place at = wait_graph::told_place(here, __builtin_return_address(0));
+  if (take(self(), {.stop = stop, .here = at, .what = words_->lock, .instead = words_->instead}) ==
       wait_result::ready) {
     return;
   }
@@ -51,7 +56,7 @@ void exclusive_lock::lock(const std::stop_token& stop, const place& here) {
 
 bool exclusive_lock::try_lock_slow(const place& here) noexcept {
   if (!try_take(self())) return false;
-  wait_graph::holds(target(), here, false);
+  wait_graph::holds(target(), wait_graph::told_place(here, __builtin_return_address(0)), false);
   return true;
 }
 

@@ -4,7 +4,7 @@
 
 namespace tutti::detail {
 
-std::string lock_order::add(const void* who, const std::vector<deadlock_graph::hold>& held, const void* inner,
+std::string lock_order::add(std::uint64_t who, std::span<const deadlock_graph::hold> held, const void* inner,
                             const place& here, const deadlock_graph& names) {
   std::string report;
   for (const auto& outer : held) {
@@ -20,7 +20,7 @@ std::string lock_order::add(const void* who, const std::vector<deadlock_graph::h
     } else {
       const bool same = taken.who == who && taken.gates == gates;
       if (same) continue;
-      if (taken.who != who) taken.who = nullptr;
+      if (taken.who != who) taken.who = 0;
       std::erase_if(taken.gates, [&](const void* gate) { return !gates.contains(gate); });
     }
     path back;
@@ -53,9 +53,9 @@ bool lock_order::find_path(const void* from, const void* to, std::set<const void
 // Not when one party alone has done all of it, nor when a lock held each time keeps them apart.
 bool lock_order::can_bite(const edge& first, const path& rest) {
   std::set<const void*> common = first.gates;
-  bool several = first.who == nullptr;
+  bool several = first.who == 0;
   for (const auto& [lock, step] : rest) {
-    several = several || step->who == nullptr || step->who != first.who;
+    several = several || step->who == 0 || step->who != first.who;
     std::erase_if(common, [s = step](const void* gate) { return !s->gates.contains(gate); });
   }
   return several && common.empty();

@@ -6,22 +6,25 @@
 #pragma once
 #include <tutti/sync/deadlock_graph.hpp>
 
+#include <cstdint>
 #include <set>
+#include <span>
 
 namespace tutti::detail {
 
 /// Not thread-safe.
 class lock_order {
  public:
-  /// `who` took `inner` at `here` while it held `held`, oldest first. Returns a report for people when that is the
-  /// other order than one seen before; once for each pair. `names` gives the locks' names.
-  std::string add(const void* who, const std::vector<deadlock_graph::hold>& held, const void* inner, const place& here,
+  /// `who`, a number other than 0 for each party that ever was, took `inner` at `here` while it held `held`, oldest
+  /// first. Returns a report for people when that is the other order than one seen before; once for each pair. `names`
+  /// gives the locks' names.
+  std::string add(std::uint64_t who, std::span<const deadlock_graph::hold> held, const void* inner, const place& here,
                   const deadlock_graph& names);
   void forget(const void* lock) noexcept;
 
  private:
   struct edge {
-    const void* who;  // null: several
+    std::uint64_t who;  // 0: several
     place outer_taken, inner_taken;
     std::set<const void*> gates;  // held each time
   };

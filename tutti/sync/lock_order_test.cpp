@@ -21,7 +21,7 @@ class lock_order_test : public ::testing::Test {
       const void* const at = &locks_[static_cast<std::size_t>(one - 'a')];
       const tutti::place here{"bank.cpp", static_cast<unsigned>(10 * (who - '0') + one - 'a'), ""};
       names_.add_resource({at, tutti::wait_rule::all_release, "mutex", std::string_view(&names_of_[one - 'a'], 1)}, 0);
-      if (!held.empty()) reports += order_.add(&parties_[static_cast<std::size_t>(who - '0')], held, at, here, names_);
+      if (!held.empty()) reports += order_.add(static_cast<std::uint64_t>(who - '0') + 1, held, at, here, names_);
       held.push_back({at, here});
     }
     return reports;
@@ -31,7 +31,7 @@ class lock_order_test : public ::testing::Test {
  private:
   lock_order order_;
   deadlock_graph names_;
-  std::array<char, 8> locks_{}, parties_{};
+  std::array<char, 8> locks_{};
   std::string names_of_ = "abcdefgh";
 };
 

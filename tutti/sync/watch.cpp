@@ -11,6 +11,7 @@
 #include <charconv>
 #include <cmath>
 #include <mutex>
+#include <span>
 #include <stdexcept>
 
 namespace tutti {
@@ -23,11 +24,12 @@ class detector final : public wait_observer {
  public:
   void begin_wait(const wait& begun) override {
     std::string knot;
+    const auto time = now();
     {
       const std::lock_guard lock(mutex);
       forget_after_fork();
-      graph_.add_wait(begun, std::chrono::steady_clock::now());
-      if (options_.deadlock && !begun.limited) knot = graph_.explain_deadlock(begun.who.id);
+      graph_.add_wait(begun, time);
+      if (options_.deadlock && !begun.limited) knot = graph_.explain_deadlock(begun.who.id, time);
       if (!knot.empty()) graph_.remove_wait(begun);
     }
     if (!knot.empty()) throw deadlock(knot);
@@ -53,14 +55,13 @@ class detector final : public wait_observer {
       const std::lock_guard lock(mutex);
       forget_after_fork();
       if (options_.lock_order && waited && resource.rule == wait_rule::all_release && who.id != nullptr) {
-        const auto& held = graph_.holds_of(who.id);
-        if (!held.empty()) {
-          graph_.add_hold({}, resource, here);  // so that it has a name
-          inversion = order_.add(who.id, held, resource.resource, here, graph_);
-          graph_.remove_hold(nullptr, resource.resource);
-        }
+        graph_.add_hold(who, resource, here);
+        const deadlock_graph::party& holder = *graph_.find(who.id);
+        const std::span outer(holder.holds.data(), holder.holds.size() - 1);
+        if (!outer.empty()) inversion = order_.add(holder.number, outer, resource.resource, here, graph_);
+      } else {
+        graph_.add_hold(who, resource, here);
       }
-      graph_.add_hold(who, resource, here);
       if (!inversion.empty()) report = report_;
     }
     if (!inversion.empty()) tell(report, inversion);
@@ -107,8 +108,8 @@ class detector final : public wait_observer {
     {
       const std::lock_guard lock(mutex);
       if (!options_.starvation) return;
-      const auto now = std::chrono::steady_clock::now();
-      reports = graph_.starving(now - *options_.starvation, now);
+      const auto time = now();
+      reports = graph_.starving(time - *options_.starvation, time);
       report = report_;
     }
     for (const std::string& text : reports) tell(report, text);
