@@ -6,7 +6,7 @@ DEMO ?=
 BENCH ?=
 PREFIX ?= /usr/local
 
-.PHONY: help setup demo build test bench test-asan test-tsan test-clang build-clang fuzz format check-format tidy install clean
+.PHONY: help setup demo build test test-soak bench test-asan test-tsan test-clang build-clang fuzz format check-format tidy install clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -25,6 +25,9 @@ build: setup  ## build everything, optimised
 
 test: build  ## build and run all tests
 	@cd build && $(CTEST)
+
+test-soak: build  ## correct programs under the deadlock watch, for a minute
+	@cd build && TUTTI_SOAK_SECONDS=8 $(CTEST) -L '^soak$$' -j 1
 
 bench: setup  ## measure against the peers: bench/results/*.json and the tables of docs/PERFORMANCE.md
 	@cmake --preset release --log-level=WARNING
