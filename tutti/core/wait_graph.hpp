@@ -101,6 +101,11 @@ inline void releases(const void* resource) noexcept {
     o->releases(self_id(), resource);
 }
 
+inline void gone(const void* resource) noexcept {
+  if (wait_observer* const o = observer(); o != nullptr) [[unlikely]]
+    o->gone(resource);
+}
+
 /// `here`, unless that is inside the standard library (std::lock_guard) or empty: then the code address of the call, in
 /// the form `program+0x1234`, which addr2line understands. For observed calls: such texts live for ever.
 place caller_place(const place& here, const void* return_address);
