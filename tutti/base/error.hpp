@@ -39,6 +39,11 @@ struct would_block : error {
   using error::error;
 };
 
+/// A lock was unlocked by somebody who does not hold it.
+struct not_owner : error {
+  using error::error;
+};
+
 /// A promise was destroyed without a value.
 struct broken_promise : error {
   using error::error;

@@ -244,6 +244,7 @@ table::table() {
   add_text<closed>("tutti::closed");
   add_text<deadlock>("tutti::deadlock");
   add_text<would_block>("tutti::would_block");
+  add_text<not_owner>("tutti::not_owner");
   add_text<broken_promise>("tutti::broken_promise");
   add_text<broken_barrier>("tutti::broken_barrier");
   add_text<not_registered>("tutti::not_registered");
