@@ -84,14 +84,14 @@ class barrier {
   wait_result wait(participant& me, wait_how how);
 
   // All state is under the list's lock, but for the outcome of each participant, which the participant looks at.
-  // Who arrives, to wait or as the last, is put into `arrived_`; whatever ends the phase gives all of them the same outcome, in one stretch under
-  // the lock, and wakes those of them that are in the list already. The others see their outcome before they link, or
-  // under the lock when they have. So no outcome comes after another one, and who gives up either has it before
-  // that, or breaks the phase for all.
+  // Who arrives, to wait or as the last, is put into `arrived_`; whatever ends the phase gives all of them the same
+  // outcome, in one stretch under the lock, and wakes those of them that are in the list already. The others see their
+  // outcome before they link, or under the lock when they have. So no outcome comes after another one, and who gives up
+  // either has it before that, or breaks the phase for all.
   mutable wait_list waiters_;
   participant* arrived_ = nullptr;
-  std::ptrdiff_t missing_;   // of this phase; 0 while its completion is being run
-  std::ptrdiff_t expected_;  // from the next one on
+  std::ptrdiff_t missing_;        // of this phase; 0 while its completion is being run
+  std::ptrdiff_t expected_;       // from the next one on
   const char* broken_ = nullptr;  // why
   const std::function<void()> completion_;
   const wait_target self_;

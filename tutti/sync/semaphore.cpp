@@ -186,6 +186,22 @@ void semaphore::serve_waiters() noexcept {
   woken.wake();
 }
 
+// Nobody is told where a guard is moved to: the holder is not known any more. First the new one is reported, so that
+// somebody holds them all the time.
+void permit::take_over(permit& other) noexcept {
+  of_ = std::exchange(other.of_, nullptr);
+  n_ = other.n_;
+  holder_ = other.holder_;
+  if (of_ == nullptr || holder_ == nullptr) return;
+  if (wait_observer* const o = wait_graph::observer(); o != nullptr) [[unlikely]] {
+    for (std::ptrdiff_t i = 0; i < n_; ++i) {
+      o->holds({}, of_->self_, {}, false);
+      o->releases(holder_, of_);
+    }
+  }
+  holder_ = nullptr;
+}
+
 void permit::release() noexcept {
   semaphore* const of = std::exchange(of_, nullptr);
   if (of == nullptr) return;

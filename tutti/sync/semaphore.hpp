@@ -124,12 +124,11 @@ class [[nodiscard]] permit {
  public:
   /// Holds none.
   permit() = default;
-  permit(permit&& other) noexcept : of_(std::exchange(other.of_, nullptr)), n_(other.n_), holder_(other.holder_) {}
+  permit(permit&& other) noexcept { take_over(other); }
   permit& operator=(permit&& other) noexcept {
-    permit old(std::move(*this));
-    of_ = std::exchange(other.of_, nullptr);
-    n_ = other.n_;
-    holder_ = other.holder_;
+    if (this == &other) return *this;
+    release();
+    take_over(other);
     return *this;
   }
   ~permit() { release(); }
@@ -145,10 +144,11 @@ class [[nodiscard]] permit {
  private:
   friend semaphore;
   permit(semaphore& of, std::ptrdiff_t n) noexcept : of_(&of), n_(n), holder_(wait_graph::self_id()) {}
+  void take_over(permit& other) noexcept;
 
   semaphore* of_ = nullptr;
   std::ptrdiff_t n_ = 0;
-  const void* holder_ = nullptr;  // as it was reported
+  const void* holder_ = nullptr;  // as observers of waits know it; null: somebody
 };
 
 // What a waiter's entry points to.

@@ -66,8 +66,7 @@ class thread {
     requires detail::runs_in_thread<F, Args...>
   explicit thread(std::string_view name, F&& f, Args&&... args) {
     using body = detail::thread_body<std::decay_t<F>, std::decay_t<Args>...>;
-    auto* const made =
-        new task_state<void, body>(0, std::in_place, std::forward<F>(f), std::forward<Args>(args)...);
+    auto* const made = new task_state<void, body>(0, std::in_place, std::forward<F>(f), std::forward<Args>(args)...);
     start(name, *made, state_ref<future_state<void>>(made));
   }
   thread(thread&&) noexcept = default;

@@ -1,4 +1,5 @@
-// waking: what the primitives of this module share: ending several waits at once, limits, and the errors of their forms.
+// waking: what the primitives of this module share: ending several waits at once, limits, and the errors of their
+// forms.
 #pragma once
 #include <tutti/base/error.hpp>
 #include <tutti/core/async_wait.hpp>
