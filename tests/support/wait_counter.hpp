@@ -1,9 +1,15 @@
-// wait_counter: how many wait at this moment, in tutti's lists: each can be found and woken there.
+// wait_counter: how many wait at this moment, in tutti's lists: each can be found and woken there; and limits.
 #pragma once
+#include <gtest/gtest.h>
+
 #include <atomic>
-#include <string_view>
+#include <chrono>
+#include <optional>
 #include <tests/support/gates.hpp>
+#include <thread>
+#include <tutti/base/clock.hpp>
 #include <tutti/core/wait_graph.hpp>
+#include <utility>
 
 namespace tutti_test {
 
@@ -31,5 +37,21 @@ class wait_counter final : public tutti::wait_observer {
   std::atomic<int> waiting_{0};
   tutti::wait_observer* const before_;
 };
+
+/// What `wait`, which has a limit of one hour, gives in a thread whose hour passes on a virtual clock while it waits.
+template <class Wait>
+auto after_an_hour(Wait wait) {
+  const wait_counter waits;
+  tutti::virtual_clock clock;
+  std::optional<decltype(wait())> result;
+  std::jthread thread([&] { result.emplace(wait()); });
+  waits.until_waiting(1);
+  clock.advance(std::chrono::minutes(59));
+  std::this_thread::yield();
+  EXPECT_EQ(waits.now(), 1);
+  clock.advance(std::chrono::minutes(1));
+  thread.join();
+  return std::move(*result);
+}
 
 }  // namespace tutti_test

@@ -75,10 +75,8 @@ void event::wait(place here) { pass({.here = here, .what = "event::wait", .inste
 bool event::wait_for(std::chrono::nanoseconds limit, place here) {
   if (limit <= std::chrono::nanoseconds::zero()) return try_wait();
   const detail::time_limit until(limit);
-  return pass({.deadline = until.deadline(),
-               .here = here,
-               .what = "event::wait_for",
-               .instead = "wait_for_async()"}) == wait_result::ready;
+  return pass({.deadline = until.deadline(), .here = here, .what = "event::wait_for", .instead = "wait_for_async()"}) ==
+         wait_result::ready;
 }
 
 void event::wait(const std::stop_token& stop, place here) {

@@ -51,10 +51,8 @@ void latch::wait(place here) { pass({.here = here, .what = "latch::wait", .inste
 
 bool latch::wait_for(std::chrono::nanoseconds limit, place here) {
   const detail::time_limit until(limit);
-  return pass({.deadline = until.deadline(),
-               .here = here,
-               .what = "latch::wait_for",
-               .instead = "wait_for_async()"}) == wait_result::ready;
+  return pass({.deadline = until.deadline(), .here = here, .what = "latch::wait_for", .instead = "wait_for_async()"}) ==
+         wait_result::ready;
 }
 
 void latch::wait(const std::stop_token& stop, place here) {

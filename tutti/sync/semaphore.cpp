@@ -226,10 +226,8 @@ bool semaphore::try_acquire(std::ptrdiff_t n, place here) {
 
 bool semaphore::acquire_for(std::chrono::nanoseconds limit, std::ptrdiff_t n, place here) {
   const detail::time_limit until(limit);
-  const wait_how how{.deadline = until.deadline(),
-                     .here = here,
-                     .what = "semaphore::acquire_for",
-                     .instead = "acquire_for_async()"};
+  const wait_how how{
+      .deadline = until.deadline(), .here = here, .what = "semaphore::acquire_for", .instead = "acquire_for_async()"};
   return take_or_wait(n, holder::unknown, how) == wait_result::ready;
 }
 

@@ -73,8 +73,7 @@ void thread::join(place here) {
 
 bool thread::join_for(std::chrono::nanoseconds limit, place here) {
   const detail::time_limit until(limit);
-  const wait_how how{
-      .deadline = until.deadline(), .here = here, .what = "thread::join_for", .instead = "join_async()"};
+  const wait_how how{.deadline = until.deadline(), .here = here, .what = "thread::join_for", .instead = "join_async()"};
   if (wait(how) != wait_result::ready) return false;
   take_result();
   return true;
