@@ -49,6 +49,11 @@ struct broken_promise : error {
   using error::error;
 };
 
+/// Somebody gave up in a phase of a barrier, which therefore never ends; what() says why.
+struct broken_barrier : error {
+  using error::error;
+};
+
 /// Somebody asked for a function that this program has not registered.
 struct not_registered : error {
   using error::error;

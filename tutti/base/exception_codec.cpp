@@ -246,6 +246,7 @@ table::table() {
   add_text<would_block>("tutti::would_block");
   add_text<not_owner>("tutti::not_owner");
   add_text<broken_promise>("tutti::broken_promise");
+  add_text<broken_barrier>("tutti::broken_barrier");
   add_text<not_registered>("tutti::not_registered");
   add_text<ambiguous_function>("tutti::ambiguous_function");
   add_text<pool_exhausted>("tutti::pool_exhausted");

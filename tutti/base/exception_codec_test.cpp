@@ -190,6 +190,7 @@ TEST(exception_codec, ours_with_their_data) {
   exactly_same(tutti::would_block("e"));
   exactly_same(tutti::not_owner("o"));
   exactly_same(tutti::broken_promise("f"));
+  exactly_same(tutti::broken_barrier("b"));
   exactly_same(tutti::not_registered("g"));
   exactly_same(tutti::ambiguous_function("h"));
   exactly_same(tutti::pool_exhausted("i"));
