@@ -9,3 +9,6 @@
 #ifdef TUTTI_LINKS_TASK
 #include <tutti/task/task.hpp>
 #endif
+#ifdef TUTTI_LINKS_CHANNEL
+#include <tutti/channel/channels.hpp>
+#endif

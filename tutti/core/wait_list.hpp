@@ -141,7 +141,9 @@ class wait_list {
     return count_.load(std::memory_order_seq_cst) == 0 ? 0 : wake_slow(~std::size_t{0});
   }
   /// True if nobody waits (a snapshot).
-  bool empty() const noexcept { return count_.load(std::memory_order_seq_cst) == 0; }
+  bool empty() const noexcept { return size() == 0; }
+  /// How many wait (a snapshot).
+  std::size_t size() const noexcept { return count_.load(std::memory_order_seq_cst); }
 
   /// Blocks the calling thread until `ready()` holds, or it is granted; `ready` must not block and may be called
   /// several times, under the list's lock too. On a pool's worker the pool keeps its number of runnable threads
