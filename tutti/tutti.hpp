@@ -12,3 +12,6 @@
 #ifdef TUTTI_LINKS_SYNC
 #include <tutti/sync/sync.hpp>
 #endif
+#ifdef TUTTI_LINKS_CHANNEL
+#include <tutti/channel/channels.hpp>
+#endif

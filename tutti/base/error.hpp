@@ -29,6 +29,11 @@ struct closed : error {
   using error::error;
 };
 
+/// The channel was poisoned: closed at once, and what lay in it dropped.
+struct poisoned : closed {
+  using closed::closed;
+};
+
 /// Waiting would never end; what() lists who waits for whom.
 struct deadlock : error {
   using error::error;

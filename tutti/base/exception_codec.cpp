@@ -242,6 +242,7 @@ table::table() {
   add_text<cancelled>("tutti::cancelled");
   add_text<timed_out>("tutti::timed_out");
   add_text<closed>("tutti::closed");
+  add_text<poisoned>("tutti::poisoned");
   add_text<deadlock>("tutti::deadlock");
   add_text<would_block>("tutti::would_block");
   add_text<not_owner>("tutti::not_owner");

@@ -1,38 +1,11 @@
 #include <tutti/core/wait_list.hpp>
 
 #include <tutti/base/clock.hpp>
-#include <tutti/base/error.hpp>
-#include <tutti/base/trace.hpp>
-#include <tutti/core/run_loop.hpp>
-#include <tutti/core/scheduler.hpp>
+#include <tutti/core/blocking_wait.hpp>
 #include <tutti/core/spin.hpp>
-#include <tutti/core/thread_record.hpp>
-
-#include <optional>
 
 namespace tutti {
 namespace {
-
-// On a pool's worker: the pool finds somebody to run in our place.
-class blocking_section {
- public:
-  explicit blocking_section(const wait_how& how) : self_(this_worker) {
-    if (self_ != nullptr && !self_->pool->begin_block(*self_)) {
-      throw pool_exhausted("thread_pool \"" + self_->pool->name() + "\": this " + how.what + " at " +
-                           to_string(how.here) + " needs a spare thread in its place, but " +
-                           std::to_string(scheduler::max_spares) +
-                           " are blocked already, or the system gives no more; wait in coroutines, or block less");
-    }
-  }
-  ~blocking_section() {
-    if (self_ != nullptr) self_->pool->end_block(*self_);
-  }
-  blocking_section(const blocking_section&) = delete;
-  blocking_section& operator=(const blocking_section&) = delete;
-
- private:
-  worker* self_;
-};
 
 template <class Ready>
 std::optional<wait_result> over(const Ready& ready, const std::stop_token& stop, const wait_how& how) {
@@ -40,13 +13,6 @@ std::optional<wait_result> over(const Ready& ready, const std::stop_token& stop,
   if (stop.stop_requested()) return wait_result::stopped;
   if (how.deadline != nullptr && now() >= *how.deadline) return wait_result::timed_out;
   return std::nullopt;
-}
-
-// What waits on a loop's thread keeps the whole loop waiting, perhaps for what only the loop can do.
-void refuse_to_block_loop(const char* what, const char* instead, const place& here) {
-  if (this_worker != nullptr || detail::loop_engine::current() == nullptr) return;
-  throw would_block(std::string(what) + " at " + to_string(here) +
-                    " would block this thread's run_loop and all that runs on it; co_await " + instead);
 }
 
 }  // namespace
@@ -60,16 +26,7 @@ std::optional<wait_result> wait_list::spin_erased(condition ready, const wait_ho
 }
 
 wait_result wait_list::sleep_erased(condition ready, const wait_how& how, void* context) {
-  if (how.instead != nullptr) refuse_to_block_loop(how.what, how.instead, how.here);
-  const std::stop_token stop = how.stop.token();
-  before_sleeping();
-  const blocking_section section(how);
-  const thread_record::waiting shown(how.what, how.here);
-  trace_point(trace_kind::wait_begin, this);
-  struct end_of_wait {
-    const wait_list* list;
-    ~end_of_wait() { trace_point(trace_kind::wait_end, list); }
-  } const traced{this};
+  blocking_wait blocked(this, how);
   parker& sleeper = this_parker();
   waiter entry{nullptr, 0, 0, context};
   for (;;) {
@@ -77,15 +34,7 @@ wait_result wait_list::sleep_erased(condition ready, const wait_how& how, void* 
     entry.ticket = &ticket;
     if (!add_unless(entry, ready)) return wait_result::ready;
     try {
-      wait_graph::watched_wait watched;
-      watched.begin({.who = wait_graph::self(),
-                     .targets = {how.target, how.target == nullptr ? 0U : 1U},
-                     .ticket = &ticket,
-                     .limited = how.deadline != nullptr || stop.stop_possible(),
-                     .what = how.what,
-                     .here = how.here});
-      const std::stop_callback on_stop(stop, [&] { ticket.claim(wait_ticket::by_stop); });
-      sleep_on(ticket, how.deadline);
+      blocked.sleep(ticket, {how.target, how.target == nullptr ? 0U : 1U});
     } catch (...) {  // refused, but if somebody has come in between
       remove(entry);
       if (ticket.outcome() == wait_ticket::granted) return wait_result::ready;
@@ -94,7 +43,7 @@ wait_result wait_list::sleep_erased(condition ready, const wait_how& how, void* 
     }
     remove(entry);
     if (ticket.outcome() == wait_ticket::granted) return wait_result::ready;
-    if (const auto result = over(ready, stop, how)) {
+    if (const auto result = over(ready, blocked.stop(), how)) {
       // A wake-up that came together with the time limit or the stop, and was meant for somebody who can use it.
       if (*result != wait_result::ready && ticket.outcome() == 0) wake_one();
       return *result;

@@ -1,0 +1,181 @@
+#include <tutti/channel/channel_core.hpp>
+
+#include <tutti/base/error.hpp>
+#include <tutti/core/last_look.hpp>
+
+#include <algorithm>
+#include <stdexcept>
+
+namespace tutti::detail {
+namespace {
+
+constexpr std::ptrdiff_t largest = std::ptrdiff_t{1} << 31;
+
+std::size_t checked(bool ordered, std::ptrdiff_t capacity, std::string_view name) {
+  const std::ptrdiff_t least = ordered ? 1 : 0;
+  if (capacity < least || capacity > largest) {
+    throw std::invalid_argument(primitive_text("channel", name) + ": capacity " + std::to_string(capacity) +
+                                " is not between " +
+                                (ordered ? "1 (a rendezvous keeps no order but fifo)" : "0 (rendezvous)") + " and " +
+                                std::to_string(largest));
+  }
+  return static_cast<std::size_t>(capacity);
+}
+
+}  // namespace
+
+channel_core::channel_core(bool ordered, std::ptrdiff_t capacity, std::string_view name)
+    : kind_(ordered         ? kind::store
+            : capacity == 0 ? kind::rendezvous
+                            : kind::ring),
+      capacity_(checked(ordered, capacity, name)),
+      name_(name),
+      out_(*this, {.resource = this, .kind = "channel", .name = name}),
+      in_(*this, {.resource = this, .kind = "channel", .name = name}) {
+  if (kind_ == kind::rendezvous) out_.meeting = in_.meeting = &send_.lock;
+}
+
+void channel_core::last_look_at_all() noexcept {
+  for (wait_list* const list : {&out_.waiters, &in_.waiters, &joiners_}) last_look(*list, "channel", name_);
+  for (side* const one : {&send_, &receive_}) const std::lock_guard nobody_inside(one->lock);
+}
+
+std::size_t channel_core::size() const noexcept {
+  const std::uint64_t received = receive_.count.load(std::memory_order_acquire);
+  const std::uint64_t sent = send_.count.load(std::memory_order_acquire) / one_sent;
+  return static_cast<std::size_t>(std::min<std::uint64_t>(sent - received, capacity_));
+}
+
+// ---------------------------------------------------------------- closing
+
+void channel_core::close() noexcept {
+  {
+    // Without a ring, who sends looks for the bit under the lock, and counts later under it.
+    const auto held = kind_ == kind::ring ? std::unique_lock<small_mutex>() : std::unique_lock(send_.lock);
+    send_.count.fetch_or(closed_bit, std::memory_order_seq_cst);
+  }
+  out_.waiters.wake_all();
+  in_.waiters.wake_all();
+}
+
+void channel_core::poison() noexcept {
+  poisoned_.store(true, std::memory_order_seq_cst);
+  close();
+  joiners_.wake_all();
+  // What a single reader has not taken it drops itself, when it looks again or ends.
+  if (kind_ != kind::ring || receive_.shared.load(std::memory_order_acquire)) drop_all();
+}
+
+bool channel_core::sender_port::looks_ready() const noexcept {
+  const std::uint64_t sent = of_.send_.count.load(std::memory_order_seq_cst);
+  if ((sent & closed_bit) != 0) return true;
+  return sent / one_sent - of_.receive_.count.load(std::memory_order_seq_cst) != of_.capacity_;
+}
+
+bool channel_core::receiver_port::looks_ready() const noexcept {
+  const std::uint64_t sent = of_.send_.count.load(std::memory_order_seq_cst);
+  return (sent & closed_bit) != 0 || sent / one_sent != of_.receive_.count.load(std::memory_order_seq_cst);
+}
+
+void channel_core::sender_port::refuse(attempt why) const {
+  const std::string text = primitive_text("channel", of_.name_);
+  if (why == attempt::poisoned) throw poisoned(text + ": poisoned, so nothing more can be sent");
+  if (of_.readers_gone_) throw closed(text + ": the last reader is gone, so nothing more can be sent");
+  throw closed(text + ": closed, so nothing more can be sent");
+}
+
+void channel_core::receiver_port::refuse(attempt why) const {
+  const std::string text = primitive_text("channel", of_.name_);
+  if (why == attempt::poisoned) throw poisoned(text + ": poisoned, and what was in it is dropped");
+  throw closed(text + ": closed, and all that was sent has been received; next() gives an empty optional instead");
+}
+
+// ---------------------------------------------------------------- what was done
+
+void channel_core::task_done() {
+  std::uint64_t done = done_.load(std::memory_order_relaxed);
+  do {
+    if (done >= sent()) {
+      throw std::logic_error(primitive_text("channel", name_) + ": task_done() called " + std::to_string(done + 1) +
+                             " times, but only " + std::to_string(sent()) + " elements were sent");
+    }
+    // seq_cst: who joins has entered the list before it looks at the counts.
+  } while (!done_.compare_exchange_weak(done, done + 1, std::memory_order_seq_cst, std::memory_order_relaxed));
+  if (done + 1 == sent()) joiners_.wake_all();
+}
+
+bool channel_core::join_is_over() const noexcept {
+  return done_.load(std::memory_order_seq_cst) == sent() || poisoned_.load(std::memory_order_seq_cst) ||
+         readers_gone_.load(std::memory_order_seq_cst);
+}
+
+// What was given up will never be done.
+void channel_core::check_joined() const {
+  const std::uint64_t done = done_.load(std::memory_order_seq_cst), all = sent();
+  if (done == all) return;
+  if (poisoned_) throw poisoned(primitive_text("channel", name_) + ": poisoned, so join() would wait for ever");
+  if (!readers_gone_) return;
+  throw closed(primitive_text("channel", name_) + ": the last reader is gone, and only " + std::to_string(done) +
+               " of " + std::to_string(all) + " elements were reported done");
+}
+
+wait_result channel_core::join(const wait_how& how) {
+  const wait_result result = joiners_.wait([this] { return join_is_over(); }, how);
+  if (result == wait_result::stopped) {
+    throw cancelled(primitive_text("channel", name_) + ": join at " + to_string(how.here) +
+                    ": a stop was requested first");
+  }
+  if (result == wait_result::ready) check_joined();
+  return result;
+}
+
+bool channel_core::join_awaiter::await_resume() {
+  if (!over_ && finish() != wait_result::ready) return false;
+  of_.check_joined();
+  return true;
+}
+
+// ---------------------------------------------------------------- ends
+
+void channel_core::make_ends() noexcept {
+  // Members that nobody else uses serve as names of what is waited for: that somebody sends, that somebody receives.
+  in_.target.resource = &writers_;
+  out_.target.resource = &readers_;
+  in_.target.rule = out_.target.rule = wait_rule::one_acts;
+  send_.shared.store(false, std::memory_order_relaxed);
+  receive_.shared.store(false, std::memory_order_relaxed);
+  writers_ = readers_ = 1;
+  if (wait_observer* const o = wait_graph::observer(); o != nullptr) {
+    o->born(in_.target, 1);
+    o->born(out_.target, 1);
+  }
+}
+
+void channel_core::share_writer() noexcept {
+  send_.shared.store(true, std::memory_order_release);
+  const std::size_t now = ++writers_;
+  if (wait_observer* const o = wait_graph::observer(); o != nullptr) o->born(in_.target, now);
+}
+
+void channel_core::share_reader() noexcept {
+  receive_.shared.store(true, std::memory_order_release);
+  const std::size_t now = ++readers_;
+  if (wait_observer* const o = wait_graph::observer(); o != nullptr) o->born(out_.target, now);
+}
+
+void channel_core::drop_writer() noexcept {
+  if (--writers_ != 0) return;
+  close();
+  if (wait_observer* const o = wait_graph::observer(); o != nullptr) o->gone(in_.target.resource);
+}
+
+void channel_core::drop_reader() noexcept {
+  if (--readers_ != 0) return;
+  readers_gone_.store(true, std::memory_order_seq_cst);
+  close();
+  joiners_.wake_all();
+  drop_all();  // also writers of this very channel that lie in it, which would keep it alive
+  if (wait_observer* const o = wait_graph::observer(); o != nullptr) o->gone(out_.target.resource);
+}
+
+}  // namespace tutti::detail

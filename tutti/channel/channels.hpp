@@ -1,0 +1,4 @@
+// channels: all of tutti::channel.
+#pragma once
+#include <tutti/channel/channel.hpp>
+#include <tutti/channel/ends.hpp>

@@ -1,0 +1,51 @@
+// port: one side of something that elements go through: where they are sent, or received, and who waits for that.
+//
+// Channels, their ends, broadcasts and subscriptions are made of ports; every form of waiting (cases.hpp) and select
+// are written against ports alone.
+#pragma once
+#include <tutti/core/wait_list.hpp>
+
+#include <cstdint>
+
+namespace tutti::detail {
+
+/// How a look at a port went.
+enum class attempt : std::uint8_t {
+  done,      ///< the element has been moved
+  not_now,   ///< full, empty, or nobody to meet
+  closed,    ///< never again
+  poisoned,  ///< never again, by force
+};
+
+/// Marks, in the outcome of a ticket, that the element was moved too; the rest is the index of the case.
+inline constexpr std::uint32_t delivered = 0x80000000U;
+
+class port {
+ public:
+  port(const port&) = delete;
+  port& operator=(const port&) = delete;
+
+  /// Moves an element out of `value` (a port to send to) or constructs one there (a port to receive from), if it can be
+  /// had at once, and wakes who waits for that on the other side. Only what is done touches `value`.
+  virtual attempt try_now(void* value) noexcept = 0;
+  /// Whether try_now may have something to say. seq_cst: asked after the asker has entered `waiters`, while the other
+  /// side changes its state and then looks into `waiters`, so one of the two sees the other.
+  virtual bool looks_ready() const noexcept = 0;
+  /// Of ports with a `meeting`, which is held by the caller: try_now, but whom to wake is the caller's to wake.
+  virtual attempt meet(void* value, wake_up& other) noexcept {
+    other = wake_up();
+    return try_now(value);
+  }
+  /// Throws the error that says why the port is closed.
+  [[noreturn]] virtual void refuse(attempt why) const = 0;
+
+  wait_list waiters;             ///< who waits for this side
+  small_mutex* meeting = nullptr;  ///< of a rendezvous: who meets whom is decided under it
+  wait_target target;            ///< who can end a wait here, as far as known
+
+ protected:
+  explicit port(const wait_target& of) noexcept : target(of) {}
+  ~port() = default;
+};
+
+}  // namespace tutti::detail

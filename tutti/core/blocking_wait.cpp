@@ -1,0 +1,57 @@
+#include <tutti/core/blocking_wait.hpp>
+
+#include <tutti/base/error.hpp>
+#include <tutti/base/trace.hpp>
+#include <tutti/core/run_loop.hpp>
+#include <tutti/core/scheduler.hpp>
+
+#include <string>
+
+namespace tutti {
+namespace {
+
+// What waits on a loop's thread keeps the whole loop waiting, perhaps for what only the loop can do.
+void refuse_to_block_loop(const char* what, const char* instead, const place& here) {
+  if (this_worker != nullptr || detail::loop_engine::current() == nullptr) return;
+  throw would_block(std::string(what) + " at " + to_string(here) +
+                    " would block this thread's run_loop and all that runs on it; co_await " + instead);
+}
+
+// On a pool's worker: the pool finds somebody to run in our place.
+worker* begin_block(const wait_how& how) {
+  if (how.instead != nullptr) refuse_to_block_loop(how.what, how.instead, how.here);
+  before_sleeping();
+  worker* const self = this_worker;
+  if (self != nullptr && !self->pool->begin_block(*self)) {
+    throw pool_exhausted("thread_pool \"" + self->pool->name() + "\": this " + how.what + " at " + to_string(how.here) +
+                         " needs a spare thread in its place, but " + std::to_string(scheduler::max_spares) +
+                         " are blocked already, or the system gives no more; wait in coroutines, or block less");
+  }
+  return self;
+}
+
+}  // namespace
+
+blocking_wait::blocking_wait(const void* source, const wait_how& how)
+    : source_(source), how_(how), stop_(how.stop.token()), worker_(begin_block(how)), shown_(how.what, how.here) {
+  trace_point(trace_kind::wait_begin, source_);
+}
+
+blocking_wait::~blocking_wait() {
+  trace_point(trace_kind::wait_end, source_);
+  if (worker_ != nullptr) worker_->pool->end_block(*worker_);
+}
+
+void blocking_wait::sleep(wait_ticket& ticket, std::span<const wait_target> targets) {
+  wait_graph::watched_wait watched;
+  watched.begin({.who = wait_graph::self(),
+                 .targets = targets,
+                 .ticket = &ticket,
+                 .limited = how_.deadline != nullptr || stop_.stop_possible(),
+                 .what = how_.what,
+                 .here = how_.here});
+  const std::stop_callback on_stop(stop_, [&] { ticket.claim(wait_ticket::by_stop); });
+  sleep_on(ticket, how_.deadline);
+}
+
+}  // namespace tutti
