@@ -170,7 +170,6 @@ void coroutine_run::begin() noexcept {
   const home_ref here = home_here();
   outermost_->run = this;
   outermost_->home = here.id == id ? here : home_ref{id, nullptr};
-  if (worker* const self = this_worker) state().runs_at(self->here());
   std::shared_ptr<detail::loop_engine> loop;
   try {
     if (limits_ != nullptr && limits_->timeout) [[unlikely]] {

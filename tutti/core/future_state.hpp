@@ -104,7 +104,8 @@ class future_state_base {
   /// Settles with an error unless settled already.
   bool settle_error(std::exception_ptr error) noexcept;
 
-  /// Tells waiting workers of the same pool where it runs. Called by the runner, before anything else.
+  /// Tells waiting workers of the same pool where it runs: what stands above that descends from it until it is ready.
+  /// Called by the runner, before anything else. Not of coroutines, which leave their worker while they wait.
   void runs_at(const root& where) noexcept {
     root_ = where;
     located_.store(true, std::memory_order_release);
