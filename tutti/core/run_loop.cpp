@@ -29,6 +29,14 @@ bool loop_engine::on_top_of(const scheduler& pool) noexcept {
   return false;
 }
 
+worker* loop_engine::blocked_worker() noexcept {
+  if (this_worker != nullptr) return this_worker;
+  const loop_engine* loop = driven_here;
+  while (loop != nullptr && loop->outer_worker_ == nullptr) loop = loop->below_;
+  // In a forked child it is the parent's.
+  return loop == nullptr || loop->outer_worker_->pool->left_behind() ? nullptr : loop->outer_worker_;
+}
+
 loop_engine::driving::driving(loop_engine& loop, std::unique_lock<std::mutex> as_driver)
     : loop_(loop), as_driver_(std::move(as_driver)) {
   if (this_worker != nullptr) this_worker->offer_all();
@@ -168,7 +176,7 @@ void loop_engine::shut_down(bool cancel) {
     if (outer == this) return;  // a call of its own: the one that drives it goes on until all is done
   }
   before_sleeping();
-  worker* const self = this_worker;
+  worker* const self = blocked_worker();
   if (self != nullptr) self->pool->must_block(*self);
   std::unique_lock as_driver(driver_);
   if (self != nullptr) self->pool->end_block(*self);
@@ -176,7 +184,7 @@ void loop_engine::shut_down(bool cancel) {
 }
 
 void loop_engine::sleep() {
-  worker* const outer = outer_worker_;
+  worker* const outer = blocked_worker();
   if (advance_idle_clock(outer == nullptr ? nullptr : outer->pool, [this] { return inbox_.empty(); })) return;
   for (spinner spin(spinner::before_sleep); spin.once();) {
     if (!inbox_.empty()) return;

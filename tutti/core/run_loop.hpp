@@ -57,6 +57,9 @@ class loop_engine final : public call_target, public std::enable_shared_from_thi
   static loop_engine* current() noexcept;
   /// Whether this thread drives a loop on top of a task of that pool.
   static bool on_top_of(const scheduler& pool) noexcept;
+  /// The worker that does nothing else while this thread sleeps: the thread's own, also beneath the loops it drives;
+  /// null when it belongs to no pool.
+  static worker* blocked_worker() noexcept;
 
  private:
   // This thread drives the loop while it lives, and belongs to no pool meanwhile.

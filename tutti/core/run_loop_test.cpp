@@ -1,4 +1,6 @@
+#include <tests/support/watchdog.hpp>
 #include <tutti/base/error.hpp>
+#include <tutti/core/guest.hpp>
 #include <tutti/core/run_loop.hpp>
 #include <tutti/core/this_task.hpp>
 #include <tutti/core/thread_pool.hpp>
@@ -149,6 +151,45 @@ TEST(run_loop, on_a_worker_the_pool_goes_on_meanwhile) {
     return 1;
   });
   EXPECT_EQ(outer.get(), 1);
+}
+
+TEST(run_loop, on_a_worker_what_waits_in_it_keeps_nobody_from_the_pool) {
+  const tutti_test::watchdog dog;
+  tutti::thread_pool pool(1);
+  const auto on_the_worker = [&](auto wait) {
+    auto outer = pool.submit([&] {
+      tutti::run_loop loop;
+      loop.post([&] {
+        wait();
+        loop.shutdown();
+      });
+      loop.run();
+    });
+    outer.get();
+  };
+  on_the_worker([&] { pool.submit([] {}).get(); });
+  on_the_worker([&] {
+    const tutti::guest elsewhere;
+    pool.submit([] {}).get();
+  });
+  on_the_worker([&] {
+    tutti::thread_pool other(1);
+    other.post([&] { pool.submit([] {}).get(); });
+    other.shutdown();
+  });
+  on_the_worker([&] {
+    tutti::run_loop other;
+    std::latch driven(1);
+    std::jthread driver([&] {
+      other.post([&] {
+        driven.count_down();
+        pool.submit([] {}).get();
+      });
+      other.run();
+    });
+    driven.wait();
+    other.shutdown();
+  });
 }
 
 TEST(run_loop, another_handle_is_the_same_loop) {

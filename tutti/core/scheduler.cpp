@@ -250,7 +250,7 @@ void scheduler::shutdown(shutdown_mode mode) {
   }
   before_sleeping();
   // A worker of another pool may end this one: it blocks meanwhile.
-  worker* const self = this_worker;
+  worker* const self = detail::loop_engine::blocked_worker();
   if (self != nullptr) self->pool->must_block(*self);
   join_all();
   visit::wait_for_none(visitors_);

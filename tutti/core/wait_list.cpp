@@ -16,7 +16,7 @@ namespace {
 // On a pool's worker: the pool finds somebody to run in our place.
 class blocking_section {
  public:
-  explicit blocking_section(const wait_how& how) : self_(this_worker) {
+  explicit blocking_section(const wait_how& how) : self_(detail::loop_engine::blocked_worker()) {
     if (self_ != nullptr && !self_->pool->begin_block(*self_)) {
       throw pool_exhausted("thread_pool \"" + self_->pool->name() + "\": this " + how.what + " at " +
                            to_string(how.here) + " needs a spare thread in its place, but " +

@@ -101,6 +101,19 @@ TEST(sync_wait, on_a_worker_that_is_needed_itself) {
   EXPECT_EQ(pool.submit(in_coroutine()).get(), 3);
 }
 
+TEST(sync_wait, on_a_worker_that_is_needed_by_one_inside_another) {
+  const watchdog dog;
+  thread_pool pool(1);
+  auto innermost = [&]() -> task<int> {
+    auto f = pool.submit([] { return 3; });
+    co_return co_await std::move(f);
+  };
+  auto outer = [&]() -> task<int> { co_return sync_wait(innermost()); };
+  EXPECT_EQ(pool.submit([&] { return sync_wait(outer()); }).get(), 3);
+  auto blocking = [&]() -> task<int> { co_return pool.submit([] { return 4; }).get(); };
+  EXPECT_EQ(pool.submit([&] { return sync_wait(blocking()); }).get(), 4);
+}
+
 TEST_F(sync_wait_in_time, leaves_nothing_pending) {
   future<int> sleeping, unstarted;
   auto body = [&]() -> task<> {
