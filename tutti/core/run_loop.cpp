@@ -145,7 +145,7 @@ void loop_engine::run_some(const driving&, bool (*done)(void*), void* context) {
   while (!done(context)) {
     call_node* const node = take();
     if (node == nullptr) {
-      sleep();
+      sleep(done, context);
     } else if (cancelling()) {
       node->abandon(std::make_exception_ptr(cancelled("run_loop was shut down before the task was started")));
     } else {
@@ -183,17 +183,18 @@ void loop_engine::shut_down(bool cancel) {
   run_all(driving(*this, std::move(as_driver)));
 }
 
-void loop_engine::sleep() {
+void loop_engine::sleep(bool (*done)(void*), void* context) {
   worker* const outer = blocked_worker();
-  if (advance_idle_clock(outer == nullptr ? nullptr : outer->pool, [this] { return inbox_.empty(); })) return;
+  const auto nothing_to_do = [&] { return inbox_.empty() && !done(context); };
+  if (advance_idle_clock(outer == nullptr ? nullptr : outer->pool, nothing_to_do)) return;
   for (spinner spin(spinner::before_sleep); spin.once();) {
-    if (!inbox_.empty()) return;
+    if (!nothing_to_do()) return;
   }
   before_sleeping();
   if (outer != nullptr) outer->pool->must_block(*outer);
   {
     const thread_record::waiting shown("run_loop", place{});
-    if (inbox_.empty()) this_parker().park();
+    if (nothing_to_do()) this_parker().park();
   }
   if (outer != nullptr) outer->pool->end_block(*outer);
 }

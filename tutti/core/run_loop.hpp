@@ -82,7 +82,7 @@ class loop_engine final : public call_target, public std::enable_shared_from_thi
   void queue(call work);
   call_node* take() noexcept;
   void put_in_order(call_node& node) noexcept;
-  void sleep();
+  void sleep(bool (*done)(void*), void* context);
 
   const std::uint64_t id_;
   std::mutex driver_;                      // held by who drives it

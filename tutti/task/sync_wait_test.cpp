@@ -129,6 +129,15 @@ TEST_F(sync_wait_in_time, leaves_nothing_pending) {
   EXPECT_EQ(sleeping.get() + unstarted.get(), 3);
 }
 
+TEST_F(sync_wait_in_time, what_ends_elsewhere_is_over_at_once) {
+  thread_pool pool(1);
+  auto much_later = tutti::call_later(1h, [] {});
+  auto elsewhere = [&]() -> task<> { co_await tutti::resume_on(pool); };
+  for (int i = 0; i < 100; ++i) sync_wait(elsewhere());
+  EXPECT_EQ(passed(), 0s);
+  much_later.cancel();
+}
+
 TEST(sync_wait, tasks_see_a_name_and_no_stop) {
   const watchdog dog;
   auto body = []() -> task<> {
