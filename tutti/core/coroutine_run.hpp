@@ -59,12 +59,12 @@ class coroutine_run : public call_node {
 
   // ---- for its coroutines, on the thread that runs it
   /// Names the coroutine that this stretch goes on with.
-  void go_on_with(coroutine_link& next) noexcept { stretch_->next = next.handle; }
+  void go_on_with(coroutine_link& next) noexcept { stretch_->next = &next; }
   /// A coroutine has ended: whoever awaits it goes on, perhaps on another executor.
   void ended(coroutine_link& link) noexcept {
     coroutine_link* const awaiter = link.awaiter;
     if (awaiter != nullptr && awaiter->home.id == link.home.id && !link.holds) [[likely]] {
-      stretch_->next = awaiter->handle;
+      stretch_->next = awaiter;
     } else {
       ended_elsewhere(link);
     }
@@ -126,16 +126,17 @@ class coroutine_run : public call_node {
   friend void stop_waiting_on(const call_target& target) noexcept;
   struct stretch {
     task_frame frame;
-    std::coroutine_handle<> next;
+    coroutine_link* next;
     bool finished = false, left = false;  // how the stretch ended
   };
   struct limits;
 
   void begin() noexcept;
   void fail_unbegun(std::exception_ptr error) noexcept;
-  void drive(std::coroutine_handle<> first) noexcept;
-  void fail_lost() noexcept;
+  void drive(coroutine_link& first) noexcept;
+  void fail_lost(coroutine_link& innermost) noexcept;
   void hold_first_home() noexcept;
+  void withdraw() noexcept;
   void finish() noexcept;
   void ended_elsewhere(coroutine_link& link) noexcept;
   void way_back(coroutine_link& awaiter, coroutine_link& link) noexcept;

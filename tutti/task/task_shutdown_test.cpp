@@ -250,6 +250,30 @@ TEST_F(task_shutdown, pools_that_wait_for_each_other) {
   }
 }
 
+// A coroutine that is resumed and does nothing, as some that g++ 12 miscompiles.
+struct lost : tutti::detail::own_awaiter {
+  bool await_ready() const noexcept { return false; }
+  void await_suspend(std::coroutine_handle<>) const noexcept {}
+  void await_resume() const noexcept {}
+};
+
+TEST_F(task_shutdown, does_not_wait_for_a_task_that_is_lost) {
+  thread_pool first(1), second(1);
+  auto inner = [&]() -> task<> {
+    co_await tutti::resume_on(second);
+    co_await tutti::sleep_for(1s);
+    co_await lost();
+  };
+  auto outer = [&]() -> task<> { co_await inner(); };
+  auto f = first.with({.name = "lost one", .timeout = 1h}).submit(outer());
+  sync_wait(tutti_test::sleeper(2s));
+  EXPECT_EQ(end_of_future(std::move(f)), "logic_error");
+  EXPECT_FALSE(tutti::detail::next_timer().has_value()) << "its time limit is still set";
+  for (const std::string& one : tutti::describe_coroutines()) EXPECT_EQ(one.find("lost one"), one.npos) << one;
+  first.shutdown();
+  second.shutdown();
+}
+
 TEST_F(task_shutdown, a_run_loop_finishes_or_stops_its_own) {
   std::atomic<int> alive{0};
   {
