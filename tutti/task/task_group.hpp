@@ -64,6 +64,7 @@ class task_group {
       result = state.spawn(body(group), 0);
     } catch (...) {
       failed = std::current_exception();
+      state.stop();
     }
     do {
       co_await state.left(0);
