@@ -69,8 +69,7 @@ class task_group {
     do {
       co_await state.left(0);
     } while (!state.close());
-    if (failed != nullptr) std::rethrow_exception(failed);
-    state.throw_first_error();
+    state.throw_first_error(failed);
     co_return result->get();
   }
 
