@@ -127,18 +127,22 @@ call_node* loop_engine::take() noexcept {
   return node;
 }
 
-void loop_engine::watch(wait_graph::watched_wait& watched, const future_state_base& what) {
-  const wait_target target = what.as_target();
-  watched.begin({.who = wait_graph::self(), .targets = {&target, 1}, .what = "run_loop::run"});
-}
-
-void loop_engine::run_erased(bool (*done)(void*), void* context) {
-  std::unique_lock as_driver(driver_, std::defer_lock);
+std::unique_lock<std::mutex> loop_engine::become_driver() {
   for (const loop_engine* outer = driven_here; outer != nullptr; outer = outer->below_) {
     if (outer == this) throw std::logic_error("run_loop: run() was called by what it runs; co_await instead");
   }
-  if (!as_driver.try_lock()) throw std::logic_error("run_loop: another thread runs it already");
-  run_some(driving(*this, std::move(as_driver)), done, context);
+  std::unique_lock as_driver(driver_, std::try_to_lock);
+  if (!as_driver) throw std::logic_error("run_loop: another thread runs it already");
+  return as_driver;
+}
+
+void loop_engine::run_until_ready(std::unique_lock<std::mutex>&& as_driver, const future_state_base& what) {
+  wait_graph::watched_wait watched;
+  if (wait_graph::observer() != nullptr) [[unlikely]] {
+    const wait_target target = what.as_target();
+    watched.begin({.who = wait_graph::self(), .targets = {&target, 1}, .what = "run_loop::run"});
+  }
+  run_until(std::move(as_driver), [&what] { return what.is_ready(); });
 }
 
 void loop_engine::run_some(const driving&, bool (*done)(void*), void* context) {
@@ -162,7 +166,7 @@ void loop_engine::run_all(const driving& here) {
 }
 
 void loop_engine::run_until_closed() {
-  run_until([this] { return closed_.load(std::memory_order_relaxed) && empty(); });
+  run_until(become_driver(), [this] { return closed_.load(std::memory_order_relaxed) && empty(); });
 }
 
 void loop_engine::shut_down(bool cancel) {

@@ -29,16 +29,18 @@ class loop_engine final : public call_target, public std::enable_shared_from_thi
   void resume(call work) noexcept override;
   bool cancelling() const noexcept override { return cancelling_.load(std::memory_order_relaxed); }
 
+  /// What this thread must have to drive it. Throws std::logic_error when this thread or another one drives it already.
+  std::unique_lock<std::mutex> become_driver();
   /// Runs calls on this thread until `done()`, which is asked before each; sleeps while there are none. Who makes it
-  /// true elsewhere must call `wake`. Throws std::logic_error when another thread drives it. `what`: the future that is
-  /// waited for so, if it is one.
+  /// true elsewhere must call `wake`.
   template <class Done>
-  void run_until(Done done, const future_state_base* what = nullptr) {
-    wait_graph::watched_wait watched;
-    if (what != nullptr && wait_graph::observer() != nullptr) [[unlikely]]
-      watch(watched, *what);
-    run_erased([](void* d) { return static_cast<bool>((*static_cast<Done*>(d))()); }, &done);
+  void run_until(std::unique_lock<std::mutex> as_driver, Done done) {
+    run_some(
+        driving(*this, std::move(as_driver)), [](void* d) { return static_cast<bool>((*static_cast<Done*>(d))()); },
+        &done);
   }
+  /// The same until `what` is ready. Throws what an observer of waits throws.
+  void run_until_ready(std::unique_lock<std::mutex>&& as_driver, const future_state_base& what);
   /// Calls `first()`, then runs calls until there are none, and takes no more.
   template <class First>
   void run_inline(First first) {
@@ -74,8 +76,6 @@ class loop_engine final : public call_target, public std::enable_shared_from_thi
     loop_engine& loop_;
     const std::unique_lock<std::mutex> as_driver_;
   };
-  static void watch(wait_graph::watched_wait& watched, const future_state_base& what);
-  void run_erased(bool (*done)(void*), void* context);
   void run_some(const driving& here, bool (*done)(void*), void* context);
   void run_all(const driving& here);
   bool empty() noexcept;
@@ -113,15 +113,21 @@ class run_loop final : public local_executor {
   /// does so already.
   void run();
   /// Hands a coroutine task in, runs calls on this thread until it has ended, and returns its result or throws its
-  /// exception. Other calls are left for the next time.
+  /// exception. Other calls are left for the next time. Throws std::logic_error as run().
   template <class Task>
     requires(is_task<Task>)
   auto run(Task work) {
+    std::unique_lock as_driver = engine_->become_driver();  // first: a task that is handed in is waited for
     // In a task that is asked to stop, so is this one.
     const std::stop_token stop = this_task::stop_token();
     auto result = this->with({.stop = stop.stop_possible() ? stop_ref(stop) : stop_ref()}).submit(std::move(work));
     result.on_done([memory = engine_->shared_from_this()] { memory->wake(); });  // it may end on another executor
-    engine_->run_until([&] { return result.done(); }, result.state());
+    try {
+      engine_->run_until_ready(std::move(as_driver), *result.state());
+    } catch (...) {
+      result.cancel();  // it has not begun
+      throw;
+    }
     return result.get();
   }
   /// Lets run() return once all calls are complete; when no thread is in run(), completes them on this one.

@@ -230,6 +230,29 @@ TEST(run_loop, until_shutdown) {
   EXPECT_THROW(loop.post([] {}), tutti::closed);
 }
 
+TEST(run_loop, a_task_that_it_refuses_to_run_is_not_run_by_others) {
+  const watchdog dog;
+  run_loop loop;
+  bool ran = false;
+  auto body = [&]() -> task<> {
+    ran = true;
+    co_return;
+  };
+  std::latch inside(1), go_on(1);
+  loop.post([&] {
+    EXPECT_THROW(loop.run(body()), std::logic_error);
+    inside.count_down();
+    go_on.wait();
+    loop.shutdown();
+  });
+  std::jthread driver([&] { loop.run(); });
+  inside.wait();
+  EXPECT_THROW(loop.run(body()), std::logic_error);
+  go_on.count_down();
+  driver.join();
+  EXPECT_FALSE(ran);
+}
+
 TEST(run_loop, many_runs_one_after_the_other) {
   const watchdog dog;
   run_loop loop;
