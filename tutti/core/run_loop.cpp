@@ -20,6 +20,18 @@ constinit thread_local loop_engine* driven_here = nullptr;
 
 loop_engine* loop_engine::current() noexcept { return driven_here; }
 
+bool loop_engine::driven_by_this_thread() const noexcept {
+  const loop_engine* loop = driven_here;
+  while (loop != nullptr && loop != this) loop = loop->below_;
+  return loop != nullptr;
+}
+
+bool loop_engine::drives(std::uint64_t id) noexcept {
+  const loop_engine* loop = driven_here;
+  while (loop != nullptr && loop->id_ != id) loop = loop->below_;
+  return loop != nullptr;
+}
+
 bool loop_engine::on_top_of(const scheduler& pool) noexcept {
   for (const loop_engine* loop = driven_here; loop != nullptr; loop = loop->below_) {
     for (const worker* w = loop->outer_worker_; w != nullptr; w = w->outer) {
@@ -52,7 +64,7 @@ loop_engine::driving::~driving() {
 }
 
 void loop_engine::start(call work) {
-  if (driven_here == this) {
+  if (driven_by_this_thread()) {
     if (cancelling()) return std::move(work).abandon(std::make_exception_ptr(cancelled("run_loop was shut down")));
   } else if (closed_.load(std::memory_order_relaxed)) {
     const closed why("run_loop is shut down and takes no more work");
@@ -72,14 +84,12 @@ call_target::hold_result loop_engine::hold(bool from_outside) noexcept {
 }
 
 void loop_engine::resume(call work) noexcept {
-  const visit from_outside(driven_here == this ? nullptr : &visitors_);
+  const visit from_outside(driven_by_this_thread() ? nullptr : &visitors_);
   queue(std::move(work));
 }
 
 void loop_engine::queue(call work) {
-  if (driven_here == this) {
-    return put_in_order(*work.release());
-  }
+  if (driven_by_this_thread()) return put_in_order(*work.release());
   if (!inbox_.put(work.operator->())) {  // it has ended between the caller's look and this
     const closed why("run_loop is shut down and takes no more work");
     std::move(work).abandon(std::make_exception_ptr(why));
@@ -128,9 +138,7 @@ call_node* loop_engine::take() noexcept {
 }
 
 std::unique_lock<std::mutex> loop_engine::become_driver() {
-  for (const loop_engine* outer = driven_here; outer != nullptr; outer = outer->below_) {
-    if (outer == this) throw std::logic_error("run_loop: run() was called by what it runs; co_await instead");
-  }
+  if (driven_by_this_thread()) throw std::logic_error("run_loop: run() was called by what it runs; co_await instead");
   std::unique_lock as_driver(driver_, std::try_to_lock);
   if (!as_driver) throw std::logic_error("run_loop: another thread runs it already");
   return as_driver;
@@ -176,9 +184,7 @@ void loop_engine::shut_down(bool cancel) {
     stop_waiting_on(*this);
   }
   wake();
-  for (const loop_engine* outer = driven_here; outer != nullptr; outer = outer->below_) {
-    if (outer == this) return;  // a call of its own: the one that drives it goes on until all is done
-  }
+  if (driven_by_this_thread()) return;  // a call of its own: the one that drives it goes on until all is done
   before_sleeping();
   worker* const self = blocked_worker();
   if (self != nullptr) self->pool->must_block(*self);

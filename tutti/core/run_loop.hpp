@@ -55,6 +55,10 @@ class loop_engine final : public call_target, public std::enable_shared_from_thi
   void shut_down(bool cancel);
   void wake() noexcept;
   std::uint64_t id() const noexcept { return id_; }
+  /// Whether this thread drives it, perhaps beneath others.
+  bool driven_by_this_thread() const noexcept;
+  /// Whether this thread drives the loop of that number so.
+  static bool drives(std::uint64_t id) noexcept;
   /// The innermost loop that this thread drives.
   static loop_engine* current() noexcept;
   /// Whether this thread drives a loop on top of a task of that pool.

@@ -140,6 +140,39 @@ TEST(run_loop, waiting_there_for_one_of_its_own_tasks_throws) {
   EXPECT_EQ(later.get(), 1);
 }
 
+TEST(run_loop, waiting_there_for_one_of_its_own_tasks_throws_also_on_top_of_others) {
+  const tutti_test::watchdog dog;
+  tutti::run_loop loop;
+  tutti::future<int> later;
+  loop.post([&] {
+    later = loop.submit([] { return 1; });
+    tutti::run_loop inner;
+    inner.post([&] { EXPECT_THROW(later.wait(), tutti::would_block); });
+    inner.shutdown();
+    const tutti::guest elsewhere;
+    EXPECT_THROW(later.wait(), tutti::would_block);
+  });
+  loop.shutdown();
+  EXPECT_EQ(later.get(), 1);
+}
+
+TEST(run_loop, calls_being_finished_may_hand_in_more_through_another_loop) {
+  tutti::run_loop loop;
+  std::vector<int> order;
+  loop.post([&] {
+    tutti::run_loop inner;
+    inner.post([&] {
+      loop.post([&] { order.push_back(1); });
+      loop.shutdown();
+      loop.post([&] { order.push_back(2); });
+    });
+    inner.shutdown();
+    loop.post([&] { order.push_back(3); });
+  });
+  loop.run();
+  EXPECT_EQ(order, (std::vector<int>{1, 2, 3}));
+}
+
 TEST(run_loop, on_a_worker_the_pool_goes_on_meanwhile) {
   tutti::thread_pool pool(1);
   auto outer = pool.submit([&] {
