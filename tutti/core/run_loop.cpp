@@ -8,6 +8,8 @@
 #include <tutti/core/thread_record.hpp>
 #include <tutti/core/wait_list.hpp>
 
+#include <cstdio>
+#include <cstdlib>
 #include <stdexcept>
 
 namespace tutti {
@@ -213,12 +215,21 @@ void loop_engine::sleep(bool (*done)(void*), void* context) {
 
 namespace {
 
+[[noreturn]] void fatal_own_call() noexcept {
+  std::fputs(
+      "tutti: fatal: run_loop destroyed by a call that it runs, from under its thread in run(); call shutdown() there, "
+      "and destroy it when run() has returned\n",
+      stderr);
+  std::abort();
+}
+
 // As for pools: handles, the last of which ends the loop, and those who only keep its memory.
 std::shared_ptr<detail::loop_engine> make_loop() {
   auto memory = std::make_shared<detail::loop_engine>(new_executor_id());
   register_home(memory->id(), memory);
   detail::loop_engine* const engine = memory.get();
   return {engine, [memory = std::move(memory)](detail::loop_engine* last) {
+            if (last->driven_by_this_thread()) fatal_own_call();
             last->shut_down(/*cancel=*/false);
             forget_home(last->id());
           }};

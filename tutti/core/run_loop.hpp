@@ -105,7 +105,8 @@ class loop_engine final : public call_target, public std::enable_shared_from_thi
 }  // namespace detail
 
 /// An executor whose calls run on the thread that calls `run`, one at a time: first in, first out within a priority.
-/// Any thread may hand calls in at any time. Destroying it runs what is left.
+/// Any thread may hand calls in at any time. Destroying it runs what is left; doing so in one of its own calls is a
+/// fatal error that names it.
 class run_loop final : public local_executor {
  public:
   run_loop();

@@ -9,6 +9,7 @@
 
 #include <functional>
 #include <latch>
+#include <memory>
 #include <stdexcept>
 #include <thread>
 #include <vector>
@@ -235,6 +236,17 @@ TEST(run_loop, another_handle_is_the_same_loop) {
   loop.post([&] { ran = true; });
   loop.shutdown();
   EXPECT_TRUE(ran);
+}
+
+TEST(run_loop_death, destroying_it_in_one_of_its_own_calls_is_named) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_DEATH(
+      {
+        auto loop = std::make_unique<tutti::run_loop>();
+        loop->post([&] { loop.reset(); });
+        loop->run();
+      },
+      "fatal: run_loop destroyed by a call that it runs");
 }
 
 }  // namespace
