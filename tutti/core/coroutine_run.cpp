@@ -313,7 +313,7 @@ void coroutine_run::finish() noexcept {
 
 bool coroutine_run::stopping(const coroutine_link& innermost) const noexcept {
   const auto ends = [](const coroutine_link& link) {
-    return link.home.target != nullptr && link.home.target->cancelling();
+    return link.home.target != nullptr && link.home.target->stopping();
   };
   if (state().stop_requested() || ends(innermost) || ends(*outermost_)) return true;
   if (moved_ == 0) return false;  // they are all where one of these two is

@@ -27,7 +27,7 @@ class loop_engine final : public call_target, public std::enable_shared_from_thi
   hold_result hold(bool from_outside) noexcept override;
   void let_go() noexcept override;
   void resume(call work) noexcept override;
-  bool cancelling() const noexcept override { return cancelling_.load(std::memory_order_relaxed); }
+  bool stopping() const noexcept override { return cancelling(); }
 
   /// What this thread must have to drive it. Throws std::logic_error when this thread or another one drives it already.
   std::unique_lock<std::mutex> become_driver();
@@ -82,6 +82,7 @@ class loop_engine final : public call_target, public std::enable_shared_from_thi
   };
   void run_some(const driving& here, bool (*done)(void*), void* context);
   void run_all(const driving& here);
+  bool cancelling() const noexcept { return cancelling_.load(std::memory_order_relaxed); }
   bool empty() noexcept;
   void queue(call work);
   call_node* take() noexcept;

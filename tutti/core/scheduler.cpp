@@ -257,6 +257,12 @@ void scheduler::shutdown(shutdown_mode mode) {
   if (self != nullptr) self->pool->end_block(*self);
 }
 
+void scheduler::stop_waits() noexcept {
+  exiting_.store(true,
+                 std::memory_order_relaxed);  // first: who is not found waiting sees it before it does, see commit
+  stop_waiting_on(*this);
+}
+
 void scheduler::join_all() {
   const std::lock_guard joining(join_mutex_);
   for (;;) {  // spares may still be started while we join

@@ -1,7 +1,6 @@
 #include <tutti/core/thread_pool.hpp>
 
 #include <tutti/core/concurrency.hpp>
-#include <tutti/core/coroutine_run.hpp>
 #include <tutti/core/guest.hpp>
 #include <tutti/core/home.hpp>
 #include <tutti/core/pools.hpp>
@@ -63,7 +62,7 @@ void finish_at_exit() noexcept {
   // exit() called by a task of the pool: nobody can wait for that task.
   if (pool == nullptr || pool->engine().works_here()) return;
   // Coroutines may wait for ever, for what nobody will do any more.
-  stop_waiting_on(pool->engine());
+  pool->engine().stop_waits();
   pool->shutdown(finish);
 }
 

@@ -1,7 +1,9 @@
 // The end of executors with coroutines in them: finish waits, cancel stops, and nothing is left pending.
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <atomic>
+#include <cstdlib>
 #include <latch>
 #include <memory>
 #include <stdexcept>
@@ -302,6 +304,28 @@ TEST_F(task_shutdown, a_run_loop_finishes_or_stops_its_own) {
 }
 
 // Everything there is, at every stage, then the end, over and over.
+TEST(task_shutdown_at_exit, reaches_those_that_begin_to_wait_only_then) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_EXIT(
+      {
+        ::alarm(30);
+        static std::atomic<bool> running{false};
+        static std::atomic<bool> closed{false};
+        static auto f = spawn([]() -> task<> {
+          running = true;
+          until([] { return closed.load(); });
+          co_await tutti_test::sleep_for_ever();
+        });
+        until([] { return running.load(); });
+        std::thread([] {
+          wait_until_closed(tutti::default_pool());
+          closed = true;
+        }).detach();
+        std::exit(0);
+      },
+      testing::ExitedWithCode(0), "");
+}
+
 TEST(task_shutdown_race, nothing_is_left_pending) {
   const watchdog dog;
   const tutti_test::unhandled_counter counter;
