@@ -348,12 +348,19 @@ void coroutine_run::hide_waiting() noexcept {
     waiting_ = nullptr;
     if (visitors_ == 0) return;
   }
-  // Somebody asks what it waited for to stop, perhaps by calling functions of the program.
-  for (spinner spin(spinner::before_sleep);;) {
-    if (!spin.once()) std::this_thread::yield();
+  const auto alone = [this] {
     const std::lock_guard lock(waiting_mutex_);
-    if (visitors_ == 0) return;
+    return visitors_ == 0;
+  };
+  for (spinner spin(spinner::before_sleep); spin.once();) {
+    if (alone()) return;
   }
+  // Somebody asks what it waited for to stop by calling functions of the program, which may wait for this very pool.
+  before_sleeping();
+  worker* const self = detail::loop_engine::blocked_worker();
+  if (self != nullptr) self->pool->must_block(*self);
+  while (!alone()) std::this_thread::yield();
+  if (self != nullptr) self->pool->end_block(*self);
 }
 
 bool coroutine_run::waits_on(const call_target& target) const noexcept {
