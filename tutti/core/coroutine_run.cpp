@@ -116,9 +116,11 @@ coroutine_run::coroutine_run(coroutine_link& outermost) noexcept
 }
 
 coroutine_run::~coroutine_run() {
-  delete limits_;
+  drop_limits();
   if (values_ != nullptr) values_->release();
 }
+
+void coroutine_run::delete_limits() noexcept { delete std::exchange(limits_, nullptr); }
 
 void coroutine_run::configure(const call_options& options, const char* default_name) {
   name_ = options.name.empty() ? default_name : intern(options.name);

@@ -108,6 +108,11 @@ class coroutine_run : public call_node {
  protected:
   explicit coroutine_run(coroutine_link& outermost) noexcept;
   ~coroutine_run() override;
+  /// Waits for a stop callback that runs: what it looks at must still be there.
+  void drop_limits() noexcept {
+    if (limits_ != nullptr) [[unlikely]]
+      delete_limits();
+  }
 
   /// Takes the outermost coroutine's result, or its error, which then goes through `final_error`; destroys it.
   virtual void collect() noexcept = 0;
@@ -131,6 +136,7 @@ class coroutine_run : public call_node {
   };
   struct limits;
 
+  void delete_limits() noexcept;
   void begin() noexcept;
   void fail_unbegun(std::exception_ptr error) noexcept;
   void drive(coroutine_link& first) noexcept;

@@ -17,6 +17,7 @@ class task_run final : public coroutine_run, public future_state<T>, public pool
   task_run(std::uint64_t home, std::coroutine_handle<task_promise<T>> outermost) noexcept
       : coroutine_run(outermost.promise()), future_state<T>(2, home), outermost_(outermost) {}
   ~task_run() override {
+    this->drop_limits();
     if (outermost_) destroy_outermost();  // never begun
   }
 
