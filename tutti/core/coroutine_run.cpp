@@ -6,10 +6,9 @@
 #include <tutti/base/trace.hpp>
 #include <tutti/core/run_loop.hpp>
 #include <tutti/core/scheduler.hpp>
+#include <tutti/core/spin.hpp>
 #include <tutti/core/suspension.hpp>
 #include <tutti/core/timers.hpp>
-
-#include <tutti/core/spin.hpp>
 
 #include <array>
 #include <sstream>

@@ -95,10 +95,8 @@ class coroutine_run : public call_node {
   virtual future_state_base& state() noexcept = 0;
   const future_state_base& state() const noexcept { return const_cast<coroutine_run*>(this)->state(); }
 
-  /// `link` has moved to another executor, which it holds.
-  void count_move(const coroutine_link& link) noexcept {
-    if (&link != outermost_) ++moved_;
-  }
+  /// A coroutine has moved to another executor, which it holds. The outermost holds one already: see hold_home.
+  void count_move() noexcept { ++moved_; }
 
   // The bindings of task_local in force, changed by bind() in its coroutines.
   const task_values* values() const noexcept { return values_; }
@@ -173,21 +171,5 @@ class coroutine_run : public call_node {
 std::vector<std::string> describe_coroutines();
 /// Asks all coroutine tasks to stop that have held `target`.
 void stop_waiting_on(const call_target& target) noexcept;
-namespace detail {
-/// Runs `call`, or keeps it until the outermost such scope of this thread ends: coroutines are resumed on this thread
-/// for want of another, but never on top of code that may hold them.
-class resume_in_place_later {
- public:
-  resume_in_place_later() noexcept;
-  ~resume_in_place_later();
-  resume_in_place_later(const resume_in_place_later&) = delete;
-  resume_in_place_later& operator=(const resume_in_place_later&) = delete;
-  static bool keep(call_node& node) noexcept;
-
- private:
-  bool outermost_;
-  call_queue kept_;
-};
-}  // namespace detail
 
 }  // namespace tutti

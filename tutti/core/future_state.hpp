@@ -127,8 +127,8 @@ class future_state_base {
 
   /// On a worker of its home: runs the awaited work on this thread if it may and has not begun; false if it could not.
   virtual bool run_here() noexcept { return false; }
-  /// In a coroutine that awaits it: the same for other coroutine tasks, whose first stretch cannot block. The caller
-  /// has seen to it that it is where they are to run.
+  /// In a coroutine that awaits it: the same for other coroutine tasks, which leave the thread when they wait. The
+  /// caller has seen to it that it is where they are to run.
   virtual bool begin_awaited() noexcept { return false; }
   /// Somebody of this priority waits for it: begins no later than other work of that priority.
   virtual void expedite(int priority) noexcept { static_cast<void>(priority); }
