@@ -141,5 +141,10 @@ inline tutti::task<> live_until_stopped_and(std::atomic<int>& alive, std::chrono
   EXPECT_TRUE(stopped);
   co_await tutti::shield(sleeper(cleanup));
 }
+/// When it is stopped, throws that.
+inline tutti::task<> fail_when_stopped(std::string text) {
+  static_cast<void>(co_await end_of(sleep_for_ever));
+  throw std::runtime_error(text);
+}
 
 }  // namespace tutti_test

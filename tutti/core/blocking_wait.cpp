@@ -21,7 +21,7 @@ void refuse_to_block_loop(const char* what, const char* instead, const place& he
 worker* begin_block(const wait_how& how) {
   if (how.instead != nullptr) refuse_to_block_loop(how.what, how.instead, how.here);
   before_sleeping();
-  worker* const self = this_worker;
+  worker* const self = detail::loop_engine::blocked_worker();
   if (self != nullptr && !self->pool->begin_block(*self)) {
     throw pool_exhausted("thread_pool \"" + self->pool->name() + "\": this " + how.what + " at " + to_string(how.here) +
                          " needs a spare thread in its place, but " + std::to_string(scheduler::max_spares) +

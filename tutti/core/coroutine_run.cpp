@@ -6,10 +6,9 @@
 #include <tutti/base/trace.hpp>
 #include <tutti/core/run_loop.hpp>
 #include <tutti/core/scheduler.hpp>
+#include <tutti/core/spin.hpp>
 #include <tutti/core/suspension.hpp>
 #include <tutti/core/timers.hpp>
-
-#include <tutti/core/spin.hpp>
 
 #include <array>
 #include <sstream>
@@ -116,9 +115,11 @@ coroutine_run::coroutine_run(coroutine_link& outermost) noexcept
 }
 
 coroutine_run::~coroutine_run() {
-  delete limits_;
+  drop_limits();
   if (values_ != nullptr) values_->release();
 }
+
+void coroutine_run::delete_limits() noexcept { delete std::exchange(limits_, nullptr); }
 
 void coroutine_run::configure(const call_options& options, const char* default_name) {
   name_ = options.name.empty() ? default_name : intern(options.name);
@@ -170,7 +171,6 @@ void coroutine_run::begin() noexcept {
   const home_ref here = home_here();
   outermost_->run = this;
   outermost_->home = here.id == id ? here : home_ref{id, nullptr};
-  if (worker* const self = this_worker) state().runs_at(self->here());
   std::shared_ptr<detail::loop_engine> loop;
   try {
     if (limits_ != nullptr && limits_->timeout) [[unlikely]] {
@@ -185,15 +185,16 @@ void coroutine_run::begin() noexcept {
     fail_unbegun(std::current_exception());
     return state().release();
   }
-  if (loop == nullptr) return drive(outermost_->handle);
+  if (loop == nullptr) return drive(*outermost_);
   // On an inline executor the thread that hands a task in runs it to its end.
   outermost_->home.target = loop.get();
-  loop->run_inline([this] { drive(outermost_->handle); });
+  loop->run_inline([this] { drive(*outermost_); });
 }
 
-void coroutine_run::drive(std::coroutine_handle<> first) noexcept {
+void coroutine_run::drive(coroutine_link& first) noexcept {
   worker* const self = this_worker;
-  stretch mine{{this_frame, name_, &state(), values_, self == nullptr ? nullptr : self->pool, priority_, 0, this}, {}};
+  stretch mine{{this_frame, name_, &state(), values_, self == nullptr ? nullptr : self->pool, priority_, 0, this},
+               nullptr};
   const char* outer = nullptr;
   if (self != nullptr) {
     mine.frame.fork_base = self->forks.bottom();
@@ -205,16 +206,17 @@ void coroutine_run::drive(std::coroutine_handle<> first) noexcept {
   trace_point(trace_kind::task_begin, shown, self);
   stretch_ = &mine;
   this_frame = &mine.frame;
-  for (std::coroutine_handle<> next = first; next;) {
-    mine.next = {};
+  coroutine_link* last = nullptr;
+  for (coroutine_link* next = &first; next != nullptr; next = mine.next) {
+    last = next;
+    mine.next = nullptr;
     mine.left = false;
-    next.resume();
-    next = mine.next;
+    next->handle.resume();
   }
   // From here on it may be running elsewhere, or gone, unless it has ended.
   if (mine.finished) finish();
   if (!mine.finished && !mine.left) [[unlikely]]
-    fail_lost();
+    fail_lost(*last);
   this_frame = mine.frame.parent;
   if (mine.finished) state().finish_settle_and_release();
   trace_point(trace_kind::task_end, shown, self);
@@ -224,7 +226,7 @@ void coroutine_run::drive(std::coroutine_handle<> first) noexcept {
   self->forks.end_root();
 }
 
-void coroutine_run::resume(coroutine_link& innermost) noexcept { innermost.run->drive(innermost.handle); }
+void coroutine_run::resume(coroutine_link& innermost) noexcept { innermost.run->drive(innermost); }
 
 void coroutine_run::ended_elsewhere(coroutine_link& link) noexcept {
   if (link.awaiter == nullptr) {
@@ -256,8 +258,13 @@ returning* make_returning(coroutine_link& to) noexcept {
 }  // namespace
 
 // g++ 12 lays out the frames of some coroutines wrongly; resuming those does nothing. What they hold is lost, but who
-// waits need not wait for ever.
-void coroutine_run::fail_lost() noexcept {
+// waits need not wait for ever, neither for it nor for the end of the executors that it was on.
+void coroutine_run::fail_lost(coroutine_link& innermost) noexcept {
+  withdraw();
+  for (coroutine_link* link = &innermost; link != nullptr; link = link->awaiter) {
+    if (std::exchange(link->holds, false) && link->home.target != nullptr) link->home.target->let_go();
+  }
+  stretch_ = nullptr;  // its coroutines may be destroyed with the future
   try {
     state().settle_error(std::make_exception_ptr(std::logic_error(
         task_text(name_) + ": one of its coroutines was resumed and did nothing" +
@@ -278,31 +285,36 @@ void coroutine_run::way_back(coroutine_link& awaiter, coroutine_link& link) noex
   const bool held = std::exchange(link.holds, false);
   if (held) --moved_;
   if (awaiter.home.id == from.id) {
-    stretch_->next = awaiter.handle;
+    stretch_->next = &awaiter;
   } else if (auto* const node = make_returning(awaiter)) {
     stretch_->left = true;
     node->post();
   } else {
-    stretch_->next = awaiter.handle;  // better on the wrong executor than not at all
+    stretch_->next = &awaiter;  // better on the wrong executor than not at all
   }
   if (held && from.target != nullptr) from.target->let_go();
 }
 
-void coroutine_run::finish() noexcept {
+// Nobody asks it to stop any more, or shows it.
+void coroutine_run::withdraw() noexcept {
   if (limits_ != nullptr) [[unlikely]] {
     limits_->timer.cancel_and_wait();
     limits_->on_stop.reset();
   }
+  if (listed_in_ != 0) coroutine_list::remove(*this);
+}
+
+void coroutine_run::finish() noexcept {
+  withdraw();
   const home_ref home = outermost_->home;
   const bool holds = outermost_->holds;
   collect();
-  if (listed_in_ != 0) coroutine_list::remove(*this);
   if (holds && home.target != nullptr) home.target->let_go();
 }
 
 bool coroutine_run::stopping(const coroutine_link& innermost) const noexcept {
   const auto ends = [](const coroutine_link& link) {
-    return link.home.target != nullptr && link.home.target->cancelling();
+    return link.home.target != nullptr && link.home.target->stopping();
   };
   if (state().stop_requested() || ends(innermost) || ends(*outermost_)) return true;
   if (moved_ == 0) return false;  // they are all where one of these two is
@@ -337,12 +349,19 @@ void coroutine_run::hide_waiting() noexcept {
     waiting_ = nullptr;
     if (visitors_ == 0) return;
   }
-  // Somebody asks what it waited for to stop, perhaps by calling functions of the program.
-  for (spinner spin(spinner::before_sleep);;) {
-    if (!spin.once()) std::this_thread::yield();
+  const auto alone = [this] {
     const std::lock_guard lock(waiting_mutex_);
-    if (visitors_ == 0) return;
+    return visitors_ == 0;
+  };
+  for (spinner spin(spinner::before_sleep); spin.once();) {
+    if (alone()) return;
   }
+  // Somebody asks what it waited for to stop by calling functions of the program, which may wait for this very pool.
+  before_sleeping();
+  worker* const self = detail::loop_engine::blocked_worker();
+  if (self != nullptr) self->pool->must_block(*self);
+  while (!alone()) std::this_thread::yield();
+  if (self != nullptr) self->pool->end_block(*self);
 }
 
 bool coroutine_run::waits_on(const call_target& target) const noexcept {

@@ -59,12 +59,12 @@ class coroutine_run : public call_node {
 
   // ---- for its coroutines, on the thread that runs it
   /// Names the coroutine that this stretch goes on with.
-  void go_on_with(coroutine_link& next) noexcept { stretch_->next = next.handle; }
+  void go_on_with(coroutine_link& next) noexcept { stretch_->next = &next; }
   /// A coroutine has ended: whoever awaits it goes on, perhaps on another executor.
   void ended(coroutine_link& link) noexcept {
     coroutine_link* const awaiter = link.awaiter;
     if (awaiter != nullptr && awaiter->home.id == link.home.id && !link.holds) [[likely]] {
-      stretch_->next = awaiter->handle;
+      stretch_->next = awaiter;
     } else {
       ended_elsewhere(link);
     }
@@ -95,10 +95,8 @@ class coroutine_run : public call_node {
   virtual future_state_base& state() noexcept = 0;
   const future_state_base& state() const noexcept { return const_cast<coroutine_run*>(this)->state(); }
 
-  /// `link` has moved to another executor, which it holds.
-  void count_move(const coroutine_link& link) noexcept {
-    if (&link != outermost_) ++moved_;
-  }
+  /// A coroutine has moved to another executor, which it holds. The outermost holds one already: see hold_home.
+  void count_move() noexcept { ++moved_; }
 
   // The bindings of task_local in force, changed by bind() in its coroutines.
   const task_values* values() const noexcept { return values_; }
@@ -108,6 +106,11 @@ class coroutine_run : public call_node {
  protected:
   explicit coroutine_run(coroutine_link& outermost) noexcept;
   ~coroutine_run() override;
+  /// Waits for a stop callback that runs: what it looks at must still be there.
+  void drop_limits() noexcept {
+    if (limits_ != nullptr) [[unlikely]]
+      delete_limits();
+  }
 
   /// Takes the outermost coroutine's result, or its error, which then goes through `final_error`; destroys it.
   virtual void collect() noexcept = 0;
@@ -126,16 +129,18 @@ class coroutine_run : public call_node {
   friend void stop_waiting_on(const call_target& target) noexcept;
   struct stretch {
     task_frame frame;
-    std::coroutine_handle<> next;
+    coroutine_link* next;
     bool finished = false, left = false;  // how the stretch ended
   };
   struct limits;
 
+  void delete_limits() noexcept;
   void begin() noexcept;
   void fail_unbegun(std::exception_ptr error) noexcept;
-  void drive(std::coroutine_handle<> first) noexcept;
-  void fail_lost() noexcept;
+  void drive(coroutine_link& first) noexcept;
+  void fail_lost(coroutine_link& innermost) noexcept;
   void hold_first_home() noexcept;
+  void withdraw() noexcept;
   void finish() noexcept;
   void ended_elsewhere(coroutine_link& link) noexcept;
   void way_back(coroutine_link& awaiter, coroutine_link& link) noexcept;
@@ -166,21 +171,5 @@ class coroutine_run : public call_node {
 std::vector<std::string> describe_coroutines();
 /// Asks all coroutine tasks to stop that have held `target`.
 void stop_waiting_on(const call_target& target) noexcept;
-namespace detail {
-/// Runs `call`, or keeps it until the outermost such scope of this thread ends: coroutines are resumed on this thread
-/// for want of another, but never on top of code that may hold them.
-class resume_in_place_later {
- public:
-  resume_in_place_later() noexcept;
-  ~resume_in_place_later();
-  resume_in_place_later(const resume_in_place_later&) = delete;
-  resume_in_place_later& operator=(const resume_in_place_later&) = delete;
-  static bool keep(call_node& node) noexcept;
-
- private:
-  bool outermost_;
-  call_queue kept_;
-};
-}  // namespace detail
 
 }  // namespace tutti

@@ -235,8 +235,7 @@ bool future_state_base::help(worker& self, bool& looked, const wait_how& how) {
 
 // A loop's thread that sleeps until one of the loop's own tasks is done sleeps for ever.
 void future_state_base::refuse_own_loop(const char* what, const place& here) {
-  const detail::loop_engine* const loop = detail::loop_engine::current();
-  if (loop == nullptr || this_worker != nullptr || loop->id() != home_) return;
+  if (!detail::loop_engine::drives(home_)) return;
   throw would_block(std::string(what) + " at " + to_string(here) + ": " + task_text(describe()) +
                     " runs on this thread's run_loop, which would wait for itself; co_await it");
 }

@@ -104,7 +104,8 @@ class future_state_base {
   /// Settles with an error unless settled already.
   bool settle_error(std::exception_ptr error) noexcept;
 
-  /// Tells waiting workers of the same pool where it runs. Called by the runner, before anything else.
+  /// Tells waiting workers of the same pool where it runs: what stands above that descends from it until it is ready.
+  /// Called by the runner, before anything else. Not of coroutines, which leave their worker while they wait.
   void runs_at(const root& where) noexcept {
     root_ = where;
     located_.store(true, std::memory_order_release);
@@ -126,8 +127,8 @@ class future_state_base {
 
   /// On a worker of its home: runs the awaited work on this thread if it may and has not begun; false if it could not.
   virtual bool run_here() noexcept { return false; }
-  /// In a coroutine that awaits it: the same for other coroutine tasks, whose first stretch cannot block. The caller
-  /// has seen to it that it is where they are to run.
+  /// In a coroutine that awaits it: the same for other coroutine tasks, which leave the thread when they wait. The
+  /// caller has seen to it that it is where they are to run.
   virtual bool begin_awaited() noexcept { return false; }
   /// Somebody of this priority waits for it: begins no later than other work of that priority.
   virtual void expedite(int priority) noexcept { static_cast<void>(priority); }

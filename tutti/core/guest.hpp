@@ -25,6 +25,7 @@ class guest {
   void enter(scheduler& pool);
 
   worker* outer_;
+  worker* blocked_ = nullptr;  // in the pool that this thread comes from
   worker* worker_ = nullptr;
   bool entered_ = false;
   task_frame frame_{};  // this thread's task, in terms of the new worker's deque

@@ -26,8 +26,8 @@ class call_target {
   virtual void let_go() noexcept {}
   /// Takes the next stretch of a coroutine that holds this target, also after shutdown.
   virtual void resume(call work) noexcept { static_cast<void>(work); }
-  /// True once shut down with `cancel`: what waits here is to stop.
-  virtual bool cancelling() const noexcept { return false; }
+  /// True once what waits here is to stop: shut down with `cancel`.
+  virtual bool stopping() const noexcept { return false; }
 
  protected:
   ~call_target() = default;

@@ -8,6 +8,8 @@
 #include <tutti/core/thread_record.hpp>
 #include <tutti/core/wait_list.hpp>
 
+#include <cstdio>
+#include <cstdlib>
 #include <stdexcept>
 
 namespace tutti {
@@ -20,6 +22,18 @@ constinit thread_local loop_engine* driven_here = nullptr;
 
 loop_engine* loop_engine::current() noexcept { return driven_here; }
 
+bool loop_engine::driven_by_this_thread() const noexcept {
+  const loop_engine* loop = driven_here;
+  while (loop != nullptr && loop != this) loop = loop->below_;
+  return loop != nullptr;
+}
+
+bool loop_engine::drives(std::uint64_t id) noexcept {
+  const loop_engine* loop = driven_here;
+  while (loop != nullptr && loop->id_ != id) loop = loop->below_;
+  return loop != nullptr;
+}
+
 bool loop_engine::on_top_of(const scheduler& pool) noexcept {
   for (const loop_engine* loop = driven_here; loop != nullptr; loop = loop->below_) {
     for (const worker* w = loop->outer_worker_; w != nullptr; w = w->outer) {
@@ -27,6 +41,14 @@ bool loop_engine::on_top_of(const scheduler& pool) noexcept {
     }
   }
   return false;
+}
+
+worker* loop_engine::blocked_worker() noexcept {
+  if (this_worker != nullptr) return this_worker;
+  const loop_engine* loop = driven_here;
+  while (loop != nullptr && loop->outer_worker_ == nullptr) loop = loop->below_;
+  // In a forked child it is the parent's.
+  return loop == nullptr || loop->outer_worker_->pool->left_behind() ? nullptr : loop->outer_worker_;
 }
 
 loop_engine::driving::driving(loop_engine& loop, std::unique_lock<std::mutex> as_driver)
@@ -44,7 +66,7 @@ loop_engine::driving::~driving() {
 }
 
 void loop_engine::start(call work) {
-  if (driven_here == this) {
+  if (driven_by_this_thread()) {
     if (cancelling()) return std::move(work).abandon(std::make_exception_ptr(cancelled("run_loop was shut down")));
   } else if (closed_.load(std::memory_order_relaxed)) {
     const closed why("run_loop is shut down and takes no more work");
@@ -64,14 +86,12 @@ call_target::hold_result loop_engine::hold(bool from_outside) noexcept {
 }
 
 void loop_engine::resume(call work) noexcept {
-  const visit from_outside(driven_here == this ? nullptr : &visitors_);
+  const visit from_outside(driven_by_this_thread() ? nullptr : &visitors_);
   queue(std::move(work));
 }
 
 void loop_engine::queue(call work) {
-  if (driven_here == this) {
-    return put_in_order(*work.release());
-  }
+  if (driven_by_this_thread()) return put_in_order(*work.release());
   if (!inbox_.put(work.operator->())) {  // it has ended between the caller's look and this
     const closed why("run_loop is shut down and takes no more work");
     std::move(work).abandon(std::make_exception_ptr(why));
@@ -119,25 +139,27 @@ call_node* loop_engine::take() noexcept {
   return node;
 }
 
-void loop_engine::watch(wait_graph::watched_wait& watched, const future_state_base& what) {
-  const wait_target target = what.as_target();
-  watched.begin({.who = wait_graph::self(), .targets = {&target, 1}, .what = "run_loop::run"});
+std::unique_lock<std::mutex> loop_engine::become_driver() {
+  if (driven_by_this_thread()) throw std::logic_error("run_loop: run() was called by what it runs; co_await instead");
+  std::unique_lock as_driver(driver_, std::try_to_lock);
+  if (!as_driver) throw std::logic_error("run_loop: another thread runs it already");
+  return as_driver;
 }
 
-void loop_engine::run_erased(bool (*done)(void*), void* context) {
-  std::unique_lock as_driver(driver_, std::defer_lock);
-  for (const loop_engine* outer = driven_here; outer != nullptr; outer = outer->below_) {
-    if (outer == this) throw std::logic_error("run_loop: run() was called by what it runs; co_await instead");
+void loop_engine::run_until_ready(std::unique_lock<std::mutex>&& as_driver, const future_state_base& what) {
+  wait_graph::watched_wait watched;
+  if (wait_graph::observer() != nullptr) [[unlikely]] {
+    const wait_target target = what.as_target();
+    watched.begin({.who = wait_graph::self(), .targets = {&target, 1}, .what = "run_loop::run"});
   }
-  if (!as_driver.try_lock()) throw std::logic_error("run_loop: another thread runs it already");
-  run_some(driving(*this, std::move(as_driver)), done, context);
+  run_until(std::move(as_driver), [&what] { return what.is_ready(); });
 }
 
 void loop_engine::run_some(const driving&, bool (*done)(void*), void* context) {
   while (!done(context)) {
     call_node* const node = take();
     if (node == nullptr) {
-      sleep();
+      sleep(done, context);
     } else if (cancelling()) {
       node->abandon(std::make_exception_ptr(cancelled("run_loop was shut down before the task was started")));
     } else {
@@ -154,7 +176,7 @@ void loop_engine::run_all(const driving& here) {
 }
 
 void loop_engine::run_until_closed() {
-  run_until([this] { return closed_.load(std::memory_order_relaxed) && empty(); });
+  run_until(become_driver(), [this] { return closed_.load(std::memory_order_relaxed) && empty(); });
 }
 
 void loop_engine::shut_down(bool cancel) {
@@ -164,28 +186,27 @@ void loop_engine::shut_down(bool cancel) {
     stop_waiting_on(*this);
   }
   wake();
-  for (const loop_engine* outer = driven_here; outer != nullptr; outer = outer->below_) {
-    if (outer == this) return;  // a call of its own: the one that drives it goes on until all is done
-  }
+  if (driven_by_this_thread()) return;  // a call of its own: the one that drives it goes on until all is done
   before_sleeping();
-  worker* const self = this_worker;
+  worker* const self = blocked_worker();
   if (self != nullptr) self->pool->must_block(*self);
   std::unique_lock as_driver(driver_);
   if (self != nullptr) self->pool->end_block(*self);
   run_all(driving(*this, std::move(as_driver)));
 }
 
-void loop_engine::sleep() {
-  worker* const outer = outer_worker_;
-  if (advance_idle_clock(outer == nullptr ? nullptr : outer->pool, [this] { return inbox_.empty(); })) return;
+void loop_engine::sleep(bool (*done)(void*), void* context) {
+  worker* const outer = blocked_worker();
+  const auto nothing_to_do = [&] { return inbox_.empty() && !done(context); };
+  if (advance_idle_clock(outer, nothing_to_do)) return;
   for (spinner spin(spinner::before_sleep); spin.once();) {
-    if (!inbox_.empty()) return;
+    if (!nothing_to_do()) return;
   }
   before_sleeping();
   if (outer != nullptr) outer->pool->must_block(*outer);
   {
     const thread_record::waiting shown("run_loop", place{});
-    if (inbox_.empty()) this_parker().park();
+    if (nothing_to_do()) this_parker().park();
   }
   if (outer != nullptr) outer->pool->end_block(*outer);
 }
@@ -194,12 +215,21 @@ void loop_engine::sleep() {
 
 namespace {
 
+[[noreturn]] void fatal_own_call() noexcept {
+  std::fputs(
+      "tutti: fatal: run_loop destroyed by a call that it runs, from under its thread in run(); call shutdown() there, "
+      "and destroy it when run() has returned\n",
+      stderr);
+  std::abort();
+}
+
 // As for pools: handles, the last of which ends the loop, and those who only keep its memory.
 std::shared_ptr<detail::loop_engine> make_loop() {
   auto memory = std::make_shared<detail::loop_engine>(new_executor_id());
   register_home(memory->id(), memory);
   detail::loop_engine* const engine = memory.get();
   return {engine, [memory = std::move(memory)](detail::loop_engine* last) {
+            if (last->driven_by_this_thread()) fatal_own_call();
             last->shut_down(/*cancel=*/false);
             forget_home(last->id());
           }};

@@ -27,18 +27,20 @@ class loop_engine final : public call_target, public std::enable_shared_from_thi
   hold_result hold(bool from_outside) noexcept override;
   void let_go() noexcept override;
   void resume(call work) noexcept override;
-  bool cancelling() const noexcept override { return cancelling_.load(std::memory_order_relaxed); }
+  bool stopping() const noexcept override { return cancelling(); }
 
+  /// What this thread must have to drive it. Throws std::logic_error when this thread or another one drives it already.
+  std::unique_lock<std::mutex> become_driver();
   /// Runs calls on this thread until `done()`, which is asked before each; sleeps while there are none. Who makes it
-  /// true elsewhere must call `wake`. Throws std::logic_error when another thread drives it. `what`: the future that is
-  /// waited for so, if it is one.
+  /// true elsewhere must call `wake`.
   template <class Done>
-  void run_until(Done done, const future_state_base* what = nullptr) {
-    wait_graph::watched_wait watched;
-    if (what != nullptr && wait_graph::observer() != nullptr) [[unlikely]]
-      watch(watched, *what);
-    run_erased([](void* d) { return static_cast<bool>((*static_cast<Done*>(d))()); }, &done);
+  void run_until(std::unique_lock<std::mutex> as_driver, Done done) {
+    run_some(
+        driving(*this, std::move(as_driver)), [](void* d) { return static_cast<bool>((*static_cast<Done*>(d))()); },
+        &done);
   }
+  /// The same until `what` is ready. Throws what an observer of waits throws.
+  void run_until_ready(std::unique_lock<std::mutex>&& as_driver, const future_state_base& what);
   /// Calls `first()`, then runs calls until there are none, and takes no more.
   template <class First>
   void run_inline(First first) {
@@ -53,10 +55,17 @@ class loop_engine final : public call_target, public std::enable_shared_from_thi
   void shut_down(bool cancel);
   void wake() noexcept;
   std::uint64_t id() const noexcept { return id_; }
+  /// Whether this thread drives it, perhaps beneath others.
+  bool driven_by_this_thread() const noexcept;
+  /// Whether this thread drives the loop of that number so.
+  static bool drives(std::uint64_t id) noexcept;
   /// The innermost loop that this thread drives.
   static loop_engine* current() noexcept;
   /// Whether this thread drives a loop on top of a task of that pool.
   static bool on_top_of(const scheduler& pool) noexcept;
+  /// The worker that does nothing else while this thread sleeps: the thread's own, also beneath the loops it drives;
+  /// null when it belongs to no pool.
+  static worker* blocked_worker() noexcept;
 
  private:
   // This thread drives the loop while it lives, and belongs to no pool meanwhile.
@@ -71,15 +80,14 @@ class loop_engine final : public call_target, public std::enable_shared_from_thi
     loop_engine& loop_;
     const std::unique_lock<std::mutex> as_driver_;
   };
-  static void watch(wait_graph::watched_wait& watched, const future_state_base& what);
-  void run_erased(bool (*done)(void*), void* context);
   void run_some(const driving& here, bool (*done)(void*), void* context);
   void run_all(const driving& here);
+  bool cancelling() const noexcept { return cancelling_.load(std::memory_order_relaxed); }
   bool empty() noexcept;
   void queue(call work);
   call_node* take() noexcept;
   void put_in_order(call_node& node) noexcept;
-  void sleep();
+  void sleep(bool (*done)(void*), void* context);
 
   const std::uint64_t id_;
   std::mutex driver_;                      // held by who drives it
@@ -98,7 +106,8 @@ class loop_engine final : public call_target, public std::enable_shared_from_thi
 }  // namespace detail
 
 /// An executor whose calls run on the thread that calls `run`, one at a time: first in, first out within a priority.
-/// Any thread may hand calls in at any time. Destroying it runs what is left.
+/// Any thread may hand calls in at any time. Destroying it runs what is left; doing so in one of its own calls is a
+/// fatal error that names it.
 class run_loop final : public local_executor {
  public:
   run_loop();
@@ -110,15 +119,21 @@ class run_loop final : public local_executor {
   /// does so already.
   void run();
   /// Hands a coroutine task in, runs calls on this thread until it has ended, and returns its result or throws its
-  /// exception. Other calls are left for the next time.
+  /// exception. Other calls are left for the next time. Throws std::logic_error as run().
   template <class Task>
     requires(is_task<Task>)
   auto run(Task work) {
+    std::unique_lock as_driver = engine_->become_driver();  // first: a task that is handed in is waited for
     // In a task that is asked to stop, so is this one.
     const std::stop_token stop = this_task::stop_token();
     auto result = this->with({.stop = stop.stop_possible() ? stop_ref(stop) : stop_ref()}).submit(std::move(work));
     result.on_done([memory = engine_->shared_from_this()] { memory->wake(); });  // it may end on another executor
-    engine_->run_until([&] { return result.done(); }, result.state());
+    try {
+      engine_->run_until_ready(std::move(as_driver), *result.state());
+    } catch (...) {
+      result.cancel();  // it has not begun
+      throw;
+    }
     return result.get();
   }
   /// Lets run() return once all calls are complete; when no thread is in run(), completes them on this one.

@@ -1,4 +1,6 @@
+#include <tests/support/watchdog.hpp>
 #include <tutti/base/error.hpp>
+#include <tutti/core/guest.hpp>
 #include <tutti/core/run_loop.hpp>
 #include <tutti/core/this_task.hpp>
 #include <tutti/core/thread_pool.hpp>
@@ -7,6 +9,7 @@
 
 #include <functional>
 #include <latch>
+#include <memory>
 #include <stdexcept>
 #include <thread>
 #include <vector>
@@ -138,6 +141,39 @@ TEST(run_loop, waiting_there_for_one_of_its_own_tasks_throws) {
   EXPECT_EQ(later.get(), 1);
 }
 
+TEST(run_loop, waiting_there_for_one_of_its_own_tasks_throws_also_on_top_of_others) {
+  const tutti_test::watchdog dog;
+  tutti::run_loop loop;
+  tutti::future<int> later;
+  loop.post([&] {
+    later = loop.submit([] { return 1; });
+    tutti::run_loop inner;
+    inner.post([&] { EXPECT_THROW(later.wait(), tutti::would_block); });
+    inner.shutdown();
+    const tutti::guest elsewhere;
+    EXPECT_THROW(later.wait(), tutti::would_block);
+  });
+  loop.shutdown();
+  EXPECT_EQ(later.get(), 1);
+}
+
+TEST(run_loop, calls_being_finished_may_hand_in_more_through_another_loop) {
+  tutti::run_loop loop;
+  std::vector<int> order;
+  loop.post([&] {
+    tutti::run_loop inner;
+    inner.post([&] {
+      loop.post([&] { order.push_back(1); });
+      loop.shutdown();
+      loop.post([&] { order.push_back(2); });
+    });
+    inner.shutdown();
+    loop.post([&] { order.push_back(3); });
+  });
+  loop.run();
+  EXPECT_EQ(order, (std::vector<int>{1, 2, 3}));
+}
+
 TEST(run_loop, on_a_worker_the_pool_goes_on_meanwhile) {
   tutti::thread_pool pool(1);
   auto outer = pool.submit([&] {
@@ -151,6 +187,45 @@ TEST(run_loop, on_a_worker_the_pool_goes_on_meanwhile) {
   EXPECT_EQ(outer.get(), 1);
 }
 
+TEST(run_loop, on_a_worker_what_waits_in_it_keeps_nobody_from_the_pool) {
+  const tutti_test::watchdog dog;
+  tutti::thread_pool pool(1);
+  const auto on_the_worker = [&](auto wait) {
+    auto outer = pool.submit([&] {
+      tutti::run_loop loop;
+      loop.post([&] {
+        wait();
+        loop.shutdown();
+      });
+      loop.run();
+    });
+    outer.get();
+  };
+  on_the_worker([&] { pool.submit([] {}).get(); });
+  on_the_worker([&] {
+    const tutti::guest elsewhere;
+    pool.submit([] {}).get();
+  });
+  on_the_worker([&] {
+    tutti::thread_pool other(1);
+    other.post([&] { pool.submit([] {}).get(); });
+    other.shutdown();
+  });
+  on_the_worker([&] {
+    tutti::run_loop other;
+    std::latch driven(1);
+    std::jthread driver([&] {
+      other.post([&] {
+        driven.count_down();
+        pool.submit([] {}).get();
+      });
+      other.run();
+    });
+    driven.wait();
+    other.shutdown();
+  });
+}
+
 TEST(run_loop, another_handle_is_the_same_loop) {
   tutti::run_loop loop;
   bool ran = false;
@@ -161,6 +236,17 @@ TEST(run_loop, another_handle_is_the_same_loop) {
   loop.post([&] { ran = true; });
   loop.shutdown();
   EXPECT_TRUE(ran);
+}
+
+TEST(run_loop_death, destroying_it_in_one_of_its_own_calls_is_named) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_DEATH(
+      {
+        auto loop = std::make_unique<tutti::run_loop>();
+        loop->post([&] { loop.reset(); });
+        loop->run();
+      },
+      "fatal: run_loop destroyed by a call that it runs");
 }
 
 }  // namespace

@@ -250,11 +250,17 @@ void scheduler::shutdown(shutdown_mode mode) {
   }
   before_sleeping();
   // A worker of another pool may end this one: it blocks meanwhile.
-  worker* const self = this_worker;
+  worker* const self = detail::loop_engine::blocked_worker();
   if (self != nullptr) self->pool->must_block(*self);
   join_all();
   visit::wait_for_none(visitors_);
   if (self != nullptr) self->pool->end_block(*self);
+}
+
+void scheduler::stop_waits() noexcept {
+  exiting_.store(true,
+                 std::memory_order_relaxed);  // first: who is not found waiting sees it before it does, see commit
+  stop_waiting_on(*this);
 }
 
 void scheduler::join_all() {
@@ -295,7 +301,7 @@ bool scheduler::works_here() const noexcept {
 scheduler::rest scheduler::resting(int but) const noexcept {
   if (left_behind()) return {true, false};
   const std::lock_guard lock(lock_);
-  return {runnable_ == idle_count_ + but && !has_work(), blocked_ != 0};
+  return {runnable_ == idle_count_ && !has_work(), blocked_ > but};
 }
 
 pool_stats scheduler::stats() const {

@@ -74,7 +74,7 @@ class scheduler final : public call_target {
   const std::string& name() const noexcept { return name_; }
   std::uint64_t executor_id() const noexcept { return executor_id_; }
   pool_stats stats() const;
-  /// Whether it has nothing to do but for `but` of its workers, and whether some of the others sleep in a wait.
+  /// Whether it has nothing to do, and whether more of its workers than `but` sleep in a wait.
   struct rest {
     bool quiet;
     bool blocked;
@@ -84,7 +84,10 @@ class scheduler final : public call_target {
   bool works_here() const noexcept;
   /// True in a forked child: its threads are the parent's.
   bool left_behind() const noexcept { return born_in_ != forks_before_this_process(); }
-  bool cancelling() const noexcept override { return cancelling_.load(std::memory_order_relaxed); }
+  bool cancelling() const noexcept { return cancelling_.load(std::memory_order_relaxed); }
+  bool stopping() const noexcept override { return cancelling() || exiting_.load(std::memory_order_relaxed); }
+  /// The program ends: coroutines that wait here, now or later, are to stop; what is queued is still run.
+  void stop_waits() noexcept;
   std::stop_token stop_token() const { return stop_.get_token(); }
   template <class F>
   void for_each_worker(F&& f) const {
@@ -173,7 +176,7 @@ class scheduler final : public call_target {
 
   alignas(cpu::cache_line) std::atomic<int> hungry_{0};
   alignas(cpu::cache_line) std::atomic<int> searching_{0};
-  std::atomic<bool> cancelling_{false};
+  std::atomic<bool> cancelling_{false}, exiting_{false};
 
   alignas(cpu::cache_line) mutable inbox inbox_;  // priority 0, from outside or a full ring; emptied under lock_
   alignas(cpu::cache_line) mutable small_mutex lock_;

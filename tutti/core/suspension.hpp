@@ -20,6 +20,22 @@ namespace tutti {
 namespace detail {
 // Marks awaiters that know what to do with a coroutine of ours.
 struct own_awaiter {};
+
+// While one lives, calls are kept until the outermost one of this thread ends: coroutines are resumed on this thread
+// for want of another, but never on top of code that may hold them.
+class resume_in_place_later {
+ public:
+  resume_in_place_later() noexcept;
+  ~resume_in_place_later();
+  resume_in_place_later(const resume_in_place_later&) = delete;
+  resume_in_place_later& operator=(const resume_in_place_later&) = delete;
+  /// False when there is none.
+  static bool keep(call_node& node) noexcept;
+
+ private:
+  bool outermost_;
+  call_queue kept_;
+};
 }  // namespace detail
 
 /// Brings a coroutine back: queued on the executor it goes on on.

@@ -13,7 +13,7 @@ bool stop_requested() noexcept {
   if (frame == nullptr) return false;
   return (frame->state != nullptr && frame->state->stop_requested()) ||
          (frame->pool != nullptr && frame->pool->cancelling()) ||
-         (frame->run != nullptr && frame->run->home().target != nullptr && frame->run->home().target->cancelling());
+         (frame->run != nullptr && frame->run->home().target != nullptr && frame->run->home().target->stopping());
 }
 
 std::stop_token stop_token() {

@@ -1,10 +1,10 @@
 #include <tutti/core/thread_pool.hpp>
 
 #include <tutti/core/concurrency.hpp>
-#include <tutti/core/coroutine_run.hpp>
 #include <tutti/core/guest.hpp>
 #include <tutti/core/home.hpp>
 #include <tutti/core/pools.hpp>
+#include <tutti/core/run_loop.hpp>
 
 #include <pthread.h>
 
@@ -62,7 +62,7 @@ void finish_at_exit() noexcept {
   // exit() called by a task of the pool: nobody can wait for that task.
   if (pool == nullptr || pool->engine().works_here()) return;
   // Coroutines may wait for ever, for what nobody will do any more.
-  stop_waiting_on(pool->engine());
+  pool->engine().stop_waits();
   pool->shutdown(finish);
 }
 
@@ -103,15 +103,17 @@ guest::guest(local_executor& pool) : outer_(this_worker) {
 
 void guest::enter(scheduler& pool) {
   // To the pool this thread belongs to, it is blocked meanwhile.
-  if (outer_ != nullptr && !outer_->pool->begin_block(*outer_)) return;
+  worker* const blocked = detail::loop_engine::blocked_worker();
+  if (blocked != nullptr && !blocked->pool->begin_block(*blocked)) return;
   try {
     worker_ = pool.enter(outer_);
   } catch (const std::bad_alloc&) {  // as without room: the caller works alone
   }
   if (worker_ == nullptr) {
-    if (outer_ != nullptr) outer_->pool->end_block(*outer_);
+    if (blocked != nullptr) blocked->pool->end_block(*blocked);
     return;
   }
+  blocked_ = blocked;
   entered_ = true;
   this_worker = worker_;
   if (this_frame != nullptr) {
@@ -128,7 +130,7 @@ guest::~guest() {
   if (this_frame == &frame_) this_frame = frame_.parent;
   this_worker = outer_;
   worker_->pool->leave(*worker_);
-  if (outer_ != nullptr) outer_->pool->end_block(*outer_);
+  if (blocked_ != nullptr) blocked_->pool->end_block(*blocked_);
 }
 
 }  // namespace tutti

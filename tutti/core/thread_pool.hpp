@@ -46,8 +46,8 @@ class thread_pool final : public local_executor {
 };
 
 /// The pool of the process, made on first use with default_concurrency() threads; fork_join and the parallel algorithms
-/// use it when no pool is named. Finished when the program exits normally; coroutine tasks that wait then are asked to
-/// stop. In a forked child it starts anew.
+/// use it when no pool is named. Finished when the program exits normally; coroutine tasks that wait then, or
+/// begin to, are asked to stop. In a forked child it starts anew.
 thread_pool& default_pool();
 
 }  // namespace tutti

@@ -1,6 +1,5 @@
 // When the system refuses a thread: somebody is told, and the program goes on.
 #include <gtest/gtest.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -12,6 +11,7 @@
 #include <memory>
 #include <system_error>
 #include <tests/support/gates.hpp>
+#include <tests/support/no_threads.hpp>
 #include <tutti/base/clock.hpp>
 #include <tutti/base/log.hpp>
 #include <tutti/core/dump.hpp>
@@ -22,47 +22,14 @@
 #include <tutti/core/timers.hpp>
 #include <vector>
 
-#if defined(__SANITIZE_THREAD__)
-#define TUTTI_TEST_TSAN 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define TUTTI_TEST_TSAN 1
-#endif
-#endif
-
 namespace {
 
 using namespace std::chrono_literals;
 using tutti::thread_pool;
+using tutti_test::become_somebody;
+using tutti_test::no_threads;
 
-#ifndef TUTTI_TEST_TSAN  // whose own background thread the limit would hit
-// In processes of their own: the limit must not hit the other tests.
-
-// Root is above the limit. Ends a program that hangs, too.
-void become_somebody() {
-  alarm(30);
-  if (geteuid() == 0 && setuid(65534) != 0) _exit(3);
-}
-
-// No thread can be had while it lives.
-class no_threads {
- public:
-  no_threads() {
-    rlimit none{};
-    if (getrlimit(RLIMIT_NPROC, &before_) != 0) _exit(4);
-    none = {.rlim_cur = 1, .rlim_max = before_.rlim_max};
-    if (setrlimit(RLIMIT_NPROC, &none) != 0) _exit(4);
-  }
-  ~no_threads() {
-    if (setrlimit(RLIMIT_NPROC, &before_) != 0) _exit(4);
-  }
-  no_threads(const no_threads&) = delete;
-  no_threads& operator=(const no_threads&) = delete;
-
- private:
-  rlimit before_{};
-};
-
+#ifndef TUTTI_TEST_TSAN
 [[noreturn]] void make_a_pool() {
   become_somebody();
   const no_threads refused;

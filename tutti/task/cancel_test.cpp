@@ -3,6 +3,7 @@
 
 #include <array>
 #include <atomic>
+#include <future>
 #include <latch>
 #include <memory>
 #include <optional>
@@ -202,6 +203,27 @@ TEST_F(cancel_task, a_stop_callback_is_called) {
     EXPECT_EQ(end, "cancelled");
   };
   sync_wait(body());
+}
+
+TEST_F(cancel_task, a_stop_callback_may_wait_for_the_pool_of_the_task_that_is_stopped) {
+  thread_pool one(1), other(1);
+  std::promise<std::stop_token> inside;
+  auto body = [&]() -> task<> {
+    auto work = other.submit([&] {
+      inside.set_value(tutti::this_task::stop_token());
+      tutti_test::until_stopped();
+    });
+    co_await std::move(work);
+  };
+  auto f = one.submit(body());
+  // Called within cancel(), once what it stops has ended and the coroutine goes on on its pool's only thread.
+  const std::stop_callback waits(inside.get_future().get(), [&] {
+    tutti_test::run_dry(other);
+    one.submit([] {}).get();
+  });
+  tutti_test::run_dry(one);  // it waits
+  f.cancel();
+  EXPECT_EQ(end_of_future(std::move(f)), "value");
 }
 
 TEST_F(cancel_task, twice_and_after_the_end) {

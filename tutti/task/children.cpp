@@ -70,7 +70,7 @@ void children::ended(child& entry, future_state_base& state) noexcept {
     cancelled_ = cancelled_ || was_cancelled;
     if (error != nullptr && !(was_cancelled && rule_ == rule::group)) {
       if (rule_ == rule::stop_after_first) {
-        if (first_to_end_ != entry.index) nobodys = error;
+        (first_to_end_ == entry.index ? first_error_ : nobodys) = error;
       } else if (first_error_ == nullptr || (first_error_cancelled_ && !was_cancelled)) {
         first_error_ = error;
         first_error_cancelled_ = was_cancelled;
@@ -124,7 +124,14 @@ void children::stop(bool first_too) noexcept {
   }
 }
 
-void children::throw_first_error() const {
+void children::throw_failure(const std::exception_ptr& failed) const {
+  if (failed == nullptr) return;
+  if (first_error_ != nullptr) report_unhandled(first_error_, what_, unhandled_origin::dropped_future);
+  std::rethrow_exception(failed);
+}
+
+void children::throw_first_error(const std::exception_ptr& failed) const {
+  throw_failure(failed);
   if (first_error_ != nullptr) std::rethrow_exception(first_error_);
   throw_if_stopped();
 }

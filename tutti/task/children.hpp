@@ -51,7 +51,11 @@ class children {
   bool close() noexcept;
 
   // Once all have ended:
-  void throw_first_error() const;
+  /// Throws why not all could be started, unless it is null; a child's error, which nobody will look at then, goes to
+  /// on_unhandled.
+  void throw_failure(const std::exception_ptr& failed) const;
+  /// The same, or throws the first error of a child, or `cancelled` as throw_if_stopped.
+  void throw_first_error(const std::exception_ptr& failed) const;
   /// Throws `cancelled` when the parent was asked to stop and a child has ended for that reason.
   void throw_if_stopped() const;
   std::size_t first_to_end() const noexcept { return first_to_end_; }

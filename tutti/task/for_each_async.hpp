@@ -28,8 +28,7 @@ task<> for_each_limited(View range, std::size_t limit, F function) {
     all.stop();
   }
   co_await all.left(0);
-  if (failed != nullptr) std::rethrow_exception(failed);
-  all.throw_first_error();
+  all.throw_first_error(failed);
   if (left_early) throw cancelled("for_each_async was stopped before the end of its range");
 }
 

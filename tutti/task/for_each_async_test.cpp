@@ -28,6 +28,7 @@ using tutti::task;
 using tutti::yield_now;
 using tutti_test::end_of;
 using tutti_test::living;
+using tutti_test::sleeper;
 
 class for_each : public tutti_test::virtual_time {
  protected:
@@ -261,6 +262,20 @@ TEST_F(for_each, the_other_errors_go_to_on_unhandled) {
   };
   EXPECT_EQ(sync_wait(body()), "0");
   EXPECT_EQ(counter.all(), 2);
+}
+
+TEST_F(for_each, an_error_beside_one_of_its_function_goes_to_on_unhandled) {
+  const tutti_test::unhandled_counter counter;
+  auto body = [&]() -> task<std::string> {
+    co_return co_await end_of([&] {
+      return for_each_async(std::vector{0, 1, 2}, 2, [](int i) {
+        if (i == 2) throw std::runtime_error("no task");
+        return i == 1 ? sleeper(1s) : tutti_test::fail_when_stopped("clean-up failed");
+      });
+    });
+  };
+  EXPECT_EQ(sync_wait(body()), "no task");
+  EXPECT_EQ(counter.all(), 1);
 }
 
 TEST_F(for_each, an_error_at_once) {

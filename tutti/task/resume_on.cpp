@@ -15,7 +15,7 @@ bool move_awaiter::move(coroutine_link& link) noexcept {
   const home_ref before = std::exchange(link.home, *held);
   // What it leaves is not finished before this stretch, which runs there, is over.
   if (!std::exchange(link.holds, true)) {
-    link.run->count_move(link);
+    link.run->count_move();
   } else if (before.target != nullptr) {
     before.target->let_go();
   }

@@ -42,10 +42,6 @@ class backoff {
   double pause_;  // ns
 };
 
-}  // namespace detail
-
-namespace detail {
-
 template <class F>
 auto retry_until(F function, retry_options options) -> std::decay_t<std::invoke_result_t<F&>> {
   backoff pauses(options);

@@ -16,7 +16,7 @@ void refuse_retries(const call_options& options) {
       "a task runs once, so it cannot be retried: hand in a function that returns it, or use retry()");
 }
 
-home_ref spawn_home() noexcept {
+home_ref spawn_home() {
   if (const home_ref here = home_here(); here.id != 0) return here;
   if (const coroutine_run* const run = coroutine_run::current()) return run->home();
   scheduler& pool = default_pool().engine();

@@ -6,8 +6,9 @@ namespace tutti {
 
 namespace detail {
 
-// The executor that the calling code runs on; default_pool() outside all.
-home_ref spawn_home() noexcept;
+// The executor that the calling code runs on; default_pool() outside all, which throws pool_exhausted when it cannot be
+// made.
+home_ref spawn_home();
 void start_call(const home_ref& home, call work);
 
 template <class T>

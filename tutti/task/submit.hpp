@@ -17,6 +17,7 @@ class task_run final : public coroutine_run, public future_state<T>, public pool
   task_run(std::uint64_t home, std::coroutine_handle<task_promise<T>> outermost) noexcept
       : coroutine_run(outermost.promise()), future_state<T>(2, home), outermost_(outermost) {}
   ~task_run() override {
+    this->drop_limits();
     if (outermost_) destroy_outermost();  // never begun
   }
 
@@ -39,7 +40,7 @@ class task_run final : public coroutine_run, public future_state<T>, public pool
   void drop() noexcept override { destroy_outermost(); }
   bool is_over() const noexcept override { return this->has_begun(); }
   bool run_here() noexcept override { return this->begin_here(); }
-  bool begin_awaited() noexcept override { return this->begin_here(); }
+  bool begin_awaited() noexcept override { return run_here(); }
   void expedite(int priority) noexcept override {
     if (!this->has_begun() && priority > this->priority()) expedite_queued(*this, *this, priority);
   }

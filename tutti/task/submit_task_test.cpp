@@ -9,6 +9,7 @@
 #include <stop_token>
 #include <string>
 #include <tests/support/gates.hpp>
+#include <tests/support/no_threads.hpp>
 #include <tests/support/tasks.hpp>
 #include <tests/support/unhandled_counter.hpp>
 #include <thread>
@@ -410,6 +411,24 @@ TEST(spawn, outside_on_the_default_pool) {
   auto where = []() -> task<std::thread::id> { co_return std::this_thread::get_id(); };
   EXPECT_NE(spawn(where()).get(), std::this_thread::get_id());
 }
+
+#ifndef TUTTI_TEST_TSAN
+[[noreturn]] void spawn_without_threads() {
+  tutti_test::become_somebody();
+  const tutti_test::no_threads refused;
+  try {
+    static_cast<void>(spawn(give_later(3)));
+  } catch (const tutti::pool_exhausted&) {
+    _exit(0);
+  }
+  _exit(5);
+}
+
+TEST(spawn_death, throws_when_there_can_be_no_default_pool) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_EXIT(spawn_without_threads(), testing::ExitedWithCode(0), "");
+}
+#endif
 
 TEST(spawn, does_not_run_the_child_inside_itself) {
   const watchdog dog;

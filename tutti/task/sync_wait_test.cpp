@@ -101,6 +101,19 @@ TEST(sync_wait, on_a_worker_that_is_needed_itself) {
   EXPECT_EQ(pool.submit(in_coroutine()).get(), 3);
 }
 
+TEST(sync_wait, on_a_worker_that_is_needed_by_one_inside_another) {
+  const watchdog dog;
+  thread_pool pool(1);
+  auto innermost = [&]() -> task<int> {
+    auto f = pool.submit([] { return 3; });
+    co_return co_await std::move(f);
+  };
+  auto outer = [&]() -> task<int> { co_return sync_wait(innermost()); };
+  EXPECT_EQ(pool.submit([&] { return sync_wait(outer()); }).get(), 3);
+  auto blocking = [&]() -> task<int> { co_return pool.submit([] { return 4; }).get(); };
+  EXPECT_EQ(pool.submit([&] { return sync_wait(blocking()); }).get(), 4);
+}
+
 TEST_F(sync_wait_in_time, leaves_nothing_pending) {
   future<int> sleeping, unstarted;
   auto body = [&]() -> task<> {
@@ -114,6 +127,44 @@ TEST_F(sync_wait_in_time, leaves_nothing_pending) {
   EXPECT_TRUE(unstarted.done());
   EXPECT_EQ(passed(), 5s);
   EXPECT_EQ(sleeping.get() + unstarted.get(), 3);
+}
+
+TEST_F(sync_wait_in_time, what_ends_elsewhere_is_over_at_once) {
+  thread_pool pool(1);
+  auto much_later = tutti::call_later(1h, [] {});
+  auto elsewhere = [&]() -> task<> { co_await tutti::resume_on(pool); };
+  for (int i = 0; i < 100; ++i) sync_wait(elsewhere());
+  EXPECT_EQ(passed(), 0s);
+  much_later.cancel();
+}
+
+TEST_F(sync_wait_in_time, on_workers_of_one_pool) {
+  thread_pool pool(2);
+  std::latch both(2);
+  const auto sleep = [&] {
+    both.arrive_and_wait();
+    sync_wait(tutti_test::sleeper(1s));
+  };
+  auto first = pool.submit(sleep);
+  auto second = pool.submit(sleep);
+  first.get();
+  second.get();
+  EXPECT_EQ(passed(), 1s);
+}
+
+TEST_F(sync_wait_in_time, on_a_worker_that_is_needed_itself) {
+  thread_pool pool(1);
+  auto inner = [&]() -> task<> {
+    co_await tutti::sleep_for(1s);
+    auto f = pool.submit([] {});
+    co_await std::move(f);
+  };
+  auto outer = [&]() -> task<> {
+    sync_wait(inner());
+    co_return;
+  };
+  pool.submit([&] { sync_wait(outer()); }).get();
+  EXPECT_EQ(passed(), 1s);
 }
 
 TEST(sync_wait, tasks_see_a_name_and_no_stop) {
@@ -177,6 +228,29 @@ TEST(run_loop, until_shutdown) {
   EXPECT_THROW((void)loop.submit([] {}), tutti::closed);
   EXPECT_THROW((void)loop.submit(give(1)), tutti::closed);
   EXPECT_THROW(loop.post([] {}), tutti::closed);
+}
+
+TEST(run_loop, a_task_that_it_refuses_to_run_is_not_run_by_others) {
+  const watchdog dog;
+  run_loop loop;
+  bool ran = false;
+  auto body = [&]() -> task<> {
+    ran = true;
+    co_return;
+  };
+  std::latch inside(1), go_on(1);
+  loop.post([&] {
+    EXPECT_THROW(loop.run(body()), std::logic_error);
+    inside.count_down();
+    go_on.wait();
+    loop.shutdown();
+  });
+  std::jthread driver([&] { loop.run(); });
+  inside.wait();
+  EXPECT_THROW(loop.run(body()), std::logic_error);
+  go_on.count_down();
+  driver.join();
+  EXPECT_FALSE(ran);
 }
 
 TEST(run_loop, many_runs_one_after_the_other) {

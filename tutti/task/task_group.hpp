@@ -64,12 +64,12 @@ class task_group {
       result = state.spawn(body(group), 0);
     } catch (...) {
       failed = std::current_exception();
+      state.stop();
     }
     do {
       co_await state.left(0);
     } while (!state.close());
-    if (failed != nullptr) std::rethrow_exception(failed);
-    state.throw_first_error();
+    state.throw_first_error(failed);
     co_return result->get();
   }
 

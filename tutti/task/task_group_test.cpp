@@ -438,6 +438,21 @@ TEST_F(group, an_error_where_the_callable_is_called) {
   EXPECT_EQ(alive, 0);
 }
 
+TEST_F(group, an_error_where_the_body_is_called_stops_what_it_has_spawned) {
+  std::atomic<int> alive{0};
+  auto body = [&]() -> task<std::string> {
+    co_return co_await end_of([&] {
+      return task_group::run([&](task_group& g) {  // no coroutine itself
+        g.spawn(live_for_ever(alive));
+        if (alive == 0) throw std::runtime_error("no body");
+        return sleep_for_ever();
+      });
+    });
+  };
+  EXPECT_EQ(sync_wait(body()), "no body");
+  EXPECT_EQ(alive, 0);
+}
+
 TEST_F(group, errors_in_groups_in_groups) {
   std::atomic<int> alive{0};
   struct nested {

@@ -1,7 +1,9 @@
 // The end of executors with coroutines in them: finish waits, cancel stops, and nothing is left pending.
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <atomic>
+#include <cstdlib>
 #include <latch>
 #include <memory>
 #include <stdexcept>
@@ -250,6 +252,30 @@ TEST_F(task_shutdown, pools_that_wait_for_each_other) {
   }
 }
 
+// A coroutine that is resumed and does nothing, as some that g++ 12 miscompiles.
+struct lost : tutti::detail::own_awaiter {
+  bool await_ready() const noexcept { return false; }
+  void await_suspend(std::coroutine_handle<>) const noexcept {}
+  void await_resume() const noexcept {}
+};
+
+TEST_F(task_shutdown, does_not_wait_for_a_task_that_is_lost) {
+  thread_pool first(1), second(1);
+  auto inner = [&]() -> task<> {
+    co_await tutti::resume_on(second);
+    co_await tutti::sleep_for(1s);
+    co_await lost();
+  };
+  auto outer = [&]() -> task<> { co_await inner(); };
+  auto f = first.with({.name = "lost one", .timeout = 1h}).submit(outer());
+  sync_wait(tutti_test::sleeper(2s));
+  EXPECT_EQ(end_of_future(std::move(f)), "logic_error");
+  EXPECT_FALSE(tutti::detail::next_timer().has_value()) << "its time limit is still set";
+  for (const std::string& one : tutti::describe_coroutines()) EXPECT_EQ(one.find("lost one"), one.npos) << one;
+  first.shutdown();
+  second.shutdown();
+}
+
 TEST_F(task_shutdown, a_run_loop_finishes_or_stops_its_own) {
   std::atomic<int> alive{0};
   {
@@ -278,6 +304,28 @@ TEST_F(task_shutdown, a_run_loop_finishes_or_stops_its_own) {
 }
 
 // Everything there is, at every stage, then the end, over and over.
+TEST(task_shutdown_at_exit, reaches_those_that_begin_to_wait_only_then) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_EXIT(
+      {
+        ::alarm(30);
+        static std::atomic<bool> running{false};
+        static std::atomic<bool> closed{false};
+        static auto f = spawn([]() -> task<> {
+          running = true;
+          until([] { return closed.load(); });
+          co_await tutti_test::sleep_for_ever();
+        });
+        until([] { return running.load(); });
+        std::thread([] {
+          wait_until_closed(tutti::default_pool());
+          closed = true;
+        }).detach();
+        std::exit(0);
+      },
+      testing::ExitedWithCode(0), "");
+}
+
 TEST(task_shutdown_race, nothing_is_left_pending) {
   const watchdog dog;
   const tutti_test::unhandled_counter counter;

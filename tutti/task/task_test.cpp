@@ -5,9 +5,11 @@
 #include <atomic>
 #include <concepts>
 #include <functional>
+#include <latch>
 #include <memory>
 #include <stdexcept>
 #include <string>
+#include <tests/support/gates.hpp>
 #include <tests/support/tasks.hpp>
 #include <thread>
 #include <type_traits>
@@ -510,6 +512,48 @@ TEST(task_place, one_made_here_may_run_elsewhere) {
   std::jthread([&] { sync_wait(std::move(t)); }).join();
   EXPECT_NE(ran_on, std::this_thread::get_id());
   EXPECT_NE(ran_on, std::thread::id());
+}
+
+// It has begun on one worker, and waits. What this worker is given now does not descend from it, and may need what the
+// waiter holds.
+TEST(task_place, who_waits_for_one_that_waits_runs_no_strangers) {
+  const watchdog dog;
+  tutti::thread_pool pool(2);
+  tutti::promise<void> end;
+  tutti::worker* began_on = nullptr;
+  auto body = [&]() -> task<> {
+    auto f = end.get_future();
+    began_on = tutti::this_worker;
+    co_await std::move(f);
+  };
+  auto awaited = pool.submit(body());
+  tutti_test::run_dry(pool);
+  static constinit thread_local bool holds = false;
+  std::latch both(2);
+  std::atomic<bool> queued{false}, ran{false}, on_top{false};
+  const auto wait_or_give = [&] {
+    both.arrive_and_wait();
+    if (tutti::this_worker == began_on) {
+      pool.post([&] {
+        on_top = holds;
+        ran = true;
+      });
+      queued = true;
+      tutti_test::until([&] { return ran.load(); });
+    } else {
+      tutti_test::until([&] { return queued.load(); });
+      holds = true;
+      awaited.get();
+      holds = false;
+    }
+  };
+  auto one = pool.submit(wait_or_give);
+  auto other = pool.submit(wait_or_give);
+  tutti_test::until([&] { return ran.load(); });
+  EXPECT_FALSE(on_top);
+  end.set_value();
+  one.get();
+  other.get();
 }
 
 }  // namespace

@@ -97,8 +97,7 @@ task<std::conditional_t<std::is_void_v<T>, void, std::vector<value_of<T>>>> all_
   std::vector<future<T>> results;
   const std::exception_ptr failed = co_await start_all(all, tasks, results);
   co_await all.left(0);
-  if (failed != nullptr) std::rethrow_exception(failed);
-  all.throw_first_error();
+  all.throw_first_error(failed);
   if constexpr (!std::is_void_v<T>) {
     std::vector<T> values;
     values.reserve(results.size());
@@ -114,8 +113,7 @@ task<std::conditional_t<(std::is_void_v<T> && ...), void, std::tuple<value_of<T>
   std::tuple<future<T>...> results;
   const std::exception_ptr failed = start_all(all, tasks, results);
   co_await all.left(0);
-  if (failed != nullptr) std::rethrow_exception(failed);
-  all.throw_first_error();
+  all.throw_first_error(failed);
   if constexpr (!(std::is_void_v<T> && ...)) {
     co_return std::apply([](auto&... result) { return std::tuple<value_of<T>...>(take_ready(result)...); }, results);
   }
@@ -127,7 +125,7 @@ task<std::vector<outcome<T>>> all_settled(std::vector<task<T>> tasks) {
   std::vector<future<T>> results;
   const std::exception_ptr failed = co_await start_all(all, tasks, results);
   co_await all.left(0);
-  if (failed != nullptr) std::rethrow_exception(failed);
+  all.throw_failure(failed);
   all.throw_if_stopped();
   std::vector<outcome<T>> outcomes;
   outcomes.reserve(results.size());
@@ -141,7 +139,7 @@ task<std::tuple<outcome<T>...>> all_settled(std::tuple<task<T>...> tasks) {
   std::tuple<future<T>...> results;
   const std::exception_ptr failed = start_all(all, tasks, results);
   co_await all.left(0);
-  if (failed != nullptr) std::rethrow_exception(failed);
+  all.throw_failure(failed);
   all.throw_if_stopped();
   co_return std::apply([](auto&... result) { return std::tuple<outcome<T>...>(outcome_of(result)...); }, results);
 }
@@ -153,7 +151,7 @@ task<first_done<T>> any_of(std::vector<task<T>> tasks) {
   std::vector<future<T>> results;
   const std::exception_ptr failed = co_await start_all(all, tasks, results);
   co_await all.left(0);
-  if (failed != nullptr) std::rethrow_exception(failed);
+  all.throw_failure(failed);
   const std::size_t first = all.first_to_end();
   co_return first_done<T>{first, take_ready(results[first])};
 }
@@ -165,7 +163,7 @@ task<first_done<std::variant<value_of<T>...>>> any_of(std::tuple<task<T>...> tas
   std::tuple<future<T>...> results;
   const std::exception_ptr failed = start_all(all, tasks, results);
   co_await all.left(0);
-  if (failed != nullptr) std::rethrow_exception(failed);
+  all.throw_failure(failed);
   const std::size_t first = all.first_to_end();
   std::optional<variant> value;
   [&]<std::size_t... I>(std::index_sequence<I...>) {
