@@ -13,8 +13,8 @@ struct wait_event {
   std::string kind;  // "begin", "end", "born", "gone", "holds", "releases"
   const void* who = nullptr;
   const void* resource = nullptr;
-  std::string what;  // of a wait; the kind of a resource that is held
-  std::string name;  // the resource's
+  std::string what = {};  // of a wait; the kind of a resource that is held
+  std::string name = {};  // the resource's
   tutti::wait_rule rule = tutti::wait_rule::unknown;
   tutti::place here = {};
   bool flag = false;  // begin: limited; holds: waited

@@ -277,7 +277,7 @@ TYPED_TEST(lock_forms, waiting_on_a_loops_thread_is_refused) {
     error = this->error_of([&] { this->lock.lock(); });
     EXPECT_THROW(static_cast<void>(this->lock.lock_for(1s)), tutti::would_block);
   });
-  loop.shutdown();
+  std::thread([&] { loop.shutdown(); }).join();
   EXPECT_TRUE(says(error, "lock_async()")) << error;
   this->lock.unlock();
   EXPECT_TRUE(this->is_free()) << "who was refused left nothing behind";

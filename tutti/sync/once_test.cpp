@@ -95,12 +95,10 @@ TEST(Once, WaitingOnALoopsThreadIsRefused) {
   const watchdog dog;
   once o;
   tutti::run_loop loop;
-  std::thread([&] {
-    o.call([&] {
-      loop.post([&] { EXPECT_THROW(o.call([] {}), tutti::would_block); });
-      loop.shutdown();
-    });
-  }).join();
+  o.call([&] {
+    loop.post([&] { EXPECT_THROW(o.call([] {}), tutti::would_block); });
+    std::thread([&] { loop.shutdown(); }).join();
+  });
 }
 
 TEST(Once, CoroutinesCallAndWait) {
