@@ -1,13 +1,11 @@
 // mutex: one task or thread at a time.
 #pragma once
-#include <tutti/core/async_wait.hpp>
+#include <tutti/sync/async_lock.hpp>
 #include <tutti/sync/exclusive_lock.hpp>
 
 #include <chrono>
-#include <optional>
 #include <stop_token>
 #include <string_view>
-#include <utility>
 
 namespace tutti {
 
@@ -20,9 +18,8 @@ namespace tutti {
 /// is locked or waited for is a fatal error that names it.
 class mutex {
  public:
-  class async_guard;
-  class lock_wait;
-  class relock_wait;
+  using async_guard = async_lock_guard<mutex>;
+  using lock_wait = detail::lock_wait<mutex>;
 
   /// `name`: shown in errors, dumps and deadlock reports; must outlive the mutex.
   constexpr explicit mutex(std::string_view name = {}) noexcept : lock_(words, name) {}
@@ -45,91 +42,26 @@ class mutex {
 
   /// co_await it: suspends the coroutine until the lock is taken, and gives the guard that owns it. Throws cancelled
   /// when the task is asked to stop before, deadlock when the task holds the lock by one of the forms above.
-  [[nodiscard]] lock_wait lock_async(place here = place::current());
+  [[nodiscard]] lock_wait lock_async(place here = place::current()) {
+    return {*this, detail::by_guard, words.async, here};
+  }
   /// The same for at most `limit` on tutti's clock; the guard is empty when the time is up.
-  [[nodiscard]] lock_wait lock_for_async(std::chrono::nanoseconds limit, place here = place::current());
+  [[nodiscard]] lock_wait lock_for_async(std::chrono::nanoseconds limit, place here = place::current()) {
+    return {*this, detail::by_guard, words.for_async, here, limit};
+  }
 
   /// The name it was given.
   std::string_view name() const noexcept { return lock_.name(); }
 
  private:
-  static const detail::lock_words words;
+  friend struct detail::lock_access;
+  static constexpr detail::lock_words words{"mutex",        "mutex::lock",       "mutex::lock_for",
+                                            "lock_async()", "mutex::lock_async", "mutex::lock_for_async"};
 
   detail::exclusive_lock lock_;
 };
 
-/// Owns a mutex until it is destroyed or unlock() is called, by whatever task or thread. Move-only; not thread-safe by
-/// itself.
-class [[nodiscard]] mutex::async_guard {
- public:
-  /// Guards nothing.
-  async_guard() noexcept = default;
-  async_guard(async_guard&& other) noexcept;
-  async_guard& operator=(async_guard&& other) noexcept;
-  ~async_guard() {
-    if (owner_ != 0) release();
-  }
-
-  /// Whether it owns the lock.
-  [[nodiscard]] bool owns_lock() const noexcept { return owner_ != 0; }
-  explicit operator bool() const noexcept { return owner_ != 0; }
-  /// The mutex, also after unlock(); null: it guards nothing.
-  [[nodiscard]] tutti::mutex* mutex() const noexcept { return mutex_; }
-
-  /// Gives the lock up. Never blocks. Throws not_owner when it does not own it.
-  void unlock();
-  /// co_await it after unlock(): suspends the coroutine until the guard owns the lock again. A stop does not end that
-  /// wait, so what is written for a held lock can rely on it. Throws not_owner when the guard has no mutex.
-  [[nodiscard]] relock_wait relock_async(place here = place::current());
-
- private:
-  friend class mutex::lock_wait;
-  void take_over(tutti::mutex& taken, detail::exclusive_lock::word owner, const place& here) noexcept;
-  void take_over(async_guard& other) noexcept;
-  void release() noexcept;
-
-  tutti::mutex* mutex_ = nullptr;
-  detail::exclusive_lock::word owner_ = 0;  // as in the lock's word; 0: not owned
-  const void* told_ = nullptr;              // who holds it, as observers of waits know it; null: somebody
-};
-
-/// What lock_async and lock_for_async give, to be awaited at once.
-class mutex::lock_wait : public list_wait {
- public:
-  lock_wait(mutex& wanted, const char* what, const place& here, std::optional<std::chrono::nanoseconds> limit = {});
-  bool await_ready();
-  async_guard await_resume();
-
- protected:
-  bool ready() noexcept override;
-  void finish_into(async_guard& guard);
-
- private:
-  detail::exclusive_lock& lock_;
-  mutex& mutex_;
-  const char* const what_;
-  const place here_;
-  const bool only_try_;
-  bool taken_ = false;  // or tried in vain: there is nothing to wait for
-  bool tried_ = false;
-  detail::exclusive_lock::word me_ = 0;
-  const wait_target target_;
-};
-
-/// What async_guard::relock_async gives, to be awaited at once.
-class mutex::relock_wait final : public mutex::lock_wait {
- public:
-  relock_wait(async_guard& guard, mutex& wanted, const place& here);
-  void await_resume() { finish_into(guard_); }
-
- private:
-  void on_stop() noexcept override {}
-  async_guard& guard_;
-};
-
-inline mutex::lock_wait mutex::lock_async(place here) { return {*this, "mutex::lock_async", here}; }
-inline mutex::lock_wait mutex::lock_for_async(std::chrono::nanoseconds limit, place here) {
-  return {*this, "mutex::lock_for_async", here, limit};
-}
+extern template class async_lock_guard<mutex>;
+extern template class detail::lock_wait<mutex>;
 
 }  // namespace tutti

@@ -1,0 +1,61 @@
+// recursive_mutex: its owner locks again, and unlocks as often.
+#include <gtest/gtest.h>
+
+#include <mutex>
+#include <thread>
+#include <tutti/core/thread_pool.hpp>
+#include <tutti/sync/recursive_mutex.hpp>
+
+namespace {
+
+using namespace std::chrono_literals;
+using tutti::recursive_mutex;
+
+bool is_free(recursive_mutex& m) {
+  bool got = false;
+  std::thread([&] {
+    got = m.try_lock();
+    if (got) m.unlock();
+  }).join();
+  return got;
+}
+
+TEST(RecursiveMutex, TheOwnerLocksAgain) {
+  recursive_mutex m("tree");
+  std::stop_source stopped;
+  stopped.request_stop();
+  m.lock();
+  EXPECT_TRUE(m.try_lock());
+  EXPECT_TRUE(m.lock_for(0s));
+  m.lock(stopped.get_token());
+  EXPECT_EQ(m.depth(), 4U);
+  for (std::uint32_t left = 3; left != 0; --left) {
+    m.unlock();
+    EXPECT_EQ(m.depth(), left);
+    EXPECT_FALSE(is_free(m));
+  }
+  m.unlock();
+  EXPECT_EQ(m.depth(), 0U);
+  EXPECT_TRUE(is_free(m));
+  EXPECT_THROW(m.unlock(), tutti::not_owner);
+}
+
+TEST(RecursiveMutex, ATaskLocksAgainAnotherDoesNot) {
+  recursive_mutex m;
+  tutti::thread_pool pool(1);
+  pool.submit([&] {
+        const std::lock_guard outer(m), inner(m);
+        EXPECT_EQ(m.depth(), 2U);
+        auto other = pool.submit([&] {
+          EXPECT_FALSE(m.try_lock());
+          EXPECT_EQ(m.depth(), 0U);
+          EXPECT_THROW(m.unlock(), tutti::not_owner);
+        });
+        other.get();  // on this very thread
+        EXPECT_EQ(m.depth(), 2U);
+      })
+      .get();
+  EXPECT_TRUE(is_free(m));
+}
+
+}  // namespace
