@@ -26,7 +26,15 @@ class wait_counter final : public tutti::wait_observer {
     until([&] { return waiting_ == n; });
   }
 
-  void begin_wait(const wait&) override { ++waiting_; }
+  /// Returns once so many have begun to wait, those included that wait no more.
+  void until_begun(int n) const {
+    until([&] { return begun_ == n; });
+  }
+
+  void begin_wait(const wait&) override {
+    ++waiting_;
+    ++begun_;
+  }
   void end_wait(const wait&) noexcept override { --waiting_; }
   void born(const tutti::wait_target&, std::size_t) noexcept override {}
   void gone(const void*) noexcept override {}
@@ -34,7 +42,7 @@ class wait_counter final : public tutti::wait_observer {
   void releases(const void*, const void*) noexcept override {}
 
  private:
-  std::atomic<int> waiting_{0};
+  std::atomic<int> waiting_{0}, begun_{0};
   tutti::wait_observer* const before_;
 };
 

@@ -76,12 +76,11 @@ bool barrier::complete(participant& me) {
       throw;
     }
   }
-  detail::wake_batch woken;
   {
+    detail::handed_over woken;
     const std::lock_guard lock(waiters_.mutex());
     if (me.ended.load(std::memory_order_relaxed) == outcome::pending) end_phase(woken, outcome::passed, nullptr);
   }
-  woken.wake();
   check_unbroken(me);
   return true;
 }
@@ -92,7 +91,7 @@ bool barrier::arrive_and_drop() {
 }
 
 // Under the list's lock.
-void barrier::end_phase(detail::wake_batch& woken, outcome how, const char* why) noexcept {
+void barrier::end_phase(detail::handed_over& woken, outcome how, const char* why) noexcept {
   for (participant* one = std::exchange(arrived_, nullptr); one != nullptr;) {
     participant* const next = one->next;
     one->why = why;
@@ -100,17 +99,14 @@ void barrier::end_phase(detail::wake_batch& woken, outcome how, const char* why)
     one = next;
   }
   missing_ = expected_;
-  woken.add_all(waiters_);
+  detail::hand_over_to_all(woken, waiters_);
 }
 
 void barrier::break_phase(const char* why, bool for_good) noexcept {
-  detail::wake_batch woken;
-  {
-    const std::lock_guard lock(waiters_.mutex());
-    broken_ = for_good ? (broken_ == nullptr ? why : broken_) : nullptr;
-    end_phase(woken, outcome::broken, why);
-  }
-  woken.wake();
+  detail::handed_over woken;
+  const std::lock_guard lock(waiters_.mutex());
+  broken_ = for_good ? (broken_ == nullptr ? why : broken_) : nullptr;
+  end_phase(woken, outcome::broken, why);
 }
 
 void barrier::reset() noexcept { break_phase(reset_text, false); }
@@ -120,14 +116,11 @@ void barrier::abort() noexcept { break_phase(abort_text, true); }
 
 // Does not wait any longer. False if the phase had ended before; otherwise it is broken.
 bool barrier::leave(participant& me, const char* why) noexcept {
-  detail::wake_batch woken;
-  {
-    const std::lock_guard lock(waiters_.mutex());
-    if (me.ended.load(std::memory_order_relaxed) != outcome::pending) return false;
-    broken_ = why;
-    end_phase(woken, outcome::broken, why);
-  }
-  woken.wake();
+  detail::handed_over woken;
+  const std::lock_guard lock(waiters_.mutex());
+  if (me.ended.load(std::memory_order_relaxed) != outcome::pending) return false;
+  broken_ = why;
+  end_phase(woken, outcome::broken, why);
   return true;
 }
 

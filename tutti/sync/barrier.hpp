@@ -13,7 +13,7 @@
 namespace tutti {
 
 namespace detail {
-class wake_batch;
+class handed_over;
 }  // namespace detail
 
 /// In each phase `expected` participants, threads and coroutines alike, arrive; the last one runs the completion while
@@ -76,7 +76,7 @@ class barrier {
 
   bool arrive(participant& me, bool drops = false);
   bool complete(participant& me);
-  void end_phase(detail::wake_batch& woken, outcome how, const char* why) noexcept;
+  void end_phase(detail::handed_over& woken, outcome how, const char* why) noexcept;
   void break_phase(const char* why, bool for_good) noexcept;
   bool leave(participant& me, const char* why) noexcept;
   void check_unbroken(const participant& me) const;

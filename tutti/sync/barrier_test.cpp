@@ -112,10 +112,10 @@ TEST(Barrier, WhoDropsIsNotExpectedAgain) {
     some.arrive_and_wait();
     some.arrive_and_wait();
   });
-  waits.until_waiting(1);
+  waits.until_begun(1);
   EXPECT_EQ(phases, 0) << "two of three";
   EXPECT_TRUE(some.arrive_and_wait());
-  waits.until_waiting(1);
+  waits.until_begun(2);
   EXPECT_EQ(phases, 1);
   EXPECT_TRUE(some.arrive_and_drop()) << "the last of its phase runs the completion";
   other.join();

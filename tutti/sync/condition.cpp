@@ -14,15 +14,12 @@ void condition::check_held(bool held, const char* what, const place& here) const
 }
 
 void condition::notify(bool all) noexcept {
-  detail::wake_batch woken;
-  {
-    const std::lock_guard lock(waiters_.mutex());
-    notifications_.store(notifications_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
-    while (waiter* const first = waiters_.first()) {
-      if (woken.add(waiters_, *first) && !all) break;
-    }
+  detail::handed_over woken;
+  const std::lock_guard lock(waiters_.mutex());
+  notifications_.store(notifications_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  while (waiter* const first = waiters_.first()) {
+    if (woken.add(waiters_, *first) && !all) break;
   }
-  woken.wake();
 }
 
 wait_result condition::rounds(std::unique_lock<mutex>& lock, predicate holds, void* context, wait_how how) {

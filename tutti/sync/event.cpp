@@ -40,22 +40,19 @@ void event::signal(std::uint64_t flag_after) noexcept {
 }
 
 void event::signal_waiting(std::uint64_t flag_after) noexcept {
-  detail::wake_batch woken;
-  {
-    const std::lock_guard lock(waiters_.mutex());
-    bool given = false;  // the one turn of an automatic event
-    while (reset_ == event_reset::automatic && !given && waiters_.first() != nullptr) {
-      given = woken.add(waiters_, *waiters_.first());
-    }
-    const bool some_stay = reset_ == event_reset::automatic && waiters_.first() != nullptr;
-    std::uint64_t seen = word_.load(std::memory_order_relaxed), next = 0;
-    do {
-      next = (seen + one_generation) & ~(flag | waiting);
-      next |= (given ? 0 : flag_after) | (some_stay ? waiting : 0);
-    } while (!word_.compare_exchange_weak(seen, next, std::memory_order_acq_rel, std::memory_order_relaxed));
-    if (reset_ == event_reset::manual) woken.add_all(waiters_);
+  detail::handed_over woken;
+  const std::lock_guard lock(waiters_.mutex());
+  bool given = false;  // the one turn of an automatic event
+  while (reset_ == event_reset::automatic && !given && waiters_.first() != nullptr) {
+    given = woken.add(waiters_, *waiters_.first());
   }
-  woken.wake();
+  const bool some_stay = reset_ == event_reset::automatic && waiters_.first() != nullptr;
+  std::uint64_t seen = word_.load(std::memory_order_relaxed), next = 0;
+  do {
+    next = (seen + one_generation) & ~(flag | waiting);
+    next |= (given ? 0 : flag_after) | (some_stay ? waiting : 0);
+  } while (!word_.compare_exchange_weak(seen, next, std::memory_order_acq_rel, std::memory_order_relaxed));
+  if (reset_ == event_reset::manual) detail::hand_over_to_all(woken, waiters_);
 }
 
 wait_result event::pass(wait_how how) {

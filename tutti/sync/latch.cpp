@@ -18,28 +18,25 @@ latch::latch(std::ptrdiff_t count, std::string_view name)
 latch::~latch() { detail::last_look(waiters_, self_.kind, self_.name); }
 
 void latch::count_down(std::ptrdiff_t n) {
-  detail::wake_batch woken;
-  {
-    std::unique_lock lock(waiters_.mutex(), std::defer_lock);
-    std::ptrdiff_t seen = left_.load(std::memory_order_relaxed);
-    for (;;) {
-      if (n < 0 || n > seen) {
-        const std::string text = detail::primitive_text(self_) + ": count_down(" + std::to_string(n) + ')';
-        if (n < 0) throw std::invalid_argument(text + ": a negative number of events");
-        throw std::logic_error(text + " with " + std::to_string(seen) + " left to count; make its first count larger");
-      }
-      if (n == seen && !lock) {
-        lock.lock();
-        seen = left_.load(std::memory_order_relaxed);
-        continue;
-      }
-      // release: visible to who sees it open. acquire: so is what others did before they counted, also to those who
-      // are woken by this thread.
-      if (left_.compare_exchange_weak(seen, seen - n, std::memory_order_acq_rel, std::memory_order_relaxed)) break;
+  detail::handed_over woken;
+  std::unique_lock lock(waiters_.mutex(), std::defer_lock);
+  std::ptrdiff_t seen = left_.load(std::memory_order_relaxed);
+  for (;;) {
+    if (n < 0 || n > seen) {
+      const std::string text = detail::primitive_text(self_) + ": count_down(" + std::to_string(n) + ')';
+      if (n < 0) throw std::invalid_argument(text + ": a negative number of events");
+      throw std::logic_error(text + " with " + std::to_string(seen) + " left to count; make its first count larger");
     }
-    if (n == seen) woken.add_all(waiters_);
+    if (n == seen && !lock) {
+      lock.lock();
+      seen = left_.load(std::memory_order_relaxed);
+      continue;
+    }
+    // release: visible to who sees it open. acquire: so is what others did before they counted, also to those who
+    // are woken by this thread.
+    if (left_.compare_exchange_weak(seen, seen - n, std::memory_order_acq_rel, std::memory_order_relaxed)) break;
   }
-  woken.wake();
+  if (n == seen) detail::hand_over_to_all(woken, waiters_);
 }
 
 wait_result latch::pass(wait_how how) {

@@ -132,16 +132,14 @@ void semaphore::give(std::ptrdiff_t n) {
   do {
     check_room(seen, n);
     if ((seen & waiting) != 0) {
-      detail::wake_batch woken;
-      {
-        const std::lock_guard lock(waiters_.mutex());
-        do {
-          check_room(seen, n);
-          // acquire: what others gave before is handed over here as well.
-        } while (!word_.compare_exchange_weak(seen, seen + more, std::memory_order_acq_rel, std::memory_order_relaxed));
-        serve(woken, true);
-      }
-      return woken.wake();
+      detail::handed_over woken;
+      const std::lock_guard lock(waiters_.mutex());
+      do {
+        check_room(seen, n);
+        // acquire: what others gave before is handed over here as well.
+      } while (!word_.compare_exchange_weak(seen, seen + more, std::memory_order_acq_rel, std::memory_order_relaxed));
+      serve(woken, true);
+      return;
     }
   } while (!word_.compare_exchange_weak(seen, seen + more, std::memory_order_release, std::memory_order_relaxed));
 }
@@ -149,7 +147,7 @@ void semaphore::give(std::ptrdiff_t n) {
 // Under the list's lock. Those whose turn it is are woken, and take their permits if nobody is quicker; who lost twice,
 // or saw others pass, is handed them. Nobody overtakes the first in the list: if it needs more, the others wait.
 // `given`: there are more permits than before.
-void semaphore::serve(detail::wake_batch& woken, bool given) noexcept {
+void semaphore::serve(detail::handed_over& woken, bool given) noexcept {
   std::uint64_t seen = word_.load(std::memory_order_acquire);
   std::uint64_t left = seen / one;
   while (waiter* const first = waiters_.first()) {
@@ -178,12 +176,9 @@ void semaphore::serve(detail::wake_batch& woken, bool given) noexcept {
 }
 
 void semaphore::serve_waiters() noexcept {
-  detail::wake_batch woken;
-  {
-    const std::lock_guard lock(waiters_.mutex());
-    serve(woken, false);
-  }
-  woken.wake();
+  detail::handed_over woken;
+  const std::lock_guard lock(waiters_.mutex());
+  serve(woken, false);
 }
 
 // Nobody is told where a guard is moved to: the holder is not known any more. First the new one is reported, so that

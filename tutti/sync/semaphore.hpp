@@ -15,7 +15,7 @@ namespace tutti {
 
 class permit;
 namespace detail {
-class wake_batch;
+class handed_over;
 }  // namespace detail
 
 /// How a semaphore is made.
@@ -92,7 +92,7 @@ class semaphore {
   void after_wait(wait_result result) noexcept;
   void taken(std::ptrdiff_t n, holder by, const place& here, bool waited) noexcept;
   void give(std::ptrdiff_t n);
-  void serve(detail::wake_batch& woken, bool given) noexcept;
+  void serve(detail::handed_over& woken, bool given) noexcept;
   void serve_waiters() noexcept;
 
   // One word decides: how many permits are there, times `one`, and

@@ -5,44 +5,16 @@
 #include <tutti/core/async_wait.hpp>
 #include <tutti/core/last_look.hpp>
 #include <tutti/core/timers.hpp>
+#include <tutti/sync/handed_over.hpp>
 
 #include <string>
 
 namespace tutti::detail {
 
-/// Those whose waits one change has ended: threads go on at once, coroutines when the list's lock has been given up,
-/// for what resumes them may come back to the same primitive.
-class wake_batch {
- public:
-  /// Under the lock of `list`: takes `entry` out and ends its wait with `outcome`; false if it has ended already.
-  bool add(wait_list& list, waiter& entry, std::uint32_t outcome = wait_ticket::granted) noexcept {
-    const wake_up woken = list.grant(entry, outcome);
-    if (!woken) return false;
-    if (woken.of_thread()) {
-      woken();
-    } else {
-      entry.next = nullptr;
-      *end_ = &entry;
-      end_ = &entry.next;
-    }
-    return true;
-  }
-  void add_all(wait_list& list) noexcept {
-    while (waiter* const first = list.first()) add(list, *first);
-  }
-  /// Without the lock: wakes the coroutines. From here on the primitive may be gone.
-  void wake() noexcept {
-    while (coroutines_ != nullptr) {
-      const wake_up woken = coroutines_->ticket->wake();
-      coroutines_ = coroutines_->next;
-      woken();
-    }
-  }
-
- private:
-  waiter* coroutines_ = nullptr;  // each stays until it is woken
-  waiter** end_ = &coroutines_;
-};
+/// Under the list's lock: all who are in it have what they waited for.
+inline void hand_over_to_all(handed_over& woken, wait_list& list) noexcept {
+  while (waiter* const first = list.first()) woken.add(list, *first);
+}
 
 /// A limit from now on, as wait_how takes it.
 class time_limit {
