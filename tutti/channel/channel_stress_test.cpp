@@ -1,18 +1,15 @@
-// Channels against models: every operation by one thread beside a plain container; then all operations at random by
-// threads and coroutines at once. Nothing is lost, nothing comes twice, and each sender's elements stay in order. The
-// seed is printed; TUTTI_TEST_SEED repeats a run's choices (the schedule is the machine's).
+// All operations of channels at random, by threads and coroutines at once: nothing is lost, nothing comes twice, and
+// each sender's elements stay in order.
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <array>
 #include <atomic>
-#include <cstdint>
-#include <cstdio>
-#include <cstdlib>
-#include <deque>
+#include <functional>
 #include <memory>
-#include <random>
+#include <optional>
 #include <stop_token>
+#include <tests/support/choices.hpp>
 #include <tests/support/tasks.hpp>
 #include <thread>
 #include <tutti/channel/channels.hpp>
@@ -23,128 +20,9 @@ namespace {
 using namespace std::chrono_literals;
 using tutti::channel;
 using tutti::task;
+using tutti_test::choices;
+using tutti_test::seed;
 using tutti_test::watchdog;
-
-std::uint64_t seed() {
-  static const std::uint64_t chosen = [] {
-    const char* given = std::getenv("TUTTI_TEST_SEED");  // NOLINT(concurrency-mt-unsafe)
-    const std::uint64_t value = given != nullptr ? std::strtoull(given, nullptr, 10) : std::random_device()();
-    std::printf("TUTTI_TEST_SEED=%llu\n", static_cast<unsigned long long>(value));
-    return value;
-  }();
-  return chosen;
-}
-
-class choices {
- public:
-  explicit choices(std::uint64_t salt) : engine_(seed() * 1000 + salt) {}
-  unsigned below(unsigned n) { return static_cast<unsigned>(engine_() % n); }
-  bool one_in(unsigned n) { return below(n) == 0; }
-  std::chrono::microseconds short_time() { return std::chrono::microseconds(below(60)); }
-
- private:
-  std::mt19937_64 engine_;
-};
-
-// ---------------------------------------------------------------- one thread, beside a container
-
-enum class order { fifo, lifo, priority };
-
-void compare_with_model(order which, std::ptrdiff_t capacity, std::uint64_t salt) {
-  choices random(salt);
-  std::unique_ptr<channel<int>> c;
-  const auto tens = [](int x) { return x / 1000 % 10; };
-  if (which == order::fifo) c = std::make_unique<channel<int>>(capacity);
-  if (which == order::lifo) c = std::make_unique<channel<int>>(capacity, tutti::lifo);
-  if (which == order::priority) c = std::make_unique<channel<int>>(capacity, tutti::by_priority(tens));
-  std::deque<int> model;
-  bool closed = false;
-  std::size_t sent = 0, done = 0;
-  for (int i = 0; i < 2000; ++i) {
-    ASSERT_EQ(c->size(), model.size());
-    ASSERT_EQ(c->empty(), model.empty());
-    ASSERT_EQ(c->is_closed(), closed);
-    const bool full = model.size() == static_cast<std::size_t>(capacity);
-    switch (random.below(8)) {
-      case 0:
-      case 1:
-      case 2: {
-        const int value = static_cast<int>(random.below(10'000));
-        const auto send = [&]() -> bool {
-          switch (random.below(4)) {
-            case 0: return c->send_for(0s, value);
-            case 1: return tutti::select(tutti::on_send(*c, value, [] {}), tutti::otherwise([] {})) == 0;
-            default: return c->try_send(value);
-          }
-        };
-        if (closed) {
-          ASSERT_THROW(c->try_send(value), tutti::closed);
-          ASSERT_THROW(c->send(value), tutti::closed);
-        } else {
-          ASSERT_EQ(send(), !full);
-          if (!full) {
-            model.push_back(value);
-            ++sent;
-          }
-        }
-        break;
-      }
-      case 3:
-      case 4:
-      case 5: {
-        if (model.empty() && closed) {
-          ASSERT_THROW(c->try_receive(), tutti::closed);
-          ASSERT_EQ(c->next(), std::nullopt);
-          break;
-        }
-        std::optional<int> expected;
-        if (!model.empty()) {
-          auto at = model.begin();
-          if (which == order::lifo) at = std::prev(model.end());
-          if (which == order::priority)
-            at = std::ranges::max_element(model, [&](int a, int b) { return tens(a) < tens(b); });
-          expected = *at;
-          model.erase(at);
-        }
-        std::optional<int> got;
-        switch (random.below(3)) {
-          case 0: got = c->receive_for(0s); break;
-          case 1: tutti::select_priority(tutti::on(*c, [&](int x) { got = x; }), tutti::otherwise([] {})); break;
-          default: got = c->try_receive();
-        }
-        ASSERT_EQ(got, expected);
-        break;
-      }
-      case 6:
-        if (done < sent) {
-          c->task_done();
-          ++done;
-        } else {
-          ASSERT_THROW(c->task_done(), std::logic_error);
-        }
-        ASSERT_EQ(c->try_join(), done == sent);
-        break;
-      default:
-        if (random.one_in(100)) {
-          c->close();
-          closed = true;
-        }
-    }
-  }
-}
-
-TEST(ChannelModel, OneThread) {
-  const watchdog dog;
-  SCOPED_TRACE(seed());
-  std::uint64_t salt = 0;
-  for (int round = 0; round < 10; ++round) {
-    for (const std::ptrdiff_t capacity : {1, 2, 3, 5, 64}) {
-      for (const order which : {order::fifo, order::lifo, order::priority}) compare_with_model(which, capacity, ++salt);
-    }
-  }
-}
-
-// ---------------------------------------------------------------- everybody at once
 
 constexpr unsigned senders = 4, receivers = 4;
 constexpr unsigned each = tutti_test::sanitized ? 400 : 4000;
@@ -442,91 +320,6 @@ TEST(ChannelStress, ClosingWhileSending) {
     }
     ASSERT_EQ(received, accepted) << "round " << round;
   }
-}
-
-// ---------------------------------------------------------------- selects on both sides
-
-// Each agent, again and again, sends to or receives from any of three channels, whatever comes first: circles of
-// selects that meet one another, some of them hand to hand.
-TEST(ChannelStress, SelectsMeetSelects) {
-  const watchdog dog(120s);
-  SCOPED_TRACE(seed());
-  constexpr int agents = 6, channels = 3;
-  constexpr int rounds = tutti_test::sanitized ? 300 : 3000;
-  for (const auto capacities : {std::array{0, 0, 0}, std::array{0, 1, 2}}) {
-    channel<int> a(capacities[0]), b(capacities[1]), c(capacities[2]);
-    channel<int>* const all[channels] = {&a, &b, &c};
-    std::array<std::atomic<std::int64_t>, channels> sent{}, got{};
-    std::atomic<int> left{agents};
-    const auto act = [&](auto select, int i, choices& random) {
-      const unsigned in = random.below(channels), out = random.below(channels), out2 = random.below(channels);
-      const int value = i + 1;
-      return select(tutti::on(*all[in], [&, in](int x) { got[in] += x; }),
-                    tutti::on_send(*all[out], value, [&, out, value] { sent[out] += value; }),
-                    tutti::on_send(*all[out2], value, [&, out2, value] { sent[out2] += value; }).when(i % 3 != 0),
-                    tutti::after(random.one_in(3) ? 20us : 2ms, [] {}));
-    };
-    {
-      tutti::thread_pool pool(2);
-      std::vector<std::jthread> threads;
-      std::vector<tutti::future<void>> tasks;
-      const auto in_task = [&](int who) -> task<> {
-        choices random(20'000 + static_cast<std::uint64_t>(who));
-        for (int i = 0; i < rounds; ++i) {
-          auto wait = [&](auto... cases) -> task<> { co_await tutti::select_async(std::move(cases)...); };
-          co_await act(wait, i, random);
-        }
-        --left;
-      };
-      for (int who = 0; who < agents; ++who) {
-        if (who % 2 == 0) {
-          threads.emplace_back([&, who] {
-            choices random(20'000 + static_cast<std::uint64_t>(who));
-            for (int i = 0; i < rounds; ++i) {
-              act([](auto... cases) { return tutti::select_priority(std::move(cases)...); }, i, random);
-            }
-            --left;
-          });
-        } else {
-          tasks.push_back(pool.submit(in_task(who)));
-        }
-      }
-      for (auto& one : tasks) one.get();
-    }
-    for (std::size_t i = 0; i < channels; ++i) {
-      while (const auto x = all[i]->try_receive()) got[i] += *x;
-      EXPECT_EQ(sent[i], got[i]) << "channel " << i;
-    }
-  }
-}
-
-// Elements for a select that takes another case go to somebody else: hints are handed on.
-TEST(ChannelStress, UnusedHintsAreHandedOn) {
-  const watchdog dog(120s);
-  SCOPED_TRACE(seed());
-  constexpr int n = tutti_test::sanitized ? 2'000 : 20'000;
-  channel<int> a(2), b(2);
-  std::atomic<int> from_a{0}, from_b{0};
-  std::jthread plain([&] {
-    for ([[maybe_unused]] const int x : b) ++from_b;
-  });
-  std::jthread choosy([&] {
-    try {
-      for (;;) tutti::select_priority(tutti::on(a, [&](int) { ++from_a; }), tutti::on(b, [&](int) { ++from_b; }));
-    } catch (const tutti::closed&) {
-    }
-  });
-  std::jthread to_a([&] {
-    for (int i = 0; i < n; ++i) a.send(i);
-    a.close();
-  });
-  for (int i = 0; i < n; ++i) b.send(i);  // blocks for ever if one lies there with nobody awake
-  b.close();
-  to_a.join();
-  choosy.join();
-  plain.join();
-  EXPECT_EQ(from_a, n);
-  EXPECT_EQ(from_b, n);
 }
 
 }  // namespace
