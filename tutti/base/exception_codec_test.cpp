@@ -186,6 +186,7 @@ TEST(exception_codec, ours_with_their_data) {
   exactly_same(tutti::cancelled("a"));
   exactly_same(tutti::timed_out("b"));
   exactly_same(tutti::closed("c"));
+  exactly_same(tutti::poisoned("c"));
   exactly_same(tutti::deadlock("d"));
   exactly_same(tutti::would_block("e"));
   exactly_same(tutti::not_owner("o"));

@@ -105,8 +105,8 @@ bool case_set::looks_ready() const noexcept {
 }
 
 bool case_set::meets() const noexcept {
-  return std::ranges::any_of(
-      cases_, [](const channel_case& one) { return waits_for(one) && one.at->meeting != nullptr; });
+  return std::ranges::any_of(cases_,
+                             [](const channel_case& one) { return waits_for(one) && one.at->meeting != nullptr; });
 }
 
 // A random order, so that each of those that are ready has the same chance.

@@ -28,8 +28,8 @@ namespace tutti::detail {
 
 /// One of the things waited for.
 struct channel_case {
-  port* at = nullptr;   ///< null: left out
-  void* value = nullptr;  ///< where the element is, or goes to
+  port* at = nullptr;      ///< null: left out
+  void* value = nullptr;   ///< where the element is, or goes to
   bool wants_end = false;  ///< that the port is closed counts as ready
   attempt last = attempt::not_now;
   bool entered = false;  // its list, and has not left it itself

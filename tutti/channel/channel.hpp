@@ -33,8 +33,8 @@ class channel : public send_forms<channel<T>, T>, public receive_forms<channel<T
   channel(const channel&) = delete;
   channel& operator=(const channel&) = delete;
 
-  /// No more is sent: who sends, or waits to send, gets `closed`; who receives gets what is there, then `closed`. May be
-  /// called by anybody, more than once. Never blocks.
+  /// No more is sent: who sends, or waits to send, gets `closed`; who receives gets what is there, then `closed`. May
+  /// be called by anybody, more than once. Never blocks.
   void close() noexcept { state_.close(); }
   /// The same at once and for both sides: what is there is destroyed, and everybody gets `poisoned`.
   void poison() noexcept { state_.poison(); }
@@ -52,9 +52,6 @@ class channel : public send_forms<channel<T>, T>, public receive_forms<channel<T
 
  private:
   friend struct detail::access;
-  friend class send_forms<channel, T>;
-  friend class receive_forms<channel, T>;
-  friend class join_forms<channel>;
 
   detail::attempt put(T& value, const place&) noexcept { return state_.put(value); }
   detail::attempt take(T* to, const place&) noexcept { return state_.take(to); }

@@ -14,10 +14,9 @@ constexpr std::ptrdiff_t largest = std::ptrdiff_t{1} << 31;
 std::size_t checked(bool ordered, std::ptrdiff_t capacity, std::string_view name) {
   const std::ptrdiff_t least = ordered ? 1 : 0;
   if (capacity < least || capacity > largest) {
-    throw std::invalid_argument(primitive_text("channel", name) + ": capacity " + std::to_string(capacity) +
-                                " is not between " +
-                                (ordered ? "1 (a rendezvous keeps no order but fifo)" : "0 (rendezvous)") + " and " +
-                                std::to_string(largest));
+    throw std::invalid_argument(
+        primitive_text("channel", name) + ": capacity " + std::to_string(capacity) + " is not between " +
+        (ordered ? "1 (a rendezvous keeps no order but fifo)" : "0 (rendezvous)") + " and " + std::to_string(largest));
   }
   return static_cast<std::size_t>(capacity);
 }
@@ -36,7 +35,7 @@ channel_core::channel_core(bool ordered, std::ptrdiff_t capacity, std::string_vi
 }
 
 void channel_core::last_look_at_all() noexcept {
-  for (wait_list* const list : {&out_.waiters, &in_.waiters, &joiners_}) last_look(*list, "channel", name_);
+  for (wait_list* const list : {&senders_, &receivers_, &joiners_}) last_look(*list, "channel", name_);
   for (side* const one : {&send_, &receive_}) const std::lock_guard nobody_inside(one->lock);
 }
 
@@ -54,8 +53,8 @@ void channel_core::close() noexcept {
     const auto held = kind_ == kind::ring ? std::unique_lock<small_mutex>() : std::unique_lock(send_.lock);
     send_.count.fetch_or(closed_bit, std::memory_order_seq_cst);
   }
-  out_.waiters.wake_all();
-  in_.waiters.wake_all();
+  senders_.wake_all();
+  receivers_.wake_all();
 }
 
 void channel_core::poison() noexcept {

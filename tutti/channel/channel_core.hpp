@@ -82,7 +82,7 @@ class channel_core {
 
   class sender_port final : public port {
    public:
-    sender_port(channel_core& of, const wait_target& known) noexcept : port(known), of_(of) {}
+    sender_port(channel_core& of, const wait_target& known) noexcept : port(of.senders_, known), of_(of) {}
     attempt try_now(void* value) noexcept override { return of_.put_erased(value); }
     attempt meet(void* value, wake_up& other) noexcept override { return of_.meet_receiver(value, other); }
     bool looks_ready() const noexcept override;
@@ -93,7 +93,7 @@ class channel_core {
   };
   class receiver_port final : public port {
    public:
-    receiver_port(channel_core& of, const wait_target& known) noexcept : port(known), of_(of) {}
+    receiver_port(channel_core& of, const wait_target& known) noexcept : port(of.receivers_, known), of_(of) {}
     attempt try_now(void* value) noexcept override { return of_.take_erased(value); }
     attempt meet(void* value, wake_up& other) noexcept override { return of_.meet_sender(value, other); }
     bool looks_ready() const noexcept override;
@@ -109,8 +109,11 @@ class channel_core {
   const std::string_view name_;
   std::atomic<std::size_t> writers_{0}, readers_{0};
   side send_, receive_;
-  alignas(cpu::cache_line) sender_port out_;
-  alignas(cpu::cache_line) receiver_port in_;
+  // Looked at by the other side, each time; written only when somebody waits.
+  alignas(cpu::cache_line) wait_list senders_;
+  alignas(cpu::cache_line) wait_list receivers_;
+  sender_port out_;
+  receiver_port in_;
 
  private:
   std::uint64_t sent() const noexcept { return send_.count.load(std::memory_order_seq_cst) / one_sent; }

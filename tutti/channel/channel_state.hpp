@@ -66,7 +66,7 @@ class channel_state final : public channel_core {
     } else {
       result = put_in_ring(value);
     }
-    if (result == attempt::done) in_.waiters.wake_one();
+    if (result == attempt::done) receivers_.wake_one();
     return result;
   }
 
@@ -124,7 +124,7 @@ class channel_state final : public channel_core {
     } else {
       result = take_from_ring(to);
     }
-    if (result == attempt::done) out_.waiters.wake_one();
+    if (result == attempt::done) senders_.wake_one();
     return result;
   }
 
@@ -147,7 +147,7 @@ class channel_state final : public channel_core {
       }
     }
     other();
-    if (kind_ == kind::store) in_.waiters.wake_one();
+    if (kind_ == kind::store) receivers_.wake_one();
     return result;
   }
 
@@ -166,17 +166,17 @@ class channel_state final : public channel_core {
       }
     }
     other();
-    if (kind_ == kind::store) out_.waiters.wake_one();
+    if (kind_ == kind::store) senders_.wake_one();
     return result;
   }
 
   // ---- rendezvous. The partner's list is locked until the element has been moved: see cases.hpp.
 
   attempt meet_receiver(void* from, wake_up& other) noexcept override {
-    return meet(in_.waiters, other, [from](void* to) { hand_over(from, to); });
+    return meet(receivers_, other, [from](void* to) { hand_over(from, to); });
   }
   attempt meet_sender(void* to, wake_up& other) noexcept override {
-    return meet(out_.waiters, other, [to](void* from) { hand_over(from, to); });
+    return meet(senders_, other, [to](void* from) { hand_over(from, to); });
   }
   static void hand_over(void* from, void* to) noexcept {
     std::construct_at(static_cast<T*>(to), std::move(*static_cast<T*>(from)));

@@ -107,11 +107,11 @@ class reader;
 ///
 /// As long as a side was never shared, its end works without a lock.
 template <class T>
-class writer : public detail::channel_end<T, &detail::channel_core::share_writer, &detail::channel_core::drop_writer, true>,
-               public send_forms<writer<T>, T>,
-               public join_forms<writer<T>> {
-  using base =
-      detail::channel_end<T, &detail::channel_core::share_writer, &detail::channel_core::drop_writer, true>;
+class writer
+    : public detail::channel_end<T, &detail::channel_core::share_writer, &detail::channel_core::drop_writer, true>,
+      public send_forms<writer<T>, T>,
+      public join_forms<writer<T>> {
+  using base = detail::channel_end<T, &detail::channel_core::share_writer, &detail::channel_core::drop_writer, true>;
 
  public:
   using value_type = T;
@@ -124,8 +124,6 @@ class writer : public detail::channel_end<T, &detail::channel_core::share_writer
  private:
   friend struct detail::end_maker<T>;
   friend struct detail::access;
-  friend class send_forms<writer, T>;
-  friend class join_forms<writer>;
   using base::base;
 
   detail::attempt put(T& value, const place& here) { return this->use(here).put(value); }
@@ -141,8 +139,7 @@ template <class T>
 class reader
     : public detail::channel_end<T, &detail::channel_core::share_reader, &detail::channel_core::drop_reader, false>,
       public receive_forms<reader<T>, T> {
-  using base =
-      detail::channel_end<T, &detail::channel_core::share_reader, &detail::channel_core::drop_reader, false>;
+  using base = detail::channel_end<T, &detail::channel_core::share_reader, &detail::channel_core::drop_reader, false>;
 
  public:
   using value_type = T;
@@ -157,7 +154,6 @@ class reader
  private:
   friend struct detail::end_maker<T>;
   friend struct detail::access;
-  friend class receive_forms<reader, T>;
   using base::base;
 
   detail::attempt take(T* to, const place& here) { return this->use(here).take(to); }

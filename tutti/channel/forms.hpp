@@ -26,8 +26,8 @@ inline void refuse_unless_done(const port& at, case_result::kind what) {
   if (what == case_result::kind::poisoned) at.refuse(attempt::poisoned);
 }
 
-/// Names the protected parts of the classes that have the forms below: `put(value, here)` and `out()`, or
-/// `take(to, here)` and `in()`.
+/// Opens the private parts of the classes that have the forms below: `put(value, here)`, one look, and `out()`, the
+/// port; or `take(to, here)` and `in()`. The `prepare_` kind is for waits that make their first look themselves.
 struct access {
   template <class Self, class T>
   static attempt put(Self& self, T& value, const place& here) {
@@ -44,6 +44,18 @@ struct access {
   template <class Self>
   static port& in(Self& self) {
     return self.in();
+  }
+  template <class Self>
+  static port& prepare_out(Self& self, const place& here) {
+    return self.prepare_out(here);
+  }
+  template <class Self>
+  static port& prepare_in(Self& self, const place& here) {
+    return self.prepare_in(here);
+  }
+  template <class Self>
+  static auto& core(Self& self) {
+    return self.core();
   }
 };
 
@@ -129,11 +141,9 @@ class send_forms {
     if (first == detail::attempt::done) return true;
     if (first == detail::attempt::not_now && limit <= std::chrono::nanoseconds::zero()) return false;
     const auto end = detail::end_of_limit(limit);
-    return wait_to_send(value, first,
-                        {.deadline = end ? &*end : nullptr,
-                         .here = here,
-                         .what = "channel::send_for",
-                         .instead = "send_for_async()"});
+    return wait_to_send(
+        value, first,
+        {.deadline = end ? &*end : nullptr, .here = here, .what = "channel::send_for", .instead = "send_for_async()"});
   }
   bool send_for(std::chrono::nanoseconds limit, const T& value, place here = place::current())
     requires std::copy_constructible<T>
@@ -142,13 +152,16 @@ class send_forms {
   }
   /// To be awaited in a task: as send. Ends with `cancelled` when the task is asked to stop first.
   [[nodiscard]] detail::send_awaiter<T> send_async(T value, place here = place::current()) {
-    return {prepared_out(here), std::move(value), here};
+    return {port_to_send(here), std::move(value), here};
   }
   /// To be awaited in a task: as send_for. `value` must live until then, and is untouched when it gives false.
   [[nodiscard]] detail::timed_send_awaiter<T> send_for_async(std::chrono::nanoseconds limit, T&& value,
                                                              place here = place::current()) {
-    return {prepared_out(here), value, here, limit};
+    return {port_to_send(here), value, here, limit};
   }
+
+  /// For select.
+  detail::port& port_to_send(const place& here) { return detail::access::prepare_out(self(), here); }
 
  protected:
   send_forms() = default;
@@ -158,7 +171,6 @@ class send_forms {
 
  private:
   Self& self() noexcept { return static_cast<Self&>(*this); }
-  detail::port& prepared_out(const place& here) { return self().prepare_out(here); }
 
   // True if it was sent.
   bool wait_to_send(T& value, detail::attempt first, const wait_how& how) {
@@ -213,23 +225,22 @@ class receive_forms {
     const detail::attempt first = detail::access::take(self(), value.address(), here);
     if (first == detail::attempt::done) [[likely]]
       return given(value, true);
-    const auto how =
-        wait_to_receive(value, first, {.here = here, .what = "channel::next", .instead = "next_async()"});
+    const auto how = wait_to_receive(value, first, {.here = here, .what = "channel::next", .instead = "next_async()"});
     if (how == kind::poisoned) detail::access::in(self()).refuse(detail::attempt::poisoned);
     return given(value, how == kind::done);
   }
   /// To be awaited in a task: as receive. Ends with `cancelled` when the task is asked to stop first.
   [[nodiscard]] detail::receive_awaiter<T, T, false> receive_async(place here = place::current()) {
-    return {self().prepare_in(here), "channel::receive_async", here};
+    return {port_to_receive(here), "channel::receive_async", here};
   }
   /// To be awaited in a task: as receive_for.
   [[nodiscard]] detail::receive_awaiter<T, std::optional<T>, false> receive_for_async(std::chrono::nanoseconds limit,
                                                                                       place here = place::current()) {
-    return {self().prepare_in(here), "channel::receive_for_async", here, limit};
+    return {port_to_receive(here), "channel::receive_for_async", here, limit};
   }
   /// To be awaited in a task: as next.
   [[nodiscard]] detail::receive_awaiter<T, std::optional<T>, true> next_async(place here = place::current()) {
-    return {self().prepare_in(here), "channel::next_async", here};
+    return {port_to_receive(here), "channel::next_async", here};
   }
 
   /// `for (T& x : c)`: receives until the channel is closed and drained. Each pass blocks as next().
@@ -253,6 +264,9 @@ class receive_forms {
   };
   iterator begin() { return iterator(self()); }
   std::default_sentinel_t end() const noexcept { return {}; }
+
+  /// For select.
+  detail::port& port_to_receive(const place& here) { return detail::access::prepare_in(self(), here); }
 
  protected:
   receive_forms() = default;
@@ -291,33 +305,33 @@ class join_forms {
   /// Blocks the thread until every element sent so far has been reported by task_done(): until none is left. Throws
   /// `poisoned`, or `closed` when the last reader is gone, if some never will be.
   void join(place here = place::current()) {
-    core().join({.here = here, .what = "channel::join", .instead = "join_async()"});
+    joined().join({.here = here, .what = "channel::join", .instead = "join_async()"});
   }
   /// The same, and gives up when stop is requested: throws `cancelled`.
   void join(const std::stop_token& stop, place here = place::current()) {
-    core().join({.stop = stop, .here = here, .what = "channel::join", .instead = "join_async()"});
+    joined().join({.stop = stop, .here = here, .what = "channel::join", .instead = "join_async()"});
   }
   /// False when the time is up first; zero or less never waits.
   bool join_for(std::chrono::nanoseconds limit, place here = place::current()) {
     const auto end = detail::end_of_limit(limit);
     const bool must_not_wait = limit <= std::chrono::nanoseconds::zero();
-    return core().join({.deadline = end ? &*end : nullptr,
-                        .here = here,
-                        .what = "channel::join_for",
-                        .instead = must_not_wait ? nullptr : "join_for_async()"}) == wait_result::ready;
+    return joined().join({.deadline = end ? &*end : nullptr,
+                          .here = here,
+                          .what = "channel::join_for",
+                          .instead = must_not_wait ? nullptr : "join_for_async()"}) == wait_result::ready;
   }
   bool try_join(place here = place::current()) { return join_for(std::chrono::nanoseconds::zero(), here); }
   /// To be awaited in a task: true.
   [[nodiscard]] auto join_async(place here = place::current()) {
-    return detail::channel_core::join_awaiter(core(), "channel::join_async", here);
+    return detail::channel_core::join_awaiter(joined(), "channel::join_async", here);
   }
   /// To be awaited in a task: false when the time is up first.
   [[nodiscard]] auto join_for_async(std::chrono::nanoseconds limit, place here = place::current()) {
-    return detail::channel_core::join_awaiter(core(), "channel::join_for_async", here, limit);
+    return detail::channel_core::join_awaiter(joined(), "channel::join_for_async", here, limit);
   }
 
  private:
-  detail::channel_core& core() { return static_cast<Self&>(*this).core(); }
+  detail::channel_core& joined() { return detail::access::core(static_cast<Self&>(*this)); }
 };
 
 }  // namespace tutti

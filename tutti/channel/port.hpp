@@ -39,12 +39,12 @@ class port {
   /// Throws the error that says why the port is closed.
   [[noreturn]] virtual void refuse(attempt why) const = 0;
 
-  wait_list waiters;             ///< who waits for this side
+  wait_list& waiters;              ///< who waits for this side
   small_mutex* meeting = nullptr;  ///< of a rendezvous: who meets whom is decided under it
-  wait_target target;            ///< who can end a wait here, as far as known
+  wait_target target;              ///< who can end a wait here, as far as known
 
  protected:
-  explicit port(const wait_target& of) noexcept : target(of) {}
+  port(wait_list& list, const wait_target& of) noexcept : waiters(list), target(of) {}
   ~port() = default;
 };
 

@@ -1,0 +1,103 @@
+#include <tutti/channel/broadcast.hpp>
+
+#include <tutti/base/error.hpp>
+#include <tutti/core/last_look.hpp>
+
+#include <algorithm>
+#include <stdexcept>
+#include <string>
+
+namespace tutti::detail {
+namespace {
+
+std::size_t checked(std::ptrdiff_t capacity, std::string_view name) {
+  constexpr std::ptrdiff_t largest = std::ptrdiff_t{1} << 31;
+  if (capacity < 1 || capacity > largest) {
+    throw std::invalid_argument(primitive_text("broadcast", name) + ": capacity " + std::to_string(capacity) +
+                                " is not between 1 and " + std::to_string(largest));
+  }
+  return static_cast<std::size_t>(capacity);
+}
+
+}  // namespace
+
+broadcast_core::broadcast_core(std::ptrdiff_t capacity, slow_reader policy, std::string_view name)
+    : policy_(policy), name_(name), left_(checked(capacity, name)) {}
+
+broadcast_core::~broadcast_core() {
+  last_look(senders, "broadcast", name_);
+  last_look(receivers, "broadcast", name_);
+}
+
+void broadcast_core::close(bool by_force) noexcept {
+  {
+    const std::lock_guard lock(mutex_);
+    closed_ = true;
+    if (by_force) {
+      poisoned_ = true;
+      while (oldest_ != end_) forget_oldest();
+    }
+  }
+  senders.wake_all();
+  receivers.wake_all();
+}
+
+bool broadcast_core::is_closed() const noexcept {
+  const std::lock_guard lock(mutex_);
+  return closed_;
+}
+
+std::size_t broadcast_core::subscribers() const noexcept {
+  const std::lock_guard lock(mutex_);
+  return subscribers_;
+}
+
+void broadcast_core::subscribe(subscriber& one) {
+  const std::lock_guard lock(mutex_);
+  ++subscribers_;
+  one.next = end_;
+}
+
+void broadcast_core::unsubscribe(const subscriber& one) noexcept {
+  {
+    const std::lock_guard lock(mutex_);
+    --subscribers_;
+    for (std::uint64_t number = std::max(one.next, oldest_); number != end_; ++number) --left_[place_of(number)];
+    while (oldest_ != end_ && left_[place_of(oldest_)] == 0) forget_oldest();
+  }
+  senders.wake_all();
+}
+
+std::uint64_t broadcast_core::lost_by(const subscriber& one) const noexcept {
+  const std::lock_guard lock(mutex_);
+  return one.lost + (one.next < oldest_ && !poisoned_ ? oldest_ - one.next : 0);
+}
+
+std::size_t broadcast_core::waiting_for(const subscriber& one) const noexcept {
+  const std::lock_guard lock(mutex_);
+  return static_cast<std::size_t>(end_ - std::max(one.next, oldest_));
+}
+
+bool broadcast_core::may_send() const noexcept {
+  const std::lock_guard lock(mutex_);
+  return closed_ || subscribers_ == 0 || policy_ == slow_reader::drop_oldest || !full();
+}
+
+bool broadcast_core::may_receive(const subscriber& one) const noexcept {
+  const std::lock_guard lock(mutex_);
+  return closed_ || std::max(one.next, oldest_) != end_;
+}
+
+void broadcast_core::refuse_sender(attempt why) const {
+  const std::string text = primitive_text("broadcast", name_);
+  if (why == attempt::poisoned) throw poisoned(text + ": poisoned, so nothing more can be sent");
+  throw closed(text + ": closed, so nothing more can be sent");
+}
+
+void broadcast_core::refuse_receiver(attempt why) const {
+  const std::string text = primitive_text("broadcast", name_);
+  if (why == attempt::poisoned) throw poisoned(text + ": poisoned, and what was in it is dropped");
+  throw closed(text + ": closed, and this subscription has received all; next() gives an empty optional instead");
+}
+
+}  // namespace tutti::detail
