@@ -173,6 +173,6 @@ function(tutti_module_nocompile name)
              COMMAND python3 ${PROJECT_SOURCE_DIR}/scripts/check_nocompile.py ${source} --
                      ${CMAKE_CXX_COMPILER} -std=c++20 "-I$<JOIN:${includes},;-I>"
              COMMAND_EXPAND_LISTS)
-    set_tests_properties(${name}.${stem} PROPERTIES TIMEOUT 120 LABELS ${name})
+    set_tests_properties(${name}.${stem} PROPERTIES TIMEOUT 300 LABELS ${name})
   endforeach()
 endfunction()

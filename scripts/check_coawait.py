@@ -1,5 +1,7 @@
 #!/usr/bin/env python3
-"""Rejects co_await and co_yield expressions that g++ 12 compiles wrongly: check_coawait.py [ROOT | FILE...].
+"""Finds co_await and co_yield expressions that g++ 12 compiles wrongly: check_coawait.py [FILE | FOLDER]...
+
+Run it on your code: C++ files, or folders with such files at any depth; without arguments, on all of this project.
 
 g++ 12 destroys some temporaries of an expression with co_await or co_yield in it twice: lambdas that capture by value, and
 aggregates. So in such an expression there is
@@ -23,7 +25,8 @@ import pathlib
 import re
 import sys
 
-FOLDERS = ["tutti", "apps", "examples", "bench", "tests"]
+SUFFIXES = {".cpp", ".cc", ".cxx", ".hpp", ".hh", ".hxx", ".h", ".ipp"}
+NO_SOURCES = re.compile(r"^\.|^build([-_.]|$)")  # folders that are passed over
 TOKEN = re.compile(
     r'R"(?P<delimiter>[^()\\\s]{0,16})\(.*?\)(?P=delimiter)"'  # raw string
     r'|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\''  # string, character
@@ -317,20 +320,21 @@ def files(arguments):
     paths = [pathlib.Path(argument) for argument in arguments] or [pathlib.Path(__file__).resolve().parent.parent]
     for path in paths:
         if path.is_file():
-            yield path, path.name
-            continue
-        for folder in FOLDERS:
-            for name in sorted((path / folder).rglob("*.[ch]pp")):
-                yield name, name.relative_to(path)
+            yield path
+        elif path.is_dir():
+            inside = (name.relative_to(path) for name in path.rglob("*") if name.suffix in SUFFIXES and name.is_file())
+            yield from sorted(path / name for name in inside if not any(NO_SOURCES.match(part) for part in name.parts[:-1]))
+        else:
+            sys.exit(f"{path}: no such file or folder")
 
 
 def main(arguments):
     failed = False
-    for path, name in files(arguments):
+    for path in files(arguments):
         content = path.read_text(encoding="utf-8", errors="replace")
         for line, sentence in problems(content) if any(word in content for word in SUSPENDING) else []:
             failed = True
-            print(f"{name}:{line}: {sentence} in an expression with co_await or co_yield, which g++ 12 compiles wrongly; "
+            print(f"{path}:{line}: {sentence} in an expression with co_await or co_yield, which g++ 12 compiles wrongly; "
                   "make it a variable first")
     if not failed:
         print("co_await: no traps")

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""Checks who includes whom below tutti/: check_layers.py [ROOT].
+"""Checks who includes whom, and defines what for whom, below tutti/: check_layers.py [ROOT].
 
 A module includes only modules of the layers below its own, and none beside it; what it includes it also names in its
-tutti_module(... DEPENDS ...). Headers stay light: the heavy libraries are included in .cpp files only.
+tutti_module(... DEPENDS ...). Headers stay light: the heavy libraries are included in .cpp files only. What a header declares
+for all, a .cpp file of the library defines for all: never as `inline`, which leaves no symbol where every call is inlined.
 """
 import pathlib
 import re
@@ -31,6 +32,10 @@ POOL_FREE = {"data", "reactive", "array"}
 # Included in .cpp files only: each costs every user of a header that has it.
 HEAVY = re.compile(
     r"^(boost/(asio|beast|json)\b|(mpi|sqlite3|amqp)\.h$|(hiredis|CL|spdlog|CLI|openssl|rabbitmq-c)/)")
+
+# A function defined `inline`, which no .cpp file needs: what only it uses is in its unnamed namespace.
+INLINE = re.compile(r"^[ \t]*(?:\w+[ \t]+)*inline[ \t]+(?!namespace\b)[^;={}]*\(", re.MULTILINE)
+NOT_LIBRARY = re.compile(r"_(test|testlib|fuzz|nocompile)\.cpp$")
 
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*([<"])([^>"]+)[>"]', re.MULTILINE)
 DEPENDS = re.compile(r"tutti_module\(\s*(\w+)(.*?)\)", re.DOTALL)
@@ -71,6 +76,10 @@ def check_file(path, name, module, reachable):
     """What is wrong with one file: sentences that begin with its place."""
     text = path.read_text(encoding="utf-8", errors="replace")
     allowed = allowed_below(module)
+    if path.suffix == ".cpp" and not NOT_LIBRARY.search(path.name):
+        for match in INLINE.finditer(text):
+            place = f"{name}:{text.count(chr(10), 0, match.start()) + 1}"
+            yield f"{place}: an inline function in a .cpp file: other files may find no symbol for it; leave `inline` out"
     for match in INCLUDE.finditer(text):
         quote, target = match.groups()
         place = f"{name}:{text.count(chr(10), 0, match.start()) + 1}"

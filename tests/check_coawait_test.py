@@ -1,6 +1,7 @@
 """Tests of scripts/check_coawait.py."""
 import pathlib
 import sys
+import tempfile
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "scripts"))
@@ -123,6 +124,17 @@ class CoAwait(unittest.TestCase):
         self.fine("task<> g() { for (int i = 0; co_await f();) h(); }")
         self.fine("task<> g() { for (int x : co_await f()) h(x); }")
         self.fine("task<> g() { auto [a, b] = h(); if (co_await f()) h(); }")
+
+    def test_files_and_folders(self):
+        with tempfile.TemporaryDirectory() as folder:
+            root = pathlib.Path(folder)
+            for name in ("a.cpp", "src/deep/b.cc", "include/c.h", "build/d.cpp", "build-asan/e.cpp", ".cache/f.cpp", "g.txt"):
+                (root / name).parent.mkdir(parents=True, exist_ok=True)
+                (root / name).write_text("")
+            self.assertEqual(list(check_coawait.files([folder])), [root / "a.cpp", root / "include/c.h", root / "src/deep/b.cc"])
+            self.assertEqual(list(check_coawait.files([str(root / "g.txt")])), [root / "g.txt"])
+            with self.assertRaises(SystemExit):
+                list(check_coawait.files([str(root / "missing")]))
 
 
 if __name__ == "__main__":

@@ -79,6 +79,17 @@ class Layers(unittest.TestCase):
     def test_heavy_is_fine_in_sources(self):
         self.check("tutti/core/a.cpp", "#include <boost/asio.hpp>\n#include <mpi.h>\n")
 
+    def test_inline_functions_in_sources(self):
+        expected = "tutti/core/a.cpp:2: an inline function in a .cpp file"
+        self.check("tutti/core/a.cpp", "// a\ninline bool pool::put(int a) {}\n", expected)
+        self.check("tutti/core/a.cpp", "// a\n  inline int f(\n    int a) {}\n", expected)
+        self.check("tutti/core/a.cpp", "// a\nconstexpr inline int f() {}\n", expected)
+
+    def test_inline_is_fine_elsewhere(self):
+        self.check("tutti/core/a.cpp", "inline namespace v2 {}\nstatic inline int n = f();\nint inline_f();\n")
+        self.check("tutti/core/a.hpp", "inline int f() {}\n")
+        self.check("tutti/core/a_test.cpp", "inline int f() {}\n")
+
     def test_light_boost_is_fine(self):
         self.check("tutti/core/a.hpp", "#include <boost/pfr.hpp>\n#include <boost/describe.hpp>\n")
 

@@ -16,6 +16,7 @@ run(${CMAKE_COMMAND} -S ${SOURCE} -B ${WORK}/build -DCMAKE_BUILD_TYPE=Release -D
 run(${CMAKE_COMMAND} --build ${WORK}/build)
 run(${WORK}/build/everything)
 run(${WORK}/build/core_only)
+run(${WORK}/build/coroutines)
 run(${WORK}/prefix/bin/tutti --version)
 
 # Asking for what is not there says so, and what is.

@@ -1,5 +1,8 @@
 // tutti: every module this program links. Include the headers you use instead where compile time matters.
 #pragma once
+#ifndef TUTTI_LINKS_CORE  // every other module brings it
+#error tutti/tutti.hpp includes the modules that a program links, and this one links none: write target_link_libraries(my_program PRIVATE tutti::core), or another module, in CMake; or include what is used, such as <tutti/core/core.hpp>
+#endif
 #ifdef TUTTI_LINKS_CORE
 #include <tutti/core/core.hpp>
 #endif

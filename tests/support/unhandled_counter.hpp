@@ -29,11 +29,11 @@ class unhandled_counter {
   unhandled_counter& operator=(const unhandled_counter&) = delete;
 
   static int of(tutti::unhandled_origin origin) { return counts[static_cast<std::size_t>(origin)]; }
-  static int all() { return counts[0] + counts[1] + counts[2]; }
+  static int all() { return counts[0] + counts[1] + counts[2] + counts[3]; }
   static inline std::string last_task;
 
  private:
-  static inline std::array<std::atomic<int>, 3> counts{};
+  static inline std::array<std::atomic<int>, 4> counts{};
   static inline std::mutex mutex;
   tutti::unhandled_handler before_;
 };

@@ -155,13 +155,14 @@ class ready_awaiter {
 ///
 /// One thread at a time may use one future object; completing it may happen on any thread.
 template <class T>
-class [[nodiscard]] future {
+class [[nodiscard("the result comes through it; to drop it, which lets the call run on, write (void)")]] future {
  public:
   using value_type = T;
 
   /// Holds nothing.
   future() = default;
   future(future&&) noexcept = default;
+  future(const future&) = delete;  // a future is read once: hand it on with std::move(f), or share() it
   future& operator=(future&&) noexcept = default;
   /// Holds what `state` will have. For the library.
   explicit future(state_ref<future_state<T>> state) noexcept : state_(std::move(state)) {}

@@ -123,6 +123,13 @@ class local_api {
     call work(new node(std::decay_t<G>(std::forward<G>(g)), executor_access::options(self)));
     executor_access::start(executor_access::target(self), std::move(work));
   }
+  /// A task has a result or an error, which somebody should get.
+  template <class Task>
+    requires is_task<std::remove_cvref_t<Task>>
+  void post(Task&&) {
+    static_assert(sizeof(Task) == 0,
+                  "tutti: post(task): nobody would learn how it ends: submit it, or spawn it in a task_group");
+  }
 
   /// Calls `g` with each element of `range`, or with its parts if it is tuple-like, and gives the results in input
   /// order, lazily; see map_results. Elements of lvalue ranges are passed by reference.

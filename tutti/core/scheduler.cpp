@@ -74,7 +74,7 @@ void scheduler::start(call work) {
 }
 
 // False: closed, and the caller does not belong here; the pool's own tasks may go on.
-inline bool scheduler::enqueue(worker* self, call& work, bool even_if_closed) {
+bool scheduler::enqueue(worker* self, call& work, bool even_if_closed) {
   if (self != nullptr && work->priority() == 0 && !self->overflowed) {
     if (self->ring.push(work.operator->()) || (prune(*self) && self->ring.push(work.operator->()))) {
       work.release();

@@ -235,9 +235,13 @@ class awaiting_promise : public coroutine_link {
   template <class A>
   decltype(auto) await_transform(A&& awaitable, std::source_location where = std::source_location::current()) {
     this->at = where;
+    using plain = std::remove_cvref_t<A>;
     using awaiter_type = decltype(awaiter_of(static_cast<A&&>(awaitable)));
-    if constexpr (std::is_void_v<awaiter_type>) {
-      return std::suspend_never();  // refused by what it is: see task
+    if constexpr ((is_task<plain> || is_future<plain>) && !std::is_same_v<A, plain>) {
+      static_assert(
+          sizeof(A) == 0,
+          "tutti: awaiting takes a task or a future: write co_await std::move(t), with a t that is not const");
+      return await_transform(plain(), where);  // of the same type, so that this stays the only error
     } else if constexpr (!has_await_functions<std::remove_reference_t<awaiter_type>>) {
       static_assert(sizeof(A) == 0,
                     "tutti: this cannot be awaited: co_await takes tasks, futures, what functions ending in _async or "

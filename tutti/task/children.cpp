@@ -81,7 +81,7 @@ void children::ended(child& entry, future_state_base& state) noexcept {
     }
   }
   if (nobodys != nullptr && rule_ != rule::wait) {
-    report_unhandled(nobodys, state.describe(), unhandled_origin::dropped_future);
+    report_unhandled(nobodys, state.describe(), unhandled_origin::sibling);
   }
   delete &entry;
   // Still counted, so that this object lives.

@@ -147,6 +147,7 @@ class [[nodiscard("a task does nothing until it is awaited, submitted or spawned
   /// Holds nothing.
   task() = default;
   task(task&& other) noexcept : handle_(std::exchange(other.handle_, {})) {}
+  task(const task&) = delete;  // a task runs once: hand it on with std::move(t)
   task& operator=(task&& other) noexcept {
     std::swap(handle_, other.handle_);
     return *this;
@@ -160,14 +161,6 @@ class [[nodiscard("a task does nothing until it is awaited, submitted or spawned
 
   /// Runs it in the awaiting task, on whose executor it begins.
   detail::task_awaiter<T> operator co_await() && noexcept { return detail::task_awaiter<T>(std::move(*this)); }
-  /// A task is awaited once.
-  void operator co_await() & {
-    static_assert(!std::is_same_v<T, T>, "tutti: awaiting takes a task: write co_await std::move(t)");
-  }
-  void operator co_await() const& {
-    static_assert(!std::is_same_v<T, T>,
-                  "tutti: awaiting takes a task: write co_await std::move(t), with a t that is not const");
-  }
 
   // For the library.
   explicit task(std::coroutine_handle<promise_type> handle) noexcept : handle_(handle) {}
@@ -190,6 +183,10 @@ struct function_result<task<T>> {
 };
 
 namespace detail {
+
+// Functions that return a task when they are called with these arguments.
+template <class F, class... A>
+concept returns_task = std::invocable<F&, A...> && is_task<std::decay_t<std::invoke_result_t<F&, A...>>>;
 
 template <class T>
 task<T> task_promise<T>::get_return_object(std::source_location function) noexcept {

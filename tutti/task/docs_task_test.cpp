@@ -17,6 +17,7 @@
 #include <tutti/core/stall_watch.hpp>
 #include <tutti/task/task.hpp>
 #include <utility>
+#include <variant>
 #include <vector>
 
 namespace docs_task {
@@ -139,6 +140,37 @@ TEST_F(docs_task, settled) {
   EXPECT_EQ(text, "5;sold out;");
 }
 
+tutti::task<int> until_read(tutti::future<int> result) { co_return co_await std::move(result); }
+
+TEST_F(docs_task, tasks_beside_futures) {
+  auto body = [&]() -> tutti::task<> {
+    tutti::future<int> asked = tutti::spawn(price("bread"));
+    auto [milk, bread] = co_await tutti::when_all(price("milk"), until_read(std::move(asked)));
+    EXPECT_EQ(milk + bread, 9);
+
+    asked = tutti::spawn(price("bread"));
+    auto [eggs, more] = co_await tutti::when_all(tutti::spawn(price("eggs")), std::move(asked));
+    EXPECT_EQ(eggs + more, 9);
+  };
+  tutti::sync_wait(body());
+  EXPECT_EQ(elapsed(), 2s);
+}
+
+TEST_F(docs_task, what_when_any_gives) {
+  auto pause = []() -> tutti::task<> { co_await tutti::sleep_for(2s); };
+  auto body = [&]() -> tutti::task<> {
+    tutti::first_done<std::variant<std::monostate, int>> one = co_await tutti::when_any(pause(), price("bread"));
+    EXPECT_EQ(one.index, 1U);
+    EXPECT_EQ(std::get<1>(one.value), 5);
+
+    std::vector<tutti::task<int>> asked;
+    asked.push_back(price("bread"));
+    tutti::first_done<int> other = co_await tutti::when_any(std::move(asked));
+    EXPECT_EQ(other.value, 5);
+  };
+  tutti::sync_wait(body());
+}
+
 tutti::task<> until_done(const tutti::shared_future<int>& result) { co_await result; }
 
 TEST_F(docs_task, first_of_several_that_go_on) {
@@ -210,6 +242,28 @@ TEST_F(docs_task, a_group_that_fails) {
   EXPECT_THROW(tutti::sync_wait(body()), std::runtime_error);
   EXPECT_TRUE(stopped);
   EXPECT_EQ(elapsed(), 1s);
+}
+
+TEST_F(docs_task, a_childs_error_is_the_groups_too) {
+  bool caught = false, stopped = false;
+  auto body = [&](tutti::task_group& group) -> tutti::task<> {
+    tutti::future<int> child = group.spawn(refused());
+    try {
+      static_cast<void>(co_await std::move(child));
+    } catch (const std::runtime_error&) {
+      caught = true;
+    }
+    try {
+      co_await tutti::sleep_for(1h);
+    } catch (const tutti::cancelled&) {
+      stopped = true;
+      throw;
+    }
+  };
+  EXPECT_THROW(tutti::sync_wait(tutti::task_group::run(body)), std::runtime_error);
+  EXPECT_TRUE(caught);
+  EXPECT_TRUE(stopped);
+  EXPECT_EQ(elapsed(), 0s);
 }
 
 TEST_F(docs_task, at_most_three) {
@@ -304,9 +358,12 @@ TEST_F(docs_task, computing) {
   EXPECT_EQ(tutti::sync_wait(count_primes(10'000)), 1229);
 
   auto body = [&]() -> tutti::task<> {
+    tutti::future<long> never = tutti::spawn(count_primes(1'000'000'000));
+    EXPECT_TRUE(never.cancel()) << "had not begun";
+
     tutti::future<long> counting = tutti::spawn(count_primes(1'000'000'000));
     co_await tutti::yield_now();
-    counting.cancel();
+    EXPECT_FALSE(counting.cancel()) << "was asked to stop";
     co_await std::move(counting);
   };
   EXPECT_THROW(tutti::sync_wait(body()), tutti::cancelled);

@@ -40,7 +40,7 @@ task<> for_each_limited(View range, std::size_t limit, F function) {
 /// `limit` is 0.
 template <std::ranges::viewable_range R, class F>
 task<> for_each_async(R&& range, std::size_t limit, F function) {
-  static_assert(is_task<std::decay_t<std::invoke_result_t<F&, std::ranges::range_reference_t<R>>>>,
+  static_assert(detail::returns_task<F, std::ranges::range_reference_t<R>>,
                 "tutti: for_each_async(range, limit, f): f(element) must return a task");
   if (limit == 0) throw std::invalid_argument("for_each_async: at most 0 at a time would never begin; give 1 or more");
   return detail::for_each_limited(std::views::all(std::forward<R>(range)), limit, std::move(function));

@@ -64,9 +64,9 @@ auto retry_until(F function, retry_options options) -> std::decay_t<std::invoke_
 /// `function` is kept until the end. Throws std::invalid_argument for options that make no sense.
 template <class F>
 auto retry(F function, retry_options options = {}) {
-  constexpr bool returns_task = is_task<std::decay_t<std::invoke_result_t<F&>>>;
-  static_assert(returns_task, "tutti: retry(f): f() must return a task");
-  if constexpr (returns_task) return detail::retry_until(std::move(function), options);
+  static_assert(!is_task<F>, "tutti: retry(f): f() is called for each attempt: give the function itself, not its task");
+  static_assert(is_task<F> || detail::returns_task<F>, "tutti: retry(f): f() must return a task");
+  if constexpr (detail::returns_task<F>) return detail::retry_until(std::move(function), options);
 }
 
 }  // namespace tutti

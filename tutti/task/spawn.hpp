@@ -30,7 +30,7 @@ future<T> spawn(task<T> work, const call_options& options = {}) {
 }
 /// The same for a function that returns a task; it is kept until that has ended. Retries need this form.
 template <class G>
-  requires is_task<std::decay_t<std::invoke_result_t<std::decay_t<G>&>>>
+  requires detail::returns_task<std::decay_t<G>>
 auto spawn(G&& g, call_options options = {}) {
   const int retries = std::exchange(options.retries, 0);
   return detail::spawn_here(detail::call_kept(std::decay_t<G>(std::forward<G>(g)), retries), options, "");

@@ -24,7 +24,7 @@ class task_group {
   /// kept until the end.
   template <class Body>
   static auto run(Body body) {
-    constexpr bool returns_task = is_task<std::decay_t<std::invoke_result_t<Body&, task_group&>>>;
+    constexpr bool returns_task = detail::returns_task<Body, task_group&>;
     static_assert(returns_task, "tutti: task_group::run(body): body(group) must return a task");
     if constexpr (returns_task) return run_all(std::move(body));
   }
@@ -41,7 +41,7 @@ class task_group {
   }
   /// The same for a function that returns a task; it is kept until the child has ended.
   template <class G>
-    requires is_task<std::decay_t<std::invoke_result_t<std::decay_t<G>&>>>
+    requires detail::returns_task<std::decay_t<G>>
   auto spawn(G&& g, call_options options = {}) {
     const int retries = std::exchange(options.retries, 0);
     return spawn(detail::call_kept(std::decay_t<G>(std::forward<G>(g)), retries), options);

@@ -11,6 +11,7 @@
 #include <tests/support/tasks.hpp>
 #include <tests/support/unhandled_counter.hpp>
 #include <thread>
+#include <tutti/base/log.hpp>
 #include <utility>
 #include <vector>
 
@@ -400,8 +401,31 @@ TEST_F(group, the_other_errors_go_to_on_unhandled) {
     });
   };
   EXPECT_EQ(sync_wait(body()), "first");
+  EXPECT_EQ(counter.of(tutti::unhandled_origin::sibling), 2);
   EXPECT_EQ(counter.all(), 2);
   EXPECT_EQ(unhandled_counter::last_task, "the third");
+}
+
+task<> fails_too() {
+  static_cast<void>(co_await end_of(sleep_for_ever));
+  throw std::runtime_error("second");
+}
+
+TEST_F(group, the_log_calls_the_other_tasks_as_dump_does) {
+  const tutti::log_capture log;
+  auto body = [&]() -> task<std::string> {
+    co_return co_await end_of([&] {
+      return task_group::run([&](task_group& g) -> task<> {
+        g.spawn(fails_too());
+        g.spawn(fail_after(1s, "first"));
+        co_return;
+      });
+    });
+  };
+  EXPECT_EQ(sync_wait(body()), "first");
+  EXPECT_TRUE(log.contains("exception of one of several tasks, too late to be thrown"));
+  EXPECT_TRUE(log.contains("fails_too")) << "by its name";
+  EXPECT_FALSE(log.contains("fails_too()")) << "not by its signature";
 }
 
 TEST_F(group, a_child_that_was_cancelled_is_no_error) {

@@ -34,6 +34,10 @@ tutti::task<> use(tutti::thread_pool& pool) {
   const auto named = number();
   co_await std::move(named);
 #endif
+#ifdef FAIL_awaiting_a_named_future  // expect: co_await std::move(
+  auto named = pool.submit(number());
+  co_await named;
+#endif
 #ifdef FAIL_copying  // expect: deleted
   auto a = number();
   auto b = a;
@@ -62,20 +66,39 @@ tutti::task<> use(tutti::thread_pool& pool) {
 #ifdef FAIL_discarding_a_group  // expect: nodiscard
   tutti::task_group::run([](tutti::task_group&) -> tutti::task<> { co_return; });
 #endif
-#ifdef FAIL_discarding_a_spawned_one  // expect: nodiscard
+#ifdef FAIL_discarding_a_spawned_one  // expect: to drop it, which lets the call run on, write (void)
   tutti::spawn(number());
 #endif
-#ifdef FAIL_sync_wait_of_an_lvalue  // expect: deleted
+#ifdef FAIL_sync_wait_of_an_lvalue  // expect: hand it on with std::move(t)
   auto named = number();
   tutti::sync_wait(named);
 #endif
-#ifdef FAIL_submit_of_an_lvalue  // expect: deleted
+#ifdef FAIL_submit_of_an_lvalue  // expect: hand it on with std::move(t)
   auto named = number();
   (void)pool.submit(named);
 #endif
-#ifdef FAIL_spawn_of_an_lvalue  // expect: deleted
+#ifdef FAIL_spawn_of_an_lvalue  // expect: hand it on with std::move(t)
   auto named = number();
   (void)tutti::spawn(named);
+#endif
+#ifdef FAIL_sync_wait_of_a_named_future  // expect: hand it on with std::move(f), or share() it
+  auto named = pool.submit(number());
+  tutti::sync_wait(named);
+#endif
+#ifdef FAIL_posting_a_task  // expect: nobody would learn how it ends
+  pool.post(number());
+#endif
+#ifdef FAIL_when_all_of_functions  // expect: call the functions that return tasks
+  co_await tutti::when_all(number, nothing);
+#endif
+#ifdef FAIL_when_all_of_tasks_and_futures  // expect: a future becomes a task by a coroutine that awaits it
+  co_await tutti::when_all(number(), std::move(f));
+#endif
+#ifdef FAIL_when_all_settled_of_functions  // expect: call the functions that return tasks
+  co_await tutti::when_all_settled(number, nothing);
+#endif
+#ifdef FAIL_when_any_of_functions  // expect: call the functions that return tasks
+  co_await tutti::when_any(number, nothing);
 #endif
 #ifdef FAIL_when_all_of_an_lvalue  // expect: hand the range over with std::move
   co_await tutti::when_all(tasks);
@@ -83,10 +106,13 @@ tutti::task<> use(tutti::thread_pool& pool) {
 #ifdef FAIL_awaiting_what_is_no_awaitable  // expect: cannot be awaited
   co_await not_awaitable();
 #endif
-#ifdef FAIL_timeout_of_what_is_no_awaitable  // expect: with_timeout
+#ifdef FAIL_timeout_of_what_is_no_awaitable  // expect: work is a task or a future
   co_await tutti::with_timeout(not_awaitable(), std::chrono::seconds(1));
 #endif
-#ifdef FAIL_timeout_without_a_unit  // expect: with_timeout
+#ifdef FAIL_timeout_of_a_function  // expect: call the function that returns one
+  co_await tutti::with_timeout(number, std::chrono::seconds(1));
+#endif
+#ifdef FAIL_timeout_without_a_unit  // expect: limit is a duration, such as 2s
   co_await tutti::with_timeout(number(), 5);
 #endif
 #ifdef FAIL_sleep_without_a_unit  // expect: sleep_for
@@ -109,6 +135,9 @@ tutti::task<> use(tutti::thread_pool& pool) {
 #endif
 #ifdef FAIL_retry_without_tasks  // expect: must return a task
   co_await tutti::retry([] { return 1; }, tutti::retry_options{});
+#endif
+#ifdef FAIL_retry_of_a_task  // expect: give the function itself, not its task
+  co_await tutti::retry(number());
 #endif
 #ifdef FAIL_result_of_another_type  // expect: return_value
   auto wrong = []() -> tutti::task<int> { co_return std::string("text"); };

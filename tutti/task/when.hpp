@@ -173,6 +173,19 @@ task<first_done<std::variant<value_of<T>...>>> any_of(std::tuple<task<T>...> tas
   co_return first_done<variant>{first, std::move(*value)};
 }
 
+// Neither all tasks, nor all futures, nor a range: nothing that when_all or another one takes.
+template <class... A>
+concept no_parts = sizeof...(A) >= 1 && !(is_task<std::remove_cvref_t<A>> && ...) &&
+                   !(is_future<std::remove_cvref_t<A>> && ...) && !(std::ranges::range<A> && ...);
+template <class... A>
+auto refuse_parts() {
+  static_assert(sizeof...(A) == 0,
+                "tutti: when_all, when_any and when_all_settled take tasks, when_all also futures, but not both: call "
+                "the functions that return tasks, when_all(a(), b()), and keep a lambda in a variable until the end; a "
+                "future becomes a task by a coroutine that awaits it");
+  return task<>();
+}
+
 }  // namespace detail
 
 /// Runs the tasks beside each other, on the executor of who awaits this, and gives all results: a vector in the order
@@ -188,6 +201,11 @@ template <class... T>
 auto when_all(task<T>... tasks) {
   return detail::all_of(std::tuple<task<T>...>(std::move(tasks)...));
 }
+template <class... A>
+  requires detail::no_parts<A...>
+auto when_all(A&&...) {
+  return detail::refuse_parts<A...>();
+}
 
 /// As when_all, but each ends as it likes, and gives its result or its error: a vector of `outcome`. Throws `cancelled`
 /// when a stop has ended one of them.
@@ -200,6 +218,11 @@ template <class... T>
   requires(sizeof...(T) >= 1)
 auto when_all_settled(task<T>... tasks) {
   return detail::all_settled(std::tuple<task<T>...>(std::move(tasks)...));
+}
+template <class... A>
+  requires detail::no_parts<A...>
+auto when_all_settled(A&&...) {
+  return detail::refuse_parts<A...>();
 }
 
 /// Runs the tasks beside each other; the first to end gives its position and its result, or throws its error. The
@@ -214,6 +237,11 @@ template <class... T>
   requires(sizeof...(T) >= 1)
 auto when_any(task<T>... tasks) {
   return detail::any_of(std::tuple<task<T>...>(std::move(tasks)...));
+}
+template <class... A>
+  requires detail::no_parts<A...>
+auto when_any(A&&...) {
+  return detail::refuse_parts<A...>();
 }
 
 }  // namespace tutti

@@ -416,6 +416,7 @@ TEST_F(when_tasks, an_error_of_a_loser_reaches_on_unhandled) {
     co_return first.index;
   };
   EXPECT_EQ(sync_wait(body()), 1U);
+  EXPECT_EQ(counter.of(tutti::unhandled_origin::sibling), 1);
   EXPECT_EQ(counter.all(), 1);
 }
 

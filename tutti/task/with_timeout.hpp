@@ -22,6 +22,13 @@ task<T> run_child(const char* what, children::rule rule, task<T> work, const cha
   co_return result.get();
 }
 
+template <class A>
+inline constexpr bool has_future = is_task<std::remove_cvref_t<A>> || is_future<std::remove_cvref_t<A>>;
+template <class A>
+inline constexpr bool is_duration = false;
+template <class Rep, class Period>
+inline constexpr bool is_duration<std::chrono::duration<Rep, Period>> = true;
+
 }  // namespace detail
 
 /// Runs `work`, and stops it when it has not ended after `limit` on tutti's clock; when it then ends for that reason,
@@ -42,6 +49,16 @@ task<T> with_timeout(future<T> awaited, std::chrono::duration<Rep, Period> limit
   const char* const shown = awaited.state()->describe();
   return detail::run_child("with_timeout", detail::children::rule::stop_after_error,
                            detail::await_future(std::move(awaited)), shown, detail::saturated(limit));
+}
+/// Nothing else can be stopped.
+template <class A, class Limit, class... Name>
+  requires(!(detail::has_future<A> && detail::is_duration<Limit>))
+auto with_timeout(A&&, Limit, Name&&...) {
+  static_assert(detail::has_future<A>,
+                "tutti: with_timeout(work, limit): work is a task or a future: call the function that returns one, "
+                "with_timeout(f(), limit); one that blocks: pool.submit(f)");
+  static_assert(detail::is_duration<Limit>, "tutti: with_timeout(work, limit): limit is a duration, such as 2s");
+  return task<>();
 }
 
 /// Runs `work` out of reach of whoever asks the awaiting task to stop: it is awaited to its end and gives its result;
