@@ -15,7 +15,7 @@ using bench::better;
 using bench::placement;
 using namespace bench::channel;
 
-double seconds(const bench::session& session) { return session.quick() ? 0.005 : 0.1; }
+double seconds(const bench::session& session) { return session.quick() ? 0.01 : 0.1; }
 
 std::string text(std::size_t capacity) {
   if (capacity == no_limit) return "room for all";

@@ -82,7 +82,7 @@ void run_case(bench::session& session, bench::python& python, const sync_case& o
     for (metric& m : metrics) m.name += where == placement::one_core ? ", same core" : ", across cores";
   }
   const bool size = one.which == what::mutex_size || one.which == what::shared_size;
-  const double seconds = session.quick() ? 0.005 : 0.1;
+  const double seconds = session.quick() ? 0.01 : 0.1;
   std::vector<bench::subject> subjects;
   for (const offer& o : all_offers()) {
     if (o.which != one.which) continue;
