@@ -1,2 +1,3 @@
 # What single benchmarks link beyond the peers: set(bench_<name>_LINK <target>...).
+set(bench_sync_LINK absl::synchronization)
 set(bench_wordcount_LINK tutti_tutti_app)

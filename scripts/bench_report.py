@@ -13,10 +13,10 @@ import re
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-ORDER = ["fork_join", "parallel_for", "reduce", "submit", "idle", "wordcount", "task"]
+ORDER = ["fork_join", "parallel_for", "reduce", "submit", "idle", "wordcount", "task", "sync", "channel"]
 
 # Systems that are a yardstick, not a competitor.
-REFERENCE = re.compile(r"\((floor|ideal)\)$|^serial$|serial runs?$")
+REFERENCE = re.compile(r"\((floor|ideal|spins)\)$|^serial$|serial runs?$|^tutti, ")
 
 SKELETON = """# Performance
 
@@ -165,7 +165,7 @@ class Goal:
                 continue
             if self.where and not self.where(systems):
                 continue
-            if self.kind == "value":
+            if self.kind in ("value", "rate"):  # of a rate, more is better
                 found.append((ours["value"], case, threads))
                 continue
             if self.against:
@@ -180,13 +180,14 @@ class Goal:
 
     def line(self, results):
         found = self.measured(results)
-        more = self.kind == "times"
-        limit = f"{'>=' if more else '<='} {self.limit:g}{'x' if self.kind != 'value' else ''}"
+        more = self.kind in ("times", "rate")
+        ratio = self.kind in ("times", "cost")
+        limit = f"{'>=' if more else '<='} {self.limit:g}{'x' if ratio else ''}"
         if not found:
             return [self.text, limit, "not measured", "-"]
         figure, case, threads = (min if more else max)(found)
         met = [f for f, *_ in found if (f >= self.limit if more else f <= self.limit)]
-        shown = times(figure) if self.kind != "value" else number(figure)
+        shown = times(figure) if ratio else number(figure)
         detail = f"{shown} ({case}, {threads} thread{'s' if threads != 1 else ''})"
         if len(found) > 1:
             detail = f"worst {detail}; {len(met)} of {len(found)} cases within"
@@ -224,6 +225,12 @@ GOALS = [
          against="^asyncio"),
     Goal("coroutine tasks against Asio awaitables", "task", "^(spawn|await|switch|when_all)", 1, kind="times",
          against="^asio"),
+    Goal("mutex, uncontended, against std::mutex", "sync", "^mutex, uncontended", 1.1, kind="cost",
+         against="^std::mutex"),
+    Goal("channels between threads against the best peer that blocks", "channel", r"^\d:\d (threads|ends)", 1,
+         kind="times"),
+    Goal("channel with an end for each of two threads, million/s", "channel", "^1:1 ends, (capacity 1024|room)", 50,
+         kind="rate"),
     Goal("wake-ups of an idle pool per second", "idle", "^wake-ups", 0),
     Goal("memory growth over 10^7 tasks, KiB", "idle", r"^memory growth over 10\^7", 512),
     Goal("word count against Python's mp.Pool", "wordcount", "", 10, kind="times", against="^Python"),

@@ -200,6 +200,21 @@ subject single(std::string system, std::function<double()> run) {
   return {std::move(system), [run = std::move(run)] { return std::vector<double>{run()}; }};
 }
 
+subject sized(std::string system, double seconds, std::function<std::vector<double>(std::size_t)> run) {
+  auto first_or_next = [seconds, run = std::move(run), count = std::size_t{0}]() mutable {
+    if (count != 0) return run(count);
+    run(8);  // sets up what lasts
+    for (std::size_t tried = 64;; tried *= 4) {
+      std::vector<double> values;
+      const double took = time_ns([&] { values = run(tried); }) * 1e-9;
+      if (took < seconds / 2) continue;  // too short to tell: starting threads is a part of it
+      count = (static_cast<std::size_t>(seconds / took * static_cast<double>(tried)) / 8 + 1) * 8;
+      return values;
+    }
+  };
+  return {std::move(system), std::move(first_or_next)};
+}
+
 int cpus() {
   cpu_set_t set;
   CPU_ZERO(&set);

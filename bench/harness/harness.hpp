@@ -91,6 +91,10 @@ class session {
 /// A subject with a single value.
 subject single(std::string system, std::function<double()> run);
 
+/// A subject that is told how many operations to do: its first run, the unmeasured one, finds how many of them take
+/// about `seconds`, a multiple of 8. For cases whose systems differ too much to do the same number.
+subject sized(std::string system, double seconds, std::function<std::vector<double>(std::size_t)> run);
+
 /// Numbers of threads worth measuring here: 1, 2 and, on larger machines, all of them.
 std::vector<int> thread_counts();
 

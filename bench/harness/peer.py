@@ -6,7 +6,6 @@ Started by bench/harness/python.cpp. A request is a case and its arguments; the 
 import asyncio
 import collections
 import functools
-import gc
 import multiprocessing
 import os
 import random
@@ -14,6 +13,10 @@ import re
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # an isolated interpreter does not look there
+import peer_sync
+from peer_loop import event_loop, resident, timed
 
 _pools = {}
 
@@ -122,29 +125,6 @@ def words(processes, file_list):
 # --- coroutines, on asyncio's loop or on uvloop ---------------------------------------------------------------------
 
 
-@functools.cache
-def event_loop(system):
-    if system == "uvloop":
-        import uvloop  # may be missing: then only its own cases fail
-
-        return uvloop.new_event_loop()
-    return asyncio.new_event_loop()
-
-
-def timed(system, work):
-    """Nanoseconds that `await work()` takes on that system's loop, and its result. As timeit does, without the cycle
-    collector: it would double the cost of every case with many tasks."""
-    loop = event_loop(system)
-    gc.collect()
-    gc.disable()
-    try:
-        start = time.perf_counter_ns()
-        result = loop.run_until_complete(work())
-        return time.perf_counter_ns() - start, result
-    finally:
-        gc.enable()
-
-
 def sums(body):
     """The case that awaits body(count), which must give 0 + 1 + ... + (count - 1). Nanoseconds per operation."""
 
@@ -236,12 +216,6 @@ def timers(count, system):
     return [ns / count]
 
 
-def resident():
-    """Bytes of this process in memory."""
-    with open("/proc/self/smaps_rollup", encoding="ascii") as f:
-        return int(re.search(r"^Rss: *(\d+) kB", f.read(), re.MULTILINE)[1]) * 1024
-
-
 def sleepers(count, system):
     """Bytes by which this process grows per task that sleeps."""
 
@@ -263,7 +237,7 @@ def sleepers(count, system):
 
 
 CASES = {f.__name__: f for f in (sleep_tree, submit, bulk, round_trip, idle, words, spawn, await_child, take_turns,
-                                 when_all, generate, timers, sleepers)}
+                                 when_all, generate, timers, sleepers, *peer_sync.CASES)}
 
 
 def main():

@@ -21,7 +21,8 @@ std::string source_folder() {
 python::python() {
   int request[2], answer[2];
   if (pipe2(request, O_CLOEXEC) != 0 || pipe2(answer, O_CLOEXEC) != 0) throw std::runtime_error("pipe2 failed");
-  std::string script = source_folder() + "/harness/peer.py", name = "python3", isolated = "-I";
+  std::string script = source_folder() + "/harness/peer.py", name = "python3",
+              isolated = "-IB";  // and no caches beside the sources
   // Debian's own before another in PATH: it is built with all optimisations and sees Debian's packages.
   const char* interpreter = access("/usr/bin/python3", X_OK) == 0 ? "/usr/bin/python3" : "python3";
   char* argv[] = {name.data(), isolated.data(), script.data(), nullptr};
