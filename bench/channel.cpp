@@ -58,10 +58,10 @@ void stream_cases(bench::session& session, bench::python& python) {
   }
   for (std::size_t capacity : capacities) stream_case(session, python, {sides::ends, 1, 1, capacity});
   // Where each element needs a wake-up, it matters most where the other one is.
-  for (std::size_t capacity : {0, 1})
+  for (std::size_t capacity : {0UL, 1UL})
     stream_case(session, python, {sides::threads, 1, 1, capacity, placement::one_core});
   for (auto [writers, readers] : shapes) {
-    for (std::size_t capacity : {0, 1, 64, 1024})
+    for (std::size_t capacity : {0UL, 1UL, 64UL, 1024UL})
       stream_case(session, python, {sides::coroutines, writers, readers, capacity});
   }
 }
@@ -84,13 +84,14 @@ void coroutine_case(bench::session& session, bench::python& python, const bench:
                     const std::string& request = {}, const std::string& argument = {}) {
   if (!session.wanted(what.name)) return;
   std::vector<bench::subject> subjects;
-  for (auto [system, all] : {std::pair<const char*, coroutines*>{"tutti", &one_thread_of_tutti()},
-                             {"asio channel", &one_thread_of_asio()}}) {
-    if (!run(*all, 8)) continue;
-    subjects.push_back(bench::sized(system, seconds(session), [run, all = all](std::size_t count) {
-      return std::vector<double>{run(*all, count).value()};
+  auto add = [&](const char* system, coroutines& all) {
+    if (!run(all, 8)) return;
+    subjects.push_back(bench::sized(system, seconds(session), [run, &all](std::size_t count) {
+      return std::vector<double>{run(all, count).value()};
     }));
-  }
+  };
+  add("tutti", one_thread_of_tutti());
+  add("asio channel", one_thread_of_asio());
   for (const char* loop : {"asyncio", "uvloop"}) {
     if (request.empty() || !python.available()) continue;
     std::string system = std::string("asyncio.Queue") + (std::string_view(loop) == "uvloop" ? ", uvloop" : "");
@@ -102,7 +103,7 @@ void coroutine_case(bench::session& session, bench::python& python, const bench:
 }
 
 void coroutine_cases(bench::session& session, bench::python& python) {
-  for (std::size_t capacity : {0, 1, 64, 1024}) {
+  for (std::size_t capacity : {0UL, 1UL, 64UL, 1024UL}) {
     coroutine_case(
         session, python, {"coroutines of one thread, " + text(capacity), "million/s", better::more},
         [capacity](coroutines& all, std::size_t count) { return all.send(capacity, count); },
@@ -113,7 +114,7 @@ void coroutine_cases(bench::session& session, bench::python& python) {
       [](coroutines& all, std::size_t count) { return all.ping_pong(count); }, "async_turns");
   coroutine_case(session, python, {"commstime, coroutines of one thread", "ns/communication"},
                  [](coroutines& all, std::size_t count) { return all.commstime(count); });
-  for (std::size_t channels : {2, 8, 64}) {
+  for (std::size_t channels : {2UL, 8UL, 64UL}) {
     coroutine_case(session, python,
                    {"select, coroutines of one thread, " + std::to_string(channels) + " channels", "ns/element"},
                    [channels](coroutines& all, std::size_t count) { return all.select(channels, count); });
@@ -157,7 +158,7 @@ void idle_case(bench::session& session, const bench::python& python, std::size_t
   for (auto [name, hold] : idles) {
     // Without room the deque's class is another one, and oneTBB's needs some.
     if (capacity == 0 && (hold == tbb_idle || hold == std_idle)) continue;
-    subjects.push_back({name, [=, name = name] { return bench::probe({"idle", name, count, room}); }});
+    subjects.push_back({name, [=, system = name] { return bench::probe({"idle", system, count, room}); }});
   }
   for (const char* kind : {"queue.Queue", "asyncio.Queue"}) {
     if (!python.available() || capacity == 0) continue;
@@ -175,7 +176,7 @@ void waiter_case(bench::session& session, const bench::python& python) {
   const std::string count = "100000";
   std::vector<bench::subject> subjects;
   for (auto [name, wait] : waits)
-    subjects.push_back({name, [=, name = name] { return bench::probe({"waiters", name, count, "0"}); }});
+    subjects.push_back({name, [=, system = name] { return bench::probe({"waiters", system, count, "0"}); }});
   if (python.available()) {
     subjects.push_back({"asyncio.Queue", [=] {
                           bench::python fresh;
@@ -195,7 +196,7 @@ int main(int argc, char** argv) {
   stream_cases(session, python);
   for (placement where : {placement::two_cores, placement::one_core}) commstime_case(session, where);
   coroutine_cases(session, python);
-  for (std::size_t capacity : {0, 64}) idle_case(session, python, capacity);
+  for (std::size_t capacity : {0UL, 64UL}) idle_case(session, python, capacity);
   waiter_case(session, python);
   return session.finish();
 }

@@ -77,7 +77,7 @@ coroutine lock_in_turn(handed_over& data, std::size_t me, std::size_t count) {
 values hand_over(std::size_t count, placement) {
   asio::io_context context(1);
   handed_over data{lock_of_asio(context)};
-  for (std::size_t me : {0, 1}) asio::co_spawn(context, lock_in_turn(data, me, count / 2), rethrow);
+  for (std::size_t me : {0UL, 1UL}) asio::co_spawn(context, lock_in_turn(data, me, count / 2), rethrow);
   const double ns = time_ns([&] { context.run(); });
   check(data.turns == count / 2 * 2, "the count is wrong");
   check(data.changes > count / 2, "the lock was not handed over");
