@@ -1,4 +1,5 @@
-// soak: correct programs of many kinds under the deadlock watch, over and over: no alarm, nothing hangs, nothing is lost.
+// soak: correct programs of many kinds under the deadlock watch, over and over: no alarm, nothing hangs, nothing is
+// lost.
 //
 // Each runs for TUTTI_SOAK_SECONDS, half a second unless set; `make test-soak` takes a minute for all of them. The seed
 // of every choice is printed, and TUTTI_SOAK_SEED sets it.
@@ -33,9 +34,7 @@ double number_from(const char* variable, double otherwise) {
 class soak : public ::testing::Test {
  protected:
   soak() { std::printf("seed %u\n", seed); }
-  ~soak() override {
-    EXPECT_EQ(alarms, 0) << "lock orders or starvation were reported in a correct program";
-  }
+  ~soak() override { EXPECT_EQ(alarms, 0) << "lock orders or starvation were reported in a correct program"; }
   bool go_on() const { return std::chrono::steady_clock::now() < end; }
   std::mt19937 random(std::uint32_t i) const { return std::mt19937(seed + i); }
 
@@ -105,8 +104,8 @@ TEST_F(soak, philosophers_with_a_waiter) {
 }
 
 TEST_F(soak, eight_readers_and_two_writers) {
-  for (const auto policy : {tutti::shared_policy::fair, tutti::shared_policy::prefer_readers,
-                            tutti::shared_policy::prefer_writers}) {
+  for (const auto policy :
+       {tutti::shared_policy::fair, tutti::shared_policy::prefer_readers, tutti::shared_policy::prefer_writers}) {
     tutti::shared_mutex lock(policy, "table");
     long first = 0, second = 0;
     std::atomic<long> reads{0};

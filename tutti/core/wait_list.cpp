@@ -2,6 +2,7 @@
 
 #include <tutti/base/clock.hpp>
 #include <tutti/core/blocking_wait.hpp>
+#include <tutti/core/handed_over.hpp>
 #include <tutti/core/spin.hpp>
 
 namespace tutti {
@@ -76,32 +77,13 @@ void wait_list::remove(waiter& entry) noexcept {
 }
 
 std::size_t wait_list::wake_slow(std::size_t limit) noexcept {
-  std::size_t woken = 0;
-  // A coroutine, which stays until it is woken, may go on in place and come back here: not under the lock.
-  waiter* coroutines = nullptr;
-  waiter** end = &coroutines;
-  {
-    const std::lock_guard lock(mutex_);
-    while (woken < limit && head_ != nullptr) {
-      waiter& entry = *head_;
-      const wake_up wake = grant(entry, entry.outcome);
-      if (!wake) continue;
-      ++woken;
-      if (wake.of_thread()) {
-        wake();
-      } else {
-        *end = &entry;
-        end = &entry.next;
-      }
-    }
-    *end = nullptr;
+  detail::handed_over woken;  // wakes after the lock is released
+  std::size_t count = 0;
+  const std::lock_guard lock(mutex_);
+  while (count < limit && head_ != nullptr) {
+    if (woken.add(*this, *head_, head_->outcome)) ++count;
   }
-  while (coroutines != nullptr) {
-    const wake_up wake = coroutines->ticket->wake();
-    coroutines = coroutines->next;
-    wake();
-  }
-  return woken;
+  return count;
 }
 
 void wait_list::link(waiter& entry) noexcept {

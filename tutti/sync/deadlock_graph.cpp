@@ -157,16 +157,17 @@ bool deadlock_graph::is_lost(const waiting& waits, const Lost& lost) const {
                          : std::all_of(targets.begin(), targets.end(), hopeless);
 }
 
-// Those that are lost among all that `who` leads to, in the order of the search; empty if `who` is not.
+// Those that are lost among all that `who` leads to, in the order of the search; empty if `who` is not. Each is looked
+// at once: a wait that ends meanwhile is ended by one that was not lost when it was looked at.
 deadlock_graph::parties deadlock_graph::lost_with(const void* who) const {
   parties seen{who};
-  std::unordered_map<const void*, bool> lost;
+  std::unordered_map<const void*, const waiting*> lost{{who, nullptr}};  // null: not lost
   for (std::size_t i = 0; i < seen.size(); ++i) {
     const waiting* const waits = blocked(seen[i]);
-    lost[seen[i]] = waits != nullptr;
+    lost[seen[i]] = waits;
     if (waits == nullptr) continue;
     const auto visit = [&](const void* next) {
-      if (next != nullptr && lost.try_emplace(next, false).second) seen.push_back(next);
+      if (next != nullptr && lost.try_emplace(next, nullptr).second) seen.push_back(next);
     };
     for (const wait_target& target : waits->wait->targets) {
       if (target.rule == wait_rule::it_ends) {
@@ -176,16 +177,21 @@ deadlock_graph::parties deadlock_graph::lost_with(const void* who) const {
       }
     }
   }
+  const auto counts_as_lost = [&](const void* p) {
+    const auto found = lost.find(p);
+    return found != lost.end() && found->second != nullptr;
+  };
   for (bool changed = true; changed;) {
     changed = false;
     for (const void* const one : seen) {
-      if (!lost[one] || is_lost(*blocked(one), [&](const void* p) { return lost.contains(p) && lost[p]; })) continue;
-      lost[one] = false;
+      const waiting*& waits = lost[one];
+      if (waits == nullptr || is_lost(*waits, counts_as_lost)) continue;
+      waits = nullptr;
       changed = true;
     }
   }
-  if (!lost[who]) return {};
-  std::erase_if(seen, [&](const void* p) { return !lost[p]; });
+  if (!counts_as_lost(who)) return {};
+  std::erase_if(seen, [&](const void* p) { return !counts_as_lost(p); });
   return seen;
 }
 

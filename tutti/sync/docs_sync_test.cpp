@@ -58,19 +58,20 @@ TEST_F(docs_sync, forms) {
   std::stop_source source;
   std::stop_token stop = source.get_token();
   {
-    connections.acquire();                    // blocks the thread
-    if (connections.try_acquire()) connections.release();           // never blocks
-    if (connections.acquire_for(10ms)) connections.release();       // false when the time is up
-    connections.acquire(stop);                // throws tutti::cancelled when stop is requested first
+    connections.acquire();                                     // blocks the thread
+    if (connections.try_acquire()) connections.release();      // never blocks
+    if (connections.acquire_for(10ms)) connections.release();  // false when the time is up
+    connections.acquire(stop);                                 // throws tutti::cancelled when stop is requested first
     connections.release(2);
   }
   EXPECT_TRUE(connections.try_acquire(2));
 }
 
 tutti::task<> visit(tutti::semaphore& connections) {
-  co_await connections.acquire_async();                        // holds no thread while it waits
+  co_await connections.acquire_async();  // holds no thread while it waits
   connections.release();
-  if (co_await connections.acquire_for_async(10ms)) connections.release();
+  const bool in_time = co_await connections.acquire_for_async(10ms);
+  if (in_time) connections.release();
 }
 
 TEST_F(docs_sync, forms_of_coroutines) {
@@ -209,11 +210,14 @@ TEST_F(docs_sync, once) {
 }
 
 TEST_F(docs_sync, thread) {
-  tutti::thread worker("parser", [](std::stop_token stop, int limit) {
-    for (int i = 0; i < limit && !stop.stop_requested(); ++i) {
-    }
-    throw std::runtime_error("line 7 is not a number");
-  }, 1000);
+  tutti::thread worker(
+      "parser",
+      [](std::stop_token stop, int limit) {
+        for (int i = 0; i < limit && !stop.stop_requested(); ++i) {
+        }
+        throw std::runtime_error("line 7 is not a number");
+      },
+      1000);
   EXPECT_THROW(worker.join(), std::runtime_error);  // the exception arrives here
 }
 

@@ -1,8 +1,8 @@
 #include <tutti/sync/once.hpp>
 
 #include <tutti/base/error.hpp>
+#include <tutti/core/handed_over.hpp>
 #include <tutti/core/last_look.hpp>
-#include <tutti/sync/handed_over.hpp>
 
 namespace tutti {
 

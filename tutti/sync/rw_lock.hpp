@@ -18,8 +18,8 @@
 // for who can go on once it has left the list. Both sides change one word: its order of modifications decides who was
 // first, and acquire (taking) and release (freeing) suffice.
 #pragma once
+#include <tutti/core/handed_over.hpp>
 #include <tutti/core/wait_list.hpp>
-#include <tutti/sync/handed_over.hpp>
 #include <tutti/sync/lock_words.hpp>
 
 #include <chrono>

@@ -3,9 +3,9 @@
 #pragma once
 #include <tutti/base/error.hpp>
 #include <tutti/core/async_wait.hpp>
+#include <tutti/core/handed_over.hpp>
 #include <tutti/core/last_look.hpp>
 #include <tutti/core/timers.hpp>
-#include <tutti/sync/handed_over.hpp>
 
 #include <string>
 
