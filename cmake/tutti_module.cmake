@@ -104,6 +104,9 @@ function(tutti_module_tests name)
     return()
   endif()
   tutti_test_program(${name}_test SOURCES ${arg_TESTS} LINK tutti::${name} ${arg_LINK} LABEL ${name})
+  if(arg_TESTLIBS)  # only then: a folder in the command line hides compilations from caches of other folders
+    target_compile_definitions(${name}_test PRIVATE TUTTI_TESTLIB_DIR="${PROJECT_BINARY_DIR}/tests")
+  endif()
   foreach(source IN LISTS arg_TESTLIBS)
     cmake_path(GET source STEM library)
     # Unresolved symbols of the library bind to the test program, as a plugin's do to its host.
@@ -129,8 +132,6 @@ function(tutti_test_program target)
   add_executable(${target} ${arg_SOURCES} $<TARGET_OBJECTS:tutti_test_support>)
   set_target_properties(${target} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests ENABLE_EXPORTS ON)
   target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR})
-  target_compile_definitions(${target} PRIVATE TUTTI_TESTLIB_DIR="${PROJECT_BINARY_DIR}/tests"
-                                               TUTTI_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
   target_precompile_headers(${target} REUSE_FROM tutti_test_support)
   target_link_libraries(${target} PRIVATE tutti_flags ${arg_LINK} GTest::gmock GTest::gtest)
   if(TARGET tutti_base)
