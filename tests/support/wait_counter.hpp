@@ -40,6 +40,7 @@ class wait_counter final : public tutti::wait_observer {
   void gone(const void*) noexcept override {}
   void holds(const tutti::wait_party&, const tutti::wait_target&, const tutti::place&, bool) noexcept override {}
   void releases(const void*, const void*) noexcept override {}
+  void ended(const void*) noexcept override {}
 
  private:
   std::atomic<int> waiting_{0}, begun_{0};

@@ -47,6 +47,7 @@ class wait_recorder final : public tutti::wait_observer {
   void releases(const void* who, const void* given_up) noexcept override {
     add({.kind = "releases", .who = who, .resource = given_up});
   }
+  void ended(const void*) noexcept override {}
 
   std::vector<wait_event> events() {
     const std::lock_guard lock(mutex_);

@@ -149,6 +149,8 @@ class port_wait : public case_wait {
       : case_wait(case_set({&one_, 1}, {&lock_, 1}, {&order_, 1}, choice::in_order), what, here, limit),
         one_{&at, value} {}
   ~port_wait() override = default;
+  /// Where the element is to go, if that was not there yet in the constructor.
+  void put_at(void* value) noexcept { one_.value = value; }
   const port& at() const noexcept { return *one_.at; }
 
  private:

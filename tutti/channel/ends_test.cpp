@@ -188,6 +188,7 @@ struct recorder final : tutti::wait_observer {
   void releases(const void* who, const void* r) noexcept override {
     add((who == nullptr ? "unknown releases " : "I release ") + named(r));
   }
+  void ended(const void*) noexcept override {}
   std::mutex mutex;
   std::vector<std::string> lines;
   const void* filled = nullptr;

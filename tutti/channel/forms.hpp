@@ -88,7 +88,9 @@ template <class T, class Value, bool end_is_empty>
 class receive_awaiter final : public port_wait {
  public:
   receive_awaiter(port& from, const char* what, const place& here, std::optional<std::chrono::nanoseconds> limit = {})
-      : port_wait(from, value_.address(), what, here, limit) {}
+      : port_wait(from, nullptr, what, here, limit) {
+    this->put_at(value_.address());
+  }
   Value await_resume() {
     const auto end = end_of_wait().what;
     if (end == kind::done) {

@@ -9,6 +9,7 @@
 #include <tutti/core/spin.hpp>
 #include <tutti/core/suspension.hpp>
 #include <tutti/core/timers.hpp>
+#include <tutti/core/wait_graph.hpp>
 
 #include <array>
 #include <sstream>
@@ -193,8 +194,9 @@ void coroutine_run::begin() noexcept {
 
 void coroutine_run::drive(coroutine_link& first) noexcept {
   worker* const self = this_worker;
-  stretch mine{{this_frame, name_, &state(), values_, self == nullptr ? nullptr : self->pool, priority_, 0, this},
-               nullptr};
+  stretch mine{
+      {this_frame, name_, &state(), values_, self == nullptr ? nullptr : self->pool, priority_, 0, this, &state()},
+      nullptr};
   const char* outer = nullptr;
   if (self != nullptr) {
     mine.frame.fork_base = self->forks.bottom();
@@ -218,7 +220,10 @@ void coroutine_run::drive(coroutine_link& first) noexcept {
   if (!mine.finished && !mine.left) [[unlikely]]
     fail_lost(*last);
   this_frame = mine.frame.parent;
-  if (mine.finished) state().finish_settle_and_release();
+  if (mine.finished) {
+    wait_graph::ended(shown);
+    state().finish_settle_and_release();
+  }
   trace_point(trace_kind::task_end, shown, self);
   if (self == nullptr) return;
   self->end_coroutine();

@@ -1,5 +1,6 @@
 #include <tutti/core/local_executor.hpp>
 
+#include <tutti/core/wait_graph.hpp>
 #include <tutti/core/worker.hpp>
 
 namespace tutti::detail {
@@ -14,6 +15,7 @@ void run_posted(const call_node& node, const task_values* values, void (*body)(v
                    self == nullptr ? nullptr : self->pool,
                    node.priority(),
                    self == nullptr ? 0 : self->forks.bottom()};
+  frame.party = &frame;
   this_frame = &frame;
   if (self != nullptr) self->task_name.store(name, std::memory_order_release);
   try {
@@ -22,6 +24,7 @@ void run_posted(const call_node& node, const task_values* values, void (*body)(v
     report_unhandled(std::current_exception(), name, unhandled_origin::post);
   }
   this_frame = frame.parent;
+  wait_graph::ended(&frame);
   if (self == nullptr) return;
   self->task_name.store(frame.parent == nullptr ? nullptr : frame.parent->name, std::memory_order_release);
   self->forks.end_root();

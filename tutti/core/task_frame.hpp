@@ -20,6 +20,7 @@ struct task_frame {
   int priority;                  ///< lent to what it waits for
   std::uint32_t fork_base;       ///< the worker's branches at or above this index belong to this frame
   coroutine_run* run = nullptr;  ///< the coroutine task whose own code runs in this frame; null: a function's
+  const void* party = nullptr;   ///< who holds locks and waits here, see wait_graph.hpp; null: the thread
 };
 
 /// The innermost frame of this thread, null outside tasks.

@@ -7,6 +7,7 @@
 #include <tutti/core/scheduler.hpp>
 #include <tutti/core/this_task.hpp>
 #include <tutti/core/timers.hpp>
+#include <tutti/core/wait_graph.hpp>
 
 #include <algorithm>
 #include <cstdio>
@@ -76,9 +77,11 @@ void task_state_base::execute() noexcept {
   }
   const void* const shown = &state();
   trace_point(trace_kind::task_begin, shown, self);
+  frame.party = &state();
   this_frame = &frame;
   attempt_until_done();
   this_frame = frame.parent;  // from here on this call may be gone
+  wait_graph::ended(shown);
   trace_point(trace_kind::task_end, shown, self);
   if (self == nullptr) return;
   self->task_name.store(outer, std::memory_order_release);

@@ -17,7 +17,8 @@ namespace tutti {
 
 class wait_ticket;
 
-/// One end of an edge: a task, known by its future's state, or a thread outside tasks.
+/// One end of an edge: a task, known by its future's state; a stolen branch of a task, which runs beside it, or a
+/// posted function, known by its frame; or a thread outside tasks.
 struct wait_party {
   const void* id = nullptr;    ///< compared only
   const char* task = nullptr;  ///< its name; null: it is the thread that reports it
@@ -37,6 +38,7 @@ struct wait_target {
   wait_rule rule = wait_rule::unknown;
   const char* kind = "";  ///< a literal: "mutex"
   std::string_view name = {};
+  bool shared = false;  ///< of a hold or a wait: others that are shared are not in its way, as a reader's
 };
 
 /// Learns of holds and waits, from any thread, concurrently.
@@ -66,6 +68,8 @@ class wait_observer {
   virtual void holds(const wait_party& who, const wait_target& resource, const place& here, bool waited) noexcept = 0;
   /// `who` holds it once less.
   virtual void releases(const void* who, const void* resource) noexcept = 0;
+  /// The party is no more, and its address may be another's soon. What it still holds is in unknown hands.
+  virtual void ended(const void* who) noexcept = 0;
 };
 
 namespace wait_graph {
@@ -84,11 +88,11 @@ alignas(16) inline constinit thread_local char this_thread = 0;
 
 /// The party this code acts for: its task, or its thread outside tasks. Never null; a multiple of 8.
 inline const void* self_id() noexcept {
-  if (this_frame != nullptr && this_frame->state != nullptr) return this_frame->state;
+  if (this_frame != nullptr && this_frame->party != nullptr) return this_frame->party;
   return &detail::this_thread;
 }
 inline wait_party self() noexcept {
-  if (this_frame != nullptr && this_frame->state != nullptr) return {this_frame->state, this_frame->name};
+  if (this_frame != nullptr && this_frame->party != nullptr) return {this_frame->party, this_frame->name};
   return {&detail::this_thread, nullptr};
 }
 
@@ -101,6 +105,10 @@ inline void releases(const void* resource) noexcept {
     o->releases(self_id(), resource);
 }
 
+inline void ended(const void* who) noexcept {
+  if (wait_observer* const o = observer(); o != nullptr) [[unlikely]]
+    o->ended(who);
+}
 inline void gone(const void* resource) noexcept {
   if (wait_observer* const o = observer(); o != nullptr) [[unlikely]]
     o->gone(resource);

@@ -48,6 +48,7 @@ class recorder final : public tutti::wait_observer {
     const std::lock_guard lock(mutex_);
     return events_;
   }
+  void ended(const void*) noexcept override {}
   std::size_t count(const std::string& kind) {
     std::size_t n = 0;
     for (const auto& one : events()) n += one.kind == kind;

@@ -5,6 +5,7 @@
 #include <tutti/core/scheduler.hpp>
 #include <tutti/core/spin.hpp>
 #include <tutti/core/thread_record.hpp>
+#include <tutti/core/wait_graph.hpp>
 #include <tutti/core/wait_list.hpp>
 
 namespace tutti {
@@ -83,10 +84,12 @@ void worker::run_stolen(fork_record& record) noexcept {
   frame.parent = this_frame;
   frame.fork_base = forks.bottom();
   frame.run = nullptr;
+  frame.party = &frame;  // runs beside its task, so what the one locks the other must wait for
   this_frame = &frame;
   parker* const owner_sleeper = owner->sleeper;  // a guest's may change as soon as it has joined
   record.run(&record);
   this_frame = frame.parent;
+  wait_graph::ended(&frame);
   // The last access to the record: the owner may return from its join, and the record be gone, once it reads `done`.
   if (record.state.exchange(done, std::memory_order_acq_rel) == owner_asleep) owner_sleeper->unpark();
   forks.end_root();

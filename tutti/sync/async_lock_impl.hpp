@@ -26,7 +26,7 @@ void async_lock_guard<Mutex>::take_over(async_lock_guard& other) noexcept {
   told_ = std::exchange(other.told_, nullptr);
   if (told_ == nullptr) return;
   if (wait_observer* const observer = wait_graph::observer(); observer != nullptr) [[unlikely]] {
-    const wait_target held = detail::lock_access::core(*mutex_).target();
+    const wait_target held = detail::lock_access::core(*mutex_).target(kind_);
     observer->holds({}, held, {}, true);
     observer->releases(told_, held.resource);
   }
@@ -68,7 +68,7 @@ lock_wait<Mutex>::lock_wait(Mutex& wanted, lock_word flags, const char* what, co
       here_(here),
       only_try_(limit && *limit <= limit->zero()),
       me_(flags),
-      target_(lock_access::core(wanted).target()) {}
+      target_(lock_access::core(wanted).target(flags)) {}
 
 // The task is known only now: the awaiter may have been made elsewhere.
 template <class Mutex>

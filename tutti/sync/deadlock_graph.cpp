@@ -91,8 +91,9 @@ void deadlock_graph::add_hold(const wait_party& who, const wait_target& target, 
     entry.rule = target.rule;
     entry.total = ~std::size_t{0};
   }
-  entry.holders.push_back({who.id, here});
-  if (who.id != nullptr) enter(who).holds.push_back({target.resource, here});
+  entry.holders.push_back({who.id, here, target.shared});
+  const bool exclusive = target.rule == wait_rule::all_release && !target.shared;
+  if (who.id != nullptr) enter(who).holds.push_back({target.resource, here, exclusive});
 }
 
 void deadlock_graph::remove_hold(const void* who, const void* target) noexcept {
@@ -114,6 +115,19 @@ void deadlock_graph::remove_hold(const void* who, const void* target) noexcept {
   const auto held = std::find_if(holds.rbegin(), holds.rend(), [&](const hold& h) { return h.resource == target; });
   if (held != holds.rend()) holds.erase(std::next(held).base());
   leave_if_idle(holder_id);
+}
+
+void deadlock_graph::end_party(const void* who) noexcept {
+  const auto found = parties_.find(who);
+  if (found == parties_.end()) return;
+  for (const hold& one : found->second.holds) {
+    const auto of = resources_.find(one.resource);
+    if (of == resources_.end()) continue;
+    for (holder& h : of->second.holders) {
+      if (h.who == who) h.who = nullptr;
+    }
+  }
+  parties_.erase(found);
 }
 
 void deadlock_graph::add_wait(const wait_observer::wait& wait, time_point now) {
@@ -148,7 +162,10 @@ bool deadlock_graph::is_lost(const waiting& waits, const Lost& lost) const {
     if (found == resources_.end()) return false;
     const auto& holders = found->second.holders;
     const auto holder_lost = [&](const holder& h) { return h.who != nullptr && lost(h.who); };
-    if (target.rule == wait_rule::all_release) return std::any_of(holders.begin(), holders.end(), holder_lost);
+    if (target.rule == wait_rule::all_release) {
+      return std::any_of(holders.begin(), holders.end(),
+                         [&](const holder& h) { return !(h.shared && target.shared) && holder_lost(h); });
+    }
     return found->second.total != 0 && holders.size() >= found->second.total &&
            std::all_of(holders.begin(), holders.end(), holder_lost);
   };
@@ -205,6 +222,11 @@ std::string deadlock_graph::explain_deadlock(const void* who, time_point now) co
 }
 
 // ---------------------------------------------------------------- for people
+
+bool deadlock_graph::is_lock(const void* of) const noexcept {
+  const auto found = resources_.find(of);
+  return found != resources_.end() && found->second.rule == wait_rule::all_release;
+}
 
 std::string deadlock_graph::name_of(const void* of) const {
   const auto found = resources_.find(of);

@@ -28,6 +28,7 @@ class deadlock_graph {
   struct hold {
     const void* resource;
     place taken;
+    bool exclusive;  ///< nobody else can hold it now
   };
   struct waiting {
     const wait_observer::wait* wait;
@@ -45,6 +46,8 @@ class deadlock_graph {
   void remove_resource(const void* lost) noexcept;
   void add_hold(const wait_party& who, const wait_target& resource, const place& here);
   void remove_hold(const void* who, const void* resource) noexcept;
+  /// `who` is no more; what it holds is in unknown hands.
+  void end_party(const void* who) noexcept;
   void add_wait(const wait_observer::wait& wait, time_point now);
   void remove_wait(const wait_observer::wait& wait) noexcept;
 
@@ -55,6 +58,8 @@ class deadlock_graph {
 
   /// The party while it holds or waits; null otherwise.
   const party* find(const void* who) const noexcept;
+  /// Whether it is waited for until all who hold it let go.
+  bool is_lock(const void* of) const noexcept;
   /// `mutex "accounts"`.
   std::string name_of(const void* of) const;
 
@@ -62,6 +67,7 @@ class deadlock_graph {
   struct holder {
     const void* who;  // null: unknown
     place taken;
+    bool shared;
   };
   struct resource {
     std::string text;  // `mutex "accounts"`

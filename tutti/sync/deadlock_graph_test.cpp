@@ -138,6 +138,32 @@ TEST_F(deadlock_graph_test, one_of_many_readers_is_enough) {
   EXPECT_NE(verdict(2), "") << "bob reads on, but ann never ends";
 }
 
+TEST_F(deadlock_graph_test, readers_are_not_in_the_way_of_readers) {
+  const auto read = [&] {
+    wait_target target = lock(at[0]);
+    target.shared = true;
+    return target;
+  };
+  holds(0, read());
+  waits(0, {ends(1)});
+  waits(1, {read()});  // queued behind somebody who may give up
+  EXPECT_EQ(verdict(1), "");
+  holds(2, lock(at[0]));
+  waits(2, {ends(0)});
+  EXPECT_NE(verdict(1), "") << "but a writer is";
+}
+
+TEST_F(deadlock_graph_test, what_the_dead_have_left_is_in_unknown_hands) {
+  holds(0, lock(at[0]));
+  graph.end_party(&names[0]);
+  EXPECT_EQ(graph.find(&names[0]), nullptr);
+  waits(0, {ends(1)});  // another one at that address
+  waits(1, {lock(at[0])});
+  EXPECT_EQ(verdict(1), "");
+  graph.remove_hold(&names[0], &at[0]);
+  EXPECT_EQ(verdict(1), "");
+}
+
 TEST_F(deadlock_graph_test, any_of_the_permits_is_enough) {
   graph.add_resource(permits(at[0]), 2);
   holds(0, permits(at[0]));

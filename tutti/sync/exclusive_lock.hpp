@@ -55,7 +55,7 @@ class exclusive_lock {
   /// Whether the calling task, or thread outside tasks, holds it by a blocking form.
   bool is_mine() const noexcept { return owner_of(state_.load(std::memory_order_relaxed)) == self_word(); }
   std::string_view name() const noexcept { return name_; }
-  wait_target target() const noexcept { return {this, wait_rule::all_release, words_->kind, name_}; }
+  wait_target target(lock_word = 0) const noexcept { return {this, wait_rule::all_release, words_->kind, name_}; }
 
   // ---- for lock_forms.hpp and async_lock.hpp; `me`: an id, with by_guard
   wait_list& waiters() noexcept { return waiters_; }

@@ -13,7 +13,7 @@ namespace tutti::detail {
 /// `Lock`: see the section for this file in exclusive_lock.hpp. `me`: who locks, and how.
 template <class Lock>
 wait_result lock_how(Lock& lock, lock_word me, wait_how how) {
-  const wait_target wanted = lock.target();
+  const wait_target wanted = lock.target(me);
   how.target = &wanted;
   how.instead = lock.words(me).instead;
   const auto at_once = [&] { return lock.try_take(me); };
@@ -48,7 +48,7 @@ void lock_now(Lock& lock, lock_word me, const place& here) {
 template <class Lock>
 bool lock_try(Lock& lock, lock_word me, const place& here) noexcept {
   if (!lock.try_take(me)) return false;
-  wait_graph::holds(lock.target(), here, false);
+  wait_graph::holds(lock.target(me), here, false);
   return true;
 }
 

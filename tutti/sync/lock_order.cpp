@@ -9,19 +9,20 @@ std::string lock_order::add(std::uint64_t who, std::span<const deadlock_graph::h
   std::string report;
   for (const auto& outer : held) {
     if (outer.resource == inner) continue;  // recursive
+    if (!names.is_lock(outer.resource)) continue;
     std::set<const void*> gates;
     for (const auto& other : held) {
-      if (other.resource != outer.resource && other.resource != inner) gates.insert(other.resource);
+      if (other.exclusive && other.resource != outer.resource && other.resource != inner) gates.insert(other.resource);
     }
     const auto [at, is_new] = inner_of_[outer.resource].try_emplace(inner);
     edge& taken = at->second;
     if (is_new) {
       taken = {who, outer.taken, here, std::move(gates)};
     } else {
-      const bool same = taken.who == who && taken.gates == gates;
-      if (same) continue;
-      if (taken.who != who) taken.who = 0;
-      std::erase_if(taken.gates, [&](const void* gate) { return !gates.contains(gate); });
+      const bool one_more = taken.who != 0 && taken.who != who;
+      const auto lost = std::erase_if(taken.gates, [&](const void* gate) { return !gates.contains(gate); });
+      if (!one_more && lost == 0) continue;  // nothing new
+      if (one_more) taken.who = 0;
     }
     path back;
     std::set<const void*> seen;

@@ -14,15 +14,18 @@ using tutti::detail::lock_order;
 class lock_order_test : public ::testing::Test {
  protected:
   // `who` takes the locks one inside another; what is reported, in all.
+  // Capital letters: as one of several.
   std::string takes(char who, const std::string& locks) {
     std::string reports;
     std::vector<deadlock_graph::hold> held;
-    for (const char one : locks) {
+    for (const char letter : locks) {
+      const bool exclusive = letter >= 'a';
+      const char one = exclusive ? letter : static_cast<char>(letter - 'A' + 'a');
       const void* const at = &locks_[static_cast<std::size_t>(one - 'a')];
       const tutti::place here{"bank.cpp", static_cast<unsigned>(10 * (who - '0') + one - 'a'), ""};
       names_.add_resource({at, tutti::wait_rule::all_release, "mutex", std::string_view(&names_of_[one - 'a'], 1)}, 0);
       if (!held.empty()) reports += order_.add(static_cast<std::uint64_t>(who - '0') + 1, held, at, here, names_);
-      held.push_back({at, here});
+      held.push_back({at, here, exclusive});
     }
     return reports;
   }
@@ -67,6 +70,11 @@ TEST_F(lock_order_test, under_a_common_lock_nobody_meets) {
   EXPECT_EQ(takes('0', "gab"), "");
   EXPECT_EQ(takes('1', "gba"), "");
   EXPECT_NE(takes('2', "ab"), "") << "without it";
+}
+
+TEST_F(lock_order_test, a_lock_that_others_share_keeps_nobody_apart) {
+  EXPECT_EQ(takes('0', "Gab"), "");
+  EXPECT_NE(takes('1', "Gba"), "");
 }
 
 TEST_F(lock_order_test, what_is_destroyed_is_forgotten) {

@@ -7,6 +7,7 @@
 namespace tutti {
 
 once::~once() {
+  wait_graph::gone(this);
   const word seen = state_.load(std::memory_order_relaxed);
   detail::last_look(waiters_, "once", name_, seen == idle || seen == completed ? nullptr : "its function is called");
 }

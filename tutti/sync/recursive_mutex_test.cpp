@@ -1,12 +1,40 @@
 // recursive_mutex: its owner locks again, and unlocks as often.
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <mutex>
+#include <tests/support/watchdog.hpp>
 #include <thread>
+#include <tutti/core/fork_join.hpp>
 #include <tutti/core/thread_pool.hpp>
 #include <tutti/sync/recursive_mutex.hpp>
 
 namespace {
+
+// Branches of one task run at the same time, so a lock that one of them holds is not the other's.
+TEST(RecursiveMutex, BranchesOfATaskAreSeveralOwners) {
+  const tutti_test::watchdog dog;
+  tutti::thread_pool pool(2);
+  tutti::recursive_mutex lock;
+  std::atomic<bool> locked{false}, tried{false};
+  bool taken = true;
+  pool.submit([&] {
+        tutti::fork_join(
+            [&] {
+              lock.lock();
+              locked = true;
+              while (!tried) std::this_thread::yield();
+              lock.unlock();
+            },
+            [&] {
+              while (!locked) std::this_thread::yield();
+              taken = lock.try_lock();
+              tried = true;
+            });
+      })
+      .get();
+  EXPECT_FALSE(taken);
+}
 
 using namespace std::chrono_literals;
 using tutti::recursive_mutex;

@@ -70,7 +70,9 @@ class rw_lock {
 
   std::string_view name() const noexcept { return name_; }
   shared_policy policy() const noexcept { return policy_; }
-  wait_target target() const noexcept { return {this, wait_rule::all_release, "shared_mutex", name_}; }
+  wait_target target(lock_word me = 0) const noexcept {
+    return {this, wait_rule::all_release, "shared_mutex", name_, reads(me)};
+  }
 
   // ---- for lock_forms.hpp and async_lock.hpp; `me`: an id, with by_guard and as_reader
   wait_list& waiters() noexcept { return waiters_; }

@@ -17,8 +17,8 @@ constexpr std::ptrdiff_t most = semaphore_options().maximum;
 semaphore::semaphore(std::ptrdiff_t initial, semaphore_options options, std::string_view name)
     : word_(static_cast<std::uint64_t>(initial) * one),
       maximum_(options.maximum),
-      // Where there are none to begin with, whoever gives the first holds nothing.
-      self_{this, initial > 0 ? wait_rule::one_acts : wait_rule::unknown, "semaphore", name} {
+      // Where more may be given than there were, whoever gives them holds nothing.
+      self_{this, initial == options.maximum ? wait_rule::one_acts : wait_rule::unknown, "semaphore", name} {
   if (maximum_ < 1 || maximum_ > most) {
     throw std::invalid_argument(detail::primitive_text(self_) + ": a maximum of " + std::to_string(maximum_) +
                                 " permits; it must be from 1 to " + std::to_string(most));
@@ -27,7 +27,7 @@ semaphore::semaphore(std::ptrdiff_t initial, semaphore_options options, std::str
     throw std::invalid_argument(detail::primitive_text(self_) + ": " + std::to_string(initial) +
                                 " permits at first; it must be from 0 to " + std::to_string(maximum_));
   }
-  if (wait_observer* const o = wait_graph::observer(); o != nullptr && initial > 0) [[unlikely]]
+  if (wait_observer* const o = wait_graph::observer(); o != nullptr && initial == maximum_) [[unlikely]]
     o->born(self_, static_cast<std::size_t>(initial));
 }
 

@@ -335,6 +335,7 @@ class notes final : public tutti::wait_observer {
   void releases(const void* who, const void*) noexcept override {
     text += who == nullptr ? "somebody releases\n" : who == tutti::wait_graph::self_id() ? "I release\n" : "?\n";
   }
+  void ended(const void*) noexcept override {}
   std::string text;
 
  private:
@@ -344,7 +345,7 @@ class notes final : public tutti::wait_observer {
 TEST(Permit, ItsHolderIsKnownUntilItMoves) {
   notes seen;
   {
-    semaphore some(3, "some");
+    semaphore some(3, {.maximum = 3}, "some");
     permit kept = some.acquire_permit(2);
     some.acquire();
     kept.release();
@@ -365,6 +366,8 @@ TEST(Semaphore, NobodyIsSaidToHoldWhatOthersMayGive) {
     signals.release(2);
     signals.acquire();
     const permit one = signals.acquire_permit();
+    semaphore open_to_more(2);  // anybody may give a third
+    const permit two = open_to_more.acquire_permit();
   }
   EXPECT_EQ(seen.text.find("hold"), std::string::npos) << seen.text;
   EXPECT_EQ(seen.text.find("born"), std::string::npos) << seen.text;

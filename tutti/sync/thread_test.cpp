@@ -261,6 +261,7 @@ TEST(Thread, ItsPartyIsWhatJoinWaitsFor) {
     void gone(const void*) noexcept override {}
     void holds(const tutti::wait_party&, const tutti::wait_target&, const tutti::place&, bool) noexcept override {}
     void releases(const void*, const void*) noexcept override {}
+    void ended(const void*) noexcept override {}
     std::mutex mutex;
     const void* joined = nullptr;
     const void* party = nullptr;

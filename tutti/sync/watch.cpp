@@ -8,8 +8,10 @@
 #include <tutti/core/timers.hpp>
 #include <tutti/sync/lock_order.hpp>
 
+#include <algorithm>
+#include <atomic>
 #include <charconv>
-#include <cmath>
+#include <memory>
 #include <mutex>
 #include <span>
 #include <stdexcept>
@@ -19,17 +21,34 @@ namespace {
 
 using detail::deadlock_graph;
 
+// What one watch wants. Whoever reports to it counts as running, so that its end can wait for that.
+struct wishes {
+  watch_options options;
+  watch::reporter report;
+  std::atomic<int> running{0};
+  std::uint32_t born_in = forks_before_this_process();
+};
+using shared_wishes = std::shared_ptr<wishes>;
+
 // Everything under one lock: what is told is short, and a look at the graph must see all of it at one moment.
 class detector final : public wait_observer {
  public:
   void begin_wait(const wait& begun) override {
+    tell_end_of_thread(begun.who);
     std::string knot;
     const auto time = now();
     {
       const std::lock_guard lock(mutex);
       forget_after_fork();
       graph_.add_wait(begun, time);
-      if (options_.deadlock && !begun.limited) knot = graph_.explain_deadlock(begun.who.id, time);
+      try {
+        if (newest_ != nullptr && newest_->options.deadlock && !begun.limited) {
+          knot = graph_.explain_deadlock(begun.who.id, time);
+        }
+      } catch (...) {  // no memory for the text
+        graph_.remove_wait(begun);
+        throw;
+      }
       if (!knot.empty()) graph_.remove_wait(begun);
     }
     if (!knot.empty()) throw deadlock(knot);
@@ -49,79 +68,111 @@ class detector final : public wait_observer {
     order_.forget(resource);
   }
   void holds(const wait_party& who, const wait_target& resource, const place& here, bool waited) noexcept override {
+    tell_end_of_thread(who);
     std::string inversion;
-    reporter report;
+    shared_wishes report_to;
     {
       const std::lock_guard lock(mutex);
       forget_after_fork();
-      if (options_.lock_order && waited && resource.rule == wait_rule::all_release && who.id != nullptr) {
-        graph_.add_hold(who, resource, here);
-        const deadlock_graph::party& holder = *graph_.find(who.id);
-        const std::span outer(holder.holds.data(), holder.holds.size() - 1);
-        if (!outer.empty()) inversion = order_.add(holder.number, outer, resource.resource, here, graph_);
-      } else {
-        graph_.add_hold(who, resource, here);
-      }
-      if (!inversion.empty()) report = report_;
+      graph_.add_hold(who, resource, here);
+      if (newest_ == nullptr || !newest_->options.lock_order) return;
+      if (!waited || resource.rule != wait_rule::all_release || who.id == nullptr) return;
+      const deadlock_graph::party& holder = *graph_.find(who.id);
+      const std::span outer(holder.holds.data(), holder.holds.size() - 1);
+      if (outer.empty()) return;
+      inversion = order_.add(holder.number, outer, resource.resource, here, graph_);
+      if (inversion.empty()) return;
+      report_to = to_be_told();
     }
-    if (!inversion.empty()) tell(report, inversion);
+    tell(*report_to, inversion);
   }
   void releases(const void* who, const void* resource) noexcept override {
     const std::lock_guard lock(mutex);
     graph_.remove_hold(who, resource);
   }
-
-  using reporter = watch::reporter;
-  struct settings {
-    watch_options options;
-    reporter report;
-    bool active;
-  };
-  settings change(settings to) {
-    timer old_timer, new_timer;
-    if (to.active && to.options.starvation) {
-      new_timer =
-          call_every(std::max<std::chrono::nanoseconds>(*to.options.starvation / 4, std::chrono::milliseconds(1)),
-                     [this] { look_for_starving(); });
-    }
+  void ended(const void* who) noexcept override {
     const std::lock_guard lock(mutex);
-    settings before{options_, report_, active_};
-    options_ = to.options;
-    report_ = std::move(to.report);
-    active_ = to.active;
-    if (!active_) {
-      graph_ = {};
-      order_ = {};
+    graph_.end_party(who);
+  }
+
+  void add(shared_wishes added) {
+    timer looks = looks_for(*added);
+    const std::lock_guard lock(mutex);
+    try {
+      all_.push_back(added);
+    } catch (...) {
+      looks.cancel();
+      throw;
     }
-    old_timer = std::exchange(timer_, std::move(new_timer));
-    old_timer.cancel();
-    wait_graph::observe(active_ ? this : nullptr);
-    return before;
+    newest_changed(std::move(looks));
+  }
+  void remove(const shared_wishes& removed) noexcept {
+    {
+      const std::lock_guard lock(mutex);
+      const bool was_newest = removed == newest_;
+      std::erase(all_, removed);
+      if (was_newest) newest_changed(all_.empty() ? timer() : looks_for(*all_.back()));
+    }
+    if (removed->born_in != forks_before_this_process()) return;  // who reports is not in this process
+    for (int n = removed->running; n != 0; n = removed->running) removed->running.wait(n);
   }
 
   small_mutex mutex;
 
  private:
-  void look_for_starving() {
-    std::vector<std::string> reports;
-    reporter report;
-    {
-      const std::lock_guard lock(mutex);
-      if (!options_.starvation) return;
-      const auto time = now();
-      reports = graph_.starving(time - *options_.starvation, time);
-      report = report_;
+  timer looks_for(const wishes& of) {
+    if (!of.options.starvation) return {};
+    return call_every(std::max<std::chrono::nanoseconds>(*of.options.starvation / 4, std::chrono::milliseconds(1)),
+                      [this] { look_for_starving(); });
+  }
+  void newest_changed(timer looks) noexcept {
+    newest_ = all_.empty() ? nullptr : all_.back();
+    std::exchange(looks_, std::move(looks)).cancel();
+    if (newest_ == nullptr) {
+      graph_ = {};
+      order_ = {};
     }
-    for (const std::string& text : reports) tell(report, text);
+    wait_graph::observe(newest_ == nullptr ? nullptr : this);
   }
 
-  static void tell(const reporter& report, const std::string& text) noexcept {
+  void look_for_starving() {
+    std::vector<std::string> reports;
+    shared_wishes report_to;
+    {
+      const std::lock_guard lock(mutex);
+      if (newest_ == nullptr || !newest_->options.starvation) return;
+      const auto time = now();
+      reports = graph_.starving(time - *newest_->options.starvation, time);
+      if (reports.empty()) return;
+      report_to = to_be_told();
+    }
+    std::string all;
+    for (const std::string& one : reports) all += one;
+    tell(*report_to, all);
+  }
+
+  shared_wishes to_be_told() noexcept {
+    ++newest_->running;
+    return newest_;
+  }
+  static void tell(wishes& who, const std::string& text) noexcept {
     try {
-      static small_mutex one_at_a_time;
-      const std::lock_guard lock(one_at_a_time);
-      report ? report(text) : log(log_level::warn, text);
+      who.report ? who.report(text) : log(log_level::warn, text);
     } catch (...) {  // a report is not worth a crash
     }
+    --who.running;
+    who.running.notify_all();
+  }
+
+  // A thread's address is used again by those that come later.
+  void tell_end_of_thread(const wait_party& who) noexcept {
+    struct end_of_thread {
+      const void* who;
+      ~end_of_thread() { process_wide<detector>().ended(who); }
+    };
+    if (who.task != nullptr || who.id == nullptr) return;
+    static thread_local const end_of_thread at_exit{who.id};
+    static_cast<void>(at_exit);
   }
 
   // The parent's threads are not in a forked child, and what they held is nobody's.
@@ -133,27 +184,34 @@ class detector final : public wait_observer {
 
   deadlock_graph graph_;
   detail::lock_order order_;
-  watch_options options_;
-  reporter report_;
-  timer timer_;
-  bool active_ = false;
+  std::vector<shared_wishes> all_;
+  shared_wishes newest_;
+  timer looks_;
   std::uint32_t born_in_ = 0;
 };
 
 }  // namespace
+
+struct watch::state {
+  shared_wishes wanted;
+};
 
 watch::watch(watch_options options, reporter report) {
   if (options.starvation && *options.starvation <= std::chrono::nanoseconds::zero()) {
     throw std::invalid_argument("watch: starvation = " + std::to_string(options.starvation->count()) +
                                 " ns must be positive");
   }
-  auto before = process_wide<detector>().change({options, std::move(report), true});
-  options_before_ = before.options;
-  report_before_ = std::move(before.report);
-  active_before_ = before.active;
+  auto made = std::make_unique<state>();
+  made->wanted = std::make_shared<wishes>();
+  made->wanted->options = options;
+  made->wanted->report = std::move(report);
+  process_wide<detector>().add(made->wanted);
+  state_ = std::move(made);
 }
 
-watch::~watch() { process_wide<detector>().change({options_before_, std::move(report_before_), active_before_}); }
+watch::~watch() { process_wide<detector>().remove(state_->wanted); }
+
+bool watch::is_on() noexcept { return wait_graph::observer() == &process_wide<detector>(); }
 
 watch_options watch_options_from(std::string_view text) {
   watch_options options{.deadlock = false, .lock_order = false, .starvation = {}};

@@ -7,6 +7,7 @@
 #pragma once
 #include <chrono>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string_view>
 
@@ -24,20 +25,23 @@ struct watch_options {
 /// of its own for each lock taken, and more for each wait. Thread-safe.
 class watch {
  public:
-  /// Where lock orders and starvation are reported, as text of several lines; from any thread, one call at a time; must
-  /// not wait for tutti's locks. Deadlocks are thrown.
+  /// Where lock orders and starvation are reported, as text of several lines; from any thread, perhaps from several at
+  /// once; must not wait for tutti's locks, nor end its watch. Deadlocks are thrown.
   using reporter = std::function<void(std::string_view report)>;
 
   /// Without a reporter: warnings in the log. Throws std::invalid_argument when `starvation` is not positive.
   explicit watch(watch_options options = {}, reporter report = {});
+  /// Waits for a report that is being made to it.
   ~watch();
   watch(const watch&) = delete;
   watch& operator=(const watch&) = delete;
 
+  /// Whether one lives in this process.
+  static bool is_on() noexcept;
+
  private:
-  watch_options options_before_;
-  reporter report_before_;
-  bool active_before_;
+  struct state;
+  std::unique_ptr<state> state_;
 };
 
 /// Options from text as in TUTTI_WATCH: words of `deadlock`, `order`, `starvation=SECONDS` and `all`, separated by

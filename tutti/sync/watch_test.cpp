@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstdlib>
 #include <mutex>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <tests/support/gates.hpp>
@@ -305,6 +306,40 @@ TEST(watch, the_newest_counts_and_the_one_before_comes_back) {
     EXPECT_NE(tutti::wait_graph::observer(), nullptr);
   }
   EXPECT_EQ(tutti::wait_graph::observer(), nullptr);
+}
+
+TEST(watch, one_may_end_before_a_newer_one) {
+  std::optional<tutti::watch> older(std::in_place);
+  std::optional<tutti::watch> newer(std::in_place);
+  older.reset();
+  EXPECT_TRUE(tutti::watch::is_on());
+  newer.reset();
+  EXPECT_FALSE(tutti::watch::is_on());
+  EXPECT_EQ(tutti::wait_graph::observer(), nullptr);
+}
+
+TEST(watch, its_end_waits_for_a_report) {
+  const watchdog dog;
+  std::atomic<bool> reporting{false}, go_on{false}, told{false};
+  tutti::mutex a, b;
+  std::optional<tutti::watch> watch(std::in_place, tutti::watch_options{.lock_order = true}, [&](std::string_view) {
+    reporting = true;
+    until([&] { return go_on.load(); });
+    told = true;
+  });
+  const auto take = [](tutti::mutex& outer, tutti::mutex& inner) {
+    const std::lock_guard first(outer);
+    const std::lock_guard second(inner);
+  };
+  std::thread([&] { take(a, b); }).join();
+  std::jthread reporter([&] { take(b, a); });
+  until([&] { return reporting.load(); });
+  std::jthread ender([&] {
+    watch.reset();
+    EXPECT_TRUE(told);
+  });
+  until([] { return !tutti::watch::is_on(); });
+  go_on = true;
 }
 
 TEST(watch, options_from_text) {
