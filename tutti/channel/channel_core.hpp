@@ -66,6 +66,7 @@ class channel_core {
   /// Takes out all there is and destroys it. By who may receive, or of a side that locks.
   virtual void drop_all() noexcept = 0;
 
+  /// Of one that was seen closed: poisoned_ is stored before the bit, and before anything is dropped.
   attempt why_closed() const noexcept {
     return poisoned_.load(std::memory_order_acquire) ? attempt::poisoned : attempt::closed;
   }
