@@ -180,7 +180,9 @@ void case_set::leave() noexcept {
 
 void case_set::add_targets(std::vector<wait_target>& to) const {
   for (const channel_case& one : cases_) {
-    if (waits_for(one)) to.push_back(one.at->target);
+    if (!waits_for(one)) continue;
+    to.push_back(one.at->target);
+    if (one.at->own_side != nullptr) to.push_back(*one.at->own_side);
   }
 }
 

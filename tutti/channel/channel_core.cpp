@@ -138,43 +138,46 @@ bool channel_core::join_awaiter::await_resume() {
 
 void channel_core::make_ends() noexcept {
   // Members that nobody else uses serve as names of what is waited for: that somebody sends, that somebody receives.
-  in_.target.resource = &writers_;
-  out_.target.resource = &readers_;
-  in_.target.rule = out_.target.rule = wait_rule::one_acts;
+  in_.target = {.resource = &writers_, .rule = wait_rule::one_acts, .kind = "writer of channel", .name = name_};
+  out_.target = {.resource = &readers_, .rule = wait_rule::one_acts, .kind = "reader of channel", .name = name_};
+  in_.own_side = &out_.target;
+  out_.own_side = &in_.target;
   send_.shared.store(false, std::memory_order_relaxed);
   receive_.shared.store(false, std::memory_order_relaxed);
-  writers_ = readers_ = 1;
+  count_ends(writers_, 1, in_.target);
+  count_ends(readers_, 1, out_.target);
+}
+
+// Observers rely on the number: told under the lock, so that they learn of each change in its order.
+std::size_t channel_core::count_ends(std::size_t& ends, int change, const wait_target& target) noexcept {
+  const std::lock_guard lock(ends_lock_);
+  ends += static_cast<std::size_t>(change);
   if (wait_observer* const o = wait_graph::observer(); o != nullptr) {
-    o->born(in_.target, 1);
-    o->born(out_.target, 1);
+    ends == 0 ? o->gone(target.resource) : o->born(target, ends);
   }
+  return ends;
 }
 
 void channel_core::share_writer() noexcept {
   send_.shared.store(true, std::memory_order_release);
-  const std::size_t now = ++writers_;
-  if (wait_observer* const o = wait_graph::observer(); o != nullptr) o->born(in_.target, now);
+  count_ends(writers_, 1, in_.target);
 }
 
 void channel_core::share_reader() noexcept {
   receive_.shared.store(true, std::memory_order_release);
-  const std::size_t now = ++readers_;
-  if (wait_observer* const o = wait_graph::observer(); o != nullptr) o->born(out_.target, now);
+  count_ends(readers_, 1, out_.target);
 }
 
 void channel_core::drop_writer() noexcept {
-  if (--writers_ != 0) return;
-  close();
-  if (wait_observer* const o = wait_graph::observer(); o != nullptr) o->gone(in_.target.resource);
+  if (count_ends(writers_, -1, in_.target) == 0) close();
 }
 
 void channel_core::drop_reader() noexcept {
-  if (--readers_ != 0) return;
+  if (count_ends(readers_, -1, out_.target) != 0) return;
   readers_gone_.store(true, std::memory_order_seq_cst);
   close();
   joiners_.wake_all();
   drop_all();  // also writers of this very channel that lie in it, which would keep it alive
-  if (wait_observer* const o = wait_graph::observer(); o != nullptr) o->gone(out_.target.resource);
 }
 
 }  // namespace tutti::detail

@@ -66,6 +66,7 @@ class channel_core {
   /// Takes out all there is and destroys it. By who may receive, or of a side that locks.
   virtual void drop_all() noexcept = 0;
 
+  /// Of one that was seen closed: poisoned_ is stored before the bit, and before anything is dropped.
   attempt why_closed() const noexcept {
     return poisoned_.load(std::memory_order_acquire) ? attempt::poisoned : attempt::closed;
   }
@@ -107,7 +108,8 @@ class channel_core {
   std::atomic<bool> poisoned_{false}, readers_gone_{false};
   const std::size_t capacity_;
   const std::string_view name_;
-  std::atomic<std::size_t> writers_{0}, readers_{0};
+  std::size_t writers_ = 0, readers_ = 0;  // under ends_lock_
+  small_mutex ends_lock_;
   side send_, receive_;
   // Looked at by the other side, each time; written only when somebody waits.
   alignas(cpu::cache_line) wait_list senders_;
@@ -116,6 +118,9 @@ class channel_core {
   receiver_port in_;
 
  private:
+  /// How many there are then.
+  std::size_t count_ends(std::size_t& ends, int change, const wait_target& target) noexcept;
+
   std::uint64_t sent() const noexcept { return send_.count.load(std::memory_order_seq_cst) / one_sent; }
   bool join_is_over() const noexcept;
   void check_joined() const;

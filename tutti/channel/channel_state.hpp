@@ -107,7 +107,8 @@ class channel_state final : public channel_core {
     if (index == receive_.other) {
       const std::uint64_t sent = send_.count.load(std::memory_order_acquire);
       receive_.other = sent / one_sent;
-      if (index == receive_.other) return (sent & closed_bit) != 0 ? attempt::closed : attempt::not_now;
+      // What poison drops is taken like any other: an empty ring that is closed may have been so too.
+      if (index == receive_.other) return (sent & closed_bit) != 0 ? why_closed() : attempt::not_now;
     }
     move_out(slots_ + (index & mask_), to);
     receive_.count.store(index + 1, std::memory_order_seq_cst);
@@ -159,7 +160,7 @@ class channel_state final : public channel_core {
       if (kind_ == kind::rendezvous) {
         result = meet_sender(to, other);
       } else if (size() == 0) {
-        return is_closed() ? attempt::closed : attempt::not_now;
+        return is_closed() ? why_closed() : attempt::not_now;
       } else {
         store_->pop(to);
         receive_.count.fetch_add(1, std::memory_order_seq_cst);

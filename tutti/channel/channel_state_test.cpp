@@ -1,6 +1,8 @@
 // Channels: closing, poison, orders, rendezvous, counting what was done; bad input.
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <functional>
 #include <limits>
 #include <memory>
 #include <stop_token>
@@ -9,6 +11,7 @@
 #include <tests/support/tasks.hpp>
 #include <thread>
 #include <tutti/channel/channels.hpp>
+#include <utility>
 #include <vector>
 
 namespace {
@@ -148,6 +151,43 @@ TEST_F(ChannelState, PoisonWakesAllWhoWait) {
     c.poison();
   }
   EXPECT_TRUE(poisoned);
+}
+
+// Its next move on this thread does something first: for a channel that moves it, under the lock of its receivers.
+struct eventful {
+  static inline thread_local std::function<void()> on_move;
+  eventful() = default;
+  eventful(eventful&&) noexcept {
+    if (auto first = std::exchange(on_move, nullptr)) first();
+  }
+};
+
+// A receiver that came before the poison and waits for the lock until all has been dropped: no clean end for it.
+TEST_F(ChannelState, PoisonIsNoCleanEndForALateReceiver) {
+  for (int round = 0; round < 20; ++round) {
+    channel<eventful> first_in(2), last_in(2, tutti::lifo);
+    channel<eventful>& c = round % 2 == 0 ? first_in : last_in;
+    c.send({});
+    c.send({});
+    bool ended = false;
+    std::jthread late;
+    eventful::on_move = [&] {
+      std::atomic<bool> comes{false};
+      late = std::jthread([&] {
+        comes = true;
+        try {
+          ended = !c.next();
+        } catch (const tutti::poisoned&) {
+        }
+      });
+      until([&] { return comes.load(); });
+      std::this_thread::sleep_for(2ms);  // it sleeps on the lock now, and wakes slower than poison comes
+    };
+    c.receive();
+    c.poison();
+    late.join();
+    ASSERT_FALSE(ended) << "round " << round;
+  }
 }
 
 TEST_F(ChannelState, WhatIsLeftIsDestroyedWithIt) {

@@ -212,16 +212,25 @@ TEST(EndsObserved, ObserversLearnWhoCanEndAWait) {
     auto second = moved.share();
     EXPECT_EQ(seen.take(), (lines{"born filled 2", "unknown holds filled"}));
     second.close();
-    EXPECT_EQ(seen.take(), (lines{"unknown releases filled"}));
-    std::jthread waits([&] { in.receive(); });
+    // Told how many are left: else they could not be known to be all.
+    EXPECT_EQ(seen.take(), (lines{"unknown releases filled", "born filled 1"}));
+    const auto waited_for = [&] {
+      lines told = seen.take();
+      std::erase_if(told, [](const std::string& line) { return !line.starts_with("waits"); });
+      return told;
+    };
+    // A writer ends it by sending, another reader by poison.
+    std::jthread receives([&] { in.receive(); });
     until([] { return waiting_for("channel::receive") == 1; });
-    until([&] {
-      const auto got = seen.take();
-      return std::ranges::find(got, "waits filled c") != got.end();
-    });
     moved.send(1);
-    waits.join();
-    seen.take();
+    receives.join();
+    EXPECT_EQ(waited_for(), (lines{"waits filled c", "waits drained c"}));
+    moved.send(1);
+    std::jthread sends([&] { moved.send(2); });
+    until([] { return waiting_for("channel::send") == 1; });
+    in.receive();
+    sends.join();
+    EXPECT_EQ(waited_for(), (lines{"waits drained c", "waits filled c"}));
     moved.close();
     const auto end = seen.take();
     EXPECT_EQ(end, (lines{"I release filled", "gone filled"}));
