@@ -24,22 +24,24 @@ std::size_t checked(std::ptrdiff_t capacity, std::string_view name) {
 broadcast_core::broadcast_core(std::ptrdiff_t capacity, slow_reader policy, std::string_view name)
     : policy_(policy), name_(name), left_(checked(capacity, name)) {}
 
-broadcast_core::~broadcast_core() {
+broadcast_core::~broadcast_core() { last_look(receivers, "broadcast", name_); }
+
+void broadcast_core::end_sending() noexcept {
   last_look(senders, "broadcast", name_);
-  last_look(receivers, "broadcast", name_);
+  close(false);
 }
 
 void broadcast_core::close(bool by_force) noexcept {
   {
     const std::lock_guard lock(mutex_);
     closed_ = true;
-    if (by_force) {
-      poisoned_ = true;
-      while (oldest_ != end_) forget_oldest();
-    }
+    poisoned_ = poisoned_ || by_force;
   }
   senders.wake_all();
   receivers.wake_all();
+  if (!by_force) return;
+  std::unique_lock lock(mutex_);
+  while (oldest_ != end_) drop_oldest(lock);
 }
 
 bool broadcast_core::is_closed() const noexcept {
@@ -58,12 +60,15 @@ void broadcast_core::subscribe(subscriber& one) {
   one.next = end_;
 }
 
-void broadcast_core::unsubscribe(const subscriber& one) noexcept {
+// What is sent while it leaves is not for it any more.
+void broadcast_core::unsubscribe(subscriber& one) noexcept {
   {
-    const std::lock_guard lock(mutex_);
+    std::unique_lock lock(mutex_);
     --subscribers_;
-    for (std::uint64_t number = std::max(one.next, oldest_); number != end_; ++number) --left_[place_of(number)];
-    while (oldest_ != end_ && left_[place_of(oldest_)] == 0) forget_oldest();
+    const std::uint64_t end = end_;
+    for (catch_up(one); one.next < end; catch_up(one)) {
+      if (--left_[place_of(one.next++)] == 0) drop_oldest(lock);
+    }
   }
   senders.wake_all();
 }
@@ -86,6 +91,10 @@ bool broadcast_core::may_send() const noexcept {
 bool broadcast_core::may_receive(const subscriber& one) const noexcept {
   const std::lock_guard lock(mutex_);
   return closed_ || std::max(one.next, oldest_) != end_;
+}
+
+void throw_no_subscription() {
+  throw std::logic_error("subscription used after it was moved away; subscribe() makes another");
 }
 
 void broadcast_core::refuse_sender(attempt why) const {

@@ -22,6 +22,8 @@ struct subscriber {
   std::uint64_t lost = 0;
 };
 
+[[noreturn]] void throw_no_subscription();
+
 /// What a broadcast does that does not depend on the type of its elements. They are numbered; those from `oldest_` up
 /// to `end_` are kept, each with how many subscribers have still to receive it. All under `mutex_`, also what waiters
 /// look at once they are in their list; who changes it looks into the lists afterwards.
@@ -31,13 +33,15 @@ class broadcast_core {
   broadcast_core& operator=(const broadcast_core&) = delete;
 
   void close(bool by_force) noexcept;
+  /// The broadcast ends: fatal when somebody waits to send, else closes.
+  void end_sending() noexcept;
   bool is_closed() const noexcept;
   std::size_t subscribers() const noexcept;
   std::size_t capacity() const noexcept { return left_.size(); }
   std::string_view name() const noexcept { return name_; }
 
   void subscribe(subscriber& one);
-  void unsubscribe(const subscriber& one) noexcept;
+  void unsubscribe(subscriber& one) noexcept;
   std::uint64_t lost_by(const subscriber& one) const noexcept;
   std::size_t waiting_for(const subscriber& one) const noexcept;
   bool may_send() const noexcept;
@@ -64,9 +68,8 @@ class broadcast_core {
     one.lost += oldest_ - one.next;
     one.next = oldest_;
   }
-  /// Destroys the oldest.
-  void forget_oldest() noexcept { destroy_at(place_of(oldest_++)); }
-  virtual void destroy_at(std::size_t place) noexcept = 0;
+  /// Destroys the oldest, with `held`, the lock, released meanwhile: what its destructor does may lead back to here.
+  virtual void drop_oldest(std::unique_lock<small_mutex>& held) noexcept = 0;
 
   mutable small_mutex mutex_;
   const slow_reader policy_;
@@ -88,20 +91,23 @@ class broadcast_state final : public broadcast_core {
   broadcast_state(std::ptrdiff_t capacity, slow_reader policy, std::string_view name)
       : broadcast_core(capacity, policy, name), slots_(this->capacity()) {}
   ~broadcast_state() {
-    while (oldest_ != end_) forget_oldest();
+    for (; oldest_ != end_; ++oldest_) std::destroy_at(oldest());
   }
 
   attempt put(T& value) noexcept {
+    slot<T> dropped;  // destroyed after the lock
     {
       const std::lock_guard lock(mutex_);
       if (state() != attempt::not_now) return state();
       if (subscribers_ == 0) {  // sent to nobody
-        [[maybe_unused]] const T gone(std::move(value));
+        std::construct_at(dropped.address(), std::move(value));
+        dropped.filled();
         return attempt::done;
       }
       if (full()) {
         if (policy_ == slow_reader::block) return attempt::not_now;
-        forget_oldest();
+        take_oldest(dropped.address());
+        dropped.filled();
       }
       std::construct_at(slots_ + place_of(end_), std::move(value));
       left_[place_of(end_)] = subscribers_;
@@ -123,15 +129,27 @@ class broadcast_state final : public broadcast_core {
         return attempt::done;
       }
       // The last to receive it. All have received those before it too, so it is the oldest.
-      std::construct_at(to, std::move(*(slots_ + at)));
-      forget_oldest();
+      take_oldest(to);
     }
     senders.wake_one();
     return attempt::done;
   }
 
  private:
-  void destroy_at(std::size_t at) noexcept override { std::destroy_at(slots_ + at); }
+  T* oldest() const noexcept { return slots_ + place_of(oldest_); }
+  void take_oldest(T* to) noexcept {
+    move_out(oldest(), to);
+    ++oldest_;
+  }
+  void drop_oldest(std::unique_lock<small_mutex>& held) noexcept override {
+    {
+      slot<T> dropped;
+      take_oldest(dropped.address());
+      dropped.filled();
+      held.unlock();
+    }
+    held.lock();
+  }
 
   raw_slots<T> slots_;
 };
@@ -167,7 +185,7 @@ class subscription_port final : public port {
 }  // namespace detail
 
 /// Receives all that is sent to a broadcast while it lives, in the order of sending. For one thread or coroutine at a
-/// time; movable. May outlive the broadcast, which then is closed.
+/// time; movable. May outlive the broadcast, which then is closed. Used after it was moved away: std::logic_error.
 template <class T>
 class subscription : public receive_forms<subscription<T>, T> {
  public:
@@ -176,9 +194,9 @@ class subscription : public receive_forms<subscription<T>, T> {
   subscription& operator=(subscription&&) noexcept = default;
 
   /// How many elements it has lost, because it was too slow (slow_reader::drop_oldest).
-  std::uint64_t lost() const { return port_->of->lost_by(port_->who); }
+  std::uint64_t lost() const { return port().of->lost_by(port().who); }
   /// How many elements wait for it.
-  std::size_t size() const { return port_->of->waiting_for(port_->who); }
+  std::size_t size() const { return port().of->waiting_for(port().who); }
   bool empty() const { return size() == 0; }
 
  private:
@@ -187,9 +205,14 @@ class subscription : public receive_forms<subscription<T>, T> {
   friend struct detail::access;
   explicit subscription(std::unique_ptr<detail::subscription_port<T>> made) noexcept : port_(std::move(made)) {}
 
-  detail::attempt take(T* to, const place&) { return port_->try_now(to); }
-  detail::port& in() { return *port_; }
-  detail::port& prepare_in(const place&) { return *port_; }
+  detail::subscription_port<T>& port() const {
+    if (port_ == nullptr) [[unlikely]]
+      detail::throw_no_subscription();
+    return *port_;
+  }
+  detail::attempt take(T* to, const place&) { return port().try_now(to); }
+  detail::port& in() { return port(); }
+  detail::port& prepare_in(const place&) { return port(); }
 
   std::unique_ptr<detail::subscription_port<T>> port_;
 };
@@ -207,7 +230,7 @@ class broadcast : public send_forms<broadcast<T>, T> {
   explicit broadcast(std::ptrdiff_t capacity, slow_reader policy = slow_reader::block, std::string_view name = {})
       : state_(std::make_shared<detail::broadcast_state<T>>(capacity, policy, name)), port_(*state_) {}
   /// Closes it. Nobody may still be sending: fatal when somebody waits to.
-  ~broadcast() { state_->close(false); }
+  ~broadcast() { state_->end_sending(); }
   broadcast(const broadcast&) = delete;
   broadcast& operator=(const broadcast&) = delete;
 

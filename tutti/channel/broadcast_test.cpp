@@ -2,11 +2,13 @@
 #include <gtest/gtest.h>
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <tests/support/gates.hpp>
 #include <tests/support/tasks.hpp>
 #include <thread>
 #include <tutti/channel/channels.hpp>
+#include <utility>
 #include <vector>
 
 namespace {
@@ -170,6 +172,67 @@ TEST_F(Broadcast, CoroutinesAndSelect) {
     co_return left + co_await std::move(b);
   };
   EXPECT_EQ(sync_wait(body()), 2 * 4950);
+}
+
+// What elements do when they are destroyed may use the broadcast: it is done without its lock.
+TEST_F(Broadcast, DestructorsMayUseIt) {
+  struct counts {
+    broadcast<std::shared_ptr<counts>>& news;
+    int& seen;
+    ~counts() { seen += static_cast<int>(news.subscribers()) + 1; }
+  };
+  int seen = 0;
+  broadcast<std::shared_ptr<counts>> news(2, slow_reader::drop_oldest);
+  const auto send_two = [&] {
+    for (int i = 0; i < 2; ++i) news.send(std::make_shared<counts>(news, seen));
+  };
+  send_two();  // to nobody
+  EXPECT_EQ(std::exchange(seen, 0), 2);
+  std::optional<subscription<std::shared_ptr<counts>>> a(news.subscribe()), b(news.subscribe());
+  send_two();
+  EXPECT_EQ(seen, 0);
+  send_two();  // drops the oldest
+  EXPECT_EQ(std::exchange(seen, 0), 2 * 3);
+  a->receive();
+  b->receive();
+  EXPECT_EQ(std::exchange(seen, 0), 3);
+  a.reset();
+  EXPECT_EQ(seen, 0) << "the other has not received it";
+  b.reset();
+  EXPECT_EQ(std::exchange(seen, 0), 1);
+  a.emplace(news.subscribe());
+  send_two();
+  news.poison();
+  EXPECT_EQ(std::exchange(seen, 0), 2 * 2);
+}
+
+TEST_F(Broadcast, AMovedSubscription) {
+  broadcast<int> news(1);
+  auto a = news.subscribe();
+  auto b = std::move(a);
+  // NOLINTBEGIN(bugprone-use-after-move)
+  EXPECT_THROW(a.try_receive(), std::logic_error);
+  EXPECT_THROW(a.receive(), std::logic_error);
+  EXPECT_THROW(static_cast<void>(a.receive_async()), std::logic_error);
+  EXPECT_THROW(static_cast<void>(a.size()), std::logic_error);
+  EXPECT_THROW(static_cast<void>(a.lost()), std::logic_error);
+  // NOLINTEND(bugprone-use-after-move)
+  news.send(1);
+  EXPECT_EQ(b.receive(), 1);
+}
+
+TEST(BroadcastDeathTest, DestroyedWhileSomebodyWaitsToSend) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_DEATH(
+      {
+        auto news = std::make_unique<broadcast<int>>(1, slow_reader::block, "news");
+        auto a = news->subscribe();
+        news->send(1);
+        std::jthread sender([&to = *news] { to.send(2); });
+        until([&] { return waiting_for("channel::send") == 1; });
+        news.reset();
+      },
+      "fatal: broadcast \"news\" destroyed while 1 waits for it");
 }
 
 TEST_F(Broadcast, BadCapacities) {
