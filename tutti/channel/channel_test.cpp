@@ -1,10 +1,12 @@
 // Channels: every form of sending and receiving, by threads and coroutines.
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <limits>
 #include <memory>
 #include <stop_token>
 #include <string>
+#include <string_view>
 #include <tests/support/gates.hpp>
 #include <tests/support/tasks.hpp>
 #include <thread>
@@ -106,6 +108,26 @@ TEST(ChannelTime, LimitsOnTheVirtualClock) {
   clock.advance(10s);
   sender.join();
   EXPECT_FALSE(sent);
+}
+
+TEST_F(Channel, ALoopWaitsAtItsOwnLine) {
+  channel<int> c(1);
+  unsigned line = 0;
+  std::atomic<int> sum{0};
+  std::jthread loop([&] {
+    line = __LINE__ + 1;
+    for (const int x : c) sum += x;
+  });
+  const auto waits_here = [&](const tutti::thread_record::view& one) {
+    return one.waits_for == "channel::next" && std::string_view(one.where.file).ends_with("channel_test.cpp") &&
+           one.where.line == line;
+  };
+  until([] { return waiting_for("channel::next") == 1; });
+  EXPECT_EQ(tutti_test::count_waiting(waits_here), 1) << "for the first";
+  c.send(1);
+  until([&] { return sum == 1 && waiting_for("channel::next") == 1; });
+  EXPECT_EQ(tutti_test::count_waiting(waits_here), 1) << "for the next";
+  c.close();
 }
 
 TEST_F(Channel, AnEndlessLimit) {

@@ -49,7 +49,8 @@ class channel_end {
     (state_.get()->*drop)();
     state_.reset();
   }
-  /// Ends the channel at once, for both sides: see channel::poison.
+  /// Ends the channel at once, for both sides: see channel::poison. What is there is destroyed by this call; first in,
+  /// first out with a reader that was never shared, by that reader, when it is used next or ends.
   void poison() { state().poison(); }
 
  protected:

@@ -14,11 +14,20 @@ namespace tutti {
 
 namespace detail {
 
-/// When a limit is over; nothing if it never is.
-inline std::optional<std::chrono::steady_clock::time_point> end_of_limit(std::chrono::nanoseconds limit) noexcept {
-  const auto at = time_after(limit);
-  return at == std::chrono::steady_clock::time_point::max() ? std::nullopt : std::optional(at);
-}
+/// The end of a limit from now on. Lives as long as the wait.
+class end_of_limit {
+ public:
+  explicit end_of_limit(std::chrono::nanoseconds limit) noexcept : at_(time_after(limit)) {}
+  /// As wait_how takes it: null for one that never comes.
+  const std::chrono::steady_clock::time_point* deadline() const noexcept {
+    return at_ == std::chrono::steady_clock::time_point::max() ? nullptr : &at_;
+  }
+
+ private:
+  const std::chrono::steady_clock::time_point at_;
+};
+
+inline bool never_waits(std::chrono::nanoseconds limit) noexcept { return limit <= std::chrono::nanoseconds::zero(); }
 
 /// What a wait for one port has come to, when it is neither done nor out of time: the error.
 inline void refuse_unless_done(const port& at, case_result::kind what) {
@@ -141,11 +150,11 @@ class send_forms {
   bool send_for(std::chrono::nanoseconds limit, T&& value, place here = place::current()) {
     const detail::attempt first = detail::access::put(self(), value, here);
     if (first == detail::attempt::done) return true;
-    if (first == detail::attempt::not_now && limit <= std::chrono::nanoseconds::zero()) return false;
-    const auto end = detail::end_of_limit(limit);
+    if (first == detail::attempt::not_now && detail::never_waits(limit)) return false;
+    const detail::end_of_limit end(limit);
     return wait_to_send(
         value, first,
-        {.deadline = end ? &*end : nullptr, .here = here, .what = "channel::send_for", .instead = "send_for_async()"});
+        {.deadline = end.deadline(), .here = here, .what = "channel::send_for", .instead = "send_for_async()"});
   }
   bool send_for(std::chrono::nanoseconds limit, const T& value, place here = place::current())
     requires std::copy_constructible<T>
@@ -211,13 +220,11 @@ class receive_forms {
     detail::slot<T> value;
     const detail::attempt first = detail::access::take(self(), value.address(), here);
     if (first == detail::attempt::done) return given(value, true);
-    if (first == detail::attempt::not_now && limit <= std::chrono::nanoseconds::zero()) return std::nullopt;
-    const auto end = detail::end_of_limit(limit);
-    const auto how = wait_to_receive(value, first,
-                                     {.deadline = end ? &*end : nullptr,
-                                      .here = here,
-                                      .what = "channel::receive_for",
-                                      .instead = "receive_for_async()"});
+    if (first == detail::attempt::not_now && detail::never_waits(limit)) return std::nullopt;
+    const detail::end_of_limit end(limit);
+    const auto how = wait_to_receive(
+        value, first,
+        {.deadline = end.deadline(), .here = here, .what = "channel::receive_for", .instead = "receive_for_async()"});
     detail::refuse_unless_done(detail::access::in(self()), how);
     return given(value, how == kind::done);
   }
@@ -245,16 +252,17 @@ class receive_forms {
     return {port_to_receive(here), "channel::next_async", here};
   }
 
-  /// `for (T& x : c)`: receives until the channel is closed and drained. Each pass blocks as next().
+  /// `for (T& x : c)`: receives until the channel is closed and drained. Each pass blocks as next(), and its wait
+  /// stands in reports with the line of the loop.
   class iterator {
    public:
     using value_type = T;
     using difference_type = std::ptrdiff_t;
-    explicit iterator(Self& from) : from_(&from), now_(from.next()) {}
+    iterator(Self& from, const place& here) : from_(&from), here_(here), now_(from.next(here)) {}
     T& operator*() const noexcept { return *now_; }
     iterator& operator++() {
       now_.reset();  // before it waits: what the loop is done with is gone
-      if (auto next = from_->next()) now_.emplace(std::move(*next));
+      if (auto next = from_->next(here_)) now_.emplace(std::move(*next));
       return *this;
     }
     void operator++(int) { ++*this; }
@@ -262,9 +270,10 @@ class receive_forms {
 
    private:
     Self* from_;
+    place here_;
     mutable std::optional<T> now_;
   };
-  iterator begin() { return iterator(self()); }
+  iterator begin(place here = place::current()) { return iterator(self(), here); }
   std::default_sentinel_t end() const noexcept { return {}; }
 
   /// For select.
@@ -315,12 +324,11 @@ class join_forms {
   }
   /// False when the time is up first; zero or less never waits.
   bool join_for(std::chrono::nanoseconds limit, place here = place::current()) {
-    const auto end = detail::end_of_limit(limit);
-    const bool must_not_wait = limit <= std::chrono::nanoseconds::zero();
-    return joined().join({.deadline = end ? &*end : nullptr,
+    const detail::end_of_limit end(limit);
+    return joined().join({.deadline = end.deadline(),
                           .here = here,
                           .what = "channel::join_for",
-                          .instead = must_not_wait ? nullptr : "join_for_async()"}) == wait_result::ready;
+                          .instead = detail::never_waits(limit) ? nullptr : "join_for_async()"}) == wait_result::ready;
   }
   bool try_join(place here = place::current()) { return join_for(std::chrono::nanoseconds::zero(), here); }
   /// To be awaited in a task: true.

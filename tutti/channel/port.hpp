@@ -39,9 +39,9 @@ class port {
   /// Throws the error that says why the port is closed.
   [[noreturn]] virtual void refuse(attempt why) const = 0;
 
-  wait_list& waiters;              ///< who waits for this side
-  small_mutex* meeting = nullptr;  ///< of a rendezvous: who meets whom is decided under it
-  wait_target target;              ///< who can end a wait here, as far as known
+  wait_list& waiters;                     ///< who waits for this side
+  small_mutex* meeting = nullptr;         ///< of a rendezvous: who meets whom is decided under it
+  wait_target target;                     ///< who can end a wait here, as far as known
   const wait_target* own_side = nullptr;  ///< of ends: the waiter and those who hold the others of its side, any of
                                           ///< whom could end it too, by poison
 

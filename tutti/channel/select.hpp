@@ -212,11 +212,11 @@ std::size_t select_now(choice how, const std::stop_token& stop, Cases&&... cases
   const auto limit = all.limit();
   if (all.none_enabled()) throw_none_enabled(all.here());
   case_result result;
-  if (limit && *limit <= std::chrono::nanoseconds::zero()) {
+  if (limit && never_waits(*limit)) {
     result = set.try_all();
   } else {
-    const auto end = limit ? end_of_limit(*limit) : std::nullopt;
-    result = wait_for(set, {.deadline = end ? &*end : nullptr,
+    const end_of_limit end(limit.value_or(std::chrono::nanoseconds::max()));
+    result = wait_for(set, {.deadline = end.deadline(),
                             .stop = stop,
                             .here = all.here(),
                             .what = "select",
