@@ -29,8 +29,8 @@ class end_holder {
 
 [[noreturn]] void throw_no_end(const char* kind);
 
-// What writers and readers have in common: a share in the channel, counted per side. `add` and `drop` count.
-template <class T, void (channel_core::*add)() noexcept, void (channel_core::*drop)() noexcept, bool sends>
+// What writers and readers have in common: a share in the channel, counted per side. `Add` and `Drop` count.
+template <class T, void (channel_core::*Add)() noexcept, void (channel_core::*Drop)() noexcept, bool Sends>
 class channel_end {
  public:
   /// The names, counts and states of the channel. Throw std::logic_error when this end was moved away or closed.
@@ -46,7 +46,7 @@ class channel_end {
   void close() noexcept {
     if (state_ == nullptr) return;
     holder_.dropped(target());
-    (state_.get()->*drop)();
+    (state_.get()->*Drop)();
     state_.reset();
   }
   /// Ends the channel at once, for both sides: see channel::poison. What is there is destroyed by this call; first in,
@@ -72,7 +72,7 @@ class channel_end {
 
   channel_state<T>& state() const {
     if (state_ == nullptr) [[unlikely]]
-      throw_no_end(sends ? "writer" : "reader");
+      throw_no_end(Sends ? "writer" : "reader");
     return *state_;
   }
   channel_state<T>& use(const place& here) {
@@ -81,13 +81,13 @@ class channel_end {
     return used;
   }
   std::shared_ptr<channel_state<T>> shared_state() const {
-    (state().*add)();
+    (state().*Add)();
     return state_;
   }
 
  private:
   // What this end holds: that somebody can send, for which receivers wait, or the other way round.
-  const wait_target& target() const noexcept { return sends ? state_->in().target : state_->out().target; }
+  const wait_target& target() const noexcept { return Sends ? state_->in().target : state_->out().target; }
 
   std::shared_ptr<channel_state<T>> state_;
   end_holder holder_;

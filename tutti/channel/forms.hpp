@@ -91,9 +91,9 @@ class timed_send_awaiter final : public port_wait {
   }
 };
 
-// Value: what the await gives: T, or optional<T>, which is empty when the time is up. `end_is_empty`: and when the
+// Value: what the await gives: T, or optional<T>, which is empty when the time is up. `EndIsEmpty`: and when the
 // channel is closed.
-template <class T, class Value, bool end_is_empty>
+template <class T, class Value, bool EndIsEmpty>
 class receive_awaiter final : public port_wait {
  public:
   receive_awaiter(port& from, const char* what, const place& here, std::optional<std::chrono::nanoseconds> limit = {})
@@ -106,7 +106,7 @@ class receive_awaiter final : public port_wait {
       value_.filled();
       return Value(std::move(*value_));
     }
-    if (!(end_is_empty && end == kind::closed)) refuse_unless_done(at(), end);
+    if (!(EndIsEmpty && end == kind::closed)) refuse_unless_done(at(), end);
     if constexpr (std::is_same_v<Value, std::optional<T>>) return std::nullopt;
     std::terminate();  // not reached: without a limit a wait ends with a value or an error
   }

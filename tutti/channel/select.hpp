@@ -108,10 +108,10 @@ class send_case : public guarded<send_case<T, F>> {
   place here;
 };
 
-template <case_kind which, class F>
-class idle_case : public guarded<idle_case<which, F>> {
+template <case_kind Which, class F>
+class idle_case : public guarded<idle_case<Which, F>> {
  public:
-  static constexpr case_kind kind = which;
+  static constexpr case_kind kind = Which;
   idle_case(F f, std::chrono::nanoseconds when) : f_(std::move(f)), limit_(when) {}
   std::optional<std::chrono::nanoseconds> limit() const noexcept {
     return this->enabled_ ? std::optional(limit_) : std::nullopt;
@@ -128,10 +128,10 @@ class idle_case : public guarded<idle_case<which, F>> {
 template <class... Cases>
 class select_cases {
   static constexpr std::size_t count = sizeof...(Cases);
-  template <case_kind which>
+  template <case_kind Which>
   static constexpr std::size_t index_of() {
     std::size_t found = count, i = 0;
-    ((Cases::kind == which ? static_cast<void>(found = i) : void(), ++i), ...);
+    ((Cases::kind == Which ? static_cast<void>(found = i) : void(), ++i), ...);
     return found;
   }
   static_assert(((Cases::kind == case_kind::port ? 1 : 0) + ... + 0) > 0,

@@ -30,7 +30,11 @@ class recursive_mutex {
   }
   /// Takes the lock if it is free or the caller's; never blocks. False beyond max_depth too.
   [[nodiscard]] bool try_lock(place here = place::current()) noexcept {
-    if (lock_.is_mine()) return depth_ < max_depth && ++depth_ != 0;
+    if (lock_.is_mine()) {
+      if (depth_ == max_depth) return false;
+      ++depth_;
+      return true;
+    }
     return first(lock_.try_lock(here));
   }
   /// Blocks for at most `limit` on tutti's clock; false when the time is up. Zero and less try once; max waits without

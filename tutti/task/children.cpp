@@ -206,6 +206,7 @@ void children::waiter::watch() noexcept {
   try {
     awaited_ = of_.left_now();
     std::vector<wait_target> targets;
+    targets.reserve(awaited_.size());
     for (const auto& child : awaited_) targets.push_back(child->as_target());
     watched_.begin({.who = {&run.state(), run.name()},
                     .targets = targets,
