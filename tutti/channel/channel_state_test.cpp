@@ -326,8 +326,8 @@ TEST_F(ChannelState, JoinInACoroutine) {
 TEST_F(ChannelState, BadCapacities) {
   EXPECT_EQ(text_of([] { channel<int>(-1, "jobs"); }),
             "channel \"jobs\": capacity -1 is not between 0 (rendezvous) and 2147483648");
-  EXPECT_THROW(channel<int>(std::numeric_limits<std::ptrdiff_t>::min()), std::invalid_argument);
-  EXPECT_THROW(channel<int>(std::numeric_limits<std::ptrdiff_t>::max()), std::invalid_argument);
+  EXPECT_THROW(channel<int>{std::numeric_limits<std::ptrdiff_t>::min()}, std::invalid_argument);
+  EXPECT_THROW(channel<int>{std::numeric_limits<std::ptrdiff_t>::max()}, std::invalid_argument);
   EXPECT_THROW(channel<int>((std::ptrdiff_t{1} << 31) + 1), std::invalid_argument);
   EXPECT_THROW(channel<int>(0, tutti::lifo), std::invalid_argument);
   EXPECT_THROW(channel<int>(0, tutti::by_priority(std::identity())), std::invalid_argument);

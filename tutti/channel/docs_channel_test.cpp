@@ -22,9 +22,9 @@ class docs_channel : public testing::Test {
 TEST_F(docs_channel, first) {
   auto [out, in] = tutti::make_channel<std::string>(64);  // room for 64
 
-  std::jthread producer([out = std::move(out)]() mutable {
-    for (const char* word : {"to", "be", "or", "not"}) out.send(word);  // waits while it is full
-  });                                                                   // the writer ends here, and so the channel
+  std::jthread producer([words = std::move(out)]() mutable {
+    for (const char* word : {"to", "be", "or", "not"}) words.send(word);  // waits while it is full
+  });                                                                     // the writer ends here, and so the channel
 
   std::size_t letters = 0;
   for (const std::string& word : in) letters += word.size();  // until it is closed and empty
@@ -39,14 +39,14 @@ TEST_F(docs_channel, sharing) {
   auto [done, results] = tutti::make_channel<int>(16);
   std::vector<std::jthread> workers;
   for (int i = 0; i < 3; ++i) {
-    workers.emplace_back([&work, todo = todo.share(), done = done.share()]() mutable {
-      for (int job : todo) done.send(work(job));
+    workers.emplace_back([&work, in = todo.share(), out = done.share()]() mutable {
+      for (int job : in) out.send(work(job));
     });
   }
   todo.close();  // the workers have their own
   done.close();
-  std::jthread feeder([jobs = std::move(jobs)]() mutable {
-    for (int i = 1; i <= 100; ++i) jobs.send(i);
+  std::jthread feeder([out = std::move(jobs)]() mutable {
+    for (int i = 1; i <= 100; ++i) out.send(i);
   });
   int sum = 0;
   for (int result : results) sum += result;  // ends with the last worker

@@ -60,7 +60,7 @@ TEST(Guard, GivesUpWhatItHasWhenOneFails) {
   noted::first = locks.data();
   noted::log.clear();
   locks[1].fails = true;
-  EXPECT_THROW(guard(locks[2], locks[0], locks[1]), std::runtime_error);
+  EXPECT_THROW(static_cast<void>(guard(locks[2], locks[0], locks[1])), std::runtime_error);
   EXPECT_EQ(noted::log, "+0-0");
 }
 
@@ -97,7 +97,7 @@ TEST(Guard, TheSameLockTwiceIsADeadlock) {
 TEST(Guard, WhatTheCallerHoldsAlreadyIsADeadlock) {
   std::array<mutex, 2> m;
   m[1].lock();
-  EXPECT_THROW(guard(m[0], m[1]), tutti::deadlock);
+  EXPECT_THROW(static_cast<void>(guard(m[0], m[1])), tutti::deadlock);
   EXPECT_TRUE(is_free(m[0]));
   m[1].unlock();
 }

@@ -23,7 +23,9 @@ class lock_order_test : public ::testing::Test {
       const char one = exclusive ? letter : static_cast<char>(letter - 'A' + 'a');
       const void* const at = &locks_[static_cast<std::size_t>(one - 'a')];
       const tutti::place here{"bank.cpp", static_cast<unsigned>(10 * (who - '0') + one - 'a'), ""};
-      names_.add_resource({at, tutti::wait_rule::all_release, "mutex", std::string_view(&names_of_[one - 'a'], 1)}, 0);
+      names_.add_resource({at, tutti::wait_rule::all_release, "mutex",
+                           std::string_view(&names_of_[static_cast<std::size_t>(one - 'a')], 1)},
+                          0);
       if (!held.empty()) reports += order_.add(static_cast<std::uint64_t>(who - '0') + 1, held, at, here, names_);
       held.push_back({at, here, exclusive});
     }

@@ -61,7 +61,6 @@ TEST(Once, OthersWaitForTheCall) {
 TEST(Once, AFailedCallIsNone) {
   const watchdog dog;
   once o;
-  std::atomic<bool> go{false};
   std::atomic<int> calls{0};
   std::jthread other;
   EXPECT_THROW(o.call([&] {
