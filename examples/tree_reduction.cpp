@@ -55,6 +55,7 @@ bool check(long n, int workers) {
   reduction r(numbers);
   {
     std::vector<tutti::thread> team;
+    team.reserve(static_cast<std::size_t>(workers));
     for (int i = 0; i < workers; ++i) team.emplace_back("adder", [&r] { r.work(); });
     for (tutti::thread& one : team) one.join();
   }
