@@ -320,7 +320,7 @@ TEST(SharedMutex, UnlockingWhatIsNotHeldSoIsRefused) {
 }
 
 TEST(SharedMutex, AStrangerAmongReadersIsFoundAtTheLatestWithTheLast) {
-  auto& m = *new shared_mutex("config");  // left locked: never destroyed
+  static shared_mutex& m = *new shared_mutex("config");  // left locked: never destroyed
   m.lock_shared();
   as_stranger([&] { m.lock_shared(); });
   tutti::thread_pool pool(1);
