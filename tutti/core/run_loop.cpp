@@ -198,7 +198,7 @@ void loop_engine::shut_down(bool cancel) {
 void loop_engine::sleep(bool (*done)(void*), void* context) {
   worker* const outer = blocked_worker();
   const auto nothing_to_do = [&] { return inbox_.empty() && !done(context); };
-  if (advance_idle_clock(outer, nothing_to_do)) return;
+  if (advance_idle_clock(outer == nullptr ? nullptr : outer->pool, nothing_to_do)) return;
   for (spinner spin(spinner::before_sleep); spin.once();) {
     if (!nothing_to_do()) return;
   }

@@ -301,7 +301,7 @@ bool scheduler::works_here() const noexcept {
 scheduler::rest scheduler::resting(int but) const noexcept {
   if (left_behind()) return {true, false};
   const std::lock_guard lock(lock_);
-  return {runnable_ == idle_count_ && !has_work(), blocked_ > but};
+  return {runnable_ == idle_count_ + but && !has_work(), blocked_ != 0};
 }
 
 pool_stats scheduler::stats() const {

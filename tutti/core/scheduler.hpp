@@ -74,7 +74,7 @@ class scheduler final : public call_target {
   const std::string& name() const noexcept { return name_; }
   std::uint64_t executor_id() const noexcept { return executor_id_; }
   pool_stats stats() const;
-  /// Whether it has nothing to do, and whether more of its workers than `but` sleep in a wait.
+  /// Whether it has nothing to do but for `but` of its workers, and whether some of the others sleep in a wait.
   struct rest {
     bool quiet;
     bool blocked;

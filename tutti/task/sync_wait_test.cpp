@@ -138,35 +138,6 @@ TEST_F(sync_wait_in_time, what_ends_elsewhere_is_over_at_once) {
   much_later.cancel();
 }
 
-TEST_F(sync_wait_in_time, on_workers_of_one_pool) {
-  thread_pool pool(2);
-  std::latch both(2);
-  const auto sleep = [&] {
-    both.arrive_and_wait();
-    sync_wait(tutti_test::sleeper(1s));
-  };
-  auto first = pool.submit(sleep);
-  auto second = pool.submit(sleep);
-  first.get();
-  second.get();
-  EXPECT_EQ(passed(), 1s);
-}
-
-TEST_F(sync_wait_in_time, on_a_worker_that_is_needed_itself) {
-  thread_pool pool(1);
-  auto inner = [&]() -> task<> {
-    co_await tutti::sleep_for(1s);
-    auto f = pool.submit([] {});
-    co_await std::move(f);
-  };
-  auto outer = [&]() -> task<> {
-    sync_wait(inner());
-    co_return;
-  };
-  pool.submit([&] { sync_wait(outer()); }).get();
-  EXPECT_EQ(passed(), 1s);
-}
-
 TEST(sync_wait, tasks_see_a_name_and_no_stop) {
   const watchdog dog;
   auto body = []() -> task<> {
