@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <random>
 #include <stop_token>
+#include <tests/support/choices.hpp>
 #include <tests/support/tasks.hpp>
 #include <thread>
 #include <tutti/sync/async_guards.hpp>
@@ -26,30 +27,10 @@ using tutti::mutex;
 using tutti::shared_mutex;
 using tutti::shared_policy;
 using tutti::task;
+using tutti_test::choices;
 using tutti_test::watchdog;
 
 constexpr int rounds = tutti_test::sanitized ? 200 : 1000;
-
-std::uint64_t seed() {
-  static const std::uint64_t chosen = [] {
-    const char* given = std::getenv("TUTTI_TEST_SEED");  // NOLINT(concurrency-mt-unsafe)
-    const std::uint64_t value = given != nullptr ? std::strtoull(given, nullptr, 10) : std::random_device()();
-    std::printf("TUTTI_TEST_SEED=%llu\n", static_cast<unsigned long long>(value));
-    return value;
-  }();
-  return chosen;
-}
-
-class choices {
- public:
-  explicit choices(std::uint64_t salt) : engine_(static_cast<std::minstd_rand::result_type>(seed() + salt)) {}
-  int below(int n) { return static_cast<int>(engine_() % static_cast<unsigned>(n)); }
-  bool one_in(int n) { return below(n) == 0; }
-  std::chrono::microseconds moment() { return std::chrono::microseconds(below(60)); }
-
- private:
-  std::minstd_rand engine_;
-};
 
 // What the lock protects: plain numbers, so that the thread sanitizer sees a lock that does not lock.
 struct protected_state {
@@ -78,7 +59,7 @@ template <class Lock>
 bool take(Lock& lock, choices& random) {
   switch (random.below(6)) {
     case 0: return lock.try_lock();
-    case 1: return lock.lock_for(random.moment());
+    case 1: return lock.lock_for(random.short_time());
     case 2: {
       std::stop_source stop;
       if (random.one_in(2)) stop.request_stop();
@@ -100,7 +81,7 @@ void thread_turns(Lock& lock, protected_state& state, std::uint64_t salt) {
     if constexpr (std::is_same_v<Lock, shared_mutex>) {
       if (random.one_in(2)) {
         if (random.one_in(4)) {
-          if (!lock.lock_shared_for(random.moment())) continue;
+          if (!lock.lock_shared_for(random.short_time())) continue;
         } else {
           lock.lock_shared();
         }
@@ -127,7 +108,7 @@ task<> coroutine_turns(Lock& lock, protected_state& state, std::uint64_t salt) {
       }
     }
     if (random.one_in(3)) {
-      auto guard = co_await lock.lock_for_async(random.moment());
+      auto guard = co_await lock.lock_for_async(random.short_time());
       if (!guard) continue;
       state.write(false);
       if (random.one_in(2)) continue;
@@ -161,7 +142,7 @@ void run_mixed(Lock& lock, int workers) {
     choices random(300);
     for (int i = 0; i < rounds / 10; ++i) {
       auto f = pool.submit(coroutine_turns(lock, state, 400 + static_cast<std::uint64_t>(i)));
-      for (int n = random.below(4); n > 0; --n) std::this_thread::yield();
+      for (unsigned n = random.below(4); n > 0; --n) std::this_thread::yield();
       f.cancel();
       const std::string end = tutti_test::end_of_future(std::move(f));
       EXPECT_TRUE(end == "value" || end == "cancelled") << end;
