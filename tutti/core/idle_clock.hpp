@@ -1,20 +1,17 @@
 // idle_clock: a virtual clock that moves on by itself when the program has nothing left to do but wait for it.
 #pragma once
 
-namespace tutti {
-class scheduler;
-}
-
 namespace tutti::detail {
 
-/// For a thread with nothing to do, before it sleeps: if the clock in force is to move on by itself, waits until no
-/// pool has anything to do either and moves it to the next timer; true when the caller should look for work again,
-/// false when it may sleep. `idle()` tells whether the caller has still nothing to do. `own`: the pool whose worker it
-/// is, or null.
-bool advance_idle_clock(const scheduler* own, bool (*idle)(void*), void* context);
+/// For a thread that drives a loop with nothing to do, instead of sleeping, if the clock in force moves on by itself:
+/// sleeps until `idle()` is no longer true, or until every pool and all other threads that wait like this sleep too,
+/// and then moves the clock to the next timer. True when the caller should look for work again; false, at once, when
+/// the clock is another one. The worker that the thread is, if any, must count as blocked. `idle()`: whether the caller
+/// has still nothing to do; who changes that unparks it.
+bool move_idle_clock(bool (*idle)(void*), void* context);
 template <class Idle>
-bool advance_idle_clock(const scheduler* own, Idle is_idle) {
-  return advance_idle_clock(own, [](void* i) { return static_cast<bool>((*static_cast<Idle*>(i))()); }, &is_idle);
+bool move_idle_clock(Idle is_idle) {
+  return move_idle_clock([](void* i) { return static_cast<bool>((*static_cast<Idle*>(i))()); }, &is_idle);
 }
 
 }  // namespace tutti::detail

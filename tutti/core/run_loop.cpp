@@ -189,7 +189,7 @@ void loop_engine::shut_down(bool cancel) {
   if (driven_by_this_thread()) return;  // a call of its own: the one that drives it goes on until all is done
   before_sleeping();
   worker* const self = blocked_worker();
-  if (self != nullptr) self->pool->must_block(*self);
+  if (self != nullptr) self->pool->must_join(*self);
   std::unique_lock as_driver(driver_);
   if (self != nullptr) self->pool->end_block(*self);
   run_all(driving(*this, std::move(as_driver)));
@@ -198,7 +198,6 @@ void loop_engine::shut_down(bool cancel) {
 void loop_engine::sleep(bool (*done)(void*), void* context) {
   worker* const outer = blocked_worker();
   const auto nothing_to_do = [&] { return inbox_.empty() && !done(context); };
-  if (advance_idle_clock(outer == nullptr ? nullptr : outer->pool, nothing_to_do)) return;
   for (spinner spin(spinner::before_sleep); spin.once();) {
     if (!nothing_to_do()) return;
   }
@@ -206,7 +205,7 @@ void loop_engine::sleep(bool (*done)(void*), void* context) {
   if (outer != nullptr) outer->pool->must_block(*outer);
   {
     const thread_record::waiting shown("run_loop", place{});
-    if (nothing_to_do()) this_parker().park();
+    if (!move_idle_clock(nothing_to_do) && nothing_to_do()) this_parker().park();
   }
   if (outer != nullptr) outer->pool->end_block(*outer);
 }

@@ -251,7 +251,7 @@ void scheduler::shutdown(shutdown_mode mode) {
   before_sleeping();
   // A worker of another pool may end this one: it blocks meanwhile.
   worker* const self = detail::loop_engine::blocked_worker();
-  if (self != nullptr) self->pool->must_block(*self);
+  if (self != nullptr) self->pool->must_join(*self);
   join_all();
   visit::wait_for_none(visitors_);
   if (self != nullptr) self->pool->end_block(*self);
@@ -298,10 +298,18 @@ bool scheduler::works_here() const noexcept {
   return detail::loop_engine::on_top_of(*this);
 }
 
-scheduler::rest scheduler::resting(int but) const noexcept {
-  if (left_behind()) return {true, false};
+scheduler::rest scheduler::resting(const parker& looker) const noexcept {
+  rest state{.quiet = true, .joining = false, .events = 0};
+  if (left_behind()) return state;
   const std::lock_guard lock(lock_);
-  return {runnable_ == idle_count_ + but && !has_work(), blocked_ != 0};
+  state.quiet = runnable_ == idle_count_ && !has_work();
+  state.events = blocks_ + submitted_shared_;
+  for_each_worker([&](const worker& w) {
+    state.events += w.submitted.get();
+    if (w.where == worker::state::joining) state.joining = true;
+    if (w.where == worker::state::blocked && w.sleeper != &looker && !w.sleeper->is_asleep()) state.quiet = false;
+  });
+  return state;
 }
 
 pool_stats scheduler::stats() const {

@@ -74,12 +74,13 @@ class scheduler final : public call_target {
   const std::string& name() const noexcept { return name_; }
   std::uint64_t executor_id() const noexcept { return executor_id_; }
   pool_stats stats() const;
-  /// Whether it has nothing to do but for `but` of its workers, and whether some of the others sleep in a wait.
+  /// Whether all its workers sleep, apart from one whose thread is `looker`'s, with nothing to do and nobody woken.
   struct rest {
     bool quiet;
-    bool blocked;
+    bool joining;          // some wait for threads to end: whether they still do cannot be told
+    std::uint64_t events;  // changes whenever work is handed in or a wait begins
   };
-  rest resting(int but) const noexcept;
+  rest resting(const parker& looker) const noexcept;
   /// True on this pool's workers, also while they are guests of another pool.
   bool works_here() const noexcept;
   /// True in a forked child: its threads are the parent's.
@@ -107,6 +108,10 @@ class scheduler final : public call_target {
   [[nodiscard]] bool begin_block(worker& self) noexcept { return block(self, /*may_refuse=*/true); }
   /// The same for a wait that cannot be abandoned: if nobody is there to take its place, the pool tries again later.
   void must_block(worker& self) noexcept { static_cast<void>(block(self, /*may_refuse=*/false)); }
+  /// The same for a wait for threads, which its parker does not show.
+  void must_join(worker& self) noexcept {
+    static_cast<void>(block(self, /*may_refuse=*/false, worker::state::joining));
+  }
   void end_block(worker& self) noexcept;
 
   /// Makes the calling thread a worker until `leave`; null when there is no room (then the caller works alone).
@@ -136,7 +141,7 @@ class scheduler final : public call_target {
   void free_workers() noexcept;
   found steal(worker& self, std::size_t most);
   bool sleep(worker& self, bool& searching);
-  bool block(worker& self, bool may_refuse) noexcept;
+  bool block(worker& self, bool may_refuse, worker::state how = worker::state::blocked) noexcept;
   bool has_work() const noexcept;
   void ask_everyone(worker& self) noexcept;
   void wake_one() noexcept;
@@ -187,6 +192,7 @@ class scheduler final : public call_target {
   static constexpr std::int64_t no_priority = std::numeric_limits<std::int64_t>::min();
   mutable std::size_t normal_size_ = 0;
   mutable std::uint64_t submitted_shared_ = 0;
+  std::uint64_t blocks_ = 0;  // begun so far
   worker* idle_ = nullptr;
   worker* retired_ = nullptr;
   int idle_count_ = 0, runnable_ = 0, blocked_ = 0, guests_ = 0, threads_ = 0, spares_started_ = 0;

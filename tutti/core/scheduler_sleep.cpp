@@ -250,7 +250,7 @@ void scheduler::wake_one() noexcept {
   act(wake, /*elsewhere=*/this_worker != nullptr && a_core_each_);
 }
 
-bool scheduler::block(worker& self, bool may_refuse) noexcept {
+bool scheduler::block(worker& self, bool may_refuse, worker::state how) noexcept {
   self.offer_all();
   drop_over(self);
   wake_up wake;
@@ -261,7 +261,8 @@ bool scheduler::block(worker& self, bool may_refuse) noexcept {
       return false;
     --runnable_;
     ++blocked_;
-    self.where = worker::state::blocked;
+    ++blocks_;
+    self.where = how;
     count_hungry();
     if (searching_.load(std::memory_order_seq_cst) == 0 && has_work()) wake = pick();
   }

@@ -56,6 +56,7 @@ class timer_service {
   void cancel_and_wait(timer_entry& entry) noexcept;
   void forget(timer_entry& entry) noexcept;
   std::optional<time_point> first() noexcept;
+  bool rests() noexcept;
 
  private:
   // Apart from the constructor, which is called under a lock.
@@ -216,6 +217,12 @@ std::optional<time_point> timer_service::first() noexcept {
   return heap_.first_time();
 }
 
+bool timer_service::rests() noexcept {
+  if (runs_here != nullptr) return true;
+  const std::lock_guard lock(mutex_);
+  return runs_ == nullptr && (heap_.empty() || heap_.first_time() > now());
+}
+
 void timer_service::call_due(time_point at) {
   const std::lock_guard calling(calling_);
   std::unique_lock lock(mutex_);
@@ -318,6 +325,11 @@ void periodic_call::due() noexcept {
 std::optional<time_point> next_timer() noexcept {
   timer_service* const the_one = timer_service::current();
   return the_one == nullptr ? std::nullopt : the_one->first();
+}
+
+bool timers_rest() noexcept {
+  timer_service* const the_one = timer_service::current();
+  return the_one == nullptr || the_one->rests();
 }
 
 time_point time_after(std::chrono::nanoseconds delay) noexcept {

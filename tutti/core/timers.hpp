@@ -195,6 +195,8 @@ void check_period(std::chrono::nanoseconds period);
 /// When the earliest timer is due, which may have passed; nothing if none is set, or none but such as are never due.
 /// For clocks that move by themselves. Does not block.
 std::optional<std::chrono::steady_clock::time_point> next_timer() noexcept;
+/// False while another thread calls a timer that was due, or is on its way to. Inside a timer's call always true.
+bool timers_rest() noexcept;
 
 }  // namespace detail
 

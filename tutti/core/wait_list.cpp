@@ -4,6 +4,7 @@
 #include <tutti/core/blocking_wait.hpp>
 #include <tutti/core/handed_over.hpp>
 #include <tutti/core/spin.hpp>
+#include <tutti/core/timers.hpp>
 
 namespace tutti {
 namespace {
@@ -15,6 +16,22 @@ std::optional<wait_result> over(const Ready& ready, const std::stop_token& stop,
   if (how.deadline != nullptr && now() >= *how.deadline) return wait_result::timed_out;
   return std::nullopt;
 }
+
+// For a clock that moves by itself, from timer to timer.
+class expiry final : public timer_entry {
+ public:
+  explicit expiry(wait_ticket& ticket) noexcept : ticket_(ticket) {}
+  void try_set(time_point when) noexcept {
+    try {
+      set(when);
+    } catch (const std::exception&) {  // no memory, or no thread for the timers: it has to be moved by somebody
+    }
+  }
+
+ private:
+  void due() noexcept override { ticket_.claim(wait_ticket::by_timeout); }
+  wait_ticket& ticket_;
+};
 
 }  // namespace
 
@@ -61,6 +78,8 @@ void sleep_on(wait_ticket& ticket, const std::chrono::steady_clock::time_point* 
   }
   // Time may be virtual: whenever the clock is moved or changed, look at it again.
   const auto subscription = clock_source::subscribe([&sleeper](clock_source::time_point) { sleeper.unpark(); });
+  std::optional<expiry> timer;
+  if (current_clock().is_virtual()) timer.emplace(ticket).try_set(*deadline);
   while (ticket.outcome() == wait_ticket::open) {
     if (current_clock().now() >= *deadline) {
       ticket.claim(wait_ticket::by_timeout);
@@ -69,6 +88,7 @@ void sleep_on(wait_ticket& ticket, const std::chrono::steady_clock::time_point* 
     sleeper.park_until(current_clock().is_virtual() ? nullptr : deadline);
   }
   clock_source::unsubscribe(subscription);
+  if (timer) timer->cancel_and_wait();
 }
 
 void wait_list::remove(waiter& entry) noexcept {

@@ -73,7 +73,7 @@ class worker {
   void end_coroutine() noexcept { count_coroutine(-1); }
 
   // Owned by the scheduler, under its lock.
-  enum class state : std::uint8_t { working, idle, retired, blocked, ended };
+  enum class state : std::uint8_t { working, idle, retired, blocked, joining, ended };  // joining: see must_join
   state where = state::working;
   worker* outer = nullptr;  // a guest's: what its thread was before
   worker* below = nullptr;  // in the stack of idle or retired workers

@@ -138,6 +138,64 @@ TEST_F(sync_wait_in_time, what_ends_elsewhere_is_over_at_once) {
   much_later.cancel();
 }
 
+TEST_F(sync_wait_in_time, on_workers_of_one_pool) {
+  thread_pool pool(2);
+  std::latch both(2);
+  const auto sleep = [&] {
+    both.arrive_and_wait();
+    sync_wait(tutti_test::sleeper(1s));
+  };
+  auto first = pool.submit(sleep);
+  auto second = pool.submit(sleep);
+  first.get();
+  second.get();
+  EXPECT_EQ(passed(), 1s);
+}
+
+TEST_F(sync_wait_in_time, on_a_worker_that_is_needed_itself) {
+  thread_pool pool(1);
+  auto inner = [&]() -> task<> {
+    co_await tutti::sleep_for(1s);
+    auto f = pool.submit([] {});
+    co_await std::move(f);
+  };
+  auto outer = [&]() -> task<> {
+    sync_wait(inner());
+    co_return;
+  };
+  pool.submit([&] { sync_wait(outer()); }).get();
+  EXPECT_EQ(passed(), 1s);
+}
+
+TEST_F(sync_wait_in_time, beside_a_worker_whose_wait_has_a_limit) {
+  thread_pool pool(1);
+  auto never = tutti::promise<int>();
+  auto body = [&]() -> task<bool> {
+    auto limited = pool.submit([waited_for = never.get_future()]() mutable { return waited_for.wait_for(1s); });
+    co_return co_await std::move(limited);
+  };
+  EXPECT_FALSE(sync_wait(body()));
+  EXPECT_EQ(passed(), 1s);
+  never.set_value(0);
+}
+
+// A thread that ends the wait of another sleeps next: until the other shows, nobody may take time for idle.
+TEST_F(sync_wait_in_time, who_was_woken_is_not_idle) {
+  thread_pool pool(2);
+  auto much_later = tutti::call_later(1h, [] {});
+  for (int i = 0; i < 100; ++i) {
+    auto told = tutti::promise<int>();
+    auto body = [&]() -> task<int> {
+      auto waiting = pool.submit([told = told.get_future()]() mutable { return told.get(); });
+      pool.post([&] { told.set_value(1); });
+      co_return co_await std::move(waiting);
+    };
+    EXPECT_EQ(sync_wait(body()), 1);
+  }
+  EXPECT_EQ(passed(), 0s);
+  much_later.cancel();
+}
+
 TEST(sync_wait, tasks_see_a_name_and_no_stop) {
   const watchdog dog;
   auto body = []() -> task<> {
