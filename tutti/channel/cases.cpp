@@ -109,6 +109,15 @@ bool case_set::meets() const noexcept {
                              [](const channel_case& one) { return waits_for(one) && one.at->meeting != nullptr; });
 }
 
+std::uint32_t case_set::patience() const noexcept {
+  const bool any = std::ranges::any_of(cases_, waits_for);
+  std::uint32_t least = any ? ~std::uint32_t{0} : 0;
+  for (const channel_case& one : cases_) {
+    if (waits_for(one)) least = std::min(least, one.at->patience);
+  }
+  return least;
+}
+
 // A random order, so that each of those that are ready has the same chance.
 void case_set::mix() noexcept {
   std::iota(order_.begin(), order_.end(), 0U);
@@ -120,7 +129,7 @@ void case_set::mix() noexcept {
 
 // ---------------------------------------------------------------- entering the lists
 
-case_set::entered case_set::enter(wait_ticket& ticket, case_result& result) noexcept {
+case_set::entered case_set::enter(wait_ticket& ticket, bool often, case_result& result) noexcept {
   for (std::size_t i = 0; i < cases_.size(); ++i) {
     cases_[i].entry.ticket = &ticket;
     cases_[i].entry.outcome = static_cast<std::uint32_t>(i);
@@ -132,7 +141,11 @@ case_set::entered case_set::enter(wait_ticket& ticket, case_result& result) noex
   }
   for (channel_case& one : cases_) {
     if (!waits_for(one) || one.at->meeting != nullptr) continue;
-    if (!one.at->waiters.add_unless(one.entry, [&] { return one.at->looks_ready(); })) {
+    const auto ready = [&] {
+      one.at->settle(often);
+      return one.at->looks_ready();
+    };
+    if (!one.at->waiters.add_unless(one.entry, ready)) {
       if (!ticket.try_claim(by_self)) return entered::waits;
       leave();
       return entered::again;
@@ -198,6 +211,7 @@ bool time_is_over(const wait_how& how) noexcept { return how.deadline != nullptr
 
 // For as long as a wake-up takes. Not for rendezvous, where the other side must find us in a list.
 case_result spin(case_set& set, const wait_how& how, const std::stop_token& stop) {
+  for (std::uint32_t left = set.patience(); left != 0; --left) cpu::pause();
   for (spinner looks(spinner::before_sleep); looks.once();) {
     if (set.looks_ready()) {
       if (const case_result result = set.try_all()) return result;
@@ -239,10 +253,8 @@ case_result sleep_once(case_set& set, wait_ticket& ticket, const wait_how& how, 
   return result;
 }
 
-}  // namespace
-
-case_result wait_for(case_set& set, const wait_how& how) {
-  if (const case_result result = set.try_all()) return result;
+// All cases have just been looked at.
+case_result keep_waiting(case_set& set, const wait_how& how) {
   const std::stop_token stop = how.stop.token();
   if (!set.meets()) {
     if (const case_result result = spin(set, how, stop)) return result;
@@ -253,7 +265,7 @@ case_result wait_for(case_set& set, const wait_how& how) {
     if (time_is_over(how)) return {};
     wait_ticket ticket(this_parker());
     case_result result;
-    switch (set.enter(ticket, result)) {
+    switch (set.enter(ticket, /*often=*/false, result)) {
       case case_set::entered::met: return result;
       case case_set::entered::again: result = set.try_all(); break;
       case case_set::entered::waits: result = sleep_once(set, ticket, how, blocked); break;
@@ -262,19 +274,26 @@ case_result wait_for(case_set& set, const wait_how& how) {
   }
 }
 
+}  // namespace
+
+case_result wait_for(case_set& set, const wait_how& how) {
+  if (const case_result result = set.try_all()) return result;
+  return keep_waiting(set, how);
+}
+
 case_result wait_for_one(port& at, void* value, const wait_how& how) {
   channel_case one{&at, value};
   small_mutex* lock = nullptr;
   std::uint32_t order = 0;
   case_set set({&one, 1}, {&lock, 1}, {&order, 1}, choice::in_order);
-  return wait_for(set, how);
+  return keep_waiting(set, how);
 }
 
 // ---------------------------------------------------------------- coroutines
 
 bool case_wait::arm() noexcept {
   for (;;) {
-    switch (set_.enter(ticket(), result_)) {
+    switch (set_.enter(ticket(), /*often=*/true, result_)) {
       case case_set::entered::met: return true;
       case case_set::entered::waits: return false;
       case case_set::entered::again: break;

@@ -71,13 +71,16 @@ class case_set {
   bool looks_ready() const noexcept;
   /// Whether a partner can be met, who must find us in a list.
   bool meets() const noexcept;
+  /// For how many pauses to look away first.
+  std::uint32_t patience() const noexcept;
 
   enum class entered : std::uint8_t {
     waits,  ///< in all lists, or claimed on the way
     met,    ///< a partner: `result` tells which, and no list was entered
     again,  ///< some case looks ready: no list is entered any more
   };
-  entered enter(wait_ticket& ticket, case_result& result) noexcept;
+  /// `often`: whoever waits does so at every turn, as coroutines, which do not spin before.
+  entered enter(wait_ticket& ticket, bool often, case_result& result) noexcept;
   /// Leaves all lists that it is in.
   void leave() noexcept;
 

@@ -32,6 +32,9 @@ channel_core::channel_core(bool ordered, std::ptrdiff_t capacity, std::string_vi
       out_(*this, {.resource = this, .kind = "channel", .name = name}),
       in_(*this, {.resource = this, .kind = "channel", .name = name}) {
   if (kind_ == kind::rendezvous) out_.meeting = in_.meeting = &send_.lock;
+  // Each look takes the line that the other side counts in away from it. Looked at too often, it gets no further than
+  // one element at a time; left alone for as long as half of the ring takes, or a microsecond, it has a batch done.
+  if (kind_ == kind::ring) out_.patience = in_.patience = static_cast<std::uint32_t>(std::min(capacity_ / 8, 32UL));
 }
 
 void channel_core::last_look_at_all() noexcept {
@@ -62,18 +65,30 @@ void channel_core::poison() noexcept {
   close();
   joiners_.wake_all();
   // What a single reader has not taken it drops itself, when it looks again or ends.
-  if (kind_ != kind::ring || receive_.shared.load(std::memory_order_acquire)) drop_all();
+  if (kind_ != kind::ring || receive_.used.load(std::memory_order_acquire) == use::shared) drop_all();
+}
+
+// A heavy fence costs less than a thread's sleep, but a coroutine's wait costs less than a fence: one side that
+// coroutines wait for goes back to fences of its own. Whoever finds the change under way cannot rely on it yet.
+void channel_core::settle(side& other, bool for_good) noexcept {
+  use seen = other.used.load(std::memory_order_acquire);
+  if (seen != use::alone && seen != use::settling) return;
+  if (for_good) other.used.compare_exchange_strong(seen, use::settling, std::memory_order_acq_rel);
+  asymmetric_fence_heavy();
+  seen = use::settling;
+  if (for_good) other.used.compare_exchange_strong(seen, use::fenced, std::memory_order_acq_rel);
 }
 
 bool channel_core::sender_port::looks_ready() const noexcept {
   const std::uint64_t sent = of_.send_.count.load(std::memory_order_seq_cst);
-  if ((sent & closed_bit) != 0) return true;
+  if ((sent & closed_bit) != 0 || of_.cut_off()) return true;
   return sent / one_sent - of_.receive_.count.load(std::memory_order_seq_cst) != of_.capacity_;
 }
 
 bool channel_core::receiver_port::looks_ready() const noexcept {
   const std::uint64_t sent = of_.send_.count.load(std::memory_order_seq_cst);
-  return (sent & closed_bit) != 0 || sent / one_sent != of_.receive_.count.load(std::memory_order_seq_cst);
+  return (sent & closed_bit) != 0 || of_.cut_off() ||
+         sent / one_sent != of_.receive_.count.load(std::memory_order_seq_cst);
 }
 
 void channel_core::sender_port::refuse(attempt why) const {
@@ -142,8 +157,9 @@ void channel_core::make_ends() noexcept {
   out_.target = {.resource = &readers_, .rule = wait_rule::one_acts, .kind = "reader of channel", .name = name_};
   in_.own_side = &out_.target;
   out_.own_side = &in_.target;
-  send_.shared.store(false, std::memory_order_relaxed);
-  receive_.shared.store(false, std::memory_order_relaxed);
+  const use by_one = has_asymmetric_fence() ? use::alone : use::fenced;
+  send_.used.store(by_one, std::memory_order_relaxed);
+  receive_.used.store(by_one, std::memory_order_relaxed);
   count_ends(writers_, 1, in_.target);
   count_ends(readers_, 1, out_.target);
 }
@@ -159,12 +175,12 @@ std::size_t channel_core::count_ends(std::size_t& ends, int change, const wait_t
 }
 
 void channel_core::share_writer() noexcept {
-  send_.shared.store(true, std::memory_order_release);
+  send_.used.store(use::shared, std::memory_order_release);
   count_ends(writers_, 1, in_.target);
 }
 
 void channel_core::share_reader() noexcept {
-  receive_.shared.store(true, std::memory_order_release);
+  receive_.used.store(use::shared, std::memory_order_release);
   count_ends(readers_, 1, out_.target);
 }
 

@@ -7,8 +7,14 @@
 //
 // `closed` is the lowest bit of the count of what was sent. So each send happens either before the closing, and is
 // received, or after it, and fails: whoever sees the bit knows how many elements there will ever be.
+//
+// A side that one thread at a time uses counts without read-modify-write (use::alone): an asymmetric fence stands
+// between its count and its look at the list, and who waits on the other side does the heavy half between entering and
+// looking. Another thread's closing bit can get lost in such a count; but only who sends, poison and the last reader
+// close, and the latter two set flags that count as closed too, and drop what is inside.
 #pragma once
 #include <tutti/channel/port.hpp>
+#include <tutti/core/asymmetric_fence.hpp>
 #include <tutti/core/async_wait.hpp>
 #include <tutti/core/cpu.hpp>
 
@@ -30,9 +36,12 @@ class channel_core {
 
   std::size_t size() const noexcept;
   std::size_t capacity() const noexcept { return capacity_; }
-  bool is_closed() const noexcept { return (send_.count.load(std::memory_order_acquire) & closed_bit) != 0; }
+  bool is_closed() const noexcept {
+    return (send_.count.load(std::memory_order_acquire) & closed_bit) != 0 || cut_off();
+  }
   std::string_view name() const noexcept { return name_; }
 
+  /// By who may send.
   void close() noexcept;
   void poison() noexcept;
 
@@ -71,21 +80,43 @@ class channel_core {
     return poisoned_.load(std::memory_order_acquire) ? attempt::poisoned : attempt::closed;
   }
 
+  /// Closed by the other side, or by force.
+  bool cut_off() const noexcept {
+    return poisoned_.load(std::memory_order_seq_cst) || readers_gone_.load(std::memory_order_seq_cst);
+  }
+
+  // How a side is used.
+  enum class use : std::uint8_t {
+    shared,    // by several threads: under its lock. For good, set by the one that used it before; release: all it did
+    fenced,    // by one at a time, with a fence of its own
+    settling,  // the same soon: who waits must not rely on it yet
+    alone,     // by one at a time, which leaves the fence to who waits
+  };
+
   // What one side writes, and the other reads now and then.
   struct alignas(cpu::cache_line) side {
     std::atomic<std::uint64_t> count{0};  // sent: twice, plus closed_bit; received
     std::uint64_t other = 0;              // the other side's count when it was looked at last
     small_mutex lock;                     // taken when the side is shared; of `send_`, by both where there is no ring
-    // Not set: one thread at a time uses this side. Set for good by that one. release: all it did before; whoever
-    // sees it set takes the lock.
-    std::atomic<bool> shared{true};
+    std::atomic<use> used{use::shared};
+
+    /// By who uses it alone. `used` is asked after the count was written: whoever was between an earlier look and the
+    /// writing when the use changed would be missed.
+    void publish(std::uint64_t counted) noexcept {
+      count.store(counted, std::memory_order_release);
+      asymmetric_fence_light();
+      if (used.load(std::memory_order_relaxed) != use::alone) count.fetch_or(0, std::memory_order_seq_cst);
+    }
   };
+  /// By who waits for `other`, between entering its list and the look: that side's count is seen, or it sees the list.
+  static void settle(side& other, bool for_good) noexcept;
 
   class sender_port final : public port {
    public:
     sender_port(channel_core& of, const wait_target& known) noexcept : port(of.senders_, known), of_(of) {}
     attempt try_now(void* value) noexcept override { return of_.put_erased(value); }
     attempt meet(void* value, wake_up& other) noexcept override { return of_.meet_receiver(value, other); }
+    void settle(bool for_good) noexcept override { channel_core::settle(of_.receive_, for_good); }
     bool looks_ready() const noexcept override;
     [[noreturn]] void refuse(attempt why) const override;
 
@@ -97,6 +128,7 @@ class channel_core {
     receiver_port(channel_core& of, const wait_target& known) noexcept : port(of.receivers_, known), of_(of) {}
     attempt try_now(void* value) noexcept override { return of_.take_erased(value); }
     attempt meet(void* value, wake_up& other) noexcept override { return of_.meet_sender(value, other); }
+    void settle(bool for_good) noexcept override { channel_core::settle(of_.send_, for_good); }
     bool looks_ready() const noexcept override;
     [[noreturn]] void refuse(attempt why) const override;
 

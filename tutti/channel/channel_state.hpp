@@ -60,11 +60,11 @@ class channel_state final : public channel_core {
     if (kind_ != kind::ring) [[unlikely]]
       return put_without_ring(value);
     attempt result;
-    if (send_.shared.load(std::memory_order_relaxed)) {
+    if (send_.used.load(std::memory_order_relaxed) == use::shared) {
       const std::lock_guard lock(send_.lock);
-      result = put_in_ring(value);
+      result = put_in_ring(value, /*shared=*/true);
     } else {
-      result = put_in_ring(value);
+      result = put_in_ring(value, /*shared=*/false);
     }
     if (result == attempt::done) receivers_.wake_one();
     return result;
@@ -81,9 +81,9 @@ class channel_state final : public channel_core {
 
  private:
   // Only for who may send. The slot is written before the count, and read by the receiver after it.
-  attempt put_in_ring(T& value) noexcept {
+  attempt put_in_ring(T& value, bool shared) noexcept {
     std::uint64_t sent = send_.count.load(std::memory_order_relaxed);
-    if ((sent & closed_bit) != 0) [[unlikely]]
+    if ((sent & closed_bit) != 0 || cut_off()) [[unlikely]]
       return why_closed();
     const std::uint64_t index = sent / one_sent;
     if (index - send_.other == capacity_) {
@@ -93,6 +93,10 @@ class channel_state final : public channel_core {
     }
     T* const to = slots_ + (index & mask_);
     std::construct_at(to, std::move(value));
+    if (!shared) {
+      send_.publish(sent + one_sent);
+      return attempt::done;
+    }
     // Nobody else counts, so this fails only when the channel was closed meanwhile: then the element stays here.
     if (send_.count.compare_exchange_strong(sent, sent + one_sent, std::memory_order_seq_cst)) [[likely]]
       return attempt::done;
@@ -102,7 +106,7 @@ class channel_state final : public channel_core {
   }
 
   // Only for who may receive.
-  attempt take_from_ring(T* to) noexcept {
+  attempt take_from_ring(T* to, bool shared) noexcept {
     const std::uint64_t index = receive_.count.load(std::memory_order_relaxed);
     if (index == receive_.other) {
       const std::uint64_t sent = send_.count.load(std::memory_order_acquire);
@@ -111,7 +115,11 @@ class channel_state final : public channel_core {
       if (index == receive_.other) return (sent & closed_bit) != 0 ? why_closed() : attempt::not_now;
     }
     move_out(slots_ + (index & mask_), to);
-    receive_.count.store(index + 1, std::memory_order_seq_cst);
+    if (shared) {
+      receive_.count.store(index + 1, std::memory_order_seq_cst);
+    } else {
+      receive_.publish(index + 1);
+    }
     return attempt::done;
   }
 
@@ -119,11 +127,11 @@ class channel_state final : public channel_core {
     if (kind_ != kind::ring) [[unlikely]]
       return take_without_ring(to);
     attempt result;
-    if (receive_.shared.load(std::memory_order_relaxed)) {
+    if (receive_.used.load(std::memory_order_relaxed) == use::shared) {
       const std::lock_guard lock(receive_.lock);
-      result = take_from_ring(to);
+      result = take_from_ring(to, /*shared=*/true);
     } else {
-      result = take_from_ring(to);
+      result = take_from_ring(to, /*shared=*/false);
     }
     if (result == attempt::done) senders_.wake_one();
     return result;

@@ -31,6 +31,8 @@ class port {
   /// Whether try_now may have something to say. seq_cst: asked after the asker has entered `waiters`, while the other
   /// side changes its state and then looks into `waiters`, so one of the two sees the other.
   virtual bool looks_ready() const noexcept = 0;
+  /// By who has entered `waiters`, before it looks. `for_good`: it will do so often.
+  virtual void settle(bool for_good) noexcept { static_cast<void>(for_good); }
   /// Of ports with a `meeting`, which is held by the caller: try_now, but whom to wake is the caller's to wake.
   virtual attempt meet(void* value, wake_up& other) noexcept {
     other = wake_up();
@@ -40,6 +42,7 @@ class port {
   [[noreturn]] virtual void refuse(attempt why) const = 0;
 
   wait_list& waiters;                     ///< who waits for this side
+  std::uint32_t patience = 0;             ///< for how many pauses of the processor a thread that waits looks away
   small_mutex* meeting = nullptr;         ///< of a rendezvous: who meets whom is decided under it
   wait_target target;                     ///< who can end a wait here, as far as known
   const wait_target* own_side = nullptr;  ///< of ends: the waiter and those who hold the others of its side, any of
