@@ -125,6 +125,7 @@ TEST_F(task_dump, each_kind_of_await) {
 }
 
 TEST_F(task_dump, the_task_of_sync_wait_is_seen_by_others) {
+  const tutti_test::watchdog dog;
   tutti::thread_pool pool(1);
   auto body = [&]() -> task<> {
     auto f = pool.submit([] {
