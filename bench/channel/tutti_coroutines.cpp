@@ -16,11 +16,13 @@ namespace {
 using tutti::task;
 using channel = tutti::channel<std::uint64_t>;
 
-task<> send_range(channel& to, std::uint64_t begin, std::uint64_t end) {
+template <class To>
+task<> send_range(To& to, std::uint64_t begin, std::uint64_t end) {
   for (std::uint64_t i = begin; i < end; ++i) co_await to.send_async(i);
 }
 
-task<> receive_some(channel& from, std::size_t count, std::atomic<std::uint64_t>& total) {
+template <class From>
+task<> receive_some(From& from, std::size_t count, std::atomic<std::uint64_t>& total) {
   std::uint64_t mine = 0;
   for (std::size_t i = 0; i < count; ++i) mine += co_await from.receive_async();
   total += mine;
@@ -93,9 +95,9 @@ task<> select_of(std::deque<channel>& all, std::size_t count, std::uint64_t& tot
 class tutti_on_one_thread final : public coroutines {
  public:
   std::optional<double> send(std::size_t capacity, std::size_t count) override {
-    channel numbers(static_cast<std::ptrdiff_t>(capacity));
+    auto [out, in] = tutti::make_channel<std::uint64_t>(static_cast<std::ptrdiff_t>(capacity));
     std::atomic<std::uint64_t> total = 0;
-    const double ns = run(total, sum_below(count), send_range(numbers, 0, count), receive_some(numbers, count, total));
+    const double ns = run(total, sum_below(count), send_range(out, 0, count), receive_some(in, count, total));
     return static_cast<double>(count) * 1e3 / ns;
   }
 

@@ -113,9 +113,15 @@ std::uint32_t case_set::patience() const noexcept {
   const bool any = std::ranges::any_of(cases_, waits_for);
   std::uint32_t least = any ? ~std::uint32_t{0} : 0;
   for (const channel_case& one : cases_) {
-    if (waits_for(one)) least = std::min(least, one.at->patience);
+    if (waits_for(one)) least = std::min(least, one.at->patience());
   }
   return least;
+}
+
+void case_set::learn() const noexcept {
+  for (const channel_case& one : cases_) {
+    if (waits_for(one) && one.at->looks_ready()) one.at->learn();
+  }
 }
 
 // A random order, so that each of those that are ready has the same chance.
@@ -214,6 +220,7 @@ case_result spin(case_set& set, const wait_how& how, const std::stop_token& stop
   for (std::uint32_t left = set.patience(); left != 0; --left) cpu::pause();
   for (spinner looks(spinner::before_sleep); looks.once();) {
     if (set.looks_ready()) {
+      set.learn();
       if (const case_result result = set.try_all()) return result;
     }
     if (stop.stop_requested() || time_is_over(how)) break;

@@ -71,8 +71,9 @@ class case_set {
   bool looks_ready() const noexcept;
   /// Whether a partner can be met, who must find us in a list.
   bool meets() const noexcept;
-  /// For how many pauses to look away first.
+  /// For how many pauses to look away first, and what to learn when some case is ready after it: see port.
   std::uint32_t patience() const noexcept;
+  void learn() const noexcept;
 
   enum class entered : std::uint8_t {
     waits,  ///< in all lists, or claimed on the way
@@ -145,21 +146,61 @@ class case_wait : public async_wait {
   mutable std::vector<wait_target> targets_;
 };
 
-/// The same for one port.
-class port_wait : public case_wait {
+/// What a coroutine awaits that uses one port. Looks first, and becomes a wait only when it must: most find what they
+/// want, and a wait is large.
+class port_awaiter : public own_awaiter {
+ public:
+  bool await_ready() noexcept {
+    first_ = at_.try_now(value_);
+    return first_ != attempt::not_now;
+  }
+  template <class Promise>
+  bool await_suspend(std::coroutine_handle<Promise> awaiter) {
+    return wait_.emplace(*this).await_suspend(awaiter);
+  }
+
  protected:
-  port_wait(port& at, void* value, const char* what, const place& here, std::optional<std::chrono::nanoseconds> limit)
-      : case_wait(case_set({&one_, 1}, {&lock_, 1}, {&order_, 1}, choice::in_order), what, here, limit),
-        one_{&at, value} {}
-  ~port_wait() override = default;
+  /// `what`: a literal. `limit`: from when it is awaited; none if empty.
+  port_awaiter(port& at, void* value, const char* what, const place& here,
+               std::optional<std::chrono::nanoseconds> limit)
+      : at_(at), value_(value), what_(what), here_(here), limit_(limit) {}
+  ~port_awaiter() = default;
+  port_awaiter(const port_awaiter&) = delete;
+  port_awaiter& operator=(const port_awaiter&) = delete;
   /// Where the element is to go, if that was not there yet in the constructor.
-  void put_at(void* value) noexcept { one_.value = value; }
-  const port& at() const noexcept { return *one_.at; }
+  void put_at(void* value) noexcept { value_ = value; }
+  const port& at() const noexcept { return at_; }
+  /// As case_wait::end_of_wait.
+  case_result::kind end() {
+    if (wait_) return wait_->end().what;
+    switch (first_) {
+      case attempt::done: return case_result::kind::done;
+      case attempt::poisoned: return case_result::kind::poisoned;
+      default: return case_result::kind::closed;
+    }
+  }
 
  private:
-  channel_case one_;
-  small_mutex* lock_ = nullptr;
-  std::uint32_t order_ = 0;
+  class wait final : public case_wait {
+   public:
+    explicit wait(const port_awaiter& of)
+        : case_wait(case_set({&one_, 1}, {&lock_, 1}, {&order_, 1}, choice::in_order), of.what_, of.here_, of.limit_),
+          one_{&of.at_, of.value_} {}
+    case_result end() { return end_of_wait(); }
+
+   private:
+    channel_case one_;
+    small_mutex* lock_ = nullptr;
+    std::uint32_t order_ = 0;
+  };
+
+  port& at_;
+  void* value_;
+  const char* const what_;
+  const place here_;
+  const std::optional<std::chrono::nanoseconds> limit_;
+  attempt first_ = attempt::not_now;
+  std::optional<wait> wait_;
 };
 
 /// Repeats the random choices of select on this thread from now on: for tests.

@@ -32,9 +32,10 @@ channel_core::channel_core(bool ordered, std::ptrdiff_t capacity, std::string_vi
       out_(*this, {.resource = this, .kind = "channel", .name = name}),
       in_(*this, {.resource = this, .kind = "channel", .name = name}) {
   if (kind_ == kind::rendezvous) out_.meeting = in_.meeting = &send_.lock;
-  // Each look takes the line that the other side counts in away from it. Looked at too often, it gets no further than
-  // one element at a time; left alone for as long as half of the ring takes, or a microsecond, it has a batch done.
-  if (kind_ == kind::ring) out_.patience = in_.patience = static_cast<std::uint32_t>(std::min(capacity_ / 8, 32UL));
+  if (kind_ != kind::ring) return;
+  const auto half_of_the_ring = static_cast<std::uint32_t>(std::min(capacity_ / 8, 128UL));  // 4 us at most
+  out_.may_learn_up_to(half_of_the_ring);
+  in_.may_learn_up_to(half_of_the_ring);
 }
 
 void channel_core::last_look_at_all() noexcept {
@@ -84,6 +85,9 @@ bool channel_core::sender_port::looks_ready() const noexcept {
   if ((sent & closed_bit) != 0 || of_.cut_off()) return true;
   return sent / one_sent - of_.receive_.count.load(std::memory_order_seq_cst) != of_.capacity_;
 }
+
+std::size_t channel_core::sender_port::backlog() const noexcept { return of_.capacity_ - of_.size(); }
+std::size_t channel_core::receiver_port::backlog() const noexcept { return of_.size(); }
 
 bool channel_core::receiver_port::looks_ready() const noexcept {
   const std::uint64_t sent = of_.send_.count.load(std::memory_order_seq_cst);

@@ -113,11 +113,13 @@ class channel_core {
 
   class sender_port final : public port {
    public:
+    using port::may_learn_up_to;
     sender_port(channel_core& of, const wait_target& known) noexcept : port(of.senders_, known), of_(of) {}
     attempt try_now(void* value) noexcept override { return of_.put_erased(value); }
     attempt meet(void* value, wake_up& other) noexcept override { return of_.meet_receiver(value, other); }
     void settle(bool for_good) noexcept override { channel_core::settle(of_.receive_, for_good); }
     bool looks_ready() const noexcept override;
+    std::size_t backlog() const noexcept override;
     [[noreturn]] void refuse(attempt why) const override;
 
    private:
@@ -125,11 +127,13 @@ class channel_core {
   };
   class receiver_port final : public port {
    public:
+    using port::may_learn_up_to;
     receiver_port(channel_core& of, const wait_target& known) noexcept : port(of.receivers_, known), of_(of) {}
     attempt try_now(void* value) noexcept override { return of_.take_erased(value); }
     attempt meet(void* value, wake_up& other) noexcept override { return of_.meet_sender(value, other); }
     void settle(bool for_good) noexcept override { channel_core::settle(of_.send_, for_good); }
     bool looks_ready() const noexcept override;
+    std::size_t backlog() const noexcept override;
     [[noreturn]] void refuse(attempt why) const override;
 
    private:

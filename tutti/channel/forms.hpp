@@ -69,44 +69,44 @@ struct access {
 };
 
 template <class T>
-class send_awaiter final : public port_wait {
+class send_awaiter final : public port_awaiter {
  public:
   send_awaiter(port& to, T&& value, const place& here)
-      : port_wait(to, &value_, "channel::send_async", here, {}), value_(std::move(value)) {}
-  void await_resume() { refuse_unless_done(at(), end_of_wait().what); }
+      : port_awaiter(to, &value_, "channel::send_async", here, {}), value_(std::move(value)) {}
+  void await_resume() { refuse_unless_done(at(), end()); }
 
  private:
   T value_;
 };
 
 template <class T>
-class timed_send_awaiter final : public port_wait {
+class timed_send_awaiter final : public port_awaiter {
  public:
   timed_send_awaiter(port& to, T& value, const place& here, std::chrono::nanoseconds limit)
-      : port_wait(to, &value, "channel::send_for_async", here, limit) {}
+      : port_awaiter(to, &value, "channel::send_for_async", here, limit) {}
   bool await_resume() {
-    const auto end = end_of_wait().what;
-    refuse_unless_done(at(), end);
-    return end == kind::done;
+    const auto how = end();
+    refuse_unless_done(at(), how);
+    return how == case_result::kind::done;
   }
 };
 
 // Value: what the await gives: T, or optional<T>, which is empty when the time is up. `EndIsEmpty`: and when the
 // channel is closed.
 template <class T, class Value, bool EndIsEmpty>
-class receive_awaiter final : public port_wait {
+class receive_awaiter final : public port_awaiter {
  public:
   receive_awaiter(port& from, const char* what, const place& here, std::optional<std::chrono::nanoseconds> limit = {})
-      : port_wait(from, nullptr, what, here, limit) {
+      : port_awaiter(from, nullptr, what, here, limit) {
     this->put_at(value_.address());
   }
   Value await_resume() {
-    const auto end = end_of_wait().what;
-    if (end == kind::done) {
+    const auto how = end();
+    if (how == case_result::kind::done) {
       value_.filled();
       return Value(std::move(*value_));
     }
-    if (!(EndIsEmpty && end == kind::closed)) refuse_unless_done(at(), end);
+    if (!(EndIsEmpty && how == case_result::kind::closed)) refuse_unless_done(at(), how);
     if constexpr (std::is_same_v<Value, std::optional<T>>) return std::nullopt;
     std::terminate();  // not reached: without a limit a wait ends with a value or an error
   }

@@ -5,6 +5,9 @@
 #pragma once
 #include <tutti/core/wait_list.hpp>
 
+#include <algorithm>
+#include <atomic>
+#include <cstddef>
 #include <cstdint>
 
 namespace tutti::detail {
@@ -33,6 +36,19 @@ class port {
   virtual bool looks_ready() const noexcept = 0;
   /// By who has entered `waiters`, before it looks. `for_good`: it will do so often.
   virtual void settle(bool for_good) noexcept { static_cast<void>(for_good); }
+  /// How many elements could be sent or received now.
+  virtual std::size_t backlog() const noexcept { return 0; }
+
+  /// For how many pauses of the processor a thread that waits looks away first. Each look takes the line that the other
+  /// side counts in away from it: looked at too often, that gets no further than one element at a time.
+  std::uint32_t patience() const noexcept { return patience_.load(std::memory_order_relaxed); }
+  /// After a wait: longer when it has brought a batch, shorter when a few elements, which then came late.
+  void learn() noexcept {
+    const std::uint32_t now = patience();
+    const bool batch = backlog() > 2 + now / 4;
+    patience_.store(batch ? std::min(2 * now + 1, most_patience_) : now / 2, std::memory_order_relaxed);
+  }
+
   /// Of ports with a `meeting`, which is held by the caller: try_now, but whom to wake is the caller's to wake.
   virtual attempt meet(void* value, wake_up& other) noexcept {
     other = wake_up();
@@ -42,7 +58,6 @@ class port {
   [[noreturn]] virtual void refuse(attempt why) const = 0;
 
   wait_list& waiters;                     ///< who waits for this side
-  std::uint32_t patience = 0;             ///< for how many pauses of the processor a thread that waits looks away
   small_mutex* meeting = nullptr;         ///< of a rendezvous: who meets whom is decided under it
   wait_target target;                     ///< who can end a wait here, as far as known
   const wait_target* own_side = nullptr;  ///< of ends: the waiter and those who hold the others of its side, any of
@@ -51,6 +66,11 @@ class port {
  protected:
   port(wait_list& list, const wait_target& of) noexcept : waiters(list), target(of) {}
   ~port() = default;
+  void may_learn_up_to(std::uint32_t most) noexcept { most_patience_ = most; }
+
+ private:
+  std::uint32_t most_patience_ = 0;
+  std::atomic<std::uint32_t> patience_{0};  // a hint: changes may get lost
 };
 
 }  // namespace tutti::detail

@@ -4,6 +4,8 @@
 
 #include <sched.h>
 
+#include <utility>
+
 namespace tutti {
 
 namespace {
@@ -11,12 +13,16 @@ namespace {
 // Asked before main, not on first use: it reads files, and a child forked meanwhile would wait for the answer for ever.
 const bool alone = default_concurrency() == 1;
 
+constexpr unsigned together = 1U << 31;  // looks_ from here on: on one core with whom we wait for
+
 }  // namespace
 
 bool spinner::once() noexcept {
   if (alone) return false;  // nothing can happen while we hold the only core
-  if (yield_first) [[unlikely]] {
-    yield_first = false;
+  if (std::exchange(yield_first, false)) looks_ = together;
+  if (looks_ >= together) [[unlikely]] {  // whoever we wait for cannot run while we look
+    if (looks_ == together + 3) return false;
+    ++looks_;
     ::sched_yield();
     return true;
   }
