@@ -54,8 +54,9 @@ set(CMAKE_CROSSCOMPILING_EMULATOR ${TUTTI_LAUNCHER})
 if(PROJECT_IS_TOP_LEVEL)
   find_program(TUTTI_CCACHE ccache)
   if(TUTTI_CCACHE)
-    # The sloppiness and the compiler's flag are what lets ccache serve compilations that use a precompiled header.
-    set(CMAKE_CXX_COMPILER_LAUNCHER env CCACHE_SLOPPINESS=pch_defines,time_macros ${TUTTI_CCACHE})
+    # The sloppiness and the compiler's flag are what lets ccache serve compilations that use a precompiled header, and
+    # EXTSUM that it does so in other clones, where the compiler has made a file that differs: see tutti_test_program.
+    set(CMAKE_CXX_COMPILER_LAUNCHER env CCACHE_SLOPPINESS=pch_defines,time_macros CCACHE_PCH_EXTSUM=1 ${TUTTI_CCACHE})
     add_compile_options($<IF:$<CXX_COMPILER_ID:Clang>,-Xclang$<SEMICOLON>-fno-pch-timestamp,-fpch-preprocess>)
   endif()
   find_program(TUTTI_MOLD mold)
