@@ -212,7 +212,7 @@ namespace {
 bool time_is_over(const wait_how& how) noexcept { return how.deadline != nullptr && now() >= *how.deadline; }
 
 [[noreturn]] void throw_stopped(const wait_how& how) {
-  throw cancelled(std::string(how.what) + " at " + to_string(how.here) + ": a stop was requested first");
+  throw cancelled(wait_text(how) + ": a stop was requested first");
 }
 
 // For as long as a wake-up takes. Not for rendezvous, where the other side must find us in a list.
@@ -293,7 +293,9 @@ case_result wait_for_one(port& at, void* value, const wait_how& how) {
   small_mutex* lock = nullptr;
   std::uint32_t order = 0;
   case_set set({&one, 1}, {&lock, 1}, {&order, 1}, choice::in_order);
-  return keep_waiting(set, how);
+  wait_how named = how;
+  named.target = &at.target;
+  return keep_waiting(set, named);
 }
 
 // ---------------------------------------------------------------- coroutines

@@ -32,6 +32,12 @@ void use(tutti::channel<int>& c) {
 #ifdef FAIL_dropping_an_awaitable  // expect: nodiscard
   c.send_async(1);
 #endif
+#ifdef FAIL_a_function_of_something_else  // expect: f must take an element of the channel
+  tutti::select(tutti::on(c, [](const std::unique_ptr<int>&) {}));
+#endif
+#ifdef FAIL_a_function_of_what_was_sent  // expect: on_send(channel, value, f): f takes no argument
+  tutti::select(tutti::on_send(c, 1, [](int) {}));
+#endif
 #ifdef FAIL_select_without_a_case  // expect: select needs a case
   tutti::select(tutti::otherwise([] {}));
 #endif

@@ -258,4 +258,15 @@ TEST_F(Channel, BlockingALoopIsRefused) {
   EXPECT_NE(text.find("co_await send_async()"), std::string::npos) << text;
 }
 
+TEST_F(Channel, ErrorsOfWaitsNameIt) {
+  tutti::channel<int> jobs(1, "jobs");
+  std::stop_source stopped;
+  stopped.request_stop();
+  const std::string by_stop = text_of([&] { jobs.receive(stopped.get_token()); });
+  EXPECT_NE(by_stop.find("channel::receive of \"jobs\" at"), std::string::npos) << by_stop;
+  auto body = [&]() -> tutti::task<std::string> { co_return text_of([&] { jobs.receive(); }); };
+  const std::string by_loop = tutti::sync_wait(body());
+  EXPECT_NE(by_loop.find("channel::receive of \"jobs\" at"), std::string::npos) << by_loop;
+}
+
 }  // namespace

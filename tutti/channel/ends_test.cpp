@@ -236,7 +236,10 @@ TEST(EndsObserved, ObserversLearnWhoCanEndAWait) {
     EXPECT_EQ(end, (lines{"I release filled", "gone filled"}));
   }
   tutti::channel<int> plain(1);
-  plain.receive_for(1ms);
+  std::jthread receives([&] { plain.receive(); });
+  until([] { return waiting_for("channel::receive") == 1; });
+  plain.send(1);
+  receives.join();
   const auto last = seen.take();
   EXPECT_NE(std::ranges::find(last, "waits for somebody"), last.end());
   tutti::wait_graph::observe(before);

@@ -254,22 +254,29 @@ concept select_case = requires {
 /// ready then.
 template <class From, class F>
 auto on(From& from, F f, place here = place::current()) {
+  using element = typename From::value_type;
+  static_assert(std::is_invocable_v<F&, element> || detail::takes_end<F, element>,
+                "on(channel, f): f must take an element of the channel, by value or by rvalue or const reference, or a "
+                "std::optional of one");
   return detail::receive_case<typename From::value_type, F>(from.port_to_receive(here), std::move(f), here);
 }
 /// A case of select: sends `value` to a channel, writer or broadcast, and calls `f()`. Never ready once that is closed.
 template <class To, class F>
 auto on_send(To& to, typename To::value_type value, F f, place here = place::current()) {
+  static_assert(std::is_invocable_v<F&>, "on_send(channel, value, f): f takes no argument");
   return detail::send_case<typename To::value_type, F>(to.port_to_send(here), std::move(value), std::move(f), here);
 }
 /// A case of select: calls `f()` when no other was ready for `limit`, on tutti's clock, or all others are closed. Zero
 /// or less: as otherwise.
 template <class Rep, class Period, class F>
 auto after(std::chrono::duration<Rep, Period> limit, F f) {
+  static_assert(std::is_invocable_v<F&>, "after(limit, f): f takes no argument");
   return detail::idle_case<detail::case_kind::after, F>(std::move(f), detail::saturated(limit));
 }
 /// A case of select: calls `f()` when no other is ready now.
 template <class F>
 auto otherwise(F f) {
+  static_assert(std::is_invocable_v<F&>, "otherwise(f): f takes no argument");
   return detail::idle_case<detail::case_kind::otherwise, F>(std::move(f), std::chrono::nanoseconds::zero());
 }
 

@@ -8,22 +8,29 @@
 #include <string>
 
 namespace tutti {
+
+std::string wait_text(const wait_how& how) {
+  const bool named = how.target != nullptr && !how.target->name.empty();
+  return how.what + (named ? " of \"" + std::string(how.target->name) + '"' : std::string()) + " at " +
+         to_string(how.here);
+}
+
 namespace {
 
 // What waits on a loop's thread keeps the whole loop waiting, perhaps for what only the loop can do.
-void refuse_to_block_loop(const char* what, const char* instead, const place& here) {
+void refuse_to_block_loop(const wait_how& how) {
   if (this_worker != nullptr || detail::loop_engine::current() == nullptr) return;
-  throw would_block(std::string(what) + " at " + to_string(here) +
-                    " would block this thread's run_loop and all that runs on it; co_await " + instead);
+  throw would_block(wait_text(how) + " would block this thread's run_loop and all that runs on it; co_await " +
+                    how.instead);
 }
 
 // On a pool's worker: the pool finds somebody to run in our place.
 worker* begin_block(const wait_how& how) {
-  if (how.instead != nullptr) refuse_to_block_loop(how.what, how.instead, how.here);
+  if (how.instead != nullptr) refuse_to_block_loop(how);
   before_sleeping();
   worker* const self = detail::loop_engine::blocked_worker();
   if (self != nullptr && !self->pool->begin_block(*self)) {
-    throw pool_exhausted("thread_pool \"" + self->pool->name() + "\": this " + how.what + " at " + to_string(how.here) +
+    throw pool_exhausted("thread_pool \"" + self->pool->name() + "\": this " + wait_text(how) +
                          " needs a spare thread in its place, but " + std::to_string(scheduler::max_spares) +
                          " are blocked already, or the system gives no more; wait in coroutines, or block less");
   }

@@ -6,10 +6,14 @@
 #include <tutti/core/wait_list.hpp>
 
 #include <span>
+#include <string>
 
 namespace tutti {
 
 class worker;
+
+/// "channel::send of "jobs" at file:line", for errors: what waits, for what if that has a name, and where.
+std::string wait_text(const wait_how& how);
 
 /// From its construction to its end the calling thread counts as blocked. On a pool's worker the pool keeps its number
 /// of runnable threads meanwhile.

@@ -25,7 +25,8 @@ std::string quoted(std::string_view kind, std::string_view name, const void* add
 
 std::string seconds(deadlock_graph::time_point since, deadlock_graph::time_point now) {
   std::array<char, 32> text{};
-  std::snprintf(text.data(), text.size(), "%.3g s", std::chrono::duration<double>(now - since).count());
+  std::snprintf(text.data(), text.size(), "%.3g s",
+                std::chrono::duration<double>(std::max(now, since) - since).count());
   return text.data();
 }
 
@@ -218,7 +219,7 @@ std::string deadlock_graph::explain_deadlock(const void* who, time_point now) co
   std::string text = lost.size() == 1 ? "deadlock: it waits for itself\n"
                                       : "deadlock: " + std::to_string(lost.size()) + " wait for one another\n";
   for (const void* const one : lost) text += describe(parties_.at(one), now);
-  return text + "  The wait of " + parties_.at(who).name + " was refused, as it would have been the last.";
+  return text + "  The wait of " + shown(parties_.at(who)) + " was refused, as it would have been the last.";
 }
 
 // ---------------------------------------------------------------- for people
@@ -233,6 +234,13 @@ std::string deadlock_graph::name_of(const void* of) const {
   return found == resources_.end() ? quoted("lock", {}, of) : found->second.text;
 }
 
+// Tasks of one function have one name.
+std::string deadlock_graph::shown(const party& one) const {
+  const auto alike = [&](const auto& other) { return other.second.name == one.name; };
+  if (std::count_if(parties_.begin(), parties_.end(), alike) < 2) return one.name;
+  return one.name + " #" + std::to_string(one.number);
+}
+
 std::string deadlock_graph::holders_text(const wait_target& target) const {
   const auto found = resources_.find(target.resource);
   if (target.rule == wait_rule::it_ends || found == resources_.end()) return {};
@@ -240,19 +248,21 @@ std::string deadlock_graph::holders_text(const wait_target& target) const {
   for (const holder& one : found->second.holders) {
     const auto known = parties_.find(one.who);
     text += text.empty() ? ", held by " : ", ";
-    text += known == parties_.end() ? "somebody" : known->second.name;
+    text += known == parties_.end() ? "somebody" : shown(known->second);
   }
   return text;
 }
 
 std::string deadlock_graph::describe(const party& what, time_point now) const {
   const waiting& waits = what.waits.back();
-  std::string text = "  " + what.name + " waits in " + waits.wait->what;
+  std::string text = "  " + shown(what) + " waits in " + waits.wait->what;
   bool first = true;
   for (const wait_target& target : waits.wait->targets) {
     text += first ? " for " : waits.wait->all ? " and " : " or ";
     first = false;
-    text += quoted(target.kind, target.name, target.resource) + holders_text(target);
+    const auto ending = target.rule == wait_rule::it_ends ? parties_.find(target.resource) : parties_.end();
+    text += ending != parties_.end() ? shown(ending->second)
+                                     : quoted(target.kind, target.name, target.resource) + holders_text(target);
   }
   text += "\n      at " + to_string(waits.wait->here) + ", for " + seconds(waits.since, now) + '\n';
   for (const hold& one : what.holds) {

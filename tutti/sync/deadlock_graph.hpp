@@ -85,6 +85,7 @@ class deadlock_graph {
   bool is_lost(const waiting& waits, const Lost& lost) const;
   std::string describe(const party& what, time_point now) const;
   std::string holders_text(const wait_target& target) const;
+  std::string shown(const party& one) const;
 
   std::unordered_map<const void*, party> parties_;
   std::unordered_map<const void*, resource> resources_;

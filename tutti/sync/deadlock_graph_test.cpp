@@ -69,6 +69,26 @@ TEST_F(deadlock_graph_test, one_who_waits_for_one_who_runs) {
   EXPECT_EQ(verdict(0), "");
 }
 
+TEST_F(deadlock_graph_test, two_of_one_name_are_told_apart) {
+  const wait_party one{&names[0], "eat"}, other{&names[1], "eat"};
+  graph.add_hold(one, lock(at[0], "fork 1"), {});
+  graph.add_hold(other, lock(at[1], "fork 2"), {});
+  const wait_target second = lock(at[1], "fork 2"), first = lock(at[0], "fork 1");
+  wait_ticket open([](void*) {}, nullptr), open_too([](void*) {}, nullptr);
+  const wait_observer::wait of_one{.who = one, .targets = {&second, 1}, .ticket = &open, .what = "mutex::lock"};
+  const wait_observer::wait of_other{.who = other, .targets = {&first, 1}, .ticket = &open_too, .what = "mutex::lock"};
+  graph.add_wait(of_one, {});
+  graph.add_wait(of_other, {});
+  const std::string text = verdict(1);
+  const std::size_t name = text.find("task \"eat\" #");
+  ASSERT_NE(name, std::string::npos) << text;
+  const std::string number = text.substr(name, text.find(' ', name + 12) - name);
+  EXPECT_NE(text.find("  " + number + " waits in"), std::string::npos) << text;
+  EXPECT_NE(text.find("held by task \"eat\" #"), std::string::npos) << text;
+  EXPECT_EQ(text.find("held by " + number + "\n      at"), text.rfind("held by " + number + "\n      at")) << text;
+  EXPECT_NE(text.find("The wait of " + number + " was refused"), std::string::npos) << text;
+}
+
 TEST_F(deadlock_graph_test, two_locks_in_two_orders) {
   holds(0, lock(at[0], "fork 1"));
   holds(1, lock(at[1], "fork 2"));

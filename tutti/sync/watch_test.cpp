@@ -106,7 +106,7 @@ TEST_F(watching, three_coroutines_three_locks) {
     if (text.empty()) continue;
     ++refused;
     EXPECT_TRUE(has(text, "deadlock: 3 wait")) << text;
-    EXPECT_TRUE(has(text, "task \"philosopher\" waits in mutex::lock_async")) << text;
+    EXPECT_TRUE(has(text, "task \"philosopher\" #") && has(text, " waits in mutex::lock_async")) << text;
   }
   EXPECT_EQ(refused, 1);
 }
