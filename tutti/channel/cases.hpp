@@ -10,14 +10,15 @@
 //   by_self         the waiter has seen, once it was in all lists, that a port looks ready; it leaves and tries. Nobody
 //                   can deliver any more, so never are two cases taken.
 //
-// No wake-up is lost: a waiter enters a list, then looks (looks_ready); the other side changes its state, then looks
-// into the list; all four seq_cst. Each change wakes one waiter, and each woken waiter looks at all its ports before it
-// sleeps again.
+// No wake-up is lost: a waiter enters a list, then looks (port::settle, looks_ready); the other side changes its state,
+// then looks into the list; a fence stands between the two on each side. Each change wakes one waiter, and each woken
+// waiter looks at all its ports before it sleeps again.
 //
 // Rendezvous ports have no state to look at. Their waiter holds the `meeting` locks of all of them, in order of
 // address, while it looks for a partner in each and, finding none, enters all: so two waiters cannot miss each other,
 // and nobody is met while it meets somebody else.
 #pragma once
+#include <tutti/base/clock.hpp>
 #include <tutti/channel/port.hpp>
 #include <tutti/core/async_wait.hpp>
 
@@ -105,7 +106,7 @@ class case_set {
 /// and what wait_list::wait throws.
 case_result wait_for(case_set& set, const wait_how& how);
 
-/// The same for one port.
+/// The same for one port, at which the caller has just looked.
 case_result wait_for_one(port& at, void* value, const wait_how& how);
 
 /// A coroutine's wait for the first of several cases. Derived awaiters own the arrays.
@@ -160,10 +161,12 @@ class port_awaiter : public own_awaiter {
   }
 
  protected:
-  /// `what`: a literal. `limit`: from when it is awaited; none if empty.
+  /// `what`: a literal. `limit`: from now on; none if empty.
   port_awaiter(port& at, void* value, const char* what, const place& here,
                std::optional<std::chrono::nanoseconds> limit)
-      : at_(at), value_(value), what_(what), here_(here), limit_(limit) {}
+      : at_(at), value_(value), what_(what), here_(here) {
+    if (limit) deadline_ = time_after(*limit);
+  }
   ~port_awaiter() = default;
   port_awaiter(const port_awaiter&) = delete;
   port_awaiter& operator=(const port_awaiter&) = delete;
@@ -172,19 +175,21 @@ class port_awaiter : public own_awaiter {
   const port& at() const noexcept { return at_; }
   /// As case_wait::end_of_wait.
   case_result::kind end() {
-    if (wait_) return wait_->end().what;
     switch (first_) {
       case attempt::done: return case_result::kind::done;
+      case attempt::closed: return case_result::kind::closed;
       case attempt::poisoned: return case_result::kind::poisoned;
-      default: return case_result::kind::closed;
+      case attempt::not_now: break;
     }
+    return wait_->end().what;
   }
 
  private:
   class wait final : public case_wait {
    public:
     explicit wait(const port_awaiter& of)
-        : case_wait(case_set({&one_, 1}, {&lock_, 1}, {&order_, 1}, choice::in_order), of.what_, of.here_, of.limit_),
+        : case_wait(case_set({&one_, 1}, {&lock_, 1}, {&order_, 1}, choice::in_order), of.what_, of.here_,
+                    of.time_left()),
           one_{&of.at_, of.value_} {}
     case_result end() { return end_of_wait(); }
 
@@ -194,11 +199,16 @@ class port_awaiter : public own_awaiter {
     std::uint32_t order_ = 0;
   };
 
+  std::optional<std::chrono::nanoseconds> time_left() const noexcept {
+    if (deadline_ == std::chrono::steady_clock::time_point::max()) return std::nullopt;
+    return deadline_ - now();
+  }
+
   port& at_;
   void* value_;
   const char* const what_;
   const place here_;
-  const std::optional<std::chrono::nanoseconds> limit_;
+  std::chrono::steady_clock::time_point deadline_ = std::chrono::steady_clock::time_point::max();
   attempt first_ = attempt::not_now;
   std::optional<wait> wait_;
 };

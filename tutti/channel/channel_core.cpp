@@ -33,9 +33,10 @@ channel_core::channel_core(bool ordered, std::ptrdiff_t capacity, std::string_vi
       in_(*this, {.resource = this, .kind = "channel", .name = name}) {
   if (kind_ == kind::rendezvous) out_.meeting = in_.meeting = &send_.lock;
   if (kind_ != kind::ring) return;
-  const auto half_of_the_ring = static_cast<std::uint32_t>(std::min(capacity_ / 8, 128UL));  // 4 us at most
-  out_.may_learn_up_to(half_of_the_ring);
-  in_.may_learn_up_to(half_of_the_ring);
+  // About 4 elements go through in a pause: half of the ring, or 4 us.
+  const auto most_pauses = static_cast<std::uint32_t>(std::min<std::size_t>(capacity_ / 8, 128));
+  out_.may_learn_up_to(most_pauses);
+  in_.may_learn_up_to(most_pauses);
 }
 
 void channel_core::last_look_at_all() noexcept {
@@ -63,10 +64,18 @@ void channel_core::close() noexcept {
 
 void channel_core::poison() noexcept {
   poisoned_.store(true, std::memory_order_seq_cst);
+  drop_what_is_inside();
+}
+
+// One of poisoned_ and readers_gone_ has been set. Who sends alone may be about to count an element that was put in
+// before: either it has counted when the fence of `settle` is through, and the element is found here, or it sees the
+// flag after counting, and drops the element itself.
+void channel_core::drop_what_is_inside() noexcept {
+  settle(send_, /*for_good=*/true);
   close();
   joiners_.wake_all();
   // What a single reader has not taken it drops itself, when it looks again or ends.
-  if (kind_ != kind::ring || receive_.used.load(std::memory_order_acquire) == use::shared) drop_all();
+  if (anybody_may_drop()) drop_all();
 }
 
 // A heavy fence costs less than a thread's sleep, but a coroutine's wait costs less than a fence: one side that
@@ -161,7 +170,7 @@ void channel_core::make_ends() noexcept {
   out_.target = {.resource = &readers_, .rule = wait_rule::one_acts, .kind = "reader of channel", .name = name_};
   in_.own_side = &out_.target;
   out_.own_side = &in_.target;
-  const use by_one = has_asymmetric_fence() ? use::alone : use::fenced;
+  const use by_one = kind_ == kind::ring && has_asymmetric_fence() ? use::alone : use::fenced;
   send_.used.store(by_one, std::memory_order_relaxed);
   receive_.used.store(by_one, std::memory_order_relaxed);
   count_ends(writers_, 1, in_.target);
@@ -194,10 +203,11 @@ void channel_core::drop_writer() noexcept {
 
 void channel_core::drop_reader() noexcept {
   if (count_ends(readers_, -1, out_.target) != 0) return;
+  // From here on whoever takes does so under the lock, and only to drop: also writers of this very channel that lie in
+  // it, which would keep it alive.
+  receive_.used.store(use::shared, std::memory_order_release);
   readers_gone_.store(true, std::memory_order_seq_cst);
-  close();
-  joiners_.wake_all();
-  drop_all();  // also writers of this very channel that lie in it, which would keep it alive
+  drop_what_is_inside();
 }
 
 }  // namespace tutti::detail

@@ -2,16 +2,15 @@
 // counting what was done, and its errors.
 //
 // Elements that were sent and received are counted, each count by its own side alone: the number of elements inside is
-// the difference. A count is changed seq_cst, before the other side's list of waiters is looked at; who waits enters
-// its list first and looks at the counts then (looks_ready). One of the two sees the other.
+// the difference. A count is changed before the other side's list of waiters is looked at; who waits enters its list
+// first and looks at the counts then (looks_ready). Between the two steps stands a fence on each side: one of the two
+// sees the other. For a side that several use, the seq_cst change is the fence. A side that one thread at a time uses
+// counts with a plain store (side::publish) and leaves the fence to who waits (settle).
 //
 // `closed` is the lowest bit of the count of what was sent. So each send happens either before the closing, and is
-// received, or after it, and fails: whoever sees the bit knows how many elements there will ever be.
-//
-// A side that one thread at a time uses counts without read-modify-write (use::alone): an asymmetric fence stands
-// between its count and its look at the list, and who waits on the other side does the heavy half between entering and
-// looking. Another thread's closing bit can get lost in such a count; but only who sends, poison and the last reader
-// close, and the latter two set flags that count as closed too, and drop what is inside.
+// received, or after it, and fails. A bit that another thread sets can get lost in the plain store of who sends alone;
+// but only who sends, poison and the last reader close, and the latter two set flags that count as closed too
+// (cut_off), and drop what is inside.
 #pragma once
 #include <tutti/channel/port.hpp>
 #include <tutti/core/asymmetric_fence.hpp>
@@ -72,8 +71,12 @@ class channel_core {
   virtual attempt take_erased(void* to) noexcept = 0;
   virtual attempt meet_receiver(void* from, wake_up& other) noexcept = 0;
   virtual attempt meet_sender(void* to, wake_up& other) noexcept = 0;
-  /// Takes out all there is and destroys it. By who may receive, or of a side that locks.
+  /// Takes out all there is and destroys it. By who may receive, or if anybody_may_drop.
   virtual void drop_all() noexcept = 0;
+  /// Whether receiving takes a lock.
+  bool anybody_may_drop() const noexcept {
+    return kind_ != kind::ring || receive_.used.load(std::memory_order_acquire) == use::shared;
+  }
 
   /// Of one that was seen closed: poisoned_ is stored before the bit, and before anything is dropped.
   attempt why_closed() const noexcept {
@@ -154,6 +157,7 @@ class channel_core {
   receiver_port in_;
 
  private:
+  void drop_what_is_inside() noexcept;
   /// How many there are then.
   std::size_t count_ends(std::size_t& ends, int change, const wait_target& target) noexcept;
 

@@ -65,6 +65,8 @@ class channel_state final : public channel_core {
       result = put_in_ring(value, /*shared=*/true);
     } else {
       result = put_in_ring(value, /*shared=*/false);
+      if (result == attempt::done && cut_off() && anybody_may_drop()) [[unlikely]]
+        drop_all();
     }
     if (result == attempt::done) receivers_.wake_one();
     return result;

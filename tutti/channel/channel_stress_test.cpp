@@ -337,10 +337,10 @@ TEST(ChannelStress, CutOffWhileSending) {
     std::atomic<int> accepted{0};
     bool poisoned = false;
     {
-      std::jthread sender([&, out = std::move(ends.first)]() mutable {
+      std::jthread sender([&] {
         try {
           for (;;) {
-            out.send(counted);
+            ends.first.send(counted);
             ++accepted;
           }
         } catch (const tutti::poisoned&) {

@@ -258,6 +258,36 @@ TEST_F(Channel, BlockingALoopIsRefused) {
   EXPECT_NE(text.find("co_await send_async()"), std::string::npos) << text;
 }
 
+TEST_F(Channel, AnAwaitableMayBeAwaitedAgain) {
+  channel<int> c(1);
+  auto sends = [&]() -> task<> {
+    co_await tutti::yield_now();
+    co_await c.send_async(1);
+    c.close();
+  };
+  auto receives = [&]() -> task<> {
+    auto next = c.next_async();
+    const std::optional<int> first = co_await next;  // waits
+    const std::optional<int> second = co_await next;
+    EXPECT_EQ(first, 1);
+    EXPECT_EQ(second, std::nullopt);
+  };
+  tutti::sync_wait(tutti::when_all(receives(), sends()));
+}
+
+TEST_F(Channel, LimitsCountFromTheCall) {
+  channel<int> c(1);
+  auto body = [&]() -> task<> {
+    auto late = c.receive_for_async(1s);
+    co_await tutti::sleep_for(1s);
+    const auto before = tutti::now();
+    const std::optional<int> nothing = co_await late;
+    EXPECT_EQ(nothing, std::nullopt);
+    EXPECT_EQ(tutti::now(), before);
+  };
+  tutti::sync_wait(body());
+}
+
 TEST_F(Channel, ErrorsOfWaitsNameIt) {
   tutti::channel<int> jobs(1, "jobs");
   std::stop_source stopped;

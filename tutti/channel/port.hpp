@@ -31,10 +31,11 @@ class port {
   /// Moves an element out of `value` (a port to send to) or constructs one there (a port to receive from), if it can be
   /// had at once, and wakes who waits for that on the other side. Only what is done touches `value`.
   virtual attempt try_now(void* value) noexcept = 0;
-  /// Whether try_now may have something to say. seq_cst: asked after the asker has entered `waiters`, while the other
-  /// side changes its state and then looks into `waiters`, so one of the two sees the other.
+  /// Whether try_now may have something to say. seq_cst: asked after the asker has entered `waiters` and called
+  /// `settle`, while the other side changes its state and then looks into `waiters`, so one of the two sees the other.
   virtual bool looks_ready() const noexcept = 0;
-  /// By who has entered `waiters`, before it looks. `for_good`: it will do so often.
+  /// By who has entered `waiters`, before it looks: a fence on both sides, unless the other side has its own.
+  /// `for_good`: it has from now on.
   virtual void settle(bool for_good) noexcept { static_cast<void>(for_good); }
   /// How many elements could be sent or received now.
   virtual std::size_t backlog() const noexcept { return 0; }

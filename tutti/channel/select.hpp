@@ -258,7 +258,7 @@ auto on(From& from, F f, place here = place::current()) {
   static_assert(std::is_invocable_v<F&, element> || detail::takes_end<F, element>,
                 "on(channel, f): f must take an element of the channel, by value or by rvalue or const reference, or a "
                 "std::optional of one");
-  return detail::receive_case<typename From::value_type, F>(from.port_to_receive(here), std::move(f), here);
+  return detail::receive_case<element, F>(from.port_to_receive(here), std::move(f), here);
 }
 /// A case of select: sends `value` to a channel, writer or broadcast, and calls `f()`. Never ready once that is closed.
 template <class To, class F>

@@ -15,8 +15,16 @@ bool membarrier(int command) noexcept { return ::syscall(SYS_membarrier, command
 }  // namespace
 
 bool has_asymmetric_fence() noexcept {
-  static const bool registered = membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED);
-  return registered;
+  // No static that is initialised on first use: registering takes milliseconds, and a child forked meanwhile would wait
+  // for its end for ever. To register twice does no harm.
+  enum answer : int { unknown, yes, no };
+  static constinit std::atomic<answer> known{unknown};
+  answer seen = known.load(std::memory_order_relaxed);
+  if (seen == unknown) {
+    seen = membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) ? yes : no;
+    known.store(seen, std::memory_order_relaxed);
+  }
+  return seen == yes;
 }
 
 void asymmetric_fence_heavy() noexcept {

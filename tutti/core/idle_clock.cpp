@@ -105,9 +105,9 @@ scheduler::rest look_at(const std::vector<std::shared_ptr<scheduler>>& pools, co
   return all;
 }
 
-// Everybody was found at rest at some moment of the first look, and in the second again, with no event between the two:
-// so nobody was set going by somebody who was looked at later. All rested when the first look ended, and those who
-// sleep are woken by others only.
+// Everybody known here was found at rest at some moment of the first look, and in the second again, with no event
+// between the two: so nobody was set going by somebody who was looked at later. All rested when the first look ended,
+// and those who sleep are woken by others only.
 scheduler::rest look_twice(const mover& self) {
   const auto pools = all_pools();
   const scheduler::rest before = look_at(pools, self);
@@ -125,7 +125,7 @@ bool move_idle_clock(bool (*idle)(void*), void* context) try {
   constexpr auto not_yet = steady_clock::time_point::max();
   mover self;
   auto quiet_since = not_yet;
-  while (current_clock().moves_when_idle()) {
+  while (current_clock().is_virtual()) {
     if (!idle(context)) return true;
     if (!self.take_turn()) {
       self.park();
@@ -139,16 +139,18 @@ bool move_idle_clock(bool (*idle)(void*), void* context) try {
       continue;
     }
     if (!idle(context)) return true;
-    if (const auto next = next_timer()) {
+    const auto next = next_timer();
+    if (next && current_clock().moves_when_idle()) {
       current_clock().move_on_to(*next);
       return true;
     }
-    const auto soon = now + between_looks;  // a thread that is not seen here may set one
+    const auto soon = now + between_looks;  // a thread that is not seen here may set one, or change the clock
     self.park(&soon);
   }
   return false;
 } catch (const std::bad_alloc&) {  // not now
-  return false;
+  std::this_thread::yield();
+  return true;
 }
 
 }  // namespace tutti::detail

@@ -302,7 +302,8 @@ scheduler::rest scheduler::resting(const parker& looker) const noexcept {
   rest state{.quiet = true, .joining = false, .events = 0};
   if (left_behind()) return state;
   const std::lock_guard lock(lock_);
-  state.quiet = runnable_ == idle_count_ && !has_work();
+  // What is queued behind a thread that was refused waits for a timer.
+  state.quiet = runnable_ == idle_count_ && (!has_work() || retry_armed_);
   state.events = blocks_ + submitted_shared_;
   for_each_worker([&](const worker& w) {
     state.events += w.submitted.get();

@@ -285,6 +285,7 @@ void scheduler::end_block(worker& self) noexcept {
   const std::lock_guard lock(lock_);
   ++runnable_;
   --blocked_;
+  ++blocks_;  // one that ends is an event, too
   self.where = worker::state::working;
   count_hungry();
 }

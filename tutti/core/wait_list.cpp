@@ -17,7 +17,7 @@ std::optional<wait_result> over(const Ready& ready, const std::stop_token& stop,
   return std::nullopt;
 }
 
-// For a clock that moves by itself, from timer to timer.
+// A virtual clock stops where a timer is due, and one that moves by itself goes from timer to timer.
 class expiry final : public timer_entry {
  public:
   explicit expiry(wait_ticket& ticket) noexcept : ticket_(ticket) {}
@@ -79,8 +79,8 @@ void sleep_on(wait_ticket& ticket, const std::chrono::steady_clock::time_point* 
   // Time may be virtual: whenever the clock is moved or changed, look at it again.
   const auto subscription = clock_source::subscribe([&sleeper](clock_source::time_point) { sleeper.unpark(); });
   std::optional<expiry> timer;
-  if (current_clock().is_virtual()) timer.emplace(ticket).try_set(*deadline);
   while (ticket.outcome() == wait_ticket::open) {
+    if (!timer && current_clock().is_virtual()) timer.emplace(ticket).try_set(*deadline);
     if (current_clock().now() >= *deadline) {
       ticket.claim(wait_ticket::by_timeout);
       break;

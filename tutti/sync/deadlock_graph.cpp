@@ -74,13 +74,20 @@ deadlock_graph::party& deadlock_graph::enter(const wait_party& who) {
   if (is_new) {
     at->second.name = party_text(who);
     at->second.number = new_number(who.task == nullptr);
+    ++namesakes_[at->second.name];
   }
   return at->second;
 }
 
 void deadlock_graph::leave_if_idle(const void* who) noexcept {
   const auto found = parties_.find(who);
-  if (found != parties_.end() && found->second.holds.empty() && found->second.waits.empty()) parties_.erase(found);
+  if (found != parties_.end() && found->second.holds.empty() && found->second.waits.empty()) forget(found);
+}
+
+void deadlock_graph::forget(std::unordered_map<const void*, party>::iterator who) noexcept {
+  const auto named = namesakes_.find(who->second.name);
+  if (named != namesakes_.end() && --named->second == 0) namesakes_.erase(named);
+  parties_.erase(who);
 }
 
 void deadlock_graph::add_hold(const wait_party& who, const wait_target& target, const place& here) {
@@ -128,7 +135,7 @@ void deadlock_graph::end_party(const void* who) noexcept {
       if (h.who == who) h.who = nullptr;
     }
   }
-  parties_.erase(found);
+  forget(found);
 }
 
 void deadlock_graph::add_wait(const wait_observer::wait& wait, time_point now) {
@@ -236,8 +243,8 @@ std::string deadlock_graph::name_of(const void* of) const {
 
 // Tasks of one function have one name.
 std::string deadlock_graph::shown(const party& one) const {
-  const auto alike = [&](const auto& other) { return other.second.name == one.name; };
-  if (std::count_if(parties_.begin(), parties_.end(), alike) < 2) return one.name;
+  const auto named = namesakes_.find(one.name);
+  if (named == namesakes_.end() || named->second < 2) return one.name;
   return one.name + " #" + std::to_string(one.number);
 }
 

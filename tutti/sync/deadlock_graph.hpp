@@ -87,7 +87,10 @@ class deadlock_graph {
   std::string holders_text(const wait_target& target) const;
   std::string shown(const party& one) const;
 
+  void forget(std::unordered_map<const void*, party>::iterator who) noexcept;
+
   std::unordered_map<const void*, party> parties_;
+  std::unordered_map<std::string, std::size_t> namesakes_;  // how many parties have a name
   std::unordered_map<const void*, resource> resources_;
 };
 
