@@ -25,7 +25,8 @@ class parker {
   }
   /// The same by a thread that goes on working: the sleeper is to run on another core.
   void unpark_elsewhere() noexcept;
-  /// Whether its thread sleeps in `park` and nobody has woken it yet. For lookers-on: only a wake-up ends this.
+  /// Whether its thread sleeps in `park` and nobody has woken it yet. For lookers-on: only a wake-up ends this, or the
+  /// deadline of park_until.
   bool is_asleep() const noexcept { return state_.load(std::memory_order_acquire) == asleep; }
 
  private:

@@ -78,7 +78,7 @@ class scheduler final : public call_target {
   struct rest {
     bool quiet;
     bool joining;          // some wait for threads to end: whether they still do cannot be told
-    std::uint64_t events;  // changes whenever work is handed in or a wait begins
+    std::uint64_t events;  // changes whenever work is handed in or a wait begins or ends
   };
   rest resting(const parker& looker) const noexcept;
   /// True on this pool's workers, also while they are guests of another pool.
@@ -192,7 +192,7 @@ class scheduler final : public call_target {
   static constexpr std::int64_t no_priority = std::numeric_limits<std::int64_t>::min();
   mutable std::size_t normal_size_ = 0;
   mutable std::uint64_t submitted_shared_ = 0;
-  std::uint64_t blocks_ = 0;  // begun so far
+  std::uint64_t blocks_ = 0;  // begun, and ended, so far
   worker* idle_ = nullptr;
   worker* retired_ = nullptr;
   int idle_count_ = 0, runnable_ = 0, blocked_ = 0, guests_ = 0, threads_ = 0, spares_started_ = 0;

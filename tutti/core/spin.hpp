@@ -18,8 +18,8 @@ class spinner {
   bool once() noexcept;
   void restart() noexcept { looks_ = 0; }
 
-  /// Set when this thread has woken, or was woken by, another one on this core: its next spin begins by letting that
-  /// one run. A hint.
+  /// Set when this thread has woken, or was woken by, another one on this core: its next spin, until restart(), is a
+  /// few times letting that one run, whatever the budget. A hint.
   static inline constinit thread_local bool yield_first = false;
 
  private:

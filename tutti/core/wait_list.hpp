@@ -12,7 +12,8 @@
 //
 // No wake-up is lost: a waiter raises `count_` (seq_cst) before it asks `ready()` for the last time, and the waker
 // changes the state before it reads `count_` (seq_cst); so the waiter sees the change or the waker sees the waiter. The
-// state change and the look of `ready()` must be seq_cst as well, or under a lock of their own.
+// state change and the look of `ready()` must be seq_cst as well, or under a lock of their own, or have an asymmetric
+// fence between their two steps (channel_core.hpp).
 #pragma once
 #include <tutti/base/place.hpp>
 #include <tutti/core/parker.hpp>
