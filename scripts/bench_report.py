@@ -13,7 +13,7 @@ import re
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-ORDER = ["fork_join", "parallel_for", "reduce", "submit", "idle", "wordcount", "task", "sync", "channel"]
+ORDER = ["fork_join", "parallel_for", "reduce", "scan", "sort", "pipeline", "submit", "idle", "wordcount", "task", "sync", "channel"]
 
 # Systems that are a yardstick, not a competitor.
 REFERENCE = re.compile(r"\((floor|ideal|spins)\)$|^serial$|serial runs?$|^tutti, ")
@@ -215,12 +215,19 @@ GOALS = [
          where=serial_us(1e3, 1e12), repetition="best"),
     Goal("reductions below 1 ms against the best peer, best repetitions", "reduce", "", 0.9, kind="times",
          where=serial_us(0, 1e3), repetition="best"),
+    Goal("scans of 1 ms and more against the best peer, best repetitions", "scan", "", 0.97, kind="times",
+         where=serial_us(1e3, 1e12), repetition="best"),
+    Goal("scans below 1 ms against the best peer, best repetitions", "scan", "", 0.9, kind="times",
+         where=serial_us(0, 1e3), repetition="best"),
+    Goal("sorts against the best peer, best repetitions", "sort", "", 1, kind="times", repetition="best"),
+    Goal("pipelines against the best peer, best repetitions", "pipeline", "", 1, kind="times", repetition="best"),
     Goal("`post`, ns per empty task", "submit", "^post", 80),
     Goal("`submit` with a future, ns per empty task", "submit", "^submit with a future", 150),
     Goal("`submit_bulk`, ns per empty task", "submit", "^submit in bulk", 20),
     Goal("submit and get, hot, us", "submit", "^round trip hot, across cores, p50", 1),
     Goal("submit and get, parked, against a futex round trip", "submit", "^round trip parked.*p50", 1.2, kind="cost",
          against="^futex"),
+    Goal("recording tasks of 1 us, per cent", "trace", r"^tasks of 1 us", 3),
     Goal("spawn and await a coroutine task against asyncio", "task", "^spawn and await", 10, kind="times",
          against="^asyncio"),
     Goal("coroutine tasks against Asio awaitables", "task", "^(spawn|await|switch|when_all)", 1, kind="times",

@@ -18,3 +18,6 @@
 #ifdef TUTTI_LINKS_CHANNEL
 #include <tutti/channel/channels.hpp>
 #endif
+#ifdef TUTTI_LINKS_TRACE
+#include <tutti/trace/trace.hpp>
+#endif

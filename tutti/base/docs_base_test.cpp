@@ -154,7 +154,7 @@ TEST(docs_base, log) {
 class counting_sink : public tutti::trace_sink {
  public:
   void record(tutti::trace_kind kind, std::uint64_t, std::uint64_t) noexcept override {
-    if (kind == tutti::trace_kind::user) count.fetch_add(1, std::memory_order_relaxed);
+    if (kind == tutti::trace_kind::mark) count.fetch_add(1, std::memory_order_relaxed);
   }
   std::atomic<int> count{0};
 };
@@ -162,7 +162,7 @@ class counting_sink : public tutti::trace_sink {
 TEST(docs_base, trace) {
   static counting_sink sink;  // stays: a thread may still be inside when another sink takes over
   tutti::trace_sink* before = tutti::set_trace_sink(&sink);
-  tutti::trace_point(tutti::trace_kind::user, 1, 2);
+  tutti::trace_point(tutti::trace_kind::mark, tutti::trace_text("reached"), 2);
   tutti::set_trace_sink(before);
   EXPECT_EQ(sink.count.exchange(0), 1);
 }

@@ -21,10 +21,17 @@ struct worker {
   int (*run)();
 };
 
+struct option {
+  std::string_view name;
+  void (*given)(const std::string& value);
+  bool told = false;
+};
+
 struct state {
   std::mutex mutex;
   std::vector<std::string> flags;  // whole, in order, each once
   std::vector<worker> workers;
+  std::vector<option> options;
   std::atomic<bool> done{false};
   bool worker_started = false;
 };
@@ -47,6 +54,40 @@ std::optional<std::string> find_flag(const state& s, std::string_view name) {
 
 void remember(state& s, std::string_view flag) {
   if (std::find(s.flags.begin(), s.flags.end(), flag) == s.flags.end()) s.flags.emplace_back(flag);
+}
+
+// Whether `flag` is an option's without its value, which is the next argument then.
+bool lacks_value(const state& s, std::string_view flag) {
+  return std::any_of(s.options.begin(), s.options.end(),
+                     [&](const option& o) { return flag.substr(flag_prefix.size()) == o.name; });
+}
+
+[[noreturn]] void refuse_without_value(std::string_view flag) {
+  const std::string text(flag);
+  std::fprintf(stderr, "tutti: %s needs a value: %s=VALUE\n", text.c_str(), text.c_str());
+  std::exit(2);
+}
+
+// Tells the modules what was given. Without the lock, as they may ask for flags, or exit.
+void tell_options() {
+  for (;;) {
+    void (*given)(const std::string&) = nullptr;
+    std::string value;
+    {
+      state& s = current();
+      const std::lock_guard guard(s.mutex);
+      for (option& o : s.options) {
+        const auto found = find_flag(s, o.name);
+        if (!found || o.told) continue;
+        o.told = true;
+        given = o.given;
+        value = *found;
+        break;
+      }
+    }
+    if (given == nullptr) return;
+    given(value);
+  }
 }
 
 // Runs the worker that the flags name, if they do, and does not return from it.
@@ -87,41 +128,46 @@ void finish() {
 }  // namespace
 
 void init(int& argc, char**& argv) {
+  std::string_view incomplete;
   {
     state& s = current();
     const std::lock_guard guard(s.mutex);
     int kept = 0;
     bool ours = true;
     for (int i = 0; i < argc; ++i) {
-      if (ours && i > 0 && std::string_view(argv[i]) == "--") ours = false;
-      if (ours && i > 0 && is_flag(argv[i])) {
-        remember(s, argv[i]);
-      } else {
+      const std::string_view argument = argv[i];
+      if (ours && i > 0 && argument == "--") ours = false;
+      if (!ours || i == 0 || !is_flag(argument)) {
         argv[kept++] = argv[i];
+      } else if (!lacks_value(s, argument)) {
+        remember(s, argument);
+      } else if (i + 1 < argc && std::string_view(argv[i + 1]) != "--") {
+        remember(s, std::string(argument) + '=' + argv[++i]);
+      } else {
+        incomplete = argument;
       }
     }
     if (kept < argc) argv[kept] = nullptr;  // as the standard has it: argv[argc] is null
     argc = kept;
   }
+  if (!incomplete.empty()) refuse_without_value(incomplete);
+  tell_options();
   finish();
 }
 
 void init() {
-  {
-    std::ifstream file("/proc/self/cmdline", std::ios::binary);
-    const std::string text{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
-    state& s = current();
-    const std::lock_guard guard(s.mutex);
-    std::string_view rest = text;
-    for (bool first = true; !rest.empty(); first = false) {
-      const std::string_view argument = rest.substr(0, rest.find('\0'));
-      rest.remove_prefix(std::min(rest.size(), argument.size() + 1));
-      if (first) continue;
-      if (argument == "--") break;
-      if (is_flag(argument)) remember(s, argument);
-    }
+  // One parser for both: the other form is given what the kernel has.
+  std::ifstream file("/proc/self/cmdline", std::ios::binary);
+  std::string text{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+  std::vector<char*> arguments;
+  for (std::size_t at = 0; at < text.size(); at = text.find('\0', at) + 1) {
+    arguments.push_back(text.data() + at);
+    if (text.find('\0', at) == text.npos) break;
   }
-  finish();
+  auto count = static_cast<int>(arguments.size());
+  arguments.push_back(nullptr);
+  char** first = arguments.data();
+  init(count, first);
 }
 
 bool initialised() noexcept { return current().done; }
@@ -136,6 +182,18 @@ std::vector<std::string> init_flags() {
   state& s = current();
   const std::lock_guard guard(s.mutex);
   return s.flags;
+}
+
+init_option::init_option(std::string_view name, void (*given)(const std::string& value)) : name_(name) {
+  state& s = current();
+  const std::lock_guard guard(s.mutex);
+  s.options.push_back({name, given});
+}
+
+init_option::~init_option() {
+  state& s = current();
+  const std::lock_guard guard(s.mutex);
+  std::erase_if(s.options, [this](const option& o) { return o.name == name_; });
 }
 
 worker_main::worker_main(std::string_view name, int (*run)()) : name_(name) {

@@ -24,6 +24,21 @@ void init();
 /// All `--tutti-` flags that init has seen, whole, in order: for handing them on to a worker.
 [[nodiscard]] std::vector<std::string> init_flags();
 
+/// Makes a flag with a value of a module known: `--tutti-NAME VALUE` becomes `--tutti-NAME=VALUE`, and init calls
+/// `given(value)`, once, before it runs a worker. A flag without its value ends the program with exit code 2. A static
+/// object of the module.
+class init_option {
+ public:
+  /// `name` must outlive the object: a literal.
+  init_option(std::string_view name, void (*given)(const std::string& value));
+  ~init_option();
+  init_option(const init_option&) = delete;
+  init_option& operator=(const init_option&) = delete;
+
+ private:
+  std::string_view name_;
+};
+
 /// Registers what `--tutti-worker=NAME` runs. A static object of the module that starts such workers:
 /// `const worker_main process_worker{"process", run_worker};`. `run` returns the exit code.
 class worker_main {

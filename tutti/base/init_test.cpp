@@ -67,6 +67,26 @@ std::vector<std::string> strip(std::vector<std::string> arguments) {
   return {argv, argv + argc};
 }
 
+std::vector<std::string> given;
+const tutti::init_option with_value{"init-test-file", [](const std::string& value) { given.push_back(value); }};
+
+TEST(init, an_option_takes_its_value_in_both_forms_and_is_told_once) {
+  EXPECT_THAT(strip({"program", "a", "--tutti-init-test-file", "--odd name", "b"}), ElementsAre("program", "a", "b"));
+  EXPECT_THAT(given, ElementsAre("--odd name"));
+  EXPECT_EQ(tutti::init_flag("init-test-file"), "--odd name");
+  EXPECT_THAT(strip({"program", "--tutti-init-test-file=other", "c"}), ElementsAre("program", "c"));
+  EXPECT_THAT(given, ElementsAre("--odd name"));
+}
+
+TEST(init, an_option_without_its_value_ends_the_program) {
+  for (const std::vector<std::string>& arguments :
+       {std::vector<std::string>{"--tutti-init-test-file"}, {"--tutti-init-test-file", "--", "x"}}) {
+    const outcome result = run_self(arguments);
+    EXPECT_EQ(result.code, 2);
+    EXPECT_EQ(result.errors, "tutti: --tutti-init-test-file needs a value: --tutti-init-test-file=VALUE\n");
+  }
+}
+
 TEST(init, strips_its_own_flags) {
   EXPECT_THAT(strip({"program", "--tutti-init-test-a=1", "file", "--verbose", "--tutti-init-test-b", "-x"}),
               ElementsAre("program", "file", "--verbose", "-x"));

@@ -1,32 +1,42 @@
 // trace: points in the code that a recorder may listen to; one predictable branch each when nobody does.
 #pragma once
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <string_view>
 
 namespace tutti {
 
-/// What happened. The meaning of the two numbers `a` and `b` stands beside each kind.
+/// What happened. The meaning of the two numbers `a` and `b` stands beside each kind; a *text* is the address of a
+/// string that is a literal or lives as long.
 enum class trace_kind : std::uint8_t {
-  task_submit,   ///< a: task, b: pool
-  task_begin,    ///< a: task, b: pool
-  task_end,      ///< a: task, b: pool
-  fork,          ///< a: record, b: worker
-  steal,         ///< a: task or record, b: worker stolen from
-  publish,       ///< a: record, b: worker
-  park,          ///< a: worker, b: pool
-  unpark,        ///< a: worker, b: pool
-  wait_begin,    ///< a: what is waited for, b: waiter
-  wait_end,      ///< a: what was waited for, b: waiter
+  task_submit,   ///< a: task, b: where it is queued
+  task_begin,    ///< a: task, b: its name, a text. Also when a coroutine goes on
+  task_end,      ///< a: task, b: its result, which others wait for; 0: it will go on
+  task_wait,     ///< a: task, a coroutine that is about to wait, b: for what, a text
+  task_resume,   ///< a: task, a coroutine that is queued to go on
+  publish,       ///< a: forked branch that is put on offer, b: worker
+  steal,         ///< a: branch or task that is taken from somebody else, b: from which worker
+  branch_begin,  ///< a: stolen branch, b: its task's name, a text
+  branch_end,    ///< a: stolen branch
+  join,          ///< a: result or stolen branch that was waited for, or was there already
+  park,          ///< a: parker, b: pool. A worker has nothing to do
+  unpark,        ///< a: parker, b: pool
+  wait_begin,    ///< a: what is waited for, b: in which function, a text. The thread blocks
+  wait_place,    ///< a: source file, a text, b: line. Of the wait just begun
+  wait_name,     ///< a: what kind of thing is waited for, b: its name, both texts. Of the wait just begun
+  wait_end,      ///< a: what was waited for, b: parker
+  wake,          ///< a: parker whose sleeper is told to go on
   thread_start,  ///< a: worker, b: pool
   thread_stop,   ///< a: worker, b: pool
-  lock_acquire,  ///< a: lock, b: owner
-  lock_release,  ///< a: lock, b: owner
-  send,          ///< a: channel, b: bytes or elements
-  receive,       ///< a: channel, b: bytes or elements
-  timer,         ///< a: timer, b: 0
-  user,          ///< a, b: the user's
+  span_begin,    ///< a: phase of the program's own, b: its name, a text
+  span_end,      ///< a: phase
+  mark,          ///< a: name, a text, b: a number of the program's own
+  count,         ///< a: name, a text, b: the value from now on, a signed number
 };
+
+/// How many kinds there are.
+inline constexpr std::size_t trace_kinds = static_cast<std::size_t>(trace_kind::count) + 1;
 
 /// The kind in words, for example "task_begin".
 [[nodiscard]] std::string_view to_string(trace_kind kind) noexcept;
@@ -53,6 +63,11 @@ inline trace_sink* set_trace_sink(trace_sink* sink) noexcept {
 /// True while a sink listens: guards work needed only for tracing.
 [[nodiscard]] inline bool tracing() noexcept {
   return detail::active_trace_sink.load(std::memory_order_relaxed) != nullptr;
+}
+
+/// A text as a number of a trace point.
+inline std::uint64_t trace_text(const char* text) noexcept {
+  return static_cast<std::uint64_t>(reinterpret_cast<std::uintptr_t>(text));
 }
 
 /// Tells the sink, if there is one. Thread-safe, never blocks.

@@ -29,14 +29,14 @@ class collector final : public tutti::trace_sink {
 
 TEST(trace, reaches_the_sink_only_while_there_is_one) {
   collector sink;
-  tutti::trace_point(tutti::trace_kind::user, 1);
+  tutti::trace_point(tutti::trace_kind::mark, tutti::trace_text("before"));
   EXPECT_FALSE(tutti::tracing());
   EXPECT_EQ(tutti::set_trace_sink(&sink), nullptr);
   EXPECT_TRUE(tutti::tracing());
   tutti::trace_point(tutti::trace_kind::steal, 2, 3);
   tutti::trace_point(tutti::trace_kind::park, &sink);
   EXPECT_EQ(tutti::set_trace_sink(nullptr), &sink);
-  tutti::trace_point(tutti::trace_kind::user, 4);
+  tutti::trace_point(tutti::trace_kind::mark, tutti::trace_text("after"));
   const auto events = sink.events();
   ASSERT_EQ(events.size(), 2u);
   EXPECT_EQ(events[0].kind, tutti::trace_kind::steal);
@@ -51,7 +51,7 @@ TEST(trace, from_many_threads) {
     std::vector<std::jthread> threads;
     for (int i = 0; i < 4; ++i) {
       threads.emplace_back([] {
-        for (std::uint64_t n = 0; n < 1000; ++n) tutti::trace_point(tutti::trace_kind::user, n);
+        for (std::uint64_t n = 0; n < 1000; ++n) tutti::trace_point(tutti::trace_kind::mark, tutti::trace_text("n"), n);
       });
     }
     tutti::set_trace_sink(&sink);
@@ -62,7 +62,7 @@ TEST(trace, from_many_threads) {
 
 TEST(trace, kinds_have_names) {
   EXPECT_EQ(to_string(tutti::trace_kind::task_begin), "task_begin");
-  for (int kind = 0; kind <= static_cast<int>(tutti::trace_kind::user); ++kind) {
+  for (std::size_t kind = 0; kind < tutti::trace_kinds; ++kind) {
     EXPECT_NE(to_string(static_cast<tutti::trace_kind>(kind)), "unknown");
   }
 }

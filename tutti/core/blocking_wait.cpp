@@ -2,9 +2,11 @@
 
 #include <tutti/base/error.hpp>
 #include <tutti/base/trace.hpp>
+#include <tutti/core/call.hpp>
 #include <tutti/core/run_loop.hpp>
 #include <tutti/core/scheduler.hpp>
 
+#include <new>
 #include <string>
 
 namespace tutti {
@@ -37,15 +39,24 @@ worker* begin_block(const wait_how& how) {
   return self;
 }
 
+// Names of what is waited for live as long as that does, those in a recording for ever.
+void trace_name(const wait_target& target) noexcept {
+  const char* name = "";
+  try {
+    if (!target.name.empty()) name = intern(target.name);
+  } catch (const std::bad_alloc&) {  // then without
+  }
+  trace_point(trace_kind::wait_name, target.kind, name);
+}
+
 }  // namespace
 
 blocking_wait::blocking_wait(const void* source, const wait_how& how)
-    : source_(source), how_(how), stop_(how.stop.token()), worker_(begin_block(how)), shown_(how.what, how.here) {
-  trace_point(trace_kind::wait_begin, source_);
+    : how_(how), stop_(how.stop.token()), worker_(begin_block(how)), shown_(how.what, how.here, source) {
+  if (how.target != nullptr && tracing()) trace_name(*how.target);
 }
 
 blocking_wait::~blocking_wait() {
-  trace_point(trace_kind::wait_end, source_);
   if (worker_ != nullptr) worker_->pool->end_block(*worker_);
 }
 

@@ -32,7 +32,6 @@ class blocking_wait {
   const std::stop_token& stop() const noexcept { return stop_; }
 
  private:
-  const void* const source_;
   const wait_how& how_;
   const std::stop_token stop_;
   worker* const worker_;

@@ -5,9 +5,14 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <charconv>
 #include <cmath>
+#include <cstdlib>
 #include <fstream>
 #include <sstream>
+#include <stdexcept>
+#include <string_view>
+#include <system_error>
 #include <vector>
 
 namespace tutti {
@@ -79,6 +84,18 @@ int default_concurrency() {
   int count = std::max(1, affinity_count());
   if (const auto quota = cgroup_cpu_quota()) count = std::min(count, std::max(1, static_cast<int>(std::ceil(*quota))));
   return count;
+}
+
+int default_workers(int most) {
+  const char* const told = std::getenv("TUTTI_WORKERS");
+  if (told == nullptr || *told == '\0') return default_concurrency();
+  const std::string_view text = told;
+  int workers = 0;
+  const auto [end, failed] = std::from_chars(text.data(), text.data() + text.size(), workers);
+  if (failed == std::errc() && end == text.data() + text.size() && workers >= 1 && workers <= most) return workers;
+  throw std::invalid_argument("TUTTI_WORKERS=" + std::string(text) +
+                              ": it is the number of threads of a pool for which " + "none was given, 1 to " +
+                              std::to_string(most));
 }
 
 }  // namespace tutti

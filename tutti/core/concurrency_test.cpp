@@ -6,10 +6,14 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <optional>
+#include <stdexcept>
 #include <string>
 #include <tutti/core/concurrency.hpp>
+#include <tutti/core/thread_pool.hpp>
 #include <vector>
 
 namespace {
@@ -146,6 +150,45 @@ TEST_F(Cgroup, NonsenseIsNoQuota) {
   for (const auto* text : {"", "\n\n", "nothing", "0:", "0:/job", ":::::::", "x::"}) {
     write("self", text);
     EXPECT_EQ(quota(), std::nullopt) << text;
+  }
+}
+
+// Restores the variable, which other tests' pools read.
+class told_workers {
+ public:
+  explicit told_workers(const char* text) {
+    if (const char* const old = std::getenv("TUTTI_WORKERS")) before_ = old;
+    ::setenv("TUTTI_WORKERS", text, 1);
+  }
+  ~told_workers() { before_ ? ::setenv("TUTTI_WORKERS", before_->c_str(), 1) : ::unsetenv("TUTTI_WORKERS"); }
+  told_workers(const told_workers&) = delete;
+  told_workers& operator=(const told_workers&) = delete;
+
+ private:
+  std::optional<std::string> before_;
+};
+
+TEST(default_workers, are_told_by_the_environment) {
+  {
+    const told_workers three("3");
+    EXPECT_EQ(tutti::default_workers(64), 3);
+    EXPECT_EQ(tutti::thread_pool().concurrency(), 3);
+    EXPECT_EQ(tutti::thread_pool(2).concurrency(), 2);
+  }
+  const told_workers nothing("");
+  EXPECT_EQ(tutti::default_workers(64), tutti::default_concurrency());
+}
+
+TEST(default_workers, nonsense_is_refused) {
+  for (const char* const text : {"0", "-1", "65", "two", "3x", " 3", "99999999999999999999"}) {
+    const told_workers told(text);
+    try {
+      static_cast<void>(tutti::default_workers(64));
+      ADD_FAILURE() << text;
+    } catch (const std::invalid_argument& refused) {
+      EXPECT_EQ(refused.what(), "TUTTI_WORKERS=" + std::string(text) +
+                                    ": it is the number of threads of a pool for which none was given, 1 to 64");
+    }
   }
 }
 

@@ -205,7 +205,8 @@ void coroutine_run::drive(coroutine_link& first) noexcept {
     self->begin_coroutine();
   }
   const void* const shown = &state();
-  trace_point(trace_kind::task_begin, shown, self);
+  const call_node* const queued = this;
+  trace_point(trace_kind::task_begin, queued, name_);
   stretch_ = &mine;
   this_frame = &mine.frame;
   coroutine_link* last = nullptr;
@@ -224,7 +225,7 @@ void coroutine_run::drive(coroutine_link& first) noexcept {
     wait_graph::ended(shown);
     state().finish_settle_and_release();
   }
-  trace_point(trace_kind::task_end, shown, self);
+  trace_point(trace_kind::task_end, queued, mine.finished ? shown : nullptr);
   if (self == nullptr) return;
   self->end_coroutine();
   self->task_name.store(outer, std::memory_order_release);

@@ -101,18 +101,25 @@ template <class F, class G, class RF, class RG>
   undo.release();
 }
 
-// Constructs both results, or none and throws; the left error first.
+// A fork offers work to whoever is idle, and wakes somebody for it.
+struct always_worth_it {
+  constexpr bool operator()() const noexcept { return true; }
+};
+
+// Constructs both results, or none and throws; the left error first. `worth_it()` is asked when somebody wants work:
+// false keeps the branch private for now.
 //
 // always_inline, here and below: in recursive callers g++ keeps a call and a round through memory per fork (3.0
 // against 2.1 ns per call of fib).
-template <class F, class G, class RF, class RG>
-[[gnu::always_inline]] inline void fork_two(worker* w, F& f, G& g, result_box<RF>& left, result_box<RG>& right) {
+template <class F, class G, class RF, class RG, class WorthIt = always_worth_it>
+[[gnu::always_inline]] inline void fork_two(worker* w, F& f, G& g, result_box<RF>& left, result_box<RG>& right,
+                                            WorthIt worth_it = {}) {
   if (w == nullptr || w->forks.full()) [[unlikely]]
     return run_two(f, g, left, right);
   branch<G, RG> other(g, right);
   const std::uint32_t at = w->forks.bottom();
   w->forks.push(&other);
-  if (w->forks.wanted()) [[unlikely]]
+  if (w->forks.wanted() && worth_it()) [[unlikely]]
     w->offer_oldest();
   try {
     construct_result(f, left);

@@ -3,6 +3,7 @@
 #include <tutti/base/clock.hpp>
 #include <tutti/base/error.hpp>
 #include <tutti/base/log.hpp>
+#include <tutti/base/trace.hpp>
 #include <tutti/core/home.hpp>
 #include <tutti/core/run_loop.hpp>
 #include <tutti/core/scheduler.hpp>
@@ -241,11 +242,15 @@ void future_state_base::refuse_own_loop(const char* what, const place& here) {
 }
 
 void future_state_base::wait(const place& here) {
-  if (is_ready()) return;
+  if (!is_ready()) wait_helping(here);
+  trace_point(trace_kind::join, this);
+}
+
+void future_state_base::wait_helping(const place& here) {
   const wait_how how{.deadline = nullptr, .stop = {}, .here = here, .what = "future::wait"};
   bool looked = false;
   if (this_worker != nullptr && help(*this_worker, looked, how)) return;
-  looked ? sleep(how) : wait(how);
+  looked ? sleep(how) : wait_for_others(how);
 }
 
 wait_target future_state_base::as_target() const noexcept {
@@ -253,7 +258,12 @@ wait_target future_state_base::as_target() const noexcept {
 }
 
 wait_result future_state_base::wait(const wait_how& how) {
-  if (is_ready()) return wait_result::ready;
+  const wait_result result = is_ready() ? wait_result::ready : wait_for_others(how);
+  if (result == wait_result::ready) trace_point(trace_kind::join, this);
+  return result;
+}
+
+wait_result future_state_base::wait_for_others(const wait_how& how) {
   // A time limit leaves no time to run the task here: it could take longer than that.
   expedite(this_frame == nullptr ? 0 : this_frame->priority);
   const auto done = [this] { return is_ready(); };

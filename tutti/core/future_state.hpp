@@ -169,6 +169,8 @@ class future_state_base {
   void destroy() noexcept;
   void wake() noexcept;
   bool help(worker& self, bool& looked, const wait_how& how);
+  void wait_helping(const place& here);
+  wait_result wait_for_others(const wait_how& how);
   wait_result sleep(const wait_how& how);
   void refuse_own_loop(const char* what, const place& here);
 

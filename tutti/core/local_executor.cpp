@@ -1,5 +1,6 @@
 #include <tutti/core/local_executor.hpp>
 
+#include <tutti/base/trace.hpp>
 #include <tutti/core/wait_graph.hpp>
 #include <tutti/core/worker.hpp>
 
@@ -18,6 +19,7 @@ void run_posted(const call_node& node, const task_values* values, void (*body)(v
   frame.party = &frame;
   this_frame = &frame;
   if (self != nullptr) self->task_name.store(name, std::memory_order_release);
+  trace_point(trace_kind::task_begin, &node, name);
   try {
     body(context);
   } catch (...) {
@@ -25,6 +27,7 @@ void run_posted(const call_node& node, const task_values* values, void (*body)(v
   }
   this_frame = frame.parent;
   wait_graph::ended(&frame);
+  trace_point(trace_kind::task_end, &node, &frame);
   if (self == nullptr) return;
   self->task_name.store(frame.parent == nullptr ? nullptr : frame.parent->name, std::memory_order_release);
   self->forks.end_root();

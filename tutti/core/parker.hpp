@@ -1,5 +1,6 @@
 // parker: where one thread sleeps until it is told to go on.
 #pragma once
+#include <tutti/base/trace.hpp>
 #include <tutti/core/cpu.hpp>
 
 #include <sched.h>
@@ -21,6 +22,7 @@ class parker {
 
   /// Leaves a token and wakes the sleeper. Any thread, any time; never blocks.
   void unpark() noexcept {
+    trace_point(trace_kind::wake, this);
     if (state_.exchange(token, std::memory_order_release) == asleep) wake();
   }
   /// The same by a thread that goes on working: the sleeper is to run on another core.

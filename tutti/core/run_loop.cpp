@@ -1,6 +1,7 @@
 #include <tutti/core/run_loop.hpp>
 
 #include <tutti/base/error.hpp>
+#include <tutti/base/trace.hpp>
 #include <tutti/core/coroutine_run.hpp>
 #include <tutti/core/idle_clock.hpp>
 #include <tutti/core/scheduler.hpp>
@@ -73,6 +74,7 @@ void loop_engine::start(call work) {
     std::move(work).abandon(std::make_exception_ptr(why));
     throw why;
   }
+  trace_point(trace_kind::task_submit, work.operator->(), static_cast<const call_target*>(this));
   queue(std::move(work));
 }
 
@@ -204,7 +206,7 @@ void loop_engine::sleep(bool (*done)(void*), void* context) {
   before_sleeping();
   if (outer != nullptr) outer->pool->must_block(*outer);
   {
-    const thread_record::waiting shown("run_loop", place{});
+    const thread_record::waiting shown("run_loop", place{}, this);
     if (!move_idle_clock(nothing_to_do) && nothing_to_do()) this_parker().park();
   }
   if (outer != nullptr) outer->pool->end_block(*outer);

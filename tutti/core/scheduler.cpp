@@ -69,7 +69,7 @@ void scheduler::start(call work) {
   if (left_behind()) [[unlikely]]
     refuse(std::move(work));
   if (self != nullptr && cancelling()) return std::move(work).abandon(cancelled_by_shutdown());
-  trace_point(trace_kind::task_submit, work.operator->(), this);
+  trace_point(trace_kind::task_submit, work.operator->(), static_cast<const call_target*>(this));
   if (!enqueue(self, work, /*even_if_closed=*/false)) refuse(std::move(work));
 }
 

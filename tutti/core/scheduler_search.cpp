@@ -1,4 +1,5 @@
 // scheduler, finding work: the shared queue, the workers' own, and where to look in what order.
+#include <tutti/base/trace.hpp>
 #include <tutti/core/scheduler.hpp>
 
 #include <algorithm>
@@ -156,6 +157,7 @@ scheduler::found scheduler::steal(worker& self, std::size_t most) {
     std::array<call_node*, 32> half;
     const std::size_t count = victim.ring.take_half(half.data(), std::min({half.size(), most, self.ring.room()}));
     if (count == 0) continue;
+    trace_point(trace_kind::steal, half[0], &victim);
     if (count > 1) {
       self.ring.push_many(half.data() + 1, count - 1);
       notify();  // who looked here before, and there after, saw none of them

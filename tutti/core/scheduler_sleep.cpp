@@ -22,6 +22,8 @@ void scheduler::thread_main(worker& self) {
   std::snprintf(thread_name, sizeof thread_name, "%.10s/%u", name_.c_str(), self.index);
   ::pthread_setname_np(::pthread_self(), thread_name);
 
+  trace_point(trace_kind::thread_start, &self, this);
+
   bool searching = self.born_searching;
   spinner spin(spinner::before_sleep);
   constexpr int looks_before_searching = 8;
@@ -29,6 +31,7 @@ void scheduler::thread_main(worker& self) {
   for (;;) {
     const found work = find(self);
     if (work) {
+      self.straight_on = looks == 0;
       looks = 0;
       if (searching) {
         searching = false;
@@ -70,6 +73,7 @@ void scheduler::thread_main(worker& self) {
     spin.restart();
     if (!sleep(self, searching)) break;
   }
+  trace_point(trace_kind::thread_stop, &self, this);
   this_worker = nullptr;
 }
 
@@ -127,16 +131,17 @@ bool scheduler::sleep(worker& self, bool& searching) {
     }
   }
   self.parked.add();
-  trace_point(trace_kind::park, &self, this);
-  for (;;) {
+  trace_point(trace_kind::park, self.sleeper, this);
+  bool ended = false;
+  for (bool woken = false; !woken;) {
     self.sleeper->park();
     const std::lock_guard lock(lock_);
-    if (ended_) return false;
-    if (self.where == worker::state::working) break;
+    ended = ended_;
+    woken = ended || self.where == worker::state::working;
   }
-  trace_point(trace_kind::unpark, &self, this);
-  searching = true;  // counted by whoever woke us
-  return true;
+  trace_point(trace_kind::unpark, self.sleeper, this);
+  searching = !ended;  // counted by whoever woke us
+  return !ended;
 }
 
 bool scheduler::unlink(worker*& stack, worker& member) noexcept {

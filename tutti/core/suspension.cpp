@@ -1,6 +1,7 @@
 #include <tutti/core/suspension.hpp>
 
 #include <tutti/base/error.hpp>
+#include <tutti/base/trace.hpp>
 #include <tutti/core/scheduler.hpp>
 #include <tutti/core/spin.hpp>
 
@@ -13,6 +14,7 @@ namespace tutti {
 // ---------------------------------------------------------------- coming back
 
 void resume_node::post() noexcept {
+  trace_point(trace_kind::task_resume, static_cast<const call_node*>(link_->run));
   const home_ref home = link_->home;
   if (home.target != nullptr) return home.target->resume(call(this));
   start_at_home(home.id, call(this));
@@ -79,6 +81,7 @@ void suspension::claimed(void* self) noexcept {
 bool suspension::commit() noexcept {
   coroutine_run& run = *link_->run;
   if (ticket_.outcome() == wait_ticket::open) {
+    trace_point(trace_kind::task_wait, static_cast<const call_node*>(&run), what_);
     since_ = coarse_clock();
     published_ = true;
     run.show_waiting(*this);

@@ -76,13 +76,14 @@ void task_state_base::execute() noexcept {
     self->task_name.store(name_, std::memory_order_release);
   }
   const void* const shown = &state();
-  trace_point(trace_kind::task_begin, shown, self);
+  const call_node* const queued = this;
+  trace_point(trace_kind::task_begin, queued, name_);
   frame.party = &state();
   this_frame = &frame;
   attempt_until_done();
   this_frame = frame.parent;  // from here on this call may be gone
   wait_graph::ended(shown);
-  trace_point(trace_kind::task_end, shown, self);
+  trace_point(trace_kind::task_end, queued, shown);
   if (self == nullptr) return;
   self->task_name.store(outer, std::memory_order_release);
   self->forks.end_root();

@@ -24,7 +24,7 @@ std::shared_ptr<scheduler> make_engine(const thread_pool_options& options) {
     throw std::invalid_argument("thread_pool: " + std::to_string(options.threads) + " threads; give 1 to " +
                                 std::to_string(scheduler::max_concurrency) + ", or 0 for one per available CPU");
   }
-  const int threads = options.threads == 0 ? default_concurrency() : options.threads;
+  const int threads = options.threads == 0 ? default_workers(scheduler::max_concurrency) : options.threads;
   auto memory = std::make_shared<scheduler>(threads, std::string(options.name), new_executor_id());
   register_home(memory->executor_id(), memory);
   register_pool(memory);

@@ -9,7 +9,7 @@ namespace tutti {
 
 /// How to make a thread_pool.
 struct thread_pool_options {
-  int threads = 0;                  ///< 0: default_concurrency(), which follows affinity mask and cgroup quota
+  int threads = 0;                  ///< 0: TUTTI_WORKERS, else by affinity mask and cgroup quota (concurrency.hpp)
   std::string_view name = "tutti";  ///< for debuggers, dump and errors; the first 10 bytes name the threads
 };
 
@@ -45,7 +45,7 @@ class thread_pool final : public local_executor {
   std::shared_ptr<scheduler> engine_;  // whose last owner shuts it down; see thread_pool.cpp
 };
 
-/// The pool of the process, made on first use with default_concurrency() threads; fork_join and the parallel algorithms
+/// The pool of the process, made on first use with default_workers() threads; fork_join and the parallel algorithms
 /// use it when no pool is named. Finished when the program exits normally; coroutine tasks that wait then, or
 /// begin to, are asked to stop. In a forked child it starts anew.
 thread_pool& default_pool();

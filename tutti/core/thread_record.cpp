@@ -1,6 +1,7 @@
 #include <tutti/core/thread_record.hpp>
 
 #include <tutti/base/at_fork.hpp>
+#include <tutti/base/trace.hpp>
 #include <tutti/core/task_frame.hpp>
 
 #include <pthread.h>
@@ -77,17 +78,23 @@ thread_record& this_thread_record() {
   return *current_record;
 }
 
-thread_record::waiting::waiting(const char* what, const place& here) noexcept
-    : record_(this_thread_record()), outer_(record_.what_.load(std::memory_order_relaxed)) {
+thread_record::waiting::waiting(const char* what, const place& here, const void* source) noexcept
+    : record_(this_thread_record()), outer_(record_.what_.load(std::memory_order_relaxed)), source_(source) {
   record_.file_.store(here.file, std::memory_order_relaxed);
   record_.function_.store(here.function, std::memory_order_relaxed);
   record_.line_.store(here.line, std::memory_order_relaxed);
   record_.task_.store(this_frame == nullptr ? "" : this_frame->name, std::memory_order_relaxed);
   record_.since_.store(std::chrono::steady_clock::now().time_since_epoch().count(), std::memory_order_relaxed);
   record_.what_.store(what, std::memory_order_release);  // last: who reads it reads the rest
+  if (source_ == nullptr || !tracing()) return;
+  trace_point(trace_kind::wait_begin, source_, what);
+  if (here.line != 0) trace_point(trace_kind::wait_place, trace_text(here.file), here.line);
 }
 
-thread_record::waiting::~waiting() { record_.what_.store(outer_, std::memory_order_relaxed); }
+thread_record::waiting::~waiting() {
+  if (source_ != nullptr) trace_point(trace_kind::wait_end, source_, &record_.sleeper());
+  record_.what_.store(outer_, std::memory_order_relaxed);
+}
 
 void thread_record::forget_others(thread_record* own) noexcept {
   records().head = own;

@@ -19,10 +19,11 @@ class thread_record {
 
   parker& sleeper() noexcept { return *lease_; }
 
-  /// Shows a wait while it lives. `what` and the place's strings must be literals.
+  /// Shows a wait while it lives. `what` and the place's strings must be literals. `source`: what is waited for, for
+  /// trace points; nullptr: the caller has them itself.
   class waiting {
    public:
-    waiting(const char* what, const place& here) noexcept;
+    waiting(const char* what, const place& here, const void* source = nullptr) noexcept;
     ~waiting();
     waiting(const waiting&) = delete;
     waiting& operator=(const waiting&) = delete;
@@ -30,6 +31,7 @@ class thread_record {
    private:
     thread_record& record_;
     const char* outer_;
+    const void* source_;
   };
 
   struct view {

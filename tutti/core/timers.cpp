@@ -200,7 +200,7 @@ void timer_service::cancel_and_wait(timer_entry& entry) noexcept {
   }
   // The entry is not touched from here on: it may be destroyed in its due().
   before_sleeping();
-  const thread_record::waiting shown("timer_entry::cancel_and_wait", place{});
+  const thread_record::waiting shown("timer_entry::cancel_and_wait", place{}, &entry);
   sleep_on(*ticket, nullptr);
 }
 

@@ -29,6 +29,7 @@ void worker::offer_one() noexcept {
   record.started.store(false, std::memory_order_relaxed);
   record.owner = this;
   record.frame = frame_of(forks.split());
+  trace_point(trace_kind::publish, &record, this);  // before a thief can tell that it has it
   forks.publish();
   published.add();
 }
@@ -50,6 +51,8 @@ void worker::offer_all() noexcept {
 bool worker::join_published(fork_record& record, std::uint32_t at) noexcept {
   if (forks.reclaim(at)) return true;
   const auto finished = [&] { return record.state.load(std::memory_order_acquire) == done; };
+  const bool waits = tracing() && !finished();
+  if (waits) trace_point(trace_kind::wait_begin, &record, "fork_join");
   for (spinner spin(spinner::before_sleep); !finished();) {
     // acquire: pairs with the thief's release, so that `where` is visible.
     if (record.started.load(std::memory_order_acquire) && run_descendant(record.where, [&] { return !finished(); })) {
@@ -58,6 +61,8 @@ bool worker::join_published(fork_record& record, std::uint32_t at) noexcept {
       sleep_until_done(record);
     }
   }
+  if (waits) trace_point(trace_kind::wait_end, &record, &this_parker());
+  trace_point(trace_kind::join, &record);
   forks.forget(at);
   return false;
 }
@@ -80,6 +85,7 @@ void worker::run_stolen(fork_record& record) noexcept {
   trace_point(trace_kind::steal, &record, record.owner);
   worker* const owner = record.owner;
   const task_frame* const from = record.frame;
+  trace_point(trace_kind::branch_begin, &record, from == nullptr ? "" : from->name);
   task_frame frame = from == nullptr ? task_frame{nullptr, "", nullptr, nullptr, nullptr, 0, 0} : *from;
   frame.parent = this_frame;
   frame.fork_base = forks.bottom();
@@ -90,6 +96,7 @@ void worker::run_stolen(fork_record& record) noexcept {
   record.run(&record);
   this_frame = frame.parent;
   wait_graph::ended(&frame);
+  trace_point(trace_kind::branch_end, &record);
   // The last access to the record: the owner may return from its join, and the record be gone, once it reads `done`.
   if (record.state.exchange(done, std::memory_order_acq_rel) == owner_asleep) owner_sleeper->unpark();
   forks.end_root();
@@ -103,6 +110,7 @@ bool worker::run_if_descendant(call_node& taken) noexcept {
     return false;
   }
   stolen.add();
+  trace_point(trace_kind::steal, &taken);
   run_task(taken);
   return true;
 }

@@ -6,8 +6,10 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <stdexcept>
 #include <string>
+#include <thread>
 #include <vector>
 
 namespace {
@@ -85,6 +87,96 @@ TEST(parallel_reduce, folds_floating_point_numbers_in_order_and_once_each) {
     EXPECT_EQ(tutti::parallel_reduce(0, n, -1.0, body, later_one), n - 1);
     for (const auto& c : calls) ASSERT_EQ(c, 2) << n;
   }
+}
+
+TEST(parallel_reduce, over_iterators_and_blocks_of_a_told_grain) {
+  std::vector<int> data(10'000, 3);
+  const auto value = [](std::vector<int>::const_iterator at) { return *at; };
+  EXPECT_EQ(tutti::parallel_reduce(data.cbegin(), data.cend(), 0, value, std::plus<>()), 30'000);
+  EXPECT_EQ(tutti::parallel_reduce(data.cbegin(), data.cend(), 0, value, std::plus<>(), {.grain = 7}), 30'000);
+  EXPECT_THROW(tutti::parallel_reduce(data.cbegin(), data.cend(), 0, value, std::plus<>(), {.grain = 0}),
+               std::invalid_argument);
+}
+
+TEST(parallel_reduce, can_be_stopped) {
+  std::stop_source stop;
+  const auto body = [&](int i) {
+    if (i == 1000) stop.request_stop();
+    return i;
+  };
+  EXPECT_THROW(tutti::parallel_reduce(0, 1'000'000, 0, body, [](int a, int b) { return a ^ b; },
+                                      {.grain = 1, .stop = stop.get_token()}),
+               tutti::cancelled);
+}
+
+// 1/i in floats: any other grouping gives other bits.
+float harmonic(tutti::local_executor& pool, int n, tutti::loop_options options = {}) {
+  return tutti::parallel_deterministic_reduce(
+      pool, 1, n + 1, 0.0F, [](int i) { return 1.0F / static_cast<float>(i); }, std::plus<>(), options);
+}
+
+TEST(parallel_deterministic_reduce, has_the_same_bits_on_any_number_of_workers) {
+  tutti::inline_executor serial;
+  for (const int n : {0, 1, 2, 63, 64, 65, 1000, 100'000, 3'000'000}) {
+    for (const auto grain : {std::optional<std::size_t>(), std::optional<std::size_t>(1000)}) {
+      const float expected = harmonic(serial, n, {.grain = grain});
+      for (const int threads : {1, 2, 3, 8}) {
+        tutti::thread_pool pool(threads);
+        for (int round = 0; round < 3; ++round) ASSERT_EQ(harmonic(pool, n, {.grain = grain}), expected);
+      }
+    }
+  }
+}
+
+TEST(parallel_deterministic_reduce, keeps_the_order_of_operands) {
+  std::string expected;
+  for (int i = 0; i < 5000; ++i) expected += static_cast<char>('a' + i % 26);
+  const auto letter = [](int i) { return std::string(1, static_cast<char>('a' + i % 26)); };
+  EXPECT_EQ(tutti::parallel_deterministic_reduce(0, 5000, std::string(), letter, std::plus<>()), expected);
+}
+
+TEST(parallel_deterministic_reduce, leaves_are_blocks_of_the_told_grain) {
+  const auto block = [](int first, int last) {
+    EXPECT_EQ(first % 10, 0);
+    EXPECT_TRUE(last - first == 10 || last == 95);
+    return last - first;
+  };
+  EXPECT_EQ(tutti::parallel_deterministic_reduce(0, 95, 0, block, std::plus<>(), {.grain = 10}), 95);
+}
+
+TEST(parallel_deterministic_reduce, exceptions_and_stops_arrive) {
+  tutti::thread_pool pool(2);
+  const auto fails = [](int i) -> int { return i == 777 ? throw std::domain_error("777") : i; };
+  EXPECT_THROW(tutti::parallel_deterministic_reduce(pool, 0, 1000, 0, fails, std::plus<>()), std::domain_error);
+  std::stop_source stop;
+  stop.request_stop();
+  EXPECT_THROW(tutti::parallel_deterministic_reduce(pool, 0, 1000, 0, std::identity(), std::plus<>(),
+                                                    {.stop = stop.get_token()}),
+               tutti::cancelled);
+}
+
+TEST(parallel_deterministic_reduce, is_shared_with_idle_workers) {
+  tutti::thread_pool pool(2);
+  const auto caller = std::this_thread::get_id();
+  std::atomic<bool> shared{false};
+  const auto body = [&](int i) {
+    if (std::this_thread::get_id() != caller) shared = true;
+    return i;
+  };
+  while (!shared) {
+    ASSERT_EQ(tutti::parallel_deterministic_reduce(pool, 0, 10'000, 0, body, std::plus<>()), 49'995'000);
+  }
+}
+
+TEST(parallel_deterministic_reduce, stays_on_the_caller_of_a_serial_executor) {
+  tutti::thread_pool pool(2);
+  pool.submit([&] {
+        tutti::inline_executor serial;
+        const auto caller = std::this_thread::get_id();
+        const auto body = [&](int) { return std::this_thread::get_id() == caller ? 0 : 1; };
+        EXPECT_EQ(tutti::parallel_deterministic_reduce(serial, 0, 50'000, 0, body, std::plus<>()), 0);
+      })
+      .get();
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 #include <tutti/sync/thread.hpp>
 
+#include <tutti/base/trace.hpp>
 #include <tutti/sync/waking.hpp>
 
 #include <pthread.h>
@@ -31,6 +32,7 @@ void thread::start(std::string_view name, task_state_base& work, state_ref<futur
   state_ = std::move(state);
   try {
     work.configure({.name = name}, "");
+    trace_point(trace_kind::task_submit, static_cast<const call_node*>(&work));
     native_ = std::thread([&work, shown = this->name()] {
       name_this_thread(shown);
       work.run();
