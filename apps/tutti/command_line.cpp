@@ -2,6 +2,8 @@
 
 #include <apps/tutti/demo.hpp>
 #include <apps/tutti/executor_list.hpp>
+#include <apps/tutti/measuring.hpp>
+#include <apps/tutti/trace_command.hpp>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -15,9 +17,10 @@ namespace {
 
 constexpr const char* exit_codes = R"(Exit codes:
   0  success
-  1  executors disagree, or a run failed
+  1  executors disagree, or a run or a program failed
   2  the command line is wrong
-  3  PATH does not exist, cannot be read or holds no text)";
+  3  PATH or FILE does not exist, cannot be read, holds no text or no timeline; PROGRAM
+     cannot be started)";
 
 constexpr const char* demo_help =
     R"(Counts the words of every text file below PATH: first in a plain loop, then on
@@ -86,19 +89,32 @@ int run_command(int argc, const char* const* argv, std::ostream& out, std::ostre
       app.add_subcommand("executors", "list where code can run here, and what is missing for the rest");
   executors->footer(exit_codes);
 
+  measuring measured(app, exit_codes, terminal);
+  trace_options_of_command trace_options;
+  CLI::App* trace = add_trace_command(app, trace_options);
+  trace->footer(trace->get_footer() + exit_codes);
+
   try {
-    app.parse(argc, argv);
+    app.parse(measuring::own_words(argc, argv), argv);
+    measured.take_programs(argc, argv);
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return app.exit(error, out, err);  // help and version
     const std::string command = app.get_subcommands().empty() ? "" : app.get_subcommands().front()->get_name() + " ";
     err << "tutti: " << explain(app, error, argc, argv) << "\nSee `tutti " << command << "--help`.\n";
     return static_cast<int>(exit_code::usage);
+  } catch (const std::invalid_argument& error) {
+    err << "tutti: " << error.what() << '\n';
+    return static_cast<int>(exit_code::usage);
   }
 
   try {
     exit_code code = exit_code::success;
-    if (executors->parsed()) {
+    if (const auto measured_code = measured.run(out, err)) {
+      code = *measured_code;
+    } else if (executors->parsed()) {
       write_executors(out);
+    } else if (trace->parsed()) {
+      code = run_trace(trace_options, out, err);
     } else {
       if (!path.empty()) options.roots = {path};
       code = run_demo(options, out, err);

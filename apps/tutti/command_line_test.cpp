@@ -2,7 +2,7 @@
 #include <apps/tutti/command_line.hpp>
 #include <apps/tutti/progress.hpp>
 #include <apps/tutti/report.hpp>
-#include <apps/tutti/speedup.hpp>
+#include <apps/tutti/run_command_testing.hpp>
 
 #include <gtest/gtest.h>
 
@@ -20,20 +20,6 @@ namespace tutti::app {
 namespace {
 
 namespace fs = std::filesystem;
-
-struct outcome {
-  int code = 0;
-  std::string out = {};
-  std::string err = {};
-};
-
-outcome run(std::vector<const char*> arguments, bool terminal = false) {
-  arguments.insert(arguments.begin(), "tutti");
-  std::ostringstream out;
-  std::ostringstream err;
-  const int code = run_command(static_cast<int>(arguments.size()), arguments.data(), out, err, terminal);
-  return {code, out.str(), err.str()};
-}
 
 bool contains(const std::string& text, const std::string& part) { return text.find(part) != text.npos; }
 
@@ -165,15 +151,6 @@ TEST(Report, RowsSayWhoDiffersAndWhoFailed) {
   EXPECT_TRUE(contains(out.str(), "agree")) << out.str();
   EXPECT_TRUE(contains(out.str(), "DIFFER")) << out.str();
   EXPECT_TRUE(contains(out.str(), "failed: worker lost")) << out.str();
-}
-
-TEST(Speedup, KarpFlatt) {
-  const speedup s = compare(10, 4, 4);  // 2.5 times faster on 4: (0.4 - 0.25) / 0.75
-  EXPECT_DOUBLE_EQ(s.factor, 2.5);
-  EXPECT_DOUBLE_EQ(s.efficiency, 0.625);
-  EXPECT_DOUBLE_EQ(s.serial_fraction, 0.2);
-  EXPECT_DOUBLE_EQ(compare(3, 3, 1).serial_fraction, 0);
-  EXPECT_NEAR(compare(8, 1, 8).serial_fraction, 0, 1e-12);
 }
 
 TEST(Progress, Line) {

@@ -8,6 +8,7 @@
 #include <tutti/base/error.hpp>
 #include <tutti/core/executor.hpp>
 #include <tutti/core/make_executor.hpp>
+#include <tutti/trace/span.hpp>
 
 #include <algorithm>
 #include <chrono>
@@ -118,6 +119,7 @@ exit_code run_demo(const demo_options& options, std::ostream& out, std::ostream&
   std::vector<run_row> rows;
   const auto run = [&](const std::string& where, int workers, const counting& count) {
     measured m;
+    const trace_span shown{trace_name(where)};
     {
       progress_bar bar(err, options.show_progress, where, bytes);
       m = measure(count, bar);

@@ -10,9 +10,10 @@ namespace tutti::app {
 /// Exit codes of the command line.
 enum class exit_code : int {
   success = 0,
-  failure = 1,  ///< executors disagree, or a run failed
-  usage = 2,    ///< the command line is wrong
-  no_text = 3,  ///< there is nothing to count
+  failure = 1,     ///< executors disagree, or a run failed
+  usage = 2,       ///< the command line is wrong
+  no_text = 3,     ///< there is nothing to count, or no timeline to read
+  no_program = 3,  ///< there is nothing to run
 };
 
 struct demo_options {

@@ -1,6 +1,6 @@
 #include <apps/tutti/report.hpp>
 
-#include <apps/tutti/speedup.hpp>
+#include <tutti/trace/scaling.hpp>
 
 #include <fmt/format.h>
 

@@ -1,0 +1,72 @@
+#include <apps/tutti/measuring.hpp>
+
+#include <CLI/CLI.hpp>
+
+#include <algorithm>
+#include <ostream>
+#include <stdexcept>
+#include <string_view>
+
+namespace tutti::app {
+
+measuring::measuring(CLI::App& app, const std::string& footer, bool show_progress)
+    : speedup_(app.add_subcommand("speedup", "how far a program gains from more workers, and where it stops")),
+      bench_(app.add_subcommand("bench", "time commands side by side")) {
+  speedup_options_.show_progress = show_progress;
+  bench_options_.show_progress = show_progress;
+  add_speedup_options(*speedup_, speedup_options_);
+  add_bench_options(*bench_, bench_options_);
+  for (CLI::App* command : {speedup_, bench_}) {
+    // The first word that is no option ends ours; take_programs says what it means.
+    command->prefix_command();
+    command->footer(command->get_footer() + footer);
+  }
+}
+
+int measuring::own_words(int argc, const char* const* argv) {
+  const std::string_view command = argc > 1 ? argv[1] : "";
+  if (command != "speedup" && command != "bench") return argc;
+  return static_cast<int>(std::find(argv, argv + argc, std::string_view("--")) - argv);
+}
+
+void measuring::take_programs(int argc, const char* const* argv) {
+  const CLI::App* command = speedup_->parsed() ? speedup_ : bench_->parsed() ? bench_ : nullptr;
+  if (command == nullptr) return;
+  const std::vector<std::string> before = command->remaining();
+  if (!before.empty() && before.front().starts_with('-')) throw CLI::ExtrasError(command->get_name(), before);
+  const int own = own_words(argc, argv);
+  const std::vector<std::string> behind(argv + std::min(own + 1, argc), argv + argc);
+
+  if (command == speedup_) {
+    if (!before.empty()) {
+      throw std::invalid_argument("the program comes behind \"--\": tutti speedup [OPTIONS] -- " + before.front() +
+                                  " ARGS, with {} for the number of workers");
+    }
+    if (behind.empty() || behind.front().empty())
+      throw std::invalid_argument("the program is missing: tutti speedup [OPTIONS] -- PROGRAM ARGS");
+    speedup_options_.program = behind;
+    return;
+  }
+  bench_options_.commands = split_commands(behind);
+  if (!before.empty()) {
+    if (own == argc) bench_options_.commands.clear();
+    bench_options_.commands.insert(bench_options_.commands.begin(), before);
+  }
+  for (const std::vector<std::string>& words : bench_options_.commands) {
+    if (words.empty() || words.front().empty())
+      throw std::invalid_argument("a command is missing: tutti bench [OPTIONS] -- COMMAND ARGS [-- COMMAND ARGS]...");
+  }
+}
+
+std::optional<exit_code> measuring::run(std::ostream& out, std::ostream& err) const {
+  try {
+    if (speedup_->parsed()) return run_speedup(speedup_options_, out, err);
+    if (bench_->parsed()) return run_bench(bench_options_, out, err);
+  } catch (const not_a_program& error) {
+    err << "tutti: " << error.what() << '\n';
+    return exit_code::no_program;
+  }
+  return std::nullopt;
+}
+
+}  // namespace tutti::app
