@@ -14,10 +14,13 @@ help:  ## this list
 setup:  ## install the Debian packages that are missing
 	@scripts/setup
 
-demo: setup  ## count the words of this machine's texts, on every executor
+demo: setup  ## count the words of this machine's texts, on every executor; then what the timeline of that says
 	@cmake --preset release --log-level=WARNING
 	@cmake --build build -j $(JOBS) --target tutti_tutti
-	@build/bin/tutti demo $(DEMO)
+	@mkdir -p build/demo
+	@build/bin/tutti demo $(DEMO) --tutti-trace build/demo/timeline.json
+	@echo
+	@build/bin/tutti trace build/demo/timeline.json
 
 build: setup  ## build everything, optimised
 	@cmake --preset release --log-level=WARNING

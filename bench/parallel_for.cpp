@@ -30,6 +30,23 @@ std::string text(double us) {
   return out;
 }
 
+// What a loop over three arrays far beyond the caches moves, in the way of STREAM: two reads and a write an element.
+void measure_bandwidth(bench::session& session, const contenders& all, const loop_spec& triad, int threads) {
+  const std::string name = "triad over arrays beyond the caches";
+  if (!session.wanted(name)) return;
+  const double bytes = 3.0 * sizeof(double) * static_cast<double>(triad.iterations);
+  std::vector<bench::subject> subjects;
+  for (const auto& [label, system] : all) {
+    bench::parallel_for::system* s = system.get();
+    subjects.push_back(bench::single(label, [s, triad, bytes] {
+      double ns = 0;
+      s->on_home_thread([&] { ns = bench::mean_ns(3, [&] { s->run(triad); }); });
+      return bytes / ns;
+    }));
+  }
+  session.compare({name, "GB/s", bench::better::more}, threads, session.reps(9), std::move(subjects));
+}
+
 // Iterations with which `loop` takes `target_us` serially.
 loop_spec sized(loop_spec loop, double target_us, std::size_t probe_iterations) {
   contenders serial;
@@ -63,6 +80,7 @@ void measure(bench::session& session, const contenders& all, const cell& c, int 
   std::vector<bench::subject> subjects;
   for (const auto& [label, system] : all) {
     bench::parallel_for::system* s = system.get();
+    if (c.loop.kind == body::nested && !s->nests()) continue;
     subjects.push_back(bench::single(label, [s, c, count] {
       if (!c.parked) {
         double mean = 0;
@@ -118,6 +136,9 @@ int main(int argc, char** argv) {
       add("triad", triad, {20, 200}, 20'000);
       cells.push_back({"uneven 1 us", calibrate_uneven(2e3), 2e3});
       cells.push_back({"uneven 1 us", calibrate_uneven(20e3), 20e3});
+      // Inner loops of about 1 us and 100 us.
+      cells.push_back({"nested 1 us", {.kind = body::nested, .iterations = 2000, .rounds = 1000}, 2e3});
+      cells.push_back({"nested 100 us", {.kind = body::nested, .iterations = 20, .rounds = 100'000}, 2e3});
       add("1 ns", tiny, {20, 200, 2e3}, 20'000, true);
       if (!quick) {
         add("1 ns", tiny, {1e6}, 20'000);
@@ -125,10 +146,8 @@ int main(int argc, char** argv) {
       }
     }
     for (const cell& c : cells) measure(session, all, c, threads);
-    if (threads > 1) {
-      triad.iterations = out.size();
-      measure(session, all, {"memory-bound triad", triad, quick ? 1e3 : 10e3}, threads);
-    }
+    triad.iterations = out.size();
+    measure_bandwidth(session, all, triad, threads);
   }
   return session.finish();
 }

@@ -13,6 +13,7 @@ class asio_system : public system_of<asio_system> {
  public:
   explicit asio_system(int threads)
       : threads_(static_cast<std::size_t>(threads)), pool_(threads_ > 1 ? threads_ - 1 : 1) {}
+  bool nests() const override { return false; }
   template <class Body>
   void loop(std::size_t n, const Body& each) {
     std::size_t shares = threads_ == 1 ? 1 : std::min(n, threads_ * 4);

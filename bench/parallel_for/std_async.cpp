@@ -11,6 +11,7 @@ namespace {
 class async_system : public system_of<async_system> {
  public:
   explicit async_system(int threads) : threads_(static_cast<std::size_t>(threads)) {}
+  bool nests() const override { return false; }
   template <class Body>
   void loop(std::size_t n, const Body& each) {
     auto share = [&](std::size_t k) {

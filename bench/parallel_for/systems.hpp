@@ -19,13 +19,14 @@ enum class body {
   chained,  ///< `loop_spec::rounds` steps of arithmetic: 100 ns to 1 ms
   triad,    ///< a[i] = b[i] + s * c[i] over arrays: inlined and vectorized, or bound by memory
   uneven,   ///< iteration i costs in proportion to i: equal shares of the range are unequal work
+  nested,   ///< each iteration is a parallel loop of `loop_spec::rounds` tiny bodies
 };
 
 /// A loop to run.
 struct loop_spec {
   body kind = body::tiny;
   std::size_t iterations = 0;
-  int rounds = 0;                 ///< chained: steps per iteration; uneven: steps of the last iteration
+  int rounds = 0;  ///< chained: steps per iteration; uneven: steps of the last iteration; nested: inner iterations
   double* out = nullptr;          ///< triad
   const double* left = nullptr;   ///< triad
   const double* right = nullptr;  ///< triad
@@ -44,6 +45,7 @@ void with_body(const loop_spec& loop, Run&& run) {
           [rounds = static_cast<double>(loop.rounds), last = static_cast<double>(loop.iterations)](std::size_t i) {
             keep_register(chain(i, static_cast<int>(rounds * static_cast<double>(i) / last)));
           });
+    case body::nested: break;  // each system's own
   }
 }
 
@@ -52,6 +54,8 @@ class system {
  public:
   virtual ~system() = default;
   virtual void run(const loop_spec& loop) = 0;
+  /// False for those that cannot run a loop inside a loop, or start a thread for each.
+  virtual bool nests() const { return true; }
   /// Runs a repetition of a benchmark, on whichever thread this system's loops start from at no cost.
   virtual void on_home_thread(const std::function<void()>& repetition) { repetition(); }
 };
@@ -61,6 +65,12 @@ template <class Impl>
 class system_of : public system {
  public:
   void run(const loop_spec& loop) final {
+    if (loop.kind == body::nested) {
+      static_cast<Impl*>(this)->loop(loop.iterations, [this, n = static_cast<std::size_t>(loop.rounds)](std::size_t) {
+        static_cast<Impl*>(this)->loop(n, [](std::size_t i) { keep_register(mix(i)); });
+      });
+      return;
+    }
     with_body(loop, [&](auto each) { static_cast<Impl*>(this)->loop(loop.iterations, each); });
   }
 };
