@@ -168,8 +168,10 @@ scheduler::found scheduler::steal(worker& self, std::size_t most) {
 }
 
 scheduler::found scheduler::find(worker& self) {
+  self.straight_on = false;
   if (call_node* urgent = take_shared(self, 1)) return {nullptr, urgent};
-  if (++self.turn % 64 == 0) {
+  const bool help_the_old = ++self.turn % 64 == 0;
+  if (help_the_old) {
     // Nobody starves: neither the shared queue behind a worker that feeds itself, nor the ring of a worker with a long
     // task behind a shared queue that is never empty.
     take_some_shared(self);
@@ -180,7 +182,11 @@ scheduler::found scheduler::find(worker& self) {
     }
   }
   if (!self.ring.maybe_empty()) {
-    if (call_node* task = self.ring.take()) return {nullptr, task};
+    if (call_node* task = self.ring.take()) {
+      // Only this worker fills its ring, and just now it did so at most to help the old.
+      self.straight_on = !help_the_old;
+      return {nullptr, task};
+    }
   }
   self.overflowed = self.overflowed && (!inbox_.empty() || queued_.load(std::memory_order_seq_cst) != 0);
   if (call_node* task = take_shared(self, 0)) return {nullptr, task};

@@ -31,7 +31,6 @@ void scheduler::thread_main(worker& self) {
   for (;;) {
     const found work = find(self);
     if (work) {
-      self.straight_on = looks == 0;
       looks = 0;
       if (searching) {
         searching = false;

@@ -57,7 +57,7 @@ class worker {
   const bool guest;
   bool born_searching = false;  // counted as searching by whoever started the thread
   unsigned turn = 0;            // owner only
-  bool straight_on = false;     // owner only: the call that begins now was found at the first look; for recorders
+  bool straight_on = false;     // owner only: the call that begins now was there when the last one ended; for recorders
   bool overflowed = false;      // owner only: tasks went to the shared queue, so later ones must too, to stay in order
 
   // What dump and stats read, written by the owner only.

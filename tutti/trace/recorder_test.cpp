@@ -73,6 +73,29 @@ TEST(trace_recorder, shows_tasks_with_their_names_and_where_they_came_from) {
   EXPECT_EQ(seen.all_dropped(), 0U);
 }
 
+// A worker that is just through with a task finds one that was handed in since: it did not begin before that.
+TEST(trace_recorder, tasks_begin_after_their_submit_however_close) {
+  constexpr std::size_t many = 4000;
+  const timeline seen = recorded([] {
+    tutti::thread_pool pool(1);
+    std::atomic<int> done{0};
+    for (int i = 0; i < static_cast<int>(many); ++i) {
+      pool.with({.name = "next"}).post([&] { ++done; });
+      while (done <= i) std::this_thread::yield();
+    }
+  });
+  const auto tasks = slices_named(seen, "next");
+  ASSERT_EQ(tasks.size(), many);
+  std::int64_t last_from = -1;
+  for (const auto& task : tasks) {
+    const timeline::flow* const arrow = flow_to(seen, flow_kind::submit, task);
+    ASSERT_NE(arrow, nullptr);
+    EXPECT_LT(last_from, arrow->from);
+    EXPECT_LE(arrow->from, arrow->to);
+    last_from = arrow->from;
+  }
+}
+
 TEST(trace_recorder, shows_posted_functions_and_run_loops) {
   const timeline seen = recorded([] {
     tutti::thread_pool pool(1);
