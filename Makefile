@@ -6,7 +6,7 @@ DEMO ?=
 BENCH ?=
 PREFIX ?= /usr/local
 
-.PHONY: help setup demo build test test-soak bench test-asan test-tsan test-clang build-clang fuzz format check-format tidy install clean
+.PHONY: help setup demo build test test-soak bench test-asan test-tsan fuzz format check-format tidy install clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -37,17 +37,12 @@ bench: setup  ## measure against the peers: bench/results/*.json and the tables 
 	@cmake --build build -j $(JOBS) --target benches
 	@scripts/bench $(BENCH)
 
-test-asan:  ## all tests under the address and undefined behaviour sanitizers
+test-asan:  ## all tests built by clang-19 with the address and undefined behaviour sanitizers
 test-tsan:  ## all tests under the thread sanitizer
-test-clang:  ## all tests built by clang-19
-test-asan test-tsan test-clang: test-%: setup
+test-asan test-tsan: test-%: setup
 	@cmake --preset $* --log-level=WARNING
 	@cmake --build build-$* -j $(JOBS)
 	@cd build-$* && $(CTEST)
-
-build-clang: setup  ## build everything with clang-19
-	@cmake --preset clang --log-level=WARNING
-	@cmake --build build-clang -j $(JOBS)
 
 fuzz: setup  ## fuzz the parsers with libFuzzer, ten seconds each
 	@cmake --preset fuzz --log-level=WARNING

@@ -144,13 +144,14 @@ std::vector<scaling_run> runs_in(const json_node& root) {
 
 // Amdahl's law from the outside: the program's serial share out of its times. Waiting overlaps on any machine, so this
 // holds on one processor too. Others may use the machine at the same time and make runs longer, never shorter: the
-// share is judged by the fastest runs so far, the report by its own. Starting a process and its threads counts as
-// serial: the tolerance has room for that.
+// share is judged by the fastest runs so far, the report by its own; one whose runs were disturbed may say that the
+// program ignores its workers. Starting a process and its threads counts as serial: the tolerance has room for that.
 TEST_F(Measuring, TheSerialShareOfAProgramIsFound) {
   const std::string svg = (root_ / "plot.svg").string();
   std::map<int, double> fastest;
   double found = 1;
-  for (int attempt = 0; attempt < 8 && std::abs(found - 0.1) > 0.08; ++attempt) {
+  bool taken_for_deaf = true;
+  for (int attempt = 0; attempt < 8 && (taken_for_deaf || std::abs(found - 0.1) > 0.08); ++attempt) {
     const outcome result = run_built("speedup -w 1,2,4,8 --oversubscribe -n 3 --json --svg " + svg +
                                      " -- " TUTTI_EXAMPLES "/amdahl --work wait --serial 0.1 --workers {}");
     ASSERT_EQ(result.code, 0) << result.out;
@@ -158,7 +159,7 @@ TEST_F(Measuring, TheSerialShareOfAProgramIsFound) {
     const json_node root = document.root();
     EXPECT_EQ(root.member("counts").size(), 4U);
     EXPECT_EQ(root.member("variables").size(), 0U);
-    EXPECT_FALSE(has_warning(result.out, "ignored")) << result.out;
+    taken_for_deaf = has_warning(result.out, "ignored");
     EXPECT_GT(fs::file_size(svg), 1000U);
 
     const std::vector<scaling_run> runs = runs_in(root);
@@ -180,6 +181,7 @@ TEST_F(Measuring, TheSerialShareOfAProgramIsFound) {
     found = fit_scaling(scaling_law::amdahl, best)->serial.value;
   }
   EXPECT_NEAR(found, 0.1, 0.08);
+  EXPECT_FALSE(taken_for_deaf);
 }
 #endif
 

@@ -108,8 +108,8 @@ TEST(rules_timeout, a_late_error_is_dropped_too) {
   const tutti_test::unhandled_counter counter;
   {
     tutti::virtual_clock clock;
-    thread_pool pool{1};
     std::latch started(1), gate(1);
+    thread_pool pool{1};  // it ends first: the function runs on after its limit
     auto f = pool.with({.timeout = 1s}).submit([&] {
       started.count_down();
       gate.wait();

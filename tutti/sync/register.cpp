@@ -8,16 +8,16 @@
 namespace tutti {
 namespace {
 
-const bool watching = [] {
+// Never destroyed: it watches to the end, statics' destructors included.
+watch* const watching = []() -> watch* {
   const char* const wanted = std::getenv("TUTTI_WATCH");
-  if (wanted == nullptr || *wanted == '\0') return false;
+  if (wanted == nullptr || *wanted == '\0') return nullptr;
   try {
-    static_cast<void>(*new watch(watch_options_from(wanted)));  // to the end, statics' destructors included
+    return new watch(watch_options_from(wanted));
   } catch (const std::exception& wrong) {
     std::fprintf(stderr, "%s\n", wrong.what());
     std::_Exit(2);
   }
-  return true;
 }();
 
 }  // namespace

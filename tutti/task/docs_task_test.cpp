@@ -399,12 +399,12 @@ TEST_F(docs_task, owned_futures_are_waited_for) {
 
 TEST(docs_task_in_a_test, functions_with_a_limit_of_their_own) {
   tutti::virtual_clock clock;
-  tutti::thread_pool pool{1};
   std::atomic<bool> let_go{false};
   auto read_file = [&] {
     while (!let_go) std::this_thread::yield();
     return std::string("text");
   };
+  tutti::thread_pool pool{1};
   std::string text;
   auto body = [&]() -> tutti::task<> {
     tutti::future<std::string> reading = pool.with({.timeout = 2s}).submit(read_file);  // a function that blocks
