@@ -31,7 +31,8 @@ if(TUTTI_SANITIZE STREQUAL "address")
   set(TUTTI_TIME_FACTOR 5)
 elseif(TUTTI_SANITIZE STREQUAL "thread")
   # g++ warns that this sanitizer does not model atomic_thread_fence; code that relies on a fence must not do so here.
-  add_compile_options(-O1 -g1 -fno-omit-frame-pointer -fsanitize=thread)
+  add_compile_options(-g1 -fno-omit-frame-pointer -fsanitize=thread)
+  add_compile_options($<$<CXX_COMPILER_ID:Clang>:-D__SANITIZE_THREAD__>)
   add_link_options(-fsanitize=thread)
   set(TUTTI_TIME_FACTOR 5)
   # The run-time library of g++ 12 refuses the wide address randomisation of newer kernels: switch it off where allowed.

@@ -49,8 +49,8 @@ TEST(Dump, PoolsWhileTheyLive) {
 
 TEST(Dump, WhatRunsAndWhatIsQueued) {
   const watchdog dog;
-  tutti::thread_pool pool({.threads = 1, .name = "dump-busy"});
   std::atomic<bool> open{false};
+  tutti::thread_pool pool({.threads = 1, .name = "dump-busy"});
   auto busy = pool.with({.name = "digging"}).submit([&] {
     while (!open) std::this_thread::yield();
   });

@@ -114,8 +114,8 @@ TEST(Fork, ParentsPoolsRefuseWorkInTheChildAndCanBeDestroyed) {
 TEST(Fork, ParentsPoolsCanBeAskedForTheirCountersInTheChild) {
   TUTTI_NEEDS_FORKS_BESIDE_THREADS();
   const watchdog dog(120s);
-  tutti::thread_pool pool{1};
   std::atomic<bool> over{false};
+  tutti::thread_pool pool{1};
   std::vector<std::jthread> busy;
   for (int i = 0; i < 2; ++i) {
     busy.emplace_back([&] {

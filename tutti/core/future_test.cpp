@@ -139,8 +139,8 @@ TEST(future, time_limits_go_by_the_clock_in_force) {
 }
 
 TEST(future, an_endless_limit_ends_with_the_result) {
-  thread_pool pool{1};
   std::latch gate(1);
+  thread_pool pool{1};
   auto f = pool.submit([&] {
     gate.wait();
     return 1;
@@ -215,15 +215,15 @@ TEST(future, on_done_outlives_the_future) {
 // ---- share
 
 TEST(future, shared_ones_are_read_by_all) {
-  thread_pool pool{2};
   std::latch gate(1);
+  std::atomic<int> same{0};
+  thread_pool pool{2};
   const auto shared = pool.submit([&] {
                             gate.wait();
                             return std::string(100, 's');
                           })
                           .share();
   std::vector<std::jthread> readers;
-  std::atomic<int> same{0};
   const std::string* address = nullptr;
   for (int i = 0; i < 4; ++i) {
     readers.emplace_back([shared, &same] { same += shared.get() == std::string(100, 's') ? 1 : 0; });

@@ -29,9 +29,9 @@ TEST(future, then_takes_the_result) {
 }
 
 TEST(future, then_runs_on_the_pool_the_future_came_from) {
+  std::latch gate(1);
   thread_pool pool{1};
   const auto worker = pool.submit([] { return std::this_thread::get_id(); }).get();
-  std::latch gate(1);
   auto early = pool.submit([&] { gate.wait(); }).then([] { return std::this_thread::get_id(); });
   gate.count_down();
   EXPECT_EQ(early.get(), worker);

@@ -59,11 +59,11 @@ TEST(Guest, WhatItSubmitsIsRun) {
 
 TEST(Guest, MoreThanThePoolTakesWorkAlone) {
   const watchdog dog;
+  std::atomic<int> in{0}, without{0}, right{0};
+  std::atomic<bool> open{false};
   thread_pool pool(1);
   std::vector<std::unique_ptr<guest>> places;
   const int most = tutti::scheduler::max_guests;
-  std::atomic<int> in{0}, without{0}, right{0};
-  std::atomic<bool> open{false};
   std::vector<std::jthread> threads;
   for (int i = 0; i < most + 3; ++i) {
     threads.emplace_back([&] {
@@ -106,9 +106,9 @@ TEST(Guest, NothingIsLeftPendingAfterShutdown) {
 
 TEST(Guest, ShutdownWaitsForGuestsAndTheirTasks) {
   const watchdog dog;
-  thread_pool pool(1);
   std::atomic<bool> entered{false}, shutting{false};
   std::atomic<int> ran{0};
+  thread_pool pool(1);
   std::jthread other([&] {
     const guest here(pool);
     entered = true;
@@ -173,8 +173,8 @@ TEST(Guest, IsAskedToStopByItsOwnPool) {
 
 TEST(Guest, ComesAndGoesFromManyThreads) {
   const watchdog dog;
-  thread_pool pool(2);
   std::atomic<int> ran{0};
+  thread_pool pool(2);
   {
     std::vector<std::jthread> threads;
     for (int t = 0; t < 4; ++t) {

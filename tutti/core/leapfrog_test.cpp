@@ -16,9 +16,9 @@ using tutti_test::watchdog;
 // One worker has strangers in its ring when it begins the awaited task, which submits `own` tasks and waits for each at
 // once. The waiter, on the other worker, must not run a stranger, however full the ring was meanwhile.
 void no_stranger_while_waiting(int own) {
-  tutti::thread_pool pool(2);
   std::atomic<bool> waiter_runs{false}, ready{false}, waiting{false};
   std::atomic<int> violations{0};
+  tutti::thread_pool pool(2);
   std::thread::id waiter_id;
   tutti::future<void> awaited;
   std::vector<tutti::future<void>> strangers;

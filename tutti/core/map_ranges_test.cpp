@@ -141,8 +141,8 @@ TEST(MapRanges, UnorderedYieldsIndexAndValue) {
 
 TEST(MapRanges, UnorderedDoesNotWaitForTheFirst) {
   const watchdog dog;
-  thread_pool pool(2);
   std::atomic<bool> open{false};
+  thread_pool pool(2);
   std::vector<std::size_t> order;
   for (const auto& one : pool.map_unordered(std::views::iota(0, 4),
                                             [&](int i) {
@@ -244,11 +244,11 @@ TEST(MapRanges, OptionsAreKeptUntilTheChunksAreLaunched) {
 
 TEST(SubmitBulk, AllResultsOrTheFirstError) {
   const watchdog dog;
+  std::atomic<int> sum{0};
   thread_pool pool(2);
   EXPECT_EQ(pool.submit_bulk(std::views::iota(0, 5), twice).get(), (std::vector{0, 2, 4, 6, 8}));
   EXPECT_EQ(pool.submit_bulk<twice>(std::vector{4}).get(), std::vector{8});
   EXPECT_TRUE(pool.submit_bulk(std::vector<int>(), twice).get().empty());
-  std::atomic<int> sum{0};
   pool.submit_bulk(std::views::iota(0, 100), [&](int i) { sum += i; }).get();
   EXPECT_EQ(sum, 4950);
   const auto fails = [](int i) {
@@ -265,8 +265,8 @@ TEST(SubmitBulk, AllResultsOrTheFirstError) {
 
 TEST(SubmitBulk, KeepsRvalueRanges) {
   const watchdog dog;
-  thread_pool pool(2);
   std::latch gate(1);
+  thread_pool pool(2);
   auto busy = pool.submit([&] { gate.wait(); });
   auto busy_too = pool.submit([&] { gate.wait(); });
   auto whole =
@@ -281,9 +281,9 @@ TEST(SubmitBulk, KeepsRvalueRanges) {
 
 TEST(SubmitBulk, CancellingTheWholeCancelsWhatHasNotBegun) {
   const watchdog dog;
-  thread_pool pool(1);
   std::atomic<int> called{0};
   std::atomic<bool> running{false}, open{false};
+  thread_pool pool(1);
   auto whole = pool.submit_bulk(std::views::iota(0, 50),
                                 [&](int) {
                                   running = true;

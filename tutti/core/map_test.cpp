@@ -58,8 +58,8 @@ TEST(Map, OrderDoesNotDependOnWhoIsFirst) {
 
 TEST(Map, NothingRunsBeforeTheFirstElementIsAsked) {
   const watchdog dog;
-  thread_pool pool(2);
   std::atomic<int> pulled{0}, called{0};
+  thread_pool pool(2);
   auto input = std::views::iota(0, 50) | std::views::transform([&](int i) { return ++pulled, i; });
   {
     auto results = pool.map(input, [&](int i) { return ++called, i; });
@@ -74,8 +74,8 @@ TEST(Map, NothingRunsBeforeTheFirstElementIsAsked) {
 TEST(Map, KeepsTwiceTheConcurrencyInFlight) {
   const watchdog dog;
   for (const int threads : {1, 2, 3}) {
-    thread_pool pool(threads);
     std::atomic<int> pulled{0}, open{0};
+    thread_pool pool(threads);
     auto input = std::views::iota(0, 20) | std::views::transform([&](int i) { return ++pulled, i; });
     auto results = pool.map(input,
                             [&](int i) {
@@ -132,8 +132,8 @@ TEST(Map, EmptyRanges) {
 
 TEST(Map, VoidFunctions) {
   const watchdog dog;
-  thread_pool pool(2);
   std::atomic<int> sum{0};
+  thread_pool pool(2);
   int n = 0;
   for ([[maybe_unused]] std::monostate& none : pool.map(numbers(100), [&](int i) { sum += i; })) ++n;
   EXPECT_EQ(n, 100);
@@ -192,8 +192,8 @@ TEST(Map, UnorderedErrorsToo) {
 
 TEST(Map, AShutdownEndsItBehindWhatWasHandedIn) {
   const watchdog dog;
-  thread_pool pool(1);
   std::atomic<bool> stopping{false};
+  thread_pool pool(1);
   auto results = pool.map(numbers(6),
                           [&](int i) {
                             while (i == 1 && !tutti::this_task::stop_requested()) stopping = true;
@@ -264,9 +264,9 @@ TEST(Map, ReadingThatBeginsAfterTheShutdownIsAnError) {
 
 TEST(Map, DroppingCancelsTheRestAndWaitsForWhatRuns) {
   const watchdog dog;
-  thread_pool pool(1);
   std::atomic<int> called{0}, ended{0};
   std::atomic<bool> in_second{false};
+  thread_pool pool(1);
   {
     auto results = pool.map(numbers(100),
                             [&](int i) {
@@ -287,9 +287,9 @@ TEST(Map, DroppingCancelsTheRestAndWaitsForWhatRuns) {
 
 TEST(Map, DroppingStopsInsideAChunk) {
   const watchdog dog;
-  thread_pool pool(1);
   std::atomic<int> called{0};
   std::atomic<bool> in_chunk{false};
+  thread_pool pool(1);
   {
     auto results = pool.map(numbers(100),
                             [&](int i) {
@@ -306,8 +306,8 @@ TEST(Map, DroppingStopsInsideAChunk) {
 
 TEST(Map, DroppingUnorderedResults) {
   const watchdog dog;
-  thread_pool pool(2);
   std::atomic<int> running{0};
+  thread_pool pool(2);
   for (int round = 0; round < 50; ++round) {
     auto results = pool.map_unordered(numbers(40), [&](int i) { return ++running, --running, i; }, {.chunk = 2});
     for (auto& [index, value] : results) {

@@ -90,8 +90,8 @@ TEST(rules_cancel, every_waiter_hears_of_it) {
 }
 
 TEST(rules_cancel, during_it_is_asked) {
-  thread_pool pool{1};
   std::latch started(1);
+  thread_pool pool{1};
   auto f = pool.submit([&] {
     EXPECT_FALSE(tutti::this_task::stop_requested());
     started.count_down();
@@ -110,8 +110,8 @@ TEST(rules_cancel, during_it_is_asked) {
 }
 
 TEST(rules_cancel, during_by_token_and_callback) {
-  thread_pool pool{1};
   std::latch started(1), called(1);
+  thread_pool pool{1};
   auto f = pool.submit([&] {
     const std::stop_token token = tutti::this_task::stop_token();
     EXPECT_TRUE(token.stop_possible());
@@ -126,10 +126,10 @@ TEST(rules_cancel, during_by_token_and_callback) {
 }
 
 TEST(rules_cancel, during_ends_a_stoppable_wait) {
+  std::latch started(1);
   thread_pool pool{2};
   promise<int> never;
   auto waited_for = never.get_future();
-  std::latch started(1);
   auto f = pool.submit([&] {
     started.count_down();
     return waited_for.wait(tutti::this_task::stop_token());
@@ -153,9 +153,9 @@ TEST(rules_cancel, after_it_changes_nothing) {
 }
 
 TEST(rules_cancel, racing_with_the_start_has_one_outcome) {
+  std::atomic<int> bodies{0};
   thread_pool pool{2};
   int cancelled = 0, ran = 0;
-  std::atomic<int> bodies{0};
   for (int i = 0; i < 2000; ++i) {
     auto f = pool.submit([&] { ++bodies; });
     const bool claimed = f.cancel();
@@ -181,9 +181,9 @@ TEST(rules_cancel, tasks_outside_a_call_are_never_stopped) {
 // ---- wholes
 
 TEST(rules_cancel, a_cancelled_bulk_is_done_when_nothing_touches_its_range) {
-  thread_pool pool(2);
   std::atomic<int> inside{0}, calls{0};
   std::atomic<bool> asked{false};
+  thread_pool pool(2);
   std::vector<int> range(1000, 1);
   auto whole = pool.submit_bulk(range,
                                 [&](int& n) {
@@ -203,9 +203,9 @@ TEST(rules_cancel, a_cancelled_bulk_is_done_when_nothing_touches_its_range) {
 }
 
 TEST(rules_cancel, a_cancelled_when_all_waits_for_the_parts_that_run) {
-  thread_pool pool{1};
   std::latch started(1), gate(1);
   std::atomic<bool> over{false};
+  thread_pool pool{1};
   auto first = pool.submit([&] {
     started.count_down();
     until_stopped();
@@ -244,8 +244,8 @@ TEST(rules_cancel, cancelling_reaches_the_parts_of_when_any_and_of_a_flattened_f
 // ---- maps
 
 TEST(rules_cancel, dropping_a_map_cancels_the_rest) {
-  thread_pool pool{2};
   std::atomic<int> ran{0};
+  thread_pool pool{2};
   std::vector<int> input(10'000);
   {
     auto results = pool.map(input, [&](int i) { return ++ran, i; }, {.chunk = 1});
@@ -325,10 +325,10 @@ TEST(rules_stop, requested_before_the_start) {
 }
 
 TEST(rules_stop, requested_while_it_runs) {
+  std::latch started(1);
   thread_pool pool{1};
   std::stop_source source;
   const std::stop_token token = source.get_token();
-  std::latch started(1);
   auto f = pool.with({.stop = token}).submit([&] {
     started.count_down();
     until_stopped();

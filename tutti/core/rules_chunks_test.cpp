@@ -219,10 +219,10 @@ struct stopped_by_last {
   }
   auto where() { return pool.with({.stop = token}); }
 
+  std::atomic<int> calls{0};
   thread_pool pool{1};
   std::stop_source source;
   std::stop_token token = source.get_token();
-  std::atomic<int> calls{0};
 };
 
 struct rules_chunks_stop : testing::TestWithParam<std::size_t> {
@@ -249,10 +249,10 @@ INSTANTIATE_TEST_SUITE_P(chunks_of, rules_chunks_stop, testing::Values(100U, 100
 
 TEST(rules_chunks_retries, end_with_the_stop) {
   const watchdog dog;
+  std::atomic<int> calls{0};
   thread_pool pool{1};
   std::stop_source source;
   const auto token = source.get_token();
-  std::atomic<int> calls{0};
   const auto function = [&](int) {
     ++calls;
     source.request_stop();

@@ -16,6 +16,7 @@ using tutti::promise;
 using tutti::thread_pool;
 
 TEST(rules_helping, a_worker_waits_for_a_continuation_of_what_is_not_there) {
+  std::atomic<bool> open{false}, begun{false};
   thread_pool pool(2);
   for (int round = 0; round < 200; ++round) {
     EXPECT_EQ(pool.submit([&] {
@@ -27,7 +28,6 @@ TEST(rules_helping, a_worker_waits_for_a_continuation_of_what_is_not_there) {
                   .get(),
               20);
   }
-  std::atomic<bool> open{false}, begun{false};
   auto source = pool.submit([&] {
     begun = true;
     while (!open) std::this_thread::yield();

@@ -23,10 +23,10 @@ using tutti_test::until_stopped;
 
 TEST(rules_timeout, fails_the_future_at_once_and_drops_the_result) {
   tutti::virtual_clock clock;
-  thread_pool pool{1};
   std::latch started(1), gate(1);
-  bool was_stopped = false;
   std::atomic<bool> ended{false};
+  thread_pool pool{1};
+  bool was_stopped = false;
   auto f = pool.with({.timeout = 10s}).submit([&] {
     EXPECT_EQ(tutti::this_task::deadline(), tutti::now() + 10s);
     started.count_down();
@@ -89,8 +89,8 @@ TEST(rules_timeout, a_result_in_time_counts) {
 
 TEST(rules_timeout, holds_when_the_waiter_runs_the_task_itself) {
   tutti::virtual_clock clock;
-  thread_pool pool{1};
   std::latch started(1);
+  thread_pool pool{1};
   auto f = pool.submit([&] {
     auto inner = pool.with({.timeout = 1s}).submit([&] {
       started.count_down();
@@ -130,8 +130,8 @@ struct flaky : tutti::retryable {
 };
 
 TEST(rules_retries, run_again_after_what_is_retryable) {
-  thread_pool pool{1};
   std::atomic<int> runs{0};
+  thread_pool pool{1};
   EXPECT_EQ(pool.with({.retries = 3}).submit([&] { return ++runs < 4 ? throw flaky("again") : 5; }).get(), 5);
   EXPECT_EQ(runs, 4);
   runs = 0;
@@ -144,8 +144,8 @@ TEST(rules_retries, run_again_after_what_is_retryable) {
 }
 
 TEST(rules_retries, not_after_anything_else) {
-  thread_pool pool{1};
   std::atomic<int> runs{0};
+  thread_pool pool{1};
   EXPECT_THROW(pool.with({.retries = 5}).submit([&] { ++runs, throw std::runtime_error("no"); }).get(),
                std::runtime_error);
   EXPECT_EQ(runs, 1);
@@ -158,9 +158,9 @@ TEST(rules_retries, not_after_anything_else) {
 }
 
 TEST(rules_retries, not_once_cancelled) {
-  thread_pool pool{1};
   std::atomic<int> runs{0};
   std::latch started(1);
+  thread_pool pool{1};
   auto f = pool.with({.retries = 1'000'000'000}).submit([&] {
     if (++runs == 1) started.count_down();
     until_stopped();
@@ -174,9 +174,9 @@ TEST(rules_retries, not_once_cancelled) {
 }
 
 TEST(rules_retries, not_once_the_pool_is_cancelled) {
-  thread_pool pool{1};
   std::atomic<int> runs{0};
   std::latch started(1);
+  thread_pool pool{1};
   auto f = pool.with({.retries = 1000}).submit([&] {
     if (++runs == 1) started.count_down();
     until_stopped();

@@ -239,8 +239,8 @@ TEST(rules_order, priorities_hold_for_tasks_from_inside_too) {
 
 TEST(rules_order, priorities_hold_between_inside_and_outside) {
   order_log log;
-  thread_pool pool{1};
   std::latch inside_done(1), outside_done(1);
+  thread_pool pool{1};
   pool.post([&] {
     pool.post([&] { log.add(2); });
     pool.with({.priority = 5}).post([&] { log.add(1); });
@@ -256,8 +256,9 @@ TEST(rules_order, priorities_hold_between_inside_and_outside) {
 }
 
 TEST(rules_order, nobody_starves_behind_tasks_that_resubmit) {
-  thread_pool pool{1};
   std::atomic<bool> outsider_ran{false};
+  std::latch begun(1);
+  thread_pool pool{1};
   struct spin {
     thread_pool& pool;
     std::atomic<bool>& end;
@@ -265,7 +266,6 @@ TEST(rules_order, nobody_starves_behind_tasks_that_resubmit) {
       if (!end) pool.post(spin{pool, end});
     }
   };
-  std::latch begun(1);
   pool.post([&] {
     begun.count_down();
     for (int i = 0; i < 3; ++i) pool.post(spin{pool, outsider_ran});

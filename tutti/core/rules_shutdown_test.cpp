@@ -93,9 +93,9 @@ TEST(rules_shutdown, finish_waits_for_what_waits) {
 }
 
 TEST(rules_shutdown, during_finish_own_tasks_may_submit_and_others_may_not) {
-  thread_pool pool{2};
   std::latch gate(1);
   std::atomic<int> ran{0};
+  thread_pool pool{2};
   auto f = pool.submit([&] {
     gate.wait();
     auto inner = pool.submit([&] {  // from inside
@@ -147,8 +147,8 @@ TEST(rules_shutdown, continuations_are_part_of_what_is_finished) {
 }
 
 TEST(rules_shutdown, cancel_completes_the_unstarted_and_asks_the_rest) {
-  thread_pool pool{1};
   std::latch started(1);
+  thread_pool pool{1};
   bool ran = false;
   auto running = pool.submit([&] {
     started.count_down();
@@ -171,8 +171,8 @@ TEST(rules_shutdown, cancel_completes_the_unstarted_and_asks_the_rest) {
 }
 
 TEST(rules_shutdown, cancel_reaches_what_tasks_have_submitted) {
-  thread_pool pool{1};
   std::latch submitted(1);
+  thread_pool pool{1};
   future<int> inner;
   auto outer = pool.submit([&] {
     inner = pool.submit([] { return 1; });  // on the worker's own queue
@@ -188,8 +188,8 @@ TEST(rules_shutdown, cancel_reaches_what_tasks_have_submitted) {
 
 TEST(rules_shutdown, submitting_during_cancel_leaves_nothing_pending) {
   for (int round = 0; round < 50; ++round) {
-    thread_pool pool{2};
     std::latch started(1);
+    thread_pool pool{2};
     std::vector<future<int>> inner;
     auto outer = pool.submit([&] {
       started.count_down();
@@ -219,8 +219,8 @@ TEST(rules_shutdown, cancel_while_tasks_wait_for_each_other) {
   for (int round = 0; round < 30; ++round) {
     std::vector<future<int>> outer;
     {
-      thread_pool pool{2};
       std::latch some_run(2);
+      thread_pool pool{2};
       for (int i = 0; i < 20; ++i) {
         outer.push_back(pool.submit([&, i] {
           if (i < 2) some_run.count_down();
@@ -246,8 +246,8 @@ TEST(rules_shutdown, cancel_while_tasks_wait_for_each_other) {
 }
 
 TEST(rules_shutdown, cancel_overtakes_finish) {
-  thread_pool pool{1};
   std::latch started(1);
+  thread_pool pool{1};
   auto running = pool.submit([&] {
     started.count_down();
     until_stopped();
@@ -264,8 +264,8 @@ TEST(rules_shutdown, cancel_overtakes_finish) {
 
 TEST(rules_shutdown, from_several_threads_at_once) {
   for (int round = 0; round < 50; ++round) {
-    thread_pool pool{2};
     std::atomic<int> ran{0};
+    thread_pool pool{2};
     for (int i = 0; i < 100; ++i) pool.post([&] { ++ran; });
     std::vector<std::jthread> closers;
     for (int i = 0; i < 4; ++i) {
@@ -279,9 +279,9 @@ TEST(rules_shutdown, from_several_threads_at_once) {
 
 TEST(rules_shutdown, races_with_submits_from_outside) {
   for (int round = 0; round < 50; ++round) {
-    thread_pool pool{2};
     std::atomic<int> accepted{0}, ran{0};
     std::latch begun(3);
+    thread_pool pool{2};
     std::vector<std::jthread> submitters;
     for (int i = 0; i < 3; ++i) {
       submitters.emplace_back([&] {

@@ -53,6 +53,7 @@ TEST(rules_spares, nobody_takes_the_place_of_who_has_run_its_tasks_itself) {
 
 TEST(rules_spares, spares_leave_again) {
   constexpr int n = 2, blocked_tasks = 8;
+  std::atomic<int> at_once{0}, most{0};
   thread_pool pool{n};
   promise<void> release;
   const auto released = release.get_future().share();
@@ -69,7 +70,6 @@ TEST(rules_spares, spares_leave_again) {
   release.set_value();
   through.wait();  // nobody blocks any more
   for (auto& f : futures) f.get();
-  std::atomic<int> at_once{0}, most{0};
   std::vector<future<void>> counted;
   for (int i = 0; i < 2000; ++i) {
     counted.push_back(pool.submit([&] {
@@ -87,10 +87,10 @@ TEST(rules_spares, spares_leave_again) {
 
 TEST(rules_spares, after_256_spares_the_pool_is_exhausted_and_says_so) {
   constexpr int spares = 256, tasks = 300;
+  std::atomic<int> refused{0}, waited{0};
   thread_pool pool{1};
   promise<void> release;
   const auto released = release.get_future().share();
-  std::atomic<int> refused{0}, waited{0};
   std::vector<future<void>> futures;
   for (int i = 0; i < tasks; ++i) {
     futures.push_back(pool.submit([&] {

@@ -119,8 +119,8 @@ TEST(rules_waiting, the_only_thread_can_wait_for_a_continuation) {
 }
 
 TEST(rules_waiting, a_continuation_of_a_running_task_waits_for_it) {
-  thread_pool pool{2};
   std::latch started(1), gate(1), about_to_wait(1);
+  thread_pool pool{2};
   auto slow = pool.submit([&] {
     started.count_down();
     gate.wait();
@@ -149,8 +149,8 @@ TEST(rules_waiting, a_worker_runs_the_awaited_task_itself) {
 }
 
 TEST(rules_waiting, threads_outside_just_park) {
-  thread_pool pool{1};
   std::latch started(1), gate(1);
+  thread_pool pool{1};
   pool.post([&] {
     started.count_down();
     gate.wait();
@@ -184,8 +184,8 @@ TEST(rules_waiting, two_pools_that_wait_for_each_other) {
 
 // `stranger` ends only after the wait is over: run inside the wait, it would hang.
 TEST(rules_waiting, never_a_strangers_task_while_the_awaited_one_runs) {
-  thread_pool pool{2};
   std::latch awaited_runs(1), stranger_runs(1), wait_is_over(1), stranger_waits(1);
+  thread_pool pool{2};
   auto awaited = pool.submit([&] {
     awaited_runs.count_down();
     stranger_runs.wait();  // a plain wait: the pool knows nothing of it
@@ -210,10 +210,10 @@ TEST(rules_waiting, never_a_strangers_task_while_the_awaited_one_runs) {
 }
 
 TEST(rules_waiting, never_a_strangers_task_of_its_own_queue) {
+  std::latch wait_is_over(1);
   thread_pool pool{1};
   promise<int> p;
   auto answer = p.get_future();
-  std::latch wait_is_over(1);
   pool.submit([&] {
         // On the worker's own queue, and there still when the waiter, more urgent, starts on the same worker.
         pool.post([&] {
@@ -231,15 +231,15 @@ TEST(rules_waiting, never_a_strangers_task_of_its_own_queue) {
 }
 
 TEST(rules_waiting, leapfrogging_takes_descendants_only) {
-  thread_pool pool{2};
   std::latch holding(1), awaited_runs(1), about_to_wait(1), stranger_ran(1), wait_is_over(1);
+  std::latch all_made(1);
+  thread_pool pool{2};
   auto holder = pool.submit([&] {  // keeps one worker away until the other runs `awaited`
     holding.count_down();
     awaited_runs.wait();
   });
   holding.wait();
   future<void> waiter, awaited, stranger;
-  std::latch all_made(1);
   pool.submit([&] {
         // In the queue of the worker that goes on with `awaited`, beneath what `awaited` will add.
         stranger = pool.submit([&] {
@@ -293,8 +293,8 @@ TEST(rules_waiting, never_a_strangers_task_inside_a_join) {
 }
 
 TEST(rules_waiting, a_join_never_runs_what_was_submitted_beside_it) {
-  thread_pool pool{2};
   std::latch right_runs(1), stranger_runs(1), join_is_over(1);
+  thread_pool pool{2};
   future<void> stranger;
   pool.submit([&] {
         const in_wait mark;

@@ -246,8 +246,8 @@ TEST(rules_throwing_death, a_posted_function_ends_the_program_by_default) {
 TEST(rules_throwing, dropped_futures_tell) {
   const unhandled_counter counter;
   {
-    thread_pool pool{1};
     std::latch gate(1);
+    thread_pool pool{1};
     {
       auto before = pool.with({.name = "dropped early"}).submit([&] { gate.wait(), throw boom(); });
     }

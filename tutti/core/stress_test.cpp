@@ -187,8 +187,8 @@ TEST(stress, pools_come_and_go_under_load) {
 
 TEST(stress, cancels_tokens_and_continuations_race) {
   generator random(static_cast<generator::result_type>(seed() + 33));
-  thread_pool pool{3};
   std::atomic<int> ran{0};
+  thread_pool pool{3};
   int ends = 0;
   for (int round = 0; round < rounds; ++round) {
     std::stop_source source;

@@ -50,8 +50,8 @@ TEST(TaskValues, OtherThreadsAreNotConcerned) {
 
 TEST(TaskValues, FollowSubmitWheneverItRuns) {
   const watchdog dog;
-  thread_pool pool(1);
   std::atomic<bool> open{false};
+  thread_pool pool(1);
   auto busy = pool.submit([&] {
     while (!open) std::this_thread::yield();
   });
@@ -232,8 +232,8 @@ TEST(TaskValues, BindingsLiveAsLongAsTheirLastTask) {
   const watchdog dog;
   static const task_local<std::shared_ptr<int>> pointer;
   const auto kept = std::make_shared<int>(1);
-  thread_pool pool(1);
   std::atomic<bool> open{false};
+  thread_pool pool(1);
   tutti::future<long> task;
   {
     const auto bound = pointer.bind(kept);

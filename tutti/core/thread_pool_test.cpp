@@ -93,8 +93,8 @@ TEST(thread_pool, posts_run_before_the_pool_is_gone) {
 }
 
 TEST(thread_pool, bulk_owns_a_range_that_is_handed_over) {
-  thread_pool pool{1};
   std::latch gate(1);
+  thread_pool pool{1};
   pool.post([&] { gate.wait(); });
   std::vector<std::string> lvalue;
   for (int i = 0; i < 100; ++i) lvalue.push_back(std::string(50, static_cast<char>('a' + i % 26)));
@@ -159,8 +159,8 @@ TEST(thread_pool, names_tasks_after_their_function) {
 }
 
 TEST(thread_pool, an_option_text_may_be_gone_after_submit) {
-  thread_pool pool{1};
   std::latch gate(1);
+  thread_pool pool{1};
   pool.post([&] { gate.wait(); });
   tutti::future<std::string> f;
   {
@@ -173,8 +173,8 @@ TEST(thread_pool, an_option_text_may_be_gone_after_submit) {
 }
 
 TEST(thread_pool, counts_what_it_does) {
-  thread_pool pool{2};
   std::latch running(2), gate(1);
+  thread_pool pool{2};
   std::vector<tutti::future<void>> futures;
   for (int i = 0; i < 2; ++i) {
     futures.push_back(pool.submit([&] {
@@ -244,8 +244,8 @@ struct relay {  // each runner submits the next
 };
 
 TEST(thread_pool, survives_a_relay_of_a_hundred_thousand) {
-  thread_pool pool{2};
   std::latch end(1);
+  thread_pool pool{2};
   pool.post(relay{pool, end, 100'000});
   end.wait();
 }

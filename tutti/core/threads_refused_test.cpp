@@ -55,10 +55,10 @@ TEST(threads_refused_death, a_new_pools_is_a_clear_error) {
 // both sleep. The one who is told goes on, and so does everything else.
 [[noreturn]] void block_all_workers() {
   become_somebody();
+  std::latch both(2), first_gate(1), second_gate(1);
   thread_pool pool{2};
   tutti::promise<int> promise;
   const auto value = promise.get_future().share();
-  std::latch both(2), first_gate(1), second_gate(1);
   std::vector<tutti::future<int>> waiters;
   for (std::latch* gate : {&first_gate, &second_gate}) {
     waiters.push_back(pool.submit([&both, gate, value] {
@@ -120,11 +120,11 @@ constexpr auto pause = tutti::scheduler::respawn_pause;
   start_the_timer_thread();
   tutti::virtual_clock clock;
   const auto refused = count_refusals();
+  std::latch both(2), gate(1);
+  std::atomic<bool> ran{false};
   thread_pool pool{2};
   tutti::promise<void> promise;
   auto value = promise.get_future();
-  std::latch both(2), gate(1);
-  std::atomic<bool> ran{false};
   auto asleep = pool.submit([&] {
     both.count_down();
     gate.wait();
@@ -159,10 +159,10 @@ TEST(threads_refused_death, a_spares_is_made_up_for_beside_a_busy_worker) {
   start_the_timer_thread();
   tutti::virtual_clock clock;
   const auto refused = count_refusals();
+  std::atomic<bool> awake{false}, queued{false}, go{false};
   thread_pool pool{1};
   tutti::promise<void> theft, promise;
   auto stolen = theft.get_future(), value = promise.get_future();
-  std::atomic<bool> awake{false}, queued{false}, go{false};
   auto outer = pool.submit([&] {
     tutti::fork_join(
         [&] {
@@ -203,12 +203,12 @@ TEST(threads_refused_death, a_spares_is_made_up_for_when_the_last_worker_sleeps_
   start_the_timer_thread();
   tutti::virtual_clock clock;
   const auto refused = count_refusals();
+  std::atomic<int> ran{0};
   thread_pool pool{1};
   tutti::promise<void> promise;
   auto value = promise.get_future();
   auto asleep = pool.submit([&] { value.get(); });
   tutti_test::until([] { return tutti_test::waiting_for("future::wait") == 1; });
-  std::atomic<int> ran{0};
   {
     const no_threads none;
     for (int round = 1; round <= 20; ++round) {

@@ -186,6 +186,8 @@ TEST(WaitGraph, TheRefusedWaitThrows) {
 TEST(WaitGraph, ARefusalInATaskGoesToItsFutureAndThePoolGoesOn) {
   const watchdog dog;
   recorder seen;
+  // Both threads are still there: two tasks meet.
+  std::atomic<int> met{0};
   tutti::thread_pool pool(2);
   tutti::promise<int> promise;
   auto shared = promise.get_future().share();
@@ -196,8 +198,6 @@ TEST(WaitGraph, ARefusalInATaskGoesToItsFutureAndThePoolGoesOn) {
     EXPECT_THROW(refused.get(), tutti::deadlock);
   }
   seen.refuse = false;
-  // Both threads are still there: two tasks meet.
-  std::atomic<int> met{0};
   const auto meet = [&] {
     ++met;
     while (met != 2) std::this_thread::yield();

@@ -194,6 +194,7 @@ TEST(WaitList, TheFirstListToWakeDecides) {
 TEST(WaitList, AThreadAndACoroutineShareOneList) {
   const watchdog dog;
   permits door;
+  std::latch passed(2);
   tutti::thread_pool pool(1);
   struct coroutine {
     struct promise_type {
@@ -226,7 +227,6 @@ TEST(WaitList, AThreadAndACoroutineShareOneList) {
     }
     void await_resume() {}
   };
-  std::latch passed(2);
   auto through = [&]() -> coroutine {
     awaiter wait{door, pool};
     co_await wait;

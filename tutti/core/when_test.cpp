@@ -329,8 +329,8 @@ TEST(WhenAny, TheFirstWinsAndTheOthersAreCancelled) {
 
 TEST(WhenAny, OneThatIsDoneAlreadyWinsAndTheRestIsNotStarted) {
   const watchdog dog;
-  tutti::thread_pool pool(1);
   std::atomic<bool> ran{false}, open{false};
+  tutti::thread_pool pool(1);
   auto busy = pool.submit([&] {
     while (!open) std::this_thread::yield();
   });
@@ -346,8 +346,8 @@ TEST(WhenAny, OneThatIsDoneAlreadyWinsAndTheRestIsNotStarted) {
 
 TEST(WhenAny, RunningLosersAreAskedToStop) {
   const watchdog dog;
-  tutti::thread_pool pool(2);
   std::atomic<bool> running{false}, stopped{false};
+  tutti::thread_pool pool(2);
   std::vector<future<int>> futures;
   futures.push_back(pool.submit([&] {
     running = true;

@@ -60,6 +60,7 @@ TEST(box, empty_ones_call_nothing) {
 }
 
 TEST(box, exceptions_and_stops_arrive) {
+  std::atomic<int> calls{0};
   tutti::thread_pool pool(3);
   EXPECT_THROW(tutti::parallel_for(pool, tutti::box(100, 100),
                                    [](std::ptrdiff_t r, std::ptrdiff_t c) {
@@ -67,7 +68,6 @@ TEST(box, exceptions_and_stops_arrive) {
                                    }),
                std::domain_error);
   std::stop_source stop;
-  std::atomic<int> calls{0};
   EXPECT_THROW(tutti::parallel_for(pool, tutti::box(1000, 1000),
                                    [&](std::ptrdiff_t, std::ptrdiff_t) {
                                      if (++calls == 10) stop.request_stop();
@@ -93,8 +93,8 @@ TEST(box, blocks_grow_on_any_shape) {
 }
 
 TEST(box, is_shared_with_idle_workers) {
-  tutti::thread_pool pool(2);
   std::atomic<int> inside{0};
+  tutti::thread_pool pool(2);
   tutti::parallel_for(pool, tutti::box(1, 2), [&](std::ptrdiff_t, std::ptrdiff_t) {
     ++inside;
     while (inside < 2) std::this_thread::yield();

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <climits>
 #include <cmath>
 #include <cstddef>
 #include <functional>
@@ -164,6 +165,24 @@ TEST(docs_parallel, scans) {
 
   EXPECT_EQ(offsets, (std::vector<std::size_t>{0, 3, 3, 5}));
   EXPECT_EQ(lengths, (std::vector<std::size_t>{3, 3, 5, 10}));
+}
+
+TEST(docs_parallel, a_scan_that_is_no_plain_sum) {
+  const std::vector<int> prices{7, 5, 6, 3, 4};
+  std::vector<char> cheapest_yet(prices.size());
+
+  auto least = [](int a, int b) { return std::min(a, b); };
+  auto block = [&](std::size_t first, std::size_t last, int before, bool final) {
+    for (; first < last; ++first) {
+      if (final) cheapest_yet[first] = prices[first] < before;
+      before = least(before, prices[first]);
+    }
+    return before;
+  };
+  int all = tutti::parallel_scan(std::size_t{0}, prices.size(), INT_MAX, block, least);
+
+  EXPECT_EQ(cheapest_yet, (std::vector<char>{1, 1, 0, 1, 0}));
+  EXPECT_EQ(all, 3);
 }
 
 TEST(docs_parallel, the_same_bits) {

@@ -90,6 +90,9 @@ class filter {
 
 template <class R, class Pred>
 std::vector<std::ranges::range_value_t<R>> run_filter(worker* w, R& range, Pred& pred, const loop_options& options) {
+  static_assert(std::ranges::random_access_range<R> && std::ranges::sized_range<R>,
+                "tutti: parallel_filter needs a range with random access and a size; move the elements to a "
+                "std::vector");
   using iterator = std::ranges::iterator_t<R>;
   loop_control control("parallel_filter", options);
   const auto first = std::ranges::begin(range);

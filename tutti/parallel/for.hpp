@@ -2,6 +2,8 @@
 #pragma once
 #include <tutti/parallel/loop.hpp>
 
+#include <ranges>
+
 namespace tutti {
 
 namespace detail {
@@ -37,6 +39,21 @@ template <class I, class J, class Body>
   requires detail::loop_bounds<I, J>
 void parallel_for(local_executor& pool, I first, J last, Body&& body, loop_options options = {}) {
   detail::as_worker(pool, [&](worker* w) { detail::run_for(w, first, last, body, options); });
+}
+
+/// No such loop: for what is easily taken for one, the compiler names the right one.
+template <std::ranges::range R, class Body>
+void parallel_for(R&&, Body&&, loop_options = {}) {
+  static_assert(!std::ranges::range<R>,
+                "tutti: parallel_for takes bounds, (first, last, body); the elements of a range are for "
+                "parallel_for_each(range, body)");
+}
+template <class I, class J, class Body>
+  requires detail::wrong_bounds<I, J>
+void parallel_for(I, J, Body&&, loop_options = {}) {
+  static_assert(!detail::wrong_bounds<I, J>,
+                "tutti: the bounds of a parallel loop are integers or random access iterators; the elements of other "
+                "ranges are for parallel_for_each(range, body)");
 }
 
 }  // namespace tutti

@@ -55,8 +55,8 @@ long tree_size(int n) { return n == 0 ? 1 : 1 + tree_size(n / 2) + tree_size(n /
 
 TEST(parallel_for_each, grows_while_it_runs) {
   for (const int threads : {1, 2, 5}) {
-    tutti::thread_pool pool(threads);
     std::atomic<long> visited{0};
+    tutti::thread_pool pool(threads);
     tutti::parallel_for_each(pool, std::vector{1000, 500}, [&](int n, tutti::feeder<int>& feed) {
       ++visited;
       if (n == 0) return;
@@ -69,8 +69,8 @@ TEST(parallel_for_each, grows_while_it_runs) {
 
 // A chain brings the next link each time, so helpers come and find nothing, a hundred thousand times.
 TEST(parallel_for_each, a_long_chain_needs_no_stack) {
-  tutti::thread_pool pool(3);
   std::atomic<int> links{0};
+  tutti::thread_pool pool(3);
   tutti::parallel_for_each(pool, std::vector{100'000}, [&](int left, tutti::feeder<int>& feed) {
     ++links;
     if (left > 1) feed.add(left - 1);
@@ -79,8 +79,8 @@ TEST(parallel_for_each, a_long_chain_needs_no_stack) {
 }
 
 TEST(parallel_for_each, what_is_added_late_is_shared) {
-  tutti::thread_pool pool(2);
   std::atomic<int> inside{0};
+  tutti::thread_pool pool(2);
   tutti::parallel_for_each(pool, std::vector{0}, [&](int n, tutti::feeder<int>& feed) {
     if (n == 0) {
       feed.add(1);
@@ -94,8 +94,8 @@ TEST(parallel_for_each, what_is_added_late_is_shared) {
 }
 
 TEST(parallel_for_each, what_a_running_body_adds_is_shared_at_once) {
-  tutti::thread_pool pool(2);
   std::atomic<bool> helped{false};
+  tutti::thread_pool pool(2);
   tutti::parallel_for_each(pool, std::vector{0}, [&](int n, tutti::feeder<int>& feed) {
     if (n == 1) {
       helped = true;
@@ -155,8 +155,8 @@ TEST(parallel_for_each, exceptions_and_stops_arrive) {
 }
 
 TEST(parallel_for_each, nests_inside_tasks) {
-  tutti::thread_pool pool(2);
   std::atomic<int> calls{0};
+  tutti::thread_pool pool(2);
   pool.submit([&] {
         tutti::parallel_for_each(std::list<int>(20, 0),
                                  [&](int) { tutti::parallel_for_each(std::list<int>(20, 0), [&](int) { ++calls; }); });

@@ -90,7 +90,7 @@ TEST(parallel_for, blocks_of_a_told_grain) {
   for (const int threads : {1, 4}) {
     tutti::thread_pool pool(threads);
     for (const std::size_t grain : {std::size_t{1}, std::size_t{7}, std::size_t{1000}, std::size_t{5000},
-                                    std::numeric_limits<std::size_t>::max()}) {
+                                    std::size_t{std::numeric_limits<std::ptrdiff_t>::max()}}) {
       std::atomic<int> covered{0};
       tutti::parallel_for(pool, 10, 4020,
                           [&](int first, int last) {
@@ -113,13 +113,21 @@ TEST(parallel_for, a_grain_of_nothing_is_refused) {
         e.what(),
         "parallel_for: grain is 0, but a block has at least one iteration; leave grain out to have it measured");
   }
+  try {
+    tutti::parallel_for(0, 10, [](int) {}, {.grain = -1});
+    FAIL();
+  } catch (const std::invalid_argument& e) {
+    EXPECT_STREQ(
+        e.what(),
+        "parallel_for: grain is -1, but a block has at least one iteration; leave grain out to have it measured");
+  }
 }
 
 TEST(parallel_for, can_be_stopped) {
   for (const int threads : {1, 3}) {
+    std::atomic<int> calls{0};
     tutti::thread_pool pool(threads);
     std::stop_source stop;
-    std::atomic<int> calls{0};
     const auto body = [&](int) {
       if (++calls == 100) stop.request_stop();
     };
@@ -134,8 +142,8 @@ TEST(parallel_for, can_be_stopped) {
 }
 
 TEST(parallel_for, ends_with_the_task_it_runs_in) {
-  tutti::thread_pool pool(2);
   std::atomic<int> calls{0};
+  tutti::thread_pool pool(2);
   tutti::promise<void> begun;
   auto running = begun.get_future();
   auto loop = pool.submit([&] {
@@ -155,9 +163,9 @@ TEST(parallel_for, ends_with_the_task_it_runs_in) {
 
 // The caller throws as soon as somebody else is in the loop, who has years of iterations left.
 TEST(parallel_for, an_exception_stops_the_other_parts) {
+  std::atomic<bool> shared{false};
   tutti::thread_pool pool(2);
   const auto caller = std::this_thread::get_id();
-  std::atomic<bool> shared{false};
   const auto body = [&](std::int64_t) {
     if (std::this_thread::get_id() != caller) {
       shared = true;
@@ -190,8 +198,8 @@ TEST(parallel_for, an_exception_arrives_and_the_pool_lives_on) {
 }
 
 TEST(parallel_for, nests_inside_itself_and_inside_tasks) {
-  tutti::thread_pool pool(4);
   std::atomic<int> calls{0};
+  tutti::thread_pool pool(4);
   pool.submit([&] { tutti::parallel_for(0, 100, [&](int) { tutti::parallel_for(0, 100, [&](int) { ++calls; }); }); })
       .get();
   EXPECT_EQ(calls.load(), 10'000);
@@ -199,8 +207,8 @@ TEST(parallel_for, nests_inside_itself_and_inside_tasks) {
 
 // Two workers meet inside the loop, which only a loop that was shared can do.
 TEST(parallel_for, is_shared_with_idle_workers) {
-  tutti::thread_pool pool(2);
   std::atomic<int> inside{0};
+  tutti::thread_pool pool(2);
   tutti::parallel_for(pool, 0, 2, [&](int) {
     ++inside;
     while (inside.load() < 2) std::this_thread::yield();

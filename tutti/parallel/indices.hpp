@@ -52,6 +52,10 @@ concept iterator_bounds = std::random_access_iterator<I> && std::sized_sentinel_
 /// What a loop runs over: [first, last) of integers or of a random access range.
 template <class I, class J>
 concept loop_bounds = index_bounds<I, J> || iterator_bounds<I, J>;
+/// What looks like bounds, but no loop can run over: said by an error that names the way out.
+template <class I, class J>
+concept wrong_bounds = !loop_bounds<I, J> && ((std::is_arithmetic_v<I> && std::is_arithmetic_v<J>) ||
+                                              (std::input_or_output_iterator<I> && std::sentinel_for<J, I>));
 
 template <class Body, class... Arguments>
 constexpr bool returns_a_task() {

@@ -32,10 +32,35 @@ int bad() {
   return tutti::parallel_reduce(0, 10, 0, [] { return 1; }, std::plus<>());
 }
 #endif
-#ifdef FAIL_list_iterators  // expect: constraints not satisfied
+#ifdef FAIL_list_iterators  // expect: the bounds of a parallel loop are integers or random access iterators
 void bad() {
   std::list<int> x;
   tutti::parallel_for(x.begin(), x.end(), [](std::list<int>::iterator) {});
+}
+#endif
+#ifdef FAIL_numbers_between  // expect: the bounds of a parallel loop are integers or random access iterators
+void bad() {
+  tutti::parallel_for(0.0, 1.0, [](double) {});
+}
+#endif
+#ifdef FAIL_range_without_each  // expect: the elements of a range are for parallel_for_each
+void bad() {
+  tutti::parallel_for(std::vector<int>(), [](int) {});
+}
+#endif
+#ifdef FAIL_reduce_to_something_else  // expect: cannot combine the identity with what the body returns
+std::string bad() {
+  return tutti::parallel_reduce(0, 10, std::string(), [](int i) { return std::vector<int>(i); }, std::plus<>());
+}
+#endif
+#ifdef FAIL_filter_of_a_list  // expect: parallel_filter needs a range with random access and a size
+std::vector<int> bad() {
+  return tutti::parallel_filter(std::list<int>(), [](int) { return true; });
+}
+#endif
+#ifdef FAIL_pipeline_stage_of_no_kind  // expect: say which
+void bad() {
+  tutti::pipeline({}, [] { return std::optional<int>(); }, [](int) {});
 }
 #endif
 #ifdef FAIL_box_body  // expect: takes an index for each dimension, or a const box<N>&

@@ -19,8 +19,9 @@ class local_executor;
 
 /// How a parallel algorithm runs. Trivially destructible.
 struct loop_options {
-  /// Iterations a block: blocks begin at multiples of it from the range's begin, and are not divided. At least 1, else
-  /// std::invalid_argument. Without it, blocks are as long as they need to be for their time (see docs/parallel.md).
+  /// Iterations a block: blocks begin at multiples of it from the range's begin, and are not divided. At least 1 and
+  /// below 2^63, else std::invalid_argument. Without it, blocks are as long as they need to be for their time (see
+  /// docs/parallel.md).
   std::optional<std::size_t> grain = {};
   /// A stop request ends the algorithm: blocks that have not begun are left out, and it throws `cancelled`.
   stop_ref stop = {};
@@ -34,10 +35,11 @@ class loop_control {
   /// `algorithm`: its name, for errors; a literal.
   explicit loop_control(const char* algorithm, const loop_options& options)
       : algorithm_(algorithm), stop_(options.stop.token()), grain_(options.grain) {
-    if (grain_ && *grain_ == 0) {
-      throw std::invalid_argument(std::string(algorithm) +
-                                  ": grain is 0, but a block has at least one iteration; leave grain out to have it "
-                                  "measured");
+    // Above 2^63 it was a negative number.
+    if (grain_ && static_cast<std::ptrdiff_t>(*grain_) <= 0) {
+      throw std::invalid_argument(std::string(algorithm) + ": grain is " +
+                                  std::to_string(static_cast<std::ptrdiff_t>(*grain_)) +
+                                  ", but a block has at least one iteration; leave grain out to have it measured");
     }
   }
   loop_control(const loop_control&) = delete;

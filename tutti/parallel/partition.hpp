@@ -76,14 +76,12 @@ std::ranges::borrowed_iterator_t<R> parallel_partition(local_executor& pool, R&&
 /// Copies of the elements for which `pred` holds, in their order. Calls `pred` once for each element, from several
 /// threads at once. Memory: the result's, up to twice over while parts are put together. Exceptions, stop requests,
 /// pools, blocking: as parallel_partition; the range is only read.
-template <std::ranges::random_access_range R, class Pred>
-  requires std::ranges::sized_range<R>
+template <std::ranges::range R, class Pred>
 std::vector<std::ranges::range_value_t<R>> parallel_filter(R&& range, Pred pred, loop_options options = {}) {
   return detail::as_worker([&](worker* w) { return detail::run_filter(w, range, pred, options); });
 }
 /// The same on a pool.
-template <std::ranges::random_access_range R, class Pred>
-  requires std::ranges::sized_range<R>
+template <std::ranges::range R, class Pred>
 std::vector<std::ranges::range_value_t<R>> parallel_filter(local_executor& pool, R&& range, Pred pred,
                                                            loop_options options = {}) {
   return detail::as_worker(pool, [&](worker* w) { return detail::run_filter(w, range, pred, options); });

@@ -142,12 +142,12 @@ TEST(parallel_partition, no_predicate_makes_it_lose_an_element) {
 }
 
 TEST(parallel_partition, can_be_stopped) {
+  std::atomic<int> calls{0};
   tutti::thread_pool pool(2);
   std::vector<int> v(100'000);
   std::iota(v.begin(), v.end(), 0);
   std::stop_source source;
   const std::stop_token token = source.get_token();
-  std::atomic<int> calls{0};
   EXPECT_THROW(tutti::parallel_partition(pool, v,
                                          [&](int x) {
                                            if (calls.fetch_add(1) == 5'000) source.request_stop();
@@ -211,9 +211,9 @@ TEST(parallel_filter, takes_views_strings_and_bits) {
 }
 
 TEST(parallel_filter, exceptions_and_stops_arrive) {
+  std::atomic<int> calls{0};
   tutti::thread_pool pool(3);
   std::vector<std::string> v(50'000, "a string that is longer than its buffer");
-  std::atomic<int> calls{0};
   EXPECT_THROW(tutti::parallel_filter(pool, v,
                                       [&](const std::string&) {
                                         if (calls.fetch_add(1) == 30'000) throw std::domain_error("predicate");

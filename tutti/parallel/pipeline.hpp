@@ -340,6 +340,9 @@ class pipeline_run {
 
 template <class Source, class... Stages>
 void run_pipeline(worker* w, const pipeline_options& options, Source& source, std::tuple<Stages...> stages) {
+  static_assert(
+      (is_stage<Stages> && ...),
+      "tutti: a stage of a pipeline is made by serial_in_order, serial_out_of_order or in_parallel: say which");
   if (options.tokens == 0) {
     throw std::invalid_argument("pipeline: tokens is 0, but an item needs one to travel in; give at least 1");
   }
@@ -359,14 +362,20 @@ void run_pipeline(worker* w, const pipeline_options& options, Source& source, st
 /// on their way dropped, and is thrown here, as is `cancelled` after a stop request. Pools and nesting: as
 /// parallel_for; without other workers it runs serially on the caller.
 template <class Source, class... Stages>
-  requires(std::invocable<Source&> && (detail::is_stage<Stages> && ...))
+  requires std::invocable<Source&>
 void pipeline(pipeline_options options, Source&& source, Stages... stages) {
   detail::as_worker(
       [&](worker* w) { detail::run_pipeline(w, options, source, std::tuple<Stages...>(std::move(stages)...)); });
 }
+/// The same with the options' defaults.
+template <class Source, class... Stages>
+  requires std::invocable<Source&>
+void pipeline(Source&& source, Stages... stages) {
+  pipeline(pipeline_options{}, std::forward<Source>(source), std::move(stages)...);
+}
 /// The same on a pool.
 template <class Source, class... Stages>
-  requires(std::invocable<Source&> && (detail::is_stage<Stages> && ...))
+  requires std::invocable<Source&>
 void pipeline(local_executor& pool, pipeline_options options, Source&& source, Stages... stages) {
   detail::as_worker(
       pool, [&](worker* w) { detail::run_pipeline(w, options, source, std::tuple<Stages...>(std::move(stages)...)); });

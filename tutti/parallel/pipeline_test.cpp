@@ -71,8 +71,8 @@ TEST(pipeline, serial_stages_have_one_item_at_a_time) {
 }
 
 TEST(pipeline, no_more_items_than_tokens_are_underway) {
-  tutti::thread_pool pool(4);
   std::atomic<int> underway{0}, most{0};
+  tutti::thread_pool pool(4);
   int read = 0;
   tutti::pipeline(
       pool, {.tokens = 3},
@@ -88,8 +88,8 @@ TEST(pipeline, no_more_items_than_tokens_are_underway) {
 }
 
 TEST(pipeline, a_parallel_stage_is_shared_with_idle_workers) {
-  tutti::thread_pool pool(2);
   std::atomic<int> inside{0};
+  tutti::thread_pool pool(2);
   tutti::pipeline(pool, {.tokens = 2}, numbers(2), tutti::in_parallel([&](int) {
                     ++inside;
                     while (inside < 2) std::this_thread::yield();
@@ -111,7 +111,7 @@ TEST(pipeline, empty_streams_single_items_and_no_stages) {
   const auto count = tutti::serial_in_order([&](int) { ++calls; });
   tutti::pipeline({}, numbers(0), count);
   EXPECT_EQ(calls, 0);
-  tutti::pipeline({}, numbers(1), count);
+  tutti::pipeline(numbers(1), count);
   EXPECT_EQ(calls, 1);
   int read = 0;
   tutti::pipeline({.tokens = 2}, [&] { return ++read < 10 ? std::optional(read) : std::nullopt; });

@@ -80,12 +80,27 @@ constexpr void check_fold() {
       "one");
 }
 
+// `body` takes what with_indices makes of the bounds.
+template <class T, class I, class Body, class Op>
+constexpr void check_folded() {
+  if constexpr (block_body<I, Body>) {
+    static_assert(
+        std::is_invocable_r_v<T, Op&, T, std::invoke_result_t<Body&, I, I>>,
+        "tutti: the operation of a parallel reduction cannot combine the identity with what the body returns");
+  } else {
+    static_assert(
+        std::is_invocable_r_v<T, Op&, T, std::invoke_result_t<Body&, I>>,
+        "tutti: the operation of a parallel reduction cannot combine the identity with what the body returns");
+  }
+}
+
 template <class T, class I, class J, class Body, class Op>
 T run_reduce(worker* w, const I& first, const J& last, const T& identity, Body& body, Op& op,
              const loop_options& options) {
   check_fold<T, Op>();
   loop_control control("parallel_reduce", options);
   T sum = with_indices(first, last, body, [&](auto begin, auto end, auto& at) {
+    check_folded<T, decltype(begin), decltype(at), Op>();
     return reduce_loop<decltype(begin), T>(w, begin, end, identity, at, op, block_sizer(control.grain()), control);
   });
   control.finish();
@@ -129,6 +144,7 @@ T run_deterministic_reduce(worker* w, const I& first, const J& last, const T& id
   check_fold<T, Op>();
   loop_control control("parallel_deterministic_reduce", options);
   T sum = with_indices(first, last, body, [&](auto begin, auto end, auto& at) -> T {
+    check_folded<T, decltype(begin), decltype(at), Op>();
     const std::uint64_t n = distance(begin, end);
     if (n == 0) return identity;
     patience waits;

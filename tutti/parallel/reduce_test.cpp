@@ -156,9 +156,9 @@ TEST(parallel_deterministic_reduce, exceptions_and_stops_arrive) {
 }
 
 TEST(parallel_deterministic_reduce, is_shared_with_idle_workers) {
+  std::atomic<bool> shared{false};
   tutti::thread_pool pool(2);
   const auto caller = std::this_thread::get_id();
-  std::atomic<bool> shared{false};
   const auto body = [&](int i) {
     if (std::this_thread::get_id() != caller) shared = true;
     return i;

@@ -87,8 +87,8 @@ TEST(parallel_scan, the_general_form) {
 
 // Until a piece has been added up ahead, which only a second worker does.
 TEST(parallel_scan, is_shared_with_idle_workers) {
-  tutti::thread_pool pool(2);
   std::atomic<bool> ahead{false};
+  tutti::thread_pool pool(2);
   const auto body = [&](int first, int last, int sum, bool final) {
     if (!final) ahead = true;
     return sum + (last - first);

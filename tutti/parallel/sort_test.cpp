@@ -337,6 +337,7 @@ TYPED_TEST(both_sorts, in_each_other_and_in_tasks) {
 }
 
 TYPED_TEST(both_sorts, can_be_stopped) {
+  std::atomic<int> calls{0};
   tutti::thread_pool pool(2);
   std::vector<std::string> v;
   v.reserve(30'000);
@@ -352,7 +353,6 @@ TYPED_TEST(both_sorts, can_be_stopped) {
 
   std::stop_source during;
   const std::stop_token token = during.get_token();
-  std::atomic<int> calls{0};
   const auto less = [&](const std::string& a, const std::string& b) {
     if (calls.fetch_add(1) == 50'000) during.request_stop();
     return a < b;

@@ -90,9 +90,9 @@ TEST(Condition, NotifyAllHasEverybodyLook) {
 TEST(Condition, NotifyOneIsEnoughForOne) {
   const watchdog dog;
   const wait_counter waits;
+  std::atomic<int> got{0};
   tutti::thread_pool pool(2);
   shared_number n;
-  std::atomic<int> got{0};
   {
     std::vector<std::jthread> threads;
     std::vector<tutti::future<void>> tasks;

@@ -49,10 +49,10 @@ TEST(Latch, ZeroIsBornOpen) {
 TEST(Latch, ThreadsAndCoroutinesPassTogether) {
   const watchdog dog;
   const wait_counter waits;
+  std::atomic<int> passed{0};
   tutti::thread_pool pool(2);
   latch done(2, "done");
   int written = 0;
-  std::atomic<int> passed{0};
   std::vector<std::jthread> threads;
   std::vector<tutti::future<void>> tasks;
   for (int i = 0; i < 3; ++i) {

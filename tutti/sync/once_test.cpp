@@ -103,8 +103,8 @@ TEST(Once, WaitingOnALoopsThreadIsRefused) {
 TEST(Once, CoroutinesCallAndWait) {
   const watchdog dog;
   once o;
-  tutti::thread_pool pool(2);
   std::atomic<int> calls{0};
+  tutti::thread_pool pool(2);
   const auto setup = [&]() -> task<> {
     co_await tutti_test::some_turns();
     ++calls;

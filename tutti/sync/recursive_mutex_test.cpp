@@ -14,9 +14,9 @@ namespace {
 // Branches of one task run at the same time, so a lock that one of them holds is not the other's.
 TEST(RecursiveMutex, BranchesOfATaskAreSeveralOwners) {
   const tutti_test::watchdog dog;
+  std::atomic<bool> locked{false}, tried{false};
   tutti::thread_pool pool(2);
   tutti::recursive_mutex lock;
-  std::atomic<bool> locked{false}, tried{false};
   bool taken = true;
   pool.submit([&] {
         tutti::fork_join(

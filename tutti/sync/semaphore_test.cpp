@@ -46,9 +46,9 @@ TEST(Semaphore, CountsPermits) {
 TEST(Semaphore, ReleaseWakesAsManyAsItIsEnoughFor) {
   const watchdog dog;
   const wait_counter waits;
+  std::atomic<int> passed{0};
   tutti::thread_pool pool(2);
   semaphore door(0);
-  std::atomic<int> passed{0};
   std::vector<std::jthread> threads;
   std::vector<tutti::future<void>> tasks;
   for (int i = 0; i < 3; ++i) {
@@ -99,9 +99,9 @@ TEST(Semaphore, WhoNeedsManyDoesNotStarve) {
   const watchdog dog;
   constexpr int all = 3;
   for (const bool in_coroutine : {false, true}) {
+    std::atomic<bool> over{false};
     tutti::thread_pool pool(1);
     semaphore some(all);
-    std::atomic<bool> over{false};
     std::vector<std::jthread> singles;
     for (int i = 0; i < all + 1; ++i) {
       singles.emplace_back([&] {
@@ -297,9 +297,9 @@ TEST(Permit, GivesBackWhenItEnds) {
 
 TEST(Permit, InCoroutines) {
   const watchdog dog;
+  std::atomic<int> inside{0}, most{0};
   tutti::thread_pool pool(2);
   semaphore two(2);
-  std::atomic<int> inside{0}, most{0};
   std::vector<tutti::future<void>> tasks;
   for (int i = 0; i < 50; ++i) {
     tasks.push_back(pool.submit([&]() -> task<> {

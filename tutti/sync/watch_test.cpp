@@ -83,9 +83,9 @@ TEST_F(watching, two_threads_two_locks) {
 }
 
 TEST_F(watching, three_coroutines_three_locks) {
+  std::atomic<int> ready{0};
   tutti::thread_pool pool(2);
   tutti::mutex locks[3] = {tutti::mutex("a"), tutti::mutex("b"), tutti::mutex("c")};
-  std::atomic<int> ready{0};
   const auto eat = [&](int i) -> task<std::string> {
     auto first = co_await locks[i].lock_async();
     ++ready;

@@ -66,8 +66,8 @@ TEST_F(cancel_task, results_that_are_there_are_given) {
 }
 
 TEST_F(cancel_task, a_call_that_ends_well_all_the_same) {
-  thread_pool pool(1);
   std::atomic<bool> begun{false};
+  thread_pool pool(1);
   auto waiting = [&]() -> task<int> {
     auto f = pool.submit([&] {
       begun = true;
@@ -517,10 +517,10 @@ TEST_F(cancel_task, is_never_unhandled) {
 
 TEST(cancel_race, with_the_completion) {
   const tutti_test::watchdog dog;
+  std::atomic<int> alive{0};
   thread_pool pool(2);
   constexpr int rounds = tutti_test::sanitized ? 2000 : 20'000;
   int values = 0, stops = 0;
-  std::atomic<int> alive{0};
   auto body = [&](int turns) -> task<int> {
     const living me(alive);
     for (int i = 0; i < turns; ++i) co_await yield_now();
@@ -583,9 +583,9 @@ TEST(cancel_race, with_timers) {
 
 TEST(cancel_race, from_several_threads_at_once) {
   const tutti_test::watchdog dog;
+  std::atomic<int> alive{0};
   thread_pool pool(2);
   constexpr int rounds = tutti_test::sanitized ? 200 : 2000;
-  std::atomic<int> alive{0};
   for (int round = 0; round < rounds; ++round) {
     const auto f = pool.submit(live_for_ever(alive)).share();
     {

@@ -309,8 +309,8 @@ TEST_F(for_each, a_hundred_thousand_that_need_not_wait) {
 }
 
 TEST_F(for_each, on_a_pool_within_the_limit) {
-  tutti::thread_pool pool(2);
   std::atomic<int> now_running{0}, too_many{0};
+  tutti::thread_pool pool(2);
   auto body = [&]() -> task<> {
     co_await for_each_async(std::views::iota(0, 5000), 3, [&](int i) -> task<> {
       const living me(now_running);

@@ -232,9 +232,10 @@ TEST(foreign_await, generic_awaiters) {
 
 TEST(foreign_await, a_stop_does_not_leave_it_half_way) {
   const watchdog dog;
+  std::atomic<bool> suspended{false};
+  std::atomic<int> alive{0};
   tutti::thread_pool pool(1);
   std::coroutine_handle<> parked;
-  std::atomic<bool> suspended{false};
   struct parking {
     std::coroutine_handle<>& at;
     std::atomic<bool>& suspended;
@@ -245,7 +246,6 @@ TEST(foreign_await, a_stop_does_not_leave_it_half_way) {
     }
     void await_resume() const noexcept {}
   };
-  std::atomic<int> alive{0};
   auto body = [&]() -> task<int> {
     const living me(alive);
     parking awaiter{parked, suspended};

@@ -211,8 +211,8 @@ TEST_F(sleep, stopped_ones_leave_no_timer_behind) {
 // ---- who moves the time
 
 TEST_F(sleep, time_stands_still_while_something_runs) {
-  thread_pool pool(1);
   std::atomic<bool> asleep{false};
+  thread_pool pool(1);
   auto busy = [&]() -> bool {
     const auto before = tutti::now();
     while (!asleep) std::this_thread::yield();
@@ -236,8 +236,8 @@ TEST_F(sleep, time_stands_still_while_something_runs) {
 }
 
 TEST_F(sleep, time_stands_still_while_coroutines_have_something_to_do) {
-  thread_pool pool(2);
   std::atomic<int> left{4};
+  thread_pool pool(2);
   auto worker = [&]() -> task<> {
     const auto before = tutti::now();
     for (int i = 0; i < 2000; ++i) co_await yield_now();
@@ -351,8 +351,8 @@ TEST(yield, on_a_pool_too) {
 
 TEST(yield, lets_ordinary_calls_through) {
   const watchdog dog;
-  thread_pool pool(1);
   std::atomic<bool> over{false};
+  thread_pool pool(1);
   auto spinning = [&]() -> task<> {
     while (!over) co_await yield_now();
   };

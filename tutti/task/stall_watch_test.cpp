@@ -179,8 +179,8 @@ TEST_F(stalls, each_stretch_once) {
 
 TEST_F(stalls, ordinary_calls_may_take_their_time) {
   const stall_watch watch({.limit = 1ms}, note);
-  thread_pool pool(2);
   std::atomic<bool> over{false};
+  thread_pool pool(2);
   auto f = pool.with({.name = "a call"}).submit([&] { until([&] { return over.load(); }); });
   auto blocking = []() -> task<> {
     until([] { return reported("a coroutine"); });

@@ -253,8 +253,8 @@ TEST(submit_task, priorities_order_the_starting) {
 }
 
 TEST_F(submit_task_in_time, a_timeout_stops_it_and_awaits_its_end) {
-  thread_pool pool(1);
   std::atomic<int> alive{0};
+  thread_pool pool(1);
   auto slow_to_stop = [&]() -> task<> {
     co_await tutti_test::live_until_stopped_and(alive, 3s);
     throw tutti::cancelled("after cleaning up");
@@ -316,8 +316,8 @@ TEST(submit_task, a_stop_before_the_start) {
 
 TEST(submit_task, callables_are_tried_again) {
   const watchdog dog;
-  thread_pool pool(1);
   std::atomic<int> tries{0};
+  thread_pool pool(1);
   auto g = [&]() -> task<int> {
     co_await yield_now();
     if (++tries < 3) throw tutti::retryable("again");

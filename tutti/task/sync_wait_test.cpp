@@ -139,8 +139,8 @@ TEST_F(sync_wait_in_time, what_ends_elsewhere_is_over_at_once) {
 }
 
 TEST_F(sync_wait_in_time, on_workers_of_one_pool) {
-  thread_pool pool(2);
   std::latch both(2);
+  thread_pool pool(2);
   const auto sleep = [&] {
     both.arrive_and_wait();
     sync_wait(tutti_test::sleeper(1s));

@@ -180,6 +180,7 @@ TEST(task_dump_race, at_any_time_from_any_thread) {
     while (!over) dumped();
   });
   {
+    std::atomic<bool> enough{false};
     tutti::thread_pool pool(2);
     auto some = [](int i) -> task<int> {
       co_await yield_now();
@@ -200,7 +201,6 @@ TEST(task_dump_race, at_any_time_from_any_thread) {
         EXPECT_TRUE(end == "value" || (i % 3 == 0 && end == "cancelled")) << end;
       }
     }
-    std::atomic<bool> enough{false};
     auto spinning = pool.submit(yielder(enough));
     for (int i = 0; i < 10; ++i) dumped();
     enough = true;

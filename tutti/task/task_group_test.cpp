@@ -281,8 +281,8 @@ TEST_F(group, one_after_the_other_for_a_long_time) {
 }
 
 TEST_F(group, spawned_into_by_other_threads) {
-  tutti::thread_pool pool(2);
   std::atomic<int> ran{0};
+  tutti::thread_pool pool(2);
   auto child = [&]() -> task<> {
     co_await yield_now();
     ++ran;
@@ -625,8 +625,8 @@ TEST_F(group, is_open_as_long_as_a_child_lives) {
 TEST_F(group, on_a_pool_that_is_shut_down) {
   std::atomic<int> alive{0};
   for (const auto mode : {tutti::finish, tutti::cancel}) {
-    tutti::thread_pool pool(2);
     std::atomic<bool> begun{false};
+    tutti::thread_pool pool(2);
     auto whole = [&]() -> task<> {
       co_await task_group::run([&](task_group& g) -> task<> {
         for (int i = 0; i < 10; ++i) g.spawn(live_for(alive, 1s));

@@ -73,9 +73,9 @@ TEST_F(task_shutdown, finish_waits_for_those_that_wait_for_the_outside) {
 }
 
 TEST_F(task_shutdown, finish_lets_its_own_tasks_start_others) {
-  thread_pool pool(2);
   std::latch gate(1);
   std::atomic<int> ran{0};
+  thread_pool pool(2);
   auto leaf = [&]() -> task<int> {
     co_await yield_now();
     co_return ++ran, 1;
@@ -142,8 +142,9 @@ TEST_F(task_shutdown, cancel_stops_those_that_sleep) {
 // What takes its time when it is stopped: it waits for something that knows of no stop.
 TEST_F(task_shutdown, cancel_waits_for_their_end) {
   std::atomic<int> alive{0};
-  thread_pool pool(1), helper(1);
   std::latch gate(1), begun(1);
+  std::atomic<bool> over{false};
+  thread_pool pool(1), helper(1);
   auto slow_to_stop = [&]() -> task<int> {
     const living me(alive);
     auto f = helper.submit([&] {
@@ -157,7 +158,6 @@ TEST_F(task_shutdown, cancel_waits_for_their_end) {
   begun.wait();  // what has not begun would not run at all
   until([&] { return alive == 1; });
   run_dry(pool);
-  std::atomic<bool> over{false};
   std::jthread closer([&] {
     pool.shutdown(tutti::cancel);
     over = true;

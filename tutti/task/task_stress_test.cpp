@@ -302,8 +302,8 @@ TEST(task_stress_in_time, every_end_at_its_moment) {
   const tutti_test::unhandled_counter counter;
   tutti::virtual_clock clock{tutti::virtual_clock::when_idle};
   const auto start = clock.now();
-  thread_pool pool(2);
   std::atomic<int> alive{0};
+  thread_pool pool(2);
   struct plan {
     int sleep, limit, stop;  // in milliseconds
   };

@@ -518,6 +518,8 @@ TEST(task_place, one_made_here_may_run_elsewhere) {
 // waiter holds.
 TEST(task_place, who_waits_for_one_that_waits_runs_no_strangers) {
   const watchdog dog;
+  std::latch both(2);
+  std::atomic<bool> queued{false}, ran{false}, on_top{false};
   tutti::thread_pool pool(2);
   tutti::promise<void> end;
   tutti::worker* began_on = nullptr;
@@ -529,8 +531,6 @@ TEST(task_place, who_waits_for_one_that_waits_runs_no_strangers) {
   auto awaited = pool.submit(body());
   tutti_test::run_dry(pool);
   static constinit thread_local bool holds = false;
-  std::latch both(2);
-  std::atomic<bool> queued{false}, ran{false}, on_top{false};
   const auto wait_or_give = [&] {
     both.arrive_and_wait();
     if (tutti::this_worker == began_on) {

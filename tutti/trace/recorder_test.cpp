@@ -77,8 +77,8 @@ TEST(trace_recorder, shows_tasks_with_their_names_and_where_they_came_from) {
 TEST(trace_recorder, tasks_begin_after_their_submit_however_close) {
   constexpr std::size_t many = 4000;
   const timeline seen = recorded([] {
-    tutti::thread_pool pool(1);
     std::atomic<int> done{0};
+    tutti::thread_pool pool(1);
     for (int i = 0; i < static_cast<int>(many); ++i) {
       pool.with({.name = "next"}).post([&] { ++done; });
       while (done <= i) std::this_thread::yield();
@@ -98,8 +98,8 @@ TEST(trace_recorder, tasks_begin_after_their_submit_however_close) {
 
 TEST(trace_recorder, shows_posted_functions_and_run_loops) {
   const timeline seen = recorded([] {
-    tutti::thread_pool pool(1);
     std::latch done(1);
+    tutti::thread_pool pool(1);
     pool.with({.name = "posted"}).post([&] { done.count_down(); });
     done.wait();
     tutti::run_loop loop;
