@@ -72,6 +72,8 @@ bool write_file(const std::string& file, std::string_view content) {
   return !out.fail();
 }
 
+std::string workers_text(int workers) { return fmt::format("{} worker{}", workers, workers == 1 ? "" : "s"); }
+
 program with_workers(const speedup_options& options, const std::vector<std::string>& variables, int workers) {
   program p{.words = options.program};
   const std::string number = std::to_string(workers);
@@ -135,10 +137,12 @@ void add_speedup_options(CLI::App& command, speedup_options& options) {
 }
 
 exit_code run_speedup(const speedup_options& options, std::ostream& out, std::ostream& err) {
-  speedup_study study{.program = options.program, .runs = options.runs, .processors = default_concurrency()};
+  speedup_study study{
+      .program = options.program, .runs = options.runs, .machine = {.processors = default_concurrency()}};
+  const int processors = study.machine.processors;
   std::vector<int> counts;
   try {
-    counts = options.workers.empty() ? default_worker_counts(study.processors) : parse_worker_counts(options.workers);
+    counts = options.workers.empty() ? default_worker_counts(processors) : parse_worker_counts(options.workers);
     for (const std::string& name : options.variables) {
       if (name.empty() || name.find('=') != std::string::npos)
         throw std::invalid_argument(fmt::format("--env \"{}\" is no name of a variable", name));
@@ -158,28 +162,21 @@ exit_code run_speedup(const speedup_options& options, std::ostream& out, std::os
   if (!in_place) study.variables = worker_variables();
   study.variables.insert(study.variables.end(), options.variables.begin(), options.variables.end());
 
-  const int others = other_running_tasks();
+  study.machine.other_threads = other_running_tasks();
   std::vector<program> programs;
   programs.reserve(counts.size());
   for (const int n : counts) programs.push_back(with_workers(options, study.variables, n));
   run_counter progress(err, options.show_progress);
   const repetitions often{.runs = options.runs, .warmup = options.warmup, .timeout = options.timeout};
-  std::vector<std::vector<program_run>> runs =
-      run_interleaved(programs, often, [&](std::size_t which, int done, int all) {
-        progress.show(fmt::format("{} workers", counts[which]), done, all);
-      });
+  std::vector<std::vector<program_run>> runs = run_interleaved(
+      programs, often,
+      [&](std::size_t which, int done, int all) { progress.show(workers_text(counts[which]), done, all); });
   progress.clear();
   for (std::size_t i = 0; i < counts.size(); ++i) {
-    const bool fitted = options.oversubscribe || counts[i] <= study.processors;
+    const bool fitted = options.oversubscribe || counts[i] <= processors;
     study.rows.push_back({.workers = counts[i], .fitted = fitted, .runs = std::move(runs[i])});
   }
   study.analyse();
-  if (2 * others > study.processors) {
-    study.doubts.push_back(
-        {"busy", fmt::format("Other programs ran when the runs began, {} threads of them, with {} usable processors: "
-                             "they take their share of the machine.",
-                             others, study.processors)});
-  }
   if (options.json) {
     write_study_json(out, study);
   } else {
