@@ -92,6 +92,9 @@ TEST(MeasuringCommands, MistakesNameTheValueAndTheWayOut) {
       {{"speedup", "-w", "1,2,", "--", "true"}, {"1,2,"}},
       {{"speedup", "-w", "99999999999", "--", "true"}, {"99999999999"}},
       {{"speedup", "-w", "1,1", "--", "true"}, {"1 is named twice"}},
+      {{"speedup", "-w", "", "--", "true"}, {"--workers", "empty"}},
+      {{"speedup", "--workers=", "--", "true"}, {"--workers"}},
+      {{"speedup", "--svg", "", "--", "true"}, {"--svg", "empty"}},
       {{"speedup", "-n", "0", "--", "true"}, {"--runs", "0"}},
       {{"speedup", "-n", "x", "--", "true"}, {"--runs", "x"}},
       {{"speedup", "--timeout", "0", "--", "true"}, {"--timeout"}},
@@ -111,7 +114,13 @@ TEST(MeasuringCommands, MistakesNameTheValueAndTheWayOut) {
       {{"bench", "true", "--", "/bin/false"}, {"/bin/false", "exit code 1"}, 1},
       {{"speedup", "-w", "1", "--", "/bin/sh", "-c", "echo why >&2; kill -SEGV $$"}, {"SIGSEGV", "why"}, 1},
       {{"speedup", "-w", "1", "--timeout", "0.1", "--", "sleep", "1000"}, {"sleep 1000", "within 0.1 s"}, 1},
-      {{"speedup", "-w", "1", "--svg", "/nonexistent/a.svg", "--", "true"}, {"/nonexistent/a.svg"}, 1},
+      {{"speedup", "-w", "3", "--", "/bin/sh", "-c", "exit 5"}, {"with 3 workers failed with exit code 5"}, 1},
+      {{"speedup", "-w", "1", "--", "/bin/sh", "-c", "kill $$"}, {"with 1 worker was ended by signal 15"}, 1},
+      {{"speedup", "-w", "2", "--timeout", "0.1", "--", "sleep", "1000"}, {"with 2 workers did not end"}, 1},
+      {{"speedup", "-w", "1", "--svg", "/nonexistent/a.svg", "--", "true"},
+       {"/nonexistent/a.svg", "No such file or directory"},
+       1},
+      {{"speedup", "-w", "1", "--svg", "/", "--", "true"}, {"--svg /:", "Is a directory"}, 1},
       {{"speedup", "-w", "1", "--json", "--", "/bin/false", "\xff"}, {"UTF-8"}, 1},
       {{"bench", "--json", "--", "/bin/false", "\xff"}, {"UTF-8"}, 1},
       {{"speedup", "-w", "1", "--svg", "/dev/full", "--", "true"}, {"/dev/full", "could not be written"}, 1},
@@ -126,6 +135,9 @@ TEST(MeasuringCommands, MistakesNameTheValueAndTheWayOut) {
 TEST(MeasuringCommands, HelpShowsHowToUseThem) {
   EXPECT_TRUE(contains(run({"speedup", "--help"}).out, "tutti speedup -- ./solve --threads {}"));
   EXPECT_TRUE(contains(run({"bench", "--help"}).out, "tutti bench -- "));
+  EXPECT_TRUE(contains(run({"speedup", "--help"}).out, "Usage: tutti speedup [OPTIONS] -- PROGRAM ARGS\n"));
+  EXPECT_TRUE(
+      contains(run({"bench", "--help"}).out, "Usage: tutti bench [OPTIONS] -- COMMAND ARGS [-- COMMAND ARGS]...\n"));
 }
 
 #ifdef TUTTI_EXAMPLES
