@@ -352,6 +352,34 @@ TEST(BenchCommand, OneCommandHasNobodyToBeComparedWith) {
   EXPECT_FALSE(contains(out.str(), "Mann")) << out.str();
 }
 
+TEST(BenchCommand, TheUnitSuitsTheFastestUnlessTheSlowestGetsTooLong) {
+  struct table {
+    std::vector<double> seconds;
+    const char* unit;
+    const char* slowest;
+  };
+  for (const table& t : std::vector<table>{{{0.0002441, 0.0991084410}, "in ms", "99.1084 ("},
+                                           {{0.0012, 5}, "in ms", "5000.0000 ("},
+                                           {{0.0012, 12}, "in s", "12.0000 (>1000)"},
+                                           {{0.5, 12}, "in s", "12.0000 ("},
+                                           {{0.0002, 0.0003}, "in us", "300.0000 ("},
+                                           {{0.002, 0.003}, "in ms", "3.0000 ("}}) {
+    std::ostringstream out;
+    write_bench(out, {row_of("a", {t.seconds[0]}), row_of("b", {t.seconds[1]})});
+    EXPECT_TRUE(contains(out.str(), t.unit)) << t.unit << '\n' << out.str();
+    EXPECT_TRUE(contains(out.str(), t.slowest)) << t.slowest << '\n' << out.str();
+  }
+}
+
+TEST(BenchCommand, DoubtsEndTheReport) {
+  std::ostringstream out;
+  write_bench(out, {row_of("a", {1, 1})}, {{"busy", "Others ran."}});
+  EXPECT_TRUE(out.str().ends_with("\nWarning: Others ran.\n")) << out.str();
+  const outcome json = run({"bench", "-n", "1", "--json", "--", "true"});
+  EXPECT_TRUE(has_warning(json.out, "one_run")) << json.out;
+  EXPECT_TRUE(contains(run({"bench", "-n", "1", "--", "true"}).out, "Warning: One run of each command"));
+}
+
 TEST(BenchCommand, EqualTimes) {
   std::ostringstream out;
   write_bench(out, {row_of("a", {1, 1}), row_of("b", {1, 1})});
