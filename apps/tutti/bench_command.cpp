@@ -2,8 +2,10 @@
 
 #include <apps/tutti/interleaved.hpp>
 #include <apps/tutti/printable.hpp>
+#include <apps/tutti/running_tasks.hpp>
 #include <apps/tutti/terminal.hpp>
 #include <tutti/base/json.hpp>
+#include <tutti/core/concurrency.hpp>
 #include <tutti/trace/sample_stats.hpp>
 
 #include <fmt/format.h>
@@ -47,11 +49,13 @@ struct unit {
   double per_second;
 };
 
-// The one in which the shortest time has at least one digit before the point.
-unit unit_for(double seconds) {
+// The one in which the shortest time has at least one digit before the point, but the longest no more than four.
+unit unit_for(double shortest, double longest) {
   constexpr std::array units = {unit{"s", 1}, unit{"ms", 1e3}, unit{"us", 1e6}};
-  const auto fits = std::ranges::find_if(units, [&](const unit& u) { return seconds * u.per_second >= 1; });
-  return fits == units.end() ? units.back() : *fits;
+  std::size_t i = 0;
+  while (i + 1 < units.size() && shortest * units[i].per_second < 1 && longest * units[i + 1].per_second < 9999.99995)
+    ++i;
+  return units[i];
 }
 
 // Whether the first two commands differ.
@@ -93,13 +97,20 @@ struct json_difference {
 };
 BOOST_DESCRIBE_STRUCT(json_difference, (), (ratio, low, high, p_value))
 
+struct json_doubt {
+  std::string code = {};
+  std::string text = {};
+};
+BOOST_DESCRIBE_STRUCT(json_doubt, (), (code, text))
+
 struct json_bench {
   std::vector<json_command> commands = {};
   std::optional<json_difference> difference = {};
+  std::vector<json_doubt> warnings = {};
 };
-BOOST_DESCRIBE_STRUCT(json_bench, (), (commands, difference))
+BOOST_DESCRIBE_STRUCT(json_bench, (), (commands, difference, warnings))
 
-void write_json(std::ostream& out, const std::vector<bench_row>& rows) {
+void write_json(std::ostream& out, const std::vector<bench_row>& rows, const std::vector<measuring_doubt>& doubts) {
   json_bench j;
   for (const bench_row& row : rows) {
     const std::vector<double> seconds = seconds_of(row);
@@ -130,7 +141,15 @@ void write_json(std::ostream& out, const std::vector<bench_row>& rows) {
       j.difference->high = r.range->high;
     }
   }
+  for (const measuring_doubt& doubt : doubts) j.warnings.push_back({.code = doubt.code, .text = doubt.text});
   out << encode_json(j) << '\n';
+}
+
+std::vector<measuring_doubt> doubts_of(const std::vector<bench_row>& rows, const measuring_machine& machine) {
+  std::vector<sample_summary> samples;
+  samples.reserve(rows.size());
+  for (const bench_row& row : rows) samples.push_back(summarise(seconds_of(row)));
+  return doubts_about_times(samples, machine, "command");
 }
 
 }  // namespace
@@ -158,14 +177,14 @@ void add_bench_options(CLI::App& command, bench_options& options) {
   command.footer(help);
 }
 
-void write_bench(std::ostream& out, const std::vector<bench_row>& rows) {
+void write_bench(std::ostream& out, const std::vector<bench_row>& rows, const std::vector<measuring_doubt>& doubts) {
   std::vector<sample_summary> summaries;
   summaries.reserve(rows.size());
   for (const bench_row& row : rows) summaries.push_back(summarise(seconds_of(row)));
   std::vector<std::size_t> order(rows.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
   std::ranges::sort(order, {}, [&](std::size_t i) { return std::pair(summaries[i].min, i); });
-  const unit u = unit_for(summaries[order.front()].min);
+  const unit u = unit_for(summaries[order.front()].min, std::ranges::max(summaries, {}, &sample_summary::max).max);
 
   struct column {
     const char* name;
@@ -218,6 +237,8 @@ void write_bench(std::ostream& out, const std::vector<bench_row>& rows) {
       << "\n\nOutliers: beyond 1 standard deviation from the mean; beyond 1.5 IQR from the quartiles. OPS: runs per "
          "second, 1 / mean.\n";
   if (rows.size() > 1) out << difference(rows);
+  if (!doubts.empty()) out << '\n';
+  for (const measuring_doubt& doubt : doubts) out << "Warning: " << doubt.text << '\n';
 }
 
 exit_code run_bench(const bench_options& options, std::ostream& out, std::ostream& err) {
@@ -225,6 +246,7 @@ exit_code run_bench(const bench_options& options, std::ostream& out, std::ostrea
   std::vector<program> programs;
   programs.reserve(options.commands.size());
   for (const std::vector<std::string>& words : options.commands) programs.push_back({.words = words});
+  const measuring_machine machine{.processors = default_concurrency(), .other_threads = other_running_tasks()};
   run_counter progress(err, options.show_progress);
   const repetitions often{.runs = options.runs, .warmup = options.warmup, .timeout = options.timeout};
   std::vector<std::vector<program_run>> runs = run_interleaved(
@@ -235,10 +257,11 @@ exit_code run_bench(const bench_options& options, std::ostream& out, std::ostrea
   rows.reserve(runs.size());
   for (std::size_t i = 0; i < runs.size(); ++i)
     rows.push_back({.command = options.commands[i], .runs = std::move(runs[i])});
+  const std::vector<measuring_doubt> doubts = doubts_of(rows, machine);
   if (options.json) {
-    write_json(out, rows);
+    write_json(out, rows, doubts);
   } else {
-    write_bench(out, rows);
+    write_bench(out, rows, doubts);
   }
   return exit_code::success;
 }

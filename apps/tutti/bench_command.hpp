@@ -2,6 +2,7 @@
 #pragma once
 #include <apps/tutti/demo.hpp>
 #include <apps/tutti/run_program.hpp>
+#include <tutti/trace/scaling_doubts.hpp>
 
 #include <iosfwd>
 #include <optional>
@@ -38,8 +39,9 @@ std::vector<std::vector<std::string>> split_commands(const std::vector<std::stri
 void add_bench_options(CLI::App& command, bench_options& options);
 
 /// For people: one line a command, the fastest first, in the columns of pytest-benchmark; then whether the first two
-/// given differ.
-void write_bench(std::ostream& out, const std::vector<bench_row>& rows);
+/// given differ; then the doubts.
+void write_bench(std::ostream& out, const std::vector<bench_row>& rows,
+                 const std::vector<measuring_doubt>& doubts = {});
 
 /// Measures and reports on `out`; errors go to `err`. Blocks until all runs are done.
 exit_code run_bench(const bench_options& options, std::ostream& out, std::ostream& err);

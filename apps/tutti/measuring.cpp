@@ -3,11 +3,32 @@
 #include <CLI/CLI.hpp>
 
 #include <algorithm>
+#include <memory>
 #include <ostream>
 #include <stdexcept>
 #include <string_view>
+#include <utility>
 
 namespace tutti::app {
+namespace {
+
+constexpr const char* speedup_words = "-- PROGRAM ARGS";
+constexpr const char* bench_words = "-- COMMAND ARGS [-- COMMAND ARGS]...";
+
+// CLI11 does not know of the words that are another program's.
+class with_program : public CLI::Formatter {
+ public:
+  explicit with_program(const char* words) : words_(words) {}
+  std::string make_usage(const CLI::App* app, std::string name) const override {
+    std::string usage = Formatter::make_usage(app, std::move(name));
+    return usage.insert(usage.find_last_not_of('\n') + 1, std::string(" ") + words_);
+  }
+
+ private:
+  const char* words_;
+};
+
+}  // namespace
 
 measuring::measuring(CLI::App& app, const std::string& footer, bool show_progress)
     : speedup_(app.add_subcommand("speedup", "how far a program gains from more workers, and where it stops")),
@@ -16,6 +37,8 @@ measuring::measuring(CLI::App& app, const std::string& footer, bool show_progres
   bench_options_.show_progress = show_progress;
   add_speedup_options(*speedup_, speedup_options_);
   add_bench_options(*bench_, bench_options_);
+  speedup_->formatter(std::make_shared<with_program>(speedup_words));
+  bench_->formatter(std::make_shared<with_program>(bench_words));
   for (CLI::App* command : {speedup_, bench_}) {
     // The first word that is no option ends ours; take_programs says what it means.
     command->prefix_command();
@@ -43,7 +66,7 @@ void measuring::take_programs(int argc, const char* const* argv) {
                                   " ARGS, with {} for the number of workers");
     }
     if (behind.empty() || behind.front().empty())
-      throw std::invalid_argument("the program is missing: tutti speedup [OPTIONS] -- PROGRAM ARGS");
+      throw std::invalid_argument(std::string("the program is missing: tutti speedup [OPTIONS] ") + speedup_words);
     speedup_options_.program = behind;
     return;
   }
@@ -54,7 +77,7 @@ void measuring::take_programs(int argc, const char* const* argv) {
   }
   for (const std::vector<std::string>& words : bench_options_.commands) {
     if (words.empty() || words.front().empty())
-      throw std::invalid_argument("a command is missing: tutti bench [OPTIONS] -- COMMAND ARGS [-- COMMAND ARGS]...");
+      throw std::invalid_argument(std::string("a command is missing: tutti bench [OPTIONS] ") + bench_words);
   }
 }
 

@@ -3,6 +3,7 @@
 #include <apps/tutti/command_line.hpp>
 #include <apps/tutti/run_command_testing.hpp>
 #include <apps/tutti/speedup_command.hpp>
+#include <apps/tutti/speedup_report.hpp>
 #include <tutti/base/json_text.hpp>
 #include <tutti/base/unique_fd.hpp>
 #include <tutti/trace/scaling.hpp>
@@ -91,6 +92,9 @@ TEST(MeasuringCommands, MistakesNameTheValueAndTheWayOut) {
       {{"speedup", "-w", "1,2,", "--", "true"}, {"1,2,"}},
       {{"speedup", "-w", "99999999999", "--", "true"}, {"99999999999"}},
       {{"speedup", "-w", "1,1", "--", "true"}, {"1 is named twice"}},
+      {{"speedup", "-w", "", "--", "true"}, {"--workers", "empty"}},
+      {{"speedup", "--workers=", "--", "true"}, {"--workers"}},
+      {{"speedup", "--svg", "", "--", "true"}, {"--svg", "empty"}},
       {{"speedup", "-n", "0", "--", "true"}, {"--runs", "0"}},
       {{"speedup", "-n", "x", "--", "true"}, {"--runs", "x"}},
       {{"speedup", "--timeout", "0", "--", "true"}, {"--timeout"}},
@@ -110,7 +114,13 @@ TEST(MeasuringCommands, MistakesNameTheValueAndTheWayOut) {
       {{"bench", "true", "--", "/bin/false"}, {"/bin/false", "exit code 1"}, 1},
       {{"speedup", "-w", "1", "--", "/bin/sh", "-c", "echo why >&2; kill -SEGV $$"}, {"SIGSEGV", "why"}, 1},
       {{"speedup", "-w", "1", "--timeout", "0.1", "--", "sleep", "1000"}, {"sleep 1000", "within 0.1 s"}, 1},
-      {{"speedup", "-w", "1", "--svg", "/nonexistent/a.svg", "--", "true"}, {"/nonexistent/a.svg"}, 1},
+      {{"speedup", "-w", "3", "--", "/bin/sh", "-c", "exit 5"}, {"with 3 workers failed with exit code 5"}, 1},
+      {{"speedup", "-w", "1", "--", "/bin/sh", "-c", "kill $$"}, {"with 1 worker was ended by signal 15"}, 1},
+      {{"speedup", "-w", "2", "--timeout", "0.1", "--", "sleep", "1000"}, {"with 2 workers did not end"}, 1},
+      {{"speedup", "-w", "1", "--svg", "/nonexistent/a.svg", "--", "true"},
+       {"/nonexistent/a.svg", "No such file or directory"},
+       1},
+      {{"speedup", "-w", "1", "--svg", "/", "--", "true"}, {"--svg /:", "Is a directory"}, 1},
       {{"speedup", "-w", "1", "--json", "--", "/bin/false", "\xff"}, {"UTF-8"}, 1},
       {{"bench", "--json", "--", "/bin/false", "\xff"}, {"UTF-8"}, 1},
       {{"speedup", "-w", "1", "--svg", "/dev/full", "--", "true"}, {"/dev/full", "could not be written"}, 1},
@@ -125,6 +135,9 @@ TEST(MeasuringCommands, MistakesNameTheValueAndTheWayOut) {
 TEST(MeasuringCommands, HelpShowsHowToUseThem) {
   EXPECT_TRUE(contains(run({"speedup", "--help"}).out, "tutti speedup -- ./solve --threads {}"));
   EXPECT_TRUE(contains(run({"bench", "--help"}).out, "tutti bench -- "));
+  EXPECT_TRUE(contains(run({"speedup", "--help"}).out, "Usage: tutti speedup [OPTIONS] -- PROGRAM ARGS\n"));
+  EXPECT_TRUE(
+      contains(run({"bench", "--help"}).out, "Usage: tutti bench [OPTIONS] -- COMMAND ARGS [-- COMMAND ARGS]...\n"));
 }
 
 #ifdef TUTTI_EXAMPLES
@@ -217,13 +230,58 @@ TEST(MeasuringCommands, WorkersArePassedInPlaceOrInVariables) {
             "");
 }
 
+// A program of which a tenth is serial, measured with runs that differ by `noise`.
+speedup_study study_of(const std::vector<int>& counts, double noise) {
+  speedup_study study{.program = {"./solve"}, .runs = 3, .machine = {.processors = 8}};
+  for (const int n : counts) {
+    speedup_row row{.workers = n};
+    for (const double factor : {1 - noise, 1.0, 1 + noise})
+      row.runs.push_back({.seconds = (0.1 + 0.9 / n) * factor, .cpu_seconds = factor});
+    study.rows.push_back(row);
+  }
+  study.analyse();
+  return study;
+}
+
+std::string report_of(const speedup_study& study) {
+  std::ostringstream out;
+  write_study(out, study, {});
+  return out.str();
+}
+
+TEST(SpeedupReport, LawsAreThereForPeople) {
+  const std::string text = report_of(study_of({1, 2, 4, 8}, 0.01));
+  for (const char* part : {"workers", "median s", "efficiency", "serial fraction", "Amdahl", "; medians lie 0.0 % from",
+                           "Predicted speedup", "1024 workers", "ideal"}) {
+    EXPECT_TRUE(contains(text, part)) << part << '\n' << text;
+  }
+  // Through two points goes every line.
+  const std::string two = report_of(study_of({1, 8}, 0.01));
+  EXPECT_TRUE(contains(two, "T1 = 1.0000 s\n")) << two;
+  EXPECT_FALSE(contains(two, "medians lie")) << two;
+}
+
+TEST(SpeedupReport, NoLawIsShownWhereFitsMeanNothing) {
+  const speedup_study study = study_of({1, 2, 4, 8}, 0.9);
+  const std::string text = report_of(study);
+  for (const char* part : {"No law of scaling follows", "Warning: Runs of one worker count differ", "ideal"})
+    EXPECT_TRUE(contains(text, part)) << part << '\n' << text;
+  for (const char* part : {"Amdahl: ", "Amdahl  ", "Predicted"}) EXPECT_FALSE(contains(text, part)) << part << text;
+  EXPECT_TRUE(study.plot().curve.empty());
+  std::ostringstream json;
+  write_study_json(json, study);
+  const json_document document(json.str());
+  const json_node root = document.root();
+  const json_node fits = root.member("fits");
+  EXPECT_FALSE(fits.member("amdahl").is_null());
+  EXPECT_TRUE(has_warning(json.str(), "noise"));
+}
+
 TEST(MeasuringCommands, TheTableIsThereForPeople) {
   const outcome result = run({"speedup", "-w", "1,2,4", "-n", "2", "--warmup", "0", "--oversubscribe", "--", "true"});
   EXPECT_EQ(result.code, 0) << result.err;
-  for (const char* part : {"workers", "median s", "efficiency", "serial fraction", "Amdahl", "Predicted speedup",
-                           "1024 workers", "ideal"}) {
+  for (const char* part : {"workers", "median s", "efficiency", "serial fraction", "ideal"})
     EXPECT_TRUE(contains(result.out, part)) << part << '\n' << result.out;
-  }
   const outcome beyond = run({"speedup", "-w", "1,100000", "-n", "1", "--warmup", "0", "--", "true"});
   EXPECT_EQ(beyond.code, 0) << beyond.err;
   for (const char* part : {"100000*", "not in the fits", "Warning: "})
@@ -292,6 +350,34 @@ TEST(BenchCommand, OneCommandHasNobodyToBeComparedWith) {
   EXPECT_TRUE(contains(out.str(), "time in s")) << out.str();
   EXPECT_FALSE(contains(out.str(), "(1.00)")) << out.str();
   EXPECT_FALSE(contains(out.str(), "Mann")) << out.str();
+}
+
+TEST(BenchCommand, TheUnitSuitsTheFastestUnlessTheSlowestGetsTooLong) {
+  struct table {
+    std::vector<double> seconds;
+    const char* unit;
+    const char* slowest;
+  };
+  for (const table& t : std::vector<table>{{{0.0002441, 0.0991084410}, "in ms", "99.1084 ("},
+                                           {{0.0012, 5}, "in ms", "5000.0000 ("},
+                                           {{0.0012, 12}, "in s", "12.0000 (>1000)"},
+                                           {{0.5, 12}, "in s", "12.0000 ("},
+                                           {{0.0002, 0.0003}, "in us", "300.0000 ("},
+                                           {{0.002, 0.003}, "in ms", "3.0000 ("}}) {
+    std::ostringstream out;
+    write_bench(out, {row_of("a", {t.seconds[0]}), row_of("b", {t.seconds[1]})});
+    EXPECT_TRUE(contains(out.str(), t.unit)) << t.unit << '\n' << out.str();
+    EXPECT_TRUE(contains(out.str(), t.slowest)) << t.slowest << '\n' << out.str();
+  }
+}
+
+TEST(BenchCommand, DoubtsEndTheReport) {
+  std::ostringstream out;
+  write_bench(out, {row_of("a", {1, 1})}, {{"busy", "Others ran."}});
+  EXPECT_TRUE(out.str().ends_with("\nWarning: Others ran.\n")) << out.str();
+  const outcome json = run({"bench", "-n", "1", "--json", "--", "true"});
+  EXPECT_TRUE(has_warning(json.out, "one_run")) << json.out;
+  EXPECT_TRUE(contains(run({"bench", "-n", "1", "--", "true"}).out, "Warning: One run of each command"));
 }
 
 TEST(BenchCommand, EqualTimes) {

@@ -11,6 +11,7 @@
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -156,10 +157,13 @@ pid_t start_process(const program& what, int output) {
   const int error = ::posix_spawnp(&pid, argv[0], &settings.actions, &settings.attributes, argv.data(), envp.data());
   if (error == EAGAIN || error == ENOMEM) fail("no process for the program", error);
   if (error != 0) {
-    throw not_a_program(fmt::format("\"{}\" cannot be started: {}{}", what.words.front(), std::strerror(error),
-                                    error == ENOENT && what.words.front().find('/') == std::string::npos
-                                        ? "; it is in no directory of PATH (./NAME is a file here)"
-                                        : ""));
+    const std::string& name = what.words.front();
+    std::string text = fmt::format("\"{}\" cannot be started: {}", name, std::strerror(error));
+    if (error == ENOENT && name.find('/') == std::string::npos) {
+      text += "; it is in no directory of PATH";
+      if (::access(name.c_str(), F_OK) == 0) text += fmt::format("; the file of that name here is ./{}", name);
+    }
+    throw not_a_program(text);
   }
   running_group.store(pid, std::memory_order_relaxed);
   return pid;
@@ -286,16 +290,15 @@ program_run run_program(const program& what, std::optional<double> timeout) {
   for (int buffers = 0; buffers < 16 && drain(output.get(), kept); ++buffers) {
   }
 
-  const std::string name = quoted(what.words);
-  if (timed_out)
-    throw program_failed(fmt::format("\"{}\" did not end within {} s{}", name, *timeout, last_lines(kept)));
+  const std::string name = fmt::format("\"{}\"{}{}", quoted(what.words), what.note.empty() ? "" : " ", what.note);
+  if (timed_out) throw program_failed(fmt::format("{} did not end within {} s{}", name, *timeout, last_lines(kept)));
   if (WIFSIGNALED(status)) {
     const char* signal = ::sigabbrev_np(WTERMSIG(status));
-    throw program_failed(fmt::format("\"{}\" was ended by signal {} ({}){}", name, WTERMSIG(status),
+    throw program_failed(fmt::format("{} was ended by signal {} ({}){}", name, WTERMSIG(status),
                                      signal == nullptr ? "unknown" : fmt::format("SIG{}", signal), last_lines(kept)));
   }
   if (WEXITSTATUS(status) != 0)
-    throw program_failed(fmt::format("\"{}\" failed with exit code {}{}", name, WEXITSTATUS(status), last_lines(kept)));
+    throw program_failed(fmt::format("{} failed with exit code {}{}", name, WEXITSTATUS(status), last_lines(kept)));
   return {.seconds = std::chrono::duration<double>(end - start).count(),
           .cpu_seconds = seconds_of(used.ru_utime) + seconds_of(used.ru_stime),
           .peak_bytes = used.ru_maxrss * 1024};

@@ -12,6 +12,7 @@ namespace tutti::app {
 struct program {
   std::vector<std::string> words = {};  ///< its name, which is looked for on PATH, and its arguments
   std::vector<std::pair<std::string, std::string>> environment = {};  ///< set on top of ours
+  std::string note = {};  ///< for errors, behind the words: "with 4 workers"
 };
 
 /// One run that succeeded.

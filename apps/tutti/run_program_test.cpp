@@ -79,6 +79,28 @@ TEST(RunProgram, UnknownProgramsAreNoPrograms) {
   }
 }
 
+TEST(RunProgram, TheProgramInThisDirectoryIsNamedOnlyWhereThereIsOne) {
+  const auto said = [](const std::string& name) -> std::string {
+    try {
+      run_program({.words = {name}});
+    } catch (const not_a_program& error) {
+      return error.what();
+    }
+    return "";
+  };
+  EXPECT_FALSE(contains(said("tutti-has-no-such-program"), "./")) << said("tutti-has-no-such-program");
+  std::string name = "tutti-only-here-XXXXXX";
+  const unique_fd file(::mkstemp(name.data()));
+  ASSERT_TRUE(file);
+  EXPECT_TRUE(contains(said(name), "is ./" + name)) << said(name);
+  fs::remove(name);
+}
+
+TEST(RunProgram, FailureSaysWithWhat) {
+  const program what{.words = {"/bin/false"}, .note = "with 4 workers"};
+  EXPECT_TRUE(contains(failure_of(what), "\"/bin/false\" with 4 workers failed"));
+}
+
 class Left : public testing::Test {
  protected:
   Left() {

@@ -5,13 +5,16 @@
 #include <apps/tutti/speedup_report.hpp>
 #include <apps/tutti/terminal.hpp>
 #include <tutti/base/json.hpp>
+#include <tutti/base/unique_fd.hpp>
 #include <tutti/core/concurrency.hpp>
 #include <tutti/trace/plot_svg.hpp>
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <CLI/CLI.hpp>
 
 #include <algorithm>
+#include <cerrno>
 #include <charconv>
 #include <filesystem>
 #include <fstream>
@@ -33,13 +36,14 @@ the variables that libraries read: TUTTI_WORKERS, OMP_NUM_THREADS,
 OPENBLAS_NUM_THREADS, MKL_NUM_THREADS, NUMEXPR_NUM_THREADS, RAYON_NUM_THREADS,
 GOMAXPROCS, JULIA_NUM_THREADS, and those named by --env.
 
-What PROGRAM writes is shown only when it fails. Ctrl-C ends it too.
+Every run must do the whole work again: not `make`, which finds all up to date, but
+`make -B`. What PROGRAM writes is shown only when it fails. Ctrl-C ends it too.
 
 Examples:
   tutti speedup -- ./solve --threads {}
   tutti speedup -w 1,2,4,8,16 -n 10 --svg solve.svg -- ./solve --threads={}
   tutti speedup -- ./openmp_program         by OMP_NUM_THREADS
-  tutti speedup --json -- make -j {} | jq .fits.amdahl.serial
+  tutti speedup --json -- make -B -j {} | jq .fits.amdahl.serial
 
 )";
 
@@ -53,13 +57,14 @@ bool is_there(const std::string& file) {
   return std::filesystem::exists(std::filesystem::symlink_status(file, ignored));
 }
 
-// Whether a file can be written; leaves all as it was, as the runs before the writing may fail.
-bool can_be_written(const std::string& file) {
+// Why a file cannot be written, if so; leaves all as it was, as the runs before the writing may fail.
+std::error_code why_not_written(const std::string& file) {
   const bool was_there = is_there(file);
-  const bool opened = std::ofstream(file, std::ios::app).is_open();
+  const unique_fd opened(::open(file.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0666));
+  if (!opened) return {errno, std::generic_category()};
   std::error_code ignored;
   if (!was_there) std::filesystem::remove(file, ignored);
-  return opened;
+  return {};
 }
 
 bool write_file(const std::string& file, std::string_view content) {
@@ -72,13 +77,18 @@ bool write_file(const std::string& file, std::string_view content) {
   return !out.fail();
 }
 
+std::string workers_text(int workers) { return fmt::format("{} worker{}", workers, workers == 1 ? "" : "s"); }
+
 program with_workers(const speedup_options& options, const std::vector<std::string>& variables, int workers) {
-  program p{.words = options.program};
+  program p{.words = options.program, .note = "with " + workers_text(workers)};
   const std::string number = std::to_string(workers);
   for (std::size_t i = 1; i < p.words.size(); ++i) replace_all(p.words[i], placeholder, number);
   for (const std::string& name : variables) p.environment.emplace_back(name, number);
   return p;
 }
+
+// An empty word is most often a variable of a script that was never set: not what was left out, so no default.
+std::string not_empty(const std::string& word) { return word.empty() ? "\"\" is empty" : ""; }
 
 }  // namespace
 
@@ -118,7 +128,8 @@ const std::vector<std::string>& worker_variables() {
 
 void add_speedup_options(CLI::App& command, speedup_options& options) {
   command.add_option("-w,--workers", options.workers, "numbers of workers; default: 1,2,4,... up to the processors")
-      ->type_name("N,N,...");
+      ->type_name("N,N,...")
+      ->check(not_empty);
   command.add_option("-n,--runs", options.runs, "measured runs of each number; default: 5")
       ->check(CLI::Range(1, 100'000));
   command.add_option("--warmup", options.warmup, "rounds that are not counted; default: 1")->check(CLI::Range(0, 1000));
@@ -130,15 +141,17 @@ void add_speedup_options(CLI::App& command, speedup_options& options) {
       ->allow_extra_args(false);
   command.add_flag("--oversubscribe", options.oversubscribe, "fit counts above the usable processors too");
   command.add_flag("--json", options.json, "write JSON, described in docs/tutti-cli.md");
-  command.add_option("--svg", options.svg, "draw the plot into a file too")->type_name("FILE");
+  command.add_option("--svg", options.svg, "draw the plot into a file too")->type_name("FILE")->check(not_empty);
   command.footer(help);
 }
 
 exit_code run_speedup(const speedup_options& options, std::ostream& out, std::ostream& err) {
-  speedup_study study{.program = options.program, .runs = options.runs, .processors = default_concurrency()};
+  speedup_study study{
+      .program = options.program, .runs = options.runs, .machine = {.processors = default_concurrency()}};
+  const int processors = study.machine.processors;
   std::vector<int> counts;
   try {
-    counts = options.workers.empty() ? default_worker_counts(study.processors) : parse_worker_counts(options.workers);
+    counts = options.workers.empty() ? default_worker_counts(processors) : parse_worker_counts(options.workers);
     for (const std::string& name : options.variables) {
       if (name.empty() || name.find('=') != std::string::npos)
         throw std::invalid_argument(fmt::format("--env \"{}\" is no name of a variable", name));
@@ -149,37 +162,32 @@ exit_code run_speedup(const speedup_options& options, std::ostream& out, std::os
   }
   // Before anything is measured: what cannot be written should not cost the minutes that the runs take.
   if (options.json) (void)encode_json(options.program);  // throws for words that are not UTF-8
-  if (!options.svg.empty() && !can_be_written(options.svg)) {
-    err << "tutti: --svg " << options.svg << ": the file cannot be written\n";
-    return exit_code::failure;
+  if (!options.svg.empty()) {
+    if (const std::error_code why = why_not_written(options.svg)) {
+      err << "tutti: --svg " << options.svg << ": the file cannot be written: " << why.message() << '\n';
+      return exit_code::failure;
+    }
   }
   const bool in_place = std::any_of(options.program.begin() + 1, options.program.end(),
                                     [](const std::string& word) { return word.find(placeholder) != word.npos; });
   if (!in_place) study.variables = worker_variables();
   study.variables.insert(study.variables.end(), options.variables.begin(), options.variables.end());
 
-  const int others = other_running_tasks();
+  study.machine.other_threads = other_running_tasks();
   std::vector<program> programs;
   programs.reserve(counts.size());
   for (const int n : counts) programs.push_back(with_workers(options, study.variables, n));
   run_counter progress(err, options.show_progress);
   const repetitions often{.runs = options.runs, .warmup = options.warmup, .timeout = options.timeout};
-  std::vector<std::vector<program_run>> runs =
-      run_interleaved(programs, often, [&](std::size_t which, int done, int all) {
-        progress.show(fmt::format("{} workers", counts[which]), done, all);
-      });
+  std::vector<std::vector<program_run>> runs = run_interleaved(
+      programs, often,
+      [&](std::size_t which, int done, int all) { progress.show(workers_text(counts[which]), done, all); });
   progress.clear();
   for (std::size_t i = 0; i < counts.size(); ++i) {
-    const bool fitted = options.oversubscribe || counts[i] <= study.processors;
+    const bool fitted = options.oversubscribe || counts[i] <= processors;
     study.rows.push_back({.workers = counts[i], .fitted = fitted, .runs = std::move(runs[i])});
   }
   study.analyse();
-  if (2 * others > study.processors) {
-    study.doubts.push_back(
-        {"busy", fmt::format("Other programs ran when the runs began, {} threads of them, with {} usable processors: "
-                             "they take their share of the machine.",
-                             others, study.processors)});
-  }
   if (options.json) {
     write_study_json(out, study);
   } else {

@@ -47,13 +47,16 @@ void write_table(std::ostream& out, const speedup_study& study) {
                        cpu, cpu / s.median, static_cast<double>(row.peak_bytes()) / 1e6);
   }
   if (left_out)
-    out << fmt::format("* more workers than the {} usable here: not in the fits (--oversubscribe)\n", study.processors);
+    out << fmt::format("* more workers than the {} usable here: not in the fits (--oversubscribe)\n",
+                       study.machine.processors);
 }
 
 void write_law(std::ostream& out, std::string_view name, std::string_view formula, const std::string& parameters,
                const scaling_fit& fit) {
-  out << fmt::format("{:<10} {}\n{:11}{}; T1 = {:.4f} s; medians lie {} from it\n", name, formula, "", parameters,
-                     fit.single_seconds, percent(fit.typical_error));
+  out << fmt::format("{:<10} {}\n{:11}{}; T1 = {:.4f} s", name, formula, "", parameters, fit.single_seconds);
+  // Without ranges there are no more counts than parameters: the law goes through all medians, whatever they are.
+  if (fit.has_ranges()) out << fmt::format("; medians lie {} from it", percent(fit.typical_error));
+  out << '\n';
 }
 
 void write_laws(std::ostream& out, const speedup_study& study) {
@@ -225,24 +228,28 @@ std::optional<json_fit> described(const std::optional<scaling_fit>& fit) {
 
 void write_study(std::ostream& out, const speedup_study& study, const text_plot_size& size) {
   out << fmt::format("{}\nruns of each number of workers: {}, in turn; usable processors: {}\n\n",
-                     quoted(study.program), study.runs, study.processors);
+                     quoted(study.program), study.runs, study.machine.processors);
   write_table(out, study);
   if (study.amdahl || study.gustafson || study.usl) {
     out << '\n';
-    write_laws(out, study);
-    out << '\n';
-    write_predictions(out, study);
+    if (fits_mean_something(study.doubts)) {
+      write_laws(out, study);
+      out << '\n';
+      write_predictions(out, study);
+    } else {
+      out << "No law of scaling follows from these times: see the warnings below.\n";
+    }
   }
   if (study.rows.size() > 1) out << '\n' << plot_text(study.plot(), size);
   if (!study.doubts.empty()) out << '\n';
-  for (const scaling_doubt& doubt : study.doubts) out << "Warning: " << doubt.text << '\n';
+  for (const measuring_doubt& doubt : study.doubts) out << "Warning: " << doubt.text << '\n';
 }
 
 void write_study_json(std::ostream& out, const speedup_study& study) {
   json_study j{.program = study.program,
                .variables = study.variables,
                .runs = study.runs,
-               .processors = study.processors,
+               .processors = study.machine.processors,
                .baseline = study.rows.front().workers};
   for (const speedup_row& row : study.rows) {
     scaling_count count = row.count();
@@ -263,7 +270,7 @@ void write_study_json(std::ostream& out, const speedup_study& study) {
   }
   j.fits = {
       .amdahl = described(study.amdahl), .gustafson = described(study.gustafson), .gunther = described(study.usl)};
-  for (const scaling_doubt& doubt : study.doubts) j.warnings.push_back({.code = doubt.code, .text = doubt.text});
+  for (const measuring_doubt& doubt : study.doubts) j.warnings.push_back({.code = doubt.code, .text = doubt.text});
   out << encode_json(j) << '\n';
 }
 

@@ -27,19 +27,20 @@ struct speedup_study {
   std::vector<std::string> program = {};
   std::vector<std::string> variables = {};  ///< in which the number was passed
   int runs = 0;
-  int processors = 1;
+  measuring_machine machine = {};
   std::vector<speedup_row> rows = {};  ///< ascending; not empty
   std::optional<scaling_fit> amdahl = {};
   std::optional<scaling_fit> gustafson = {};
   std::optional<scaling_fit> usl = {};
-  std::vector<scaling_doubt> doubts = {};
+  std::vector<measuring_doubt> doubts = {};
 
   /// Fits the laws to the rows that count, and says what is doubtful.
   void analyse();
   /// The table's figures of a row, against the row with the fewest workers.
   [[nodiscard]] speedup compared(const speedup_row& row) const;
-  /// The law to draw: Gunther's where it is sure that more workers can make it slower, otherwise Amdahl's.
-  [[nodiscard]] const std::optional<scaling_fit>& best() const;
+  /// The law to draw: Gunther's where it is sure that more workers can make it slower, otherwise Amdahl's; nothing
+  /// where fits mean nothing.
+  [[nodiscard]] std::optional<scaling_fit> best() const;
   /// The plot of the rows and the best law.
   [[nodiscard]] speedup_plot plot() const;
 };

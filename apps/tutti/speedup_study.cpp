@@ -8,7 +8,7 @@
 namespace tutti::app {
 
 scaling_count speedup_row::count() const {
-  scaling_count result{.workers = workers};
+  scaling_count result{.workers = workers, .fitted = fitted};
   for (const program_run& run : runs) {
     result.seconds.push_back(run.seconds);
     result.cpu_seconds.push_back(run.cpu_seconds);
@@ -30,7 +30,7 @@ void speedup_study::analyse() {
   gustafson = fit_scaling(scaling_law::gustafson, fitted);
   usl = fit_scaling(scaling_law::usl, fitted);
   const std::string passed = variables.empty() ? "in place of {}" : fmt::format("in {}", fmt::join(variables, ", "));
-  doubts = doubts_about(counts, processors, passed, amdahl, usl);
+  doubts = doubts_about(counts, machine, passed, amdahl, usl);
 }
 
 speedup speedup_study::compared(const speedup_row& row) const {
@@ -38,12 +38,13 @@ speedup speedup_study::compared(const speedup_row& row) const {
   return compare(median(rows.front()), median(row), static_cast<double>(row.workers) / rows.front().workers);
 }
 
-const std::optional<scaling_fit>& speedup_study::best() const {
+std::optional<scaling_fit> speedup_study::best() const {
+  if (!fits_mean_something(doubts)) return std::nullopt;
   return usl && usl->has_ranges() && usl->coherence.range->low > 0 ? usl : amdahl;
 }
 
 speedup_plot speedup_study::plot() const {
-  const std::optional<scaling_fit>& fit = best();
+  const std::optional<scaling_fit> fit = best();
   // Speedups are against one worker: the law tells its time where nobody measured it.
   const double base = rows.front().workers == 1 ? summarise(rows.front().count().seconds).median
                       : fit                     ? fit->single_seconds

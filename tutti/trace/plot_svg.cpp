@@ -149,9 +149,10 @@ class drawing {
     for (const plotted_point& p : plot_.points) {
       line(x(p.workers), y(p.range.low), x(p.workers), y(p.range.high), "stroke=\"#d62728\"");
       text_ += fmt::format(
-          "<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"4\" stroke=\"#d62728\" fill=\"{}\"><title>{:g} workers: "
+          "<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"4\" stroke=\"#d62728\" fill=\"{}\"><title>{:g} worker{}: "
           "{:.3g}x</title></circle>\n",
-          x(p.workers), y(p.speedup), p.fitted ? "#d62728" : "#ffffff", p.workers, p.speedup);
+          x(p.workers), y(p.speedup), p.fitted ? "#d62728" : "#ffffff", p.workers, p.workers == 1 ? "" : "s",
+          p.speedup);
     }
   }
 

@@ -127,6 +127,7 @@ TEST(PlotSvg, IsWellFormedAndHasAllParts) {
     EXPECT_TRUE(contains(svg, part)) << part << '\n' << svg;
   EXPECT_FALSE(contains(svg, "nan")) << svg;
   EXPECT_FALSE(contains(svg, "inf")) << svg;
+  for (const char* title : {"<title>1 worker: ", "<title>2 workers: "}) EXPECT_TRUE(contains(svg, title)) << svg;
 }
 
 TEST(PlotSvg, WithoutFitOrPoints) {

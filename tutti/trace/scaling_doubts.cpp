@@ -11,7 +11,7 @@ namespace {
 
 constexpr double short_seconds = 0.010;  // starting a process takes about one millisecond
 constexpr double same_share = 0.1;       // medians of few runs that differ by less may be the same
-constexpr double most_same_share = 0.2;  // what differs by more is noise, of which nothing follows
+constexpr double quiet_share = 0.05;     // runs that differ by less are not noisy, whatever follows from them
 
 double sum(const std::vector<double>& values) { return std::accumulate(values.begin(), values.end(), 0.0); }
 
@@ -34,10 +34,10 @@ struct range_of {
   [[nodiscard]] double width() const { return most - least; }
 };
 
-template <class Get>
-range_of range(std::span<const figures> all, Get get) {
+template <class T, class Get>
+range_of range(std::span<const T> all, Get get) {
   range_of r{get(all.front()), get(all.front())};
-  for (const figures& f : all) r = {std::min(r.least, get(f)), std::max(r.most, get(f))};
+  for (const T& one : all) r = {std::min(r.least, get(one)), std::max(r.most, get(one))};
   return r;
 }
 
@@ -45,7 +45,8 @@ double spread(std::span<const figures> all) {
   return range(all, [](const figures& f) { return f.seconds.relative_spread(); }).most;
 }
 
-// Neither time nor the share of the processors in use depends on the number of workers.
+// Neither time nor the share of the processors in use depends on the number of workers, as far as the noise lets that
+// be seen.
 bool ignores_workers(std::span<const figures> all, int processors) {
   // More workers than processors change nothing for a program that computes: judge by the others, where there are any.
   const auto beyond = std::ranges::find_if(all, [&](const figures& f) { return f.workers > processors; });
@@ -54,45 +55,87 @@ bool ignores_workers(std::span<const figures> all, int processors) {
   if (all.size() < 2) return false;
   const range_of times = range(all, [](const figures& f) { return f.seconds.median; });
   const range_of busy = range(all, [](const figures& f) { return f.busy; });
-  const bool same_time = times.width() <= std::clamp(spread(all), same_share, most_same_share) * times.most;
+  const bool same_time = times.width() <= same_share * times.most && spread(all) <= same_share;
   const bool same_use = busy.width() <= std::max(0.1, 0.1 * busy.most);
   return same_time && same_use && busy.most < 0.9 * processors;
 }
 
+// How to come by `wanted` counts in the fits.
+std::string way_to_more(std::span<const scaling_count> counts, int processors, int wanted) {
+  const bool oversubscribed =
+      std::ranges::any_of(counts, [&](const scaling_count& c) { return c.fitted && c.workers > processors; });
+  if (oversubscribed) return fmt::format("Name {} or more with -w.", wanted);
+  if (processors >= wanted)
+    return fmt::format("Name {} or more with -w, none above the {} usable processors.", wanted, processors);
+  return fmt::format(
+      "The usable processors ({}) allow no more: a program that computes needs a larger machine; for one that waits, "
+      "name more with -w and let them into the fits with --oversubscribe.",
+      processors);
+}
+
+bool has(std::span<const measuring_doubt> doubts, std::string_view code) {
+  return std::ranges::find(doubts, code, &measuring_doubt::code) != doubts.end();
+}
+
 }  // namespace
 
-std::vector<scaling_doubt> doubts_about(std::span<const scaling_count> counts, int processors, std::string_view passed,
-                                        const std::optional<scaling_fit>& amdahl,
-                                        const std::optional<scaling_fit>& usl) {
-  std::vector<scaling_doubt> doubts;
+std::vector<measuring_doubt> doubts_about_times(std::span<const sample_summary> samples,
+                                                const measuring_machine& machine, std::string_view thing) {
+  std::vector<measuring_doubt> doubts;
   const auto doubt = [&](const char* code, std::string text) { doubts.push_back({code, std::move(text)}); };
-  std::vector<figures> all;
-  for (const scaling_count& count : counts) all.emplace_back(count);
-  if (all.empty()) return doubts;
-  const range_of times = range(all, [](const figures& f) { return f.seconds.median; });
-
-  const bool ignored = ignores_workers(all, processors);
-  if (ignored) {
-    doubt("ignored",
-          fmt::format("The program seems to ignore the number of workers, or does nothing in parallel: time and "
-                      "CPU use are the same for all. It was passed {}.",
-                      passed));
+  if (samples.empty()) return doubts;
+  if (2 * machine.other_threads > machine.processors) {
+    doubt("busy", fmt::format("Other programs ran when the runs began, {} threads of them, with {} usable processors: "
+                              "they take their share of the machine.",
+                              machine.other_threads, machine.processors));
   }
+  const range_of times = range(samples, [](const sample_summary& s) { return s.median; });
   if (times.least < short_seconds) {
     doubt("short",
           fmt::format("The shortest runs take {:.1f} ms: starting the program is a good part of that. Give it more "
                       "work.",
                       times.least * 1e3));
   }
-  if (std::ranges::any_of(all, [](const figures& f) { return f.seconds.count < 2; })) {
-    doubt("one_run", "One run a worker count does not tell how much runs differ; use -n 5 or more.");
-  } else if (const double noise = spread(all), effect = times.width() / times.most;
-             !ignored && all.size() > 1 && noise > std::max(effect, 0.05)) {
-    doubt("noise",
-          fmt::format("Runs of one worker count differ by {:.1f} %, the worker counts only by {:.1f} %: the fits "
-                      "mean nothing. More runs (-n), longer ones, or a quieter machine would help.",
-                      noise * 100, effect * 100));
+  if (std::ranges::any_of(samples, [](const sample_summary& s) { return s.count < 2; })) {
+    doubt("one_run", fmt::format("One run of each {} does not tell how much runs differ; use -n 5 or more.", thing));
+    return doubts;
   }
+  const double noise = range(samples, [](const sample_summary& s) { return s.relative_spread(); }).most;
+  constexpr std::string_view way_out = "More runs (-n), longer ones, or a quieter machine would help.";
+  if (samples.size() == 1) {
+    if (noise > same_share) doubt("noise", fmt::format("The runs differ by {:.1f} %. {}", noise * 100, way_out));
+  } else if (const double effect = times.width() / times.most; noise > std::max(effect, quiet_share)) {
+    doubt("noise", fmt::format("Runs of one {0} differ by {1:.1f} %, the {0}s only by {2:.1f} %. {3}", thing,
+                               noise * 100, effect * 100, way_out));
+  }
+  return doubts;
+}
+
+bool fits_mean_something(std::span<const measuring_doubt> doubts) {
+  return !has(doubts, "noise") && !has(doubts, "ignored");
+}
+
+std::vector<measuring_doubt> doubts_about(std::span<const scaling_count> counts, const measuring_machine& machine,
+                                          std::string_view passed, const std::optional<scaling_fit>& amdahl,
+                                          const std::optional<scaling_fit>& usl) {
+  const int processors = machine.processors;
+  std::vector<figures> all;
+  std::vector<sample_summary> samples;
+  for (const scaling_count& count : counts) samples.push_back(all.emplace_back(count).seconds);
+  std::vector<measuring_doubt> doubts = doubts_about_times(samples, machine, "worker count");
+  const auto doubt = [&](const char* code, std::string text) { doubts.push_back({code, std::move(text)}); };
+  if (all.empty()) return doubts;
+
+  // Where others take their share of the processors, more workers may gain nothing for that reason alone.
+  if (!has(doubts, "busy") && ignores_workers(all, processors)) {
+    std::erase_if(doubts, [](const measuring_doubt& d) { return d.code == "noise"; });  // it explains the small effect
+    doubt("ignored",
+          fmt::format("The program seems to ignore the number of workers, or does nothing in parallel: time and "
+                      "CPU use are the same for all. It was passed {}.",
+                      passed));
+  }
+  const auto noise = std::ranges::find(doubts, "noise", &measuring_doubt::code);
+  if (noise != doubts.end() && amdahl) noise->text += " The fits mean nothing.";
 
   std::vector<int> beyond;
   for (const figures& f : all) {
@@ -113,15 +156,14 @@ std::vector<scaling_doubt> doubts_about(std::span<const scaling_count> counts, i
   if (amdahl && !amdahl->has_ranges()) {
     doubt("few_counts",
           "Two worker counts fix the two parameters of Amdahl's and of Gustafson's law: nothing is left that "
-          "could contradict them, so there are no intervals. Name more counts with -w.");
+          "could contradict them, so there are no intervals. " +
+              way_to_more(counts, processors, 3));
   } else if (!amdahl) {
-    doubt("few_counts",
-          "There are too few worker counts to fit any law, or the times of those that count fit none; name at "
-          "least three with -w.");
+    doubt("few_counts", "There are too few worker counts to fit any law, or the times of those that count fit none. " +
+                            way_to_more(counts, processors, 3));
   } else if (usl && !usl->has_ranges()) {
-    doubt("few_counts",
-          "Three worker counts fix the three parameters of Gunther's law: it has no intervals. Name four or "
-          "more with -w.");
+    doubt("few_counts", "Three worker counts fix the three parameters of Gunther's law: it has no intervals. " +
+                            way_to_more(counts, processors, 4));
   }
 
   const auto superlinear = std::ranges::find_if(all, [&](const figures& f) {
