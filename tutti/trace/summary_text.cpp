@@ -51,10 +51,12 @@ void write_threads(const trace_summary& s, std::ostream& out, std::size_t most) 
 
 void write_names(const trace_summary& s, std::ostream& out, std::size_t most) {
   if (s.names.empty()) return;
-  out << fmt::format("\n{:<40}{:>10}{:>12}{:>12}{:>12}\n", "task", "count", "total", "mean", "longest");
+  out << fmt::format("\n{:<40}{:>10}{:>14}{:>14}{:>14}\n", "task", "count", "total work", "mean work",
+                     "longest work");
   for (std::size_t i = 0; i < std::min(most, s.names.size()); ++i) {
     const trace_summary::task_name& n = s.names[i];
-    out << fmt::format("{:<40}{:>10}{:>12}{:>12}{:>12}\n", shown(n.name, 36), n.count, time_text(n.total),
+    const std::string what = n.of_branches ? shown(n.name, 19) + ", stolen branches" : shown(n.name, 36);
+    out << fmt::format("{:<40}{:>10}{:>14}{:>14}{:>14}\n", what, n.count, time_text(n.total),
                        n.count == 0 ? std::string("-") : time_text(n.mean()), time_text(n.longest));
   }
   write_left_out(out, s.names.size(), most);
@@ -62,7 +64,8 @@ void write_names(const trace_summary& s, std::ostream& out, std::size_t most) {
 
 void write_longest(const trace_summary& s, std::ostream& out, std::size_t most) {
   if (s.longest.empty()) return;
-  out << fmt::format("\n{:<40}{:>12}{:>14}  {}\n", "longest runs", "duration", "begun at", "thread");
+  out << fmt::format("\n{:<40}{:>12}{:>14}  {}\n", "longest runs, their waits included", "duration", "begun at",
+                     "thread");
   for (std::size_t i = 0; i < std::min(most, s.longest.size()); ++i) {
     const trace_summary::run& r = s.longest[i];
     out << fmt::format("{:<40}{:>12}{:>14}  {}{}\n", shown(r.name, 36), time_text(r.duration), time_text(r.begin),

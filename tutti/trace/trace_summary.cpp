@@ -72,7 +72,7 @@ class sweep {
   std::vector<on_thread> threads_;
   std::vector<std::int64_t> paths_;     // by flow: the chain up to its cause; -1: not seen
   std::vector<std::size_t> positions_;  // by slice: its level in the stack of its thread
-  std::unordered_map<timeline::text, trace_summary::task_name> names_;
+  std::unordered_map<timeline::text, trace_summary::task_name> tasks_, branches_;
 };
 
 std::vector<moment> sweep::moments() const {
@@ -148,8 +148,8 @@ void sweep::end(std::size_t index) {
   }
   if (called) innermost(here).path = std::max(innermost(here).path, done.path);
   if (one.kind != slice_kind::task && one.kind != slice_kind::branch) return;
-  trace_summary::task_name& name = names_[one.name];
-  if (one.kind == slice_kind::task && !one.resumed) ++name.count;
+  trace_summary::task_name& name = (one.kind == slice_kind::branch ? branches_ : tasks_)[one.name];
+  if (!one.resumed) ++name.count;
   add_up(name.total, done.work);
   name.longest = std::max(name.longest, done.work);
 }
@@ -183,9 +183,12 @@ void sweep::run() {
     }
   }
   for (std::uint32_t i = 0; i < threads_.size(); ++i) pass_time(i, of_.threads[i].end);
-  for (auto& [text, name] : names_) {
-    name.name = of_[text];
-    out_.names.push_back(std::move(name));
+  for (auto* const names : {&tasks_, &branches_}) {
+    for (auto& [text, name] : *names) {
+      name.name = of_[text];
+      name.of_branches = names == &branches_;
+      out_.names.push_back(std::move(name));
+    }
   }
 }
 
@@ -256,8 +259,9 @@ trace_summary summarise(const timeline& recorded, std::size_t most_runs) {
   }
   sweep(recorded, made).run();
   for (const trace_summary::thread& sums : made.threads) add_up(made.work, sums.busy);
-  std::sort(made.names.begin(), made.names.end(),
-            [](const auto& x, const auto& y) { return x.total != y.total ? x.total > y.total : x.name < y.name; });
+  std::sort(made.names.begin(), made.names.end(), [](const auto& x, const auto& y) {
+    return std::tie(y.total, x.name, x.of_branches) < std::tie(x.total, y.name, y.of_branches);
+  });
   count_waits(recorded, made);
   find_longest(recorded, made, most_runs);
   return made;

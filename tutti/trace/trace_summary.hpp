@@ -27,7 +27,8 @@ struct trace_summary {
   };
   struct task_name {
     std::string name;
-    std::uint64_t count = 0;   ///< tasks; those begun before the recording do not count
+    bool of_branches = false;  ///< of its stolen branches, else of the tasks themselves
+    std::uint64_t count = 0;   ///< tasks or branches; those begun before the recording do not count
     std::int64_t total = 0;    ///< work
     std::int64_t longest = 0;  ///< work of one run, from begin or resumption to end or wait
     double mean() const noexcept { return count == 0 ? 0 : static_cast<double>(total) / static_cast<double>(count); }
@@ -49,7 +50,7 @@ struct trace_summary {
   std::int64_t duration = 0;
   std::uint64_t dropped = 0;
   std::vector<thread> threads;
-  std::vector<task_name> names;  ///< most work first
+  std::vector<task_name> names;  ///< tasks and stolen branches apart, most work first
   std::vector<run> longest;      ///< of tasks and branches, longest first
   std::vector<wait> waits;       ///< longest total first
 

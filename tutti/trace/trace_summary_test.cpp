@@ -47,6 +47,12 @@ class built {
   timeline t_;
 };
 
+std::string text_of(const tutti::trace_summary& s, std::size_t most_lines = 12) {
+  std::ostringstream out;
+  write_summary(s, out, most_lines);
+  return out.str();
+}
+
 TEST(trace_summary, shares_of_a_worker_add_up) {
   built b(1000);
   const auto w = b.thread("w", true);
@@ -193,6 +199,31 @@ TEST(trace_summary, totals_per_name_and_longest_runs) {
   EXPECT_EQ(s.longest[0].name, "big");
   EXPECT_EQ(s.longest[1].duration, 14);
   EXPECT_EQ(s.longest[1].begin, 400);
+}
+
+// A thousand small tasks and a loop, which has no name of its own either.
+TEST(trace_summary, branches_are_counted_apart_from_the_tasks_of_their_name) {
+  built b(1'000'000);
+  const auto w0 = b.thread("w0", true), w1 = b.thread("w1", true);
+  for (int i = 0; i < 1000; ++i) b.slice(w0, slice_kind::task, "task", 10 * i, 10 * i + 5);
+  b.slice(w0, slice_kind::branch, "task", 20'000, 500'000);
+  b.slice(w1, slice_kind::branch, "task", 20'000, 520'000);
+  b.slice(w1, slice_kind::wait, "fork_join", 40'000, 140'000);
+  const auto s = summarise(b.get());
+  ASSERT_EQ(s.names.size(), 2U);
+  EXPECT_TRUE(s.names[0].of_branches);
+  EXPECT_EQ(s.names[0].count, 2U);
+  EXPECT_EQ(s.names[0].total, 880'000);
+  EXPECT_EQ(s.names[0].mean(), 440'000);
+  EXPECT_EQ(s.names[0].longest, 480'000);
+  EXPECT_FALSE(s.names[1].of_branches);
+  EXPECT_EQ(s.names[1].count, 1000U);
+  EXPECT_EQ(s.names[1].mean(), 5);
+  EXPECT_EQ(s.names[1].longest, 5);
+  const std::string said = text_of(s);
+  EXPECT_NE(said.find("\ntask, stolen branches "), std::string::npos) << said;
+  EXPECT_NE(said.find("longest work\n"), std::string::npos) << said;
+  EXPECT_NE(said.find("\nlongest runs, their waits included "), std::string::npos) << said;
 }
 
 TEST(trace_summary, waits_are_summed_by_reason) {
