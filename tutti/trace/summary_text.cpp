@@ -9,6 +9,7 @@
 #include <cmath>
 #include <ostream>
 #include <string>
+#include <vector>
 
 namespace tutti {
 namespace {
@@ -39,8 +40,13 @@ void write_left_out(std::ostream& out, std::size_t all, std::size_t most) {
 void write_threads(const trace_summary& s, std::ostream& out, std::size_t most) {
   out << fmt::format("\n{:<20}{:>10}{:>9}{:>9}{:>9}{:>10}{:>9}{:>8}{:>9}\n", "thread", "alive", "busy", "waiting",
                      "asleep", "overhead", "tasks", "steals", "sleeps");
-  for (std::size_t i = 0; i < std::min(most, s.threads.size()); ++i) {
-    const trace_summary::thread& t = s.threads[i];
+  std::vector<const trace_summary::thread*> threads;
+  threads.reserve(s.threads.size());
+  for (const trace_summary::thread& t : s.threads) threads.push_back(&t);
+  std::sort(threads.begin(), threads.end(),
+            [](const auto* x, const auto* y) { return x->busy != y->busy ? x->busy > y->busy : x < y; });
+  for (std::size_t i = 0; i < std::min(most, threads.size()); ++i) {
+    const trace_summary::thread& t = *threads[i];
     out << fmt::format("{:<20}{:>10}{:>9}{:>9}{:>9}{:>10}{:>9}{:>8}{:>9}\n", shown(t.name, 16), time_text(t.alive),
                        share(t.busy, t.alive), share(t.waiting, t.alive),
                        t.is_worker ? share(t.idle, t.alive) : std::string("-"),

@@ -49,7 +49,7 @@ struct trace_summary {
 
   std::int64_t duration = 0;
   std::uint64_t dropped = 0;
-  std::vector<thread> threads;
+  std::vector<thread> threads;   ///< in the order of the timeline
   std::vector<task_name> names;  ///< tasks and stolen branches apart, most work first
   std::vector<run> longest;      ///< of tasks and branches, longest first
   std::vector<wait> waits;       ///< longest total first

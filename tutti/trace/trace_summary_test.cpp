@@ -291,6 +291,20 @@ TEST(trace_summary, says_first_what_was_dropped) {
   EXPECT_EQ(out.str().find("parallelism"), std::string::npos);
 }
 
+TEST(trace_summary, the_threads_that_worked_most_are_shown_first) {
+  built b(1000);
+  for (const char* name : {"idle one", "idle two", "idle three"}) b.thread(name, true);
+  b.slice(b.thread("some", true), slice_kind::task, "a", 0, 100);
+  b.slice(b.thread("most", true), slice_kind::task, "a", 0, 900);
+  const std::string said = text_of(summarise(b.get()), 3);
+  const std::size_t most = said.find("\nmost "), some = said.find("\nsome "), one = said.find("\nidle one ");
+  EXPECT_LT(most, some) << said;
+  EXPECT_LT(some, one) << said;
+  EXPECT_NE(one, said.npos) << said;
+  EXPECT_EQ(said.find("\nidle two "), said.npos) << said;
+  EXPECT_NE(said.find("... and 2 more"), said.npos) << said;
+}
+
 TEST(trace_summary, tables_are_cut_and_say_so) {
   built b(100'000);
   const auto w = b.thread("w", true);
