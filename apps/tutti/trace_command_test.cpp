@@ -122,7 +122,7 @@ TEST_F(TraceCommand, SaysWhatAProgramDid) {
   const outcome said = run({"trace", file.c_str()});
   EXPECT_EQ(said.code, 0) << said.err;
   for (const char* part : {"locks", "receives", "forks", "mutex::lock, mutex \"index\"", "channel::receive, channel",
-                           "shown/0", "shown/1", "shown/2", "main", "1 stolen branches", "parallelism"}) {
+                           "shown/0", "shown/1", "shown/2", "main", "1 stolen branches", "parallelism", "all of it"}) {
     EXPECT_TRUE(contains(said.out, part)) << part << '\n' << said.out;
   }
   EXPECT_FALSE(contains(said.out, "WARNING"));

@@ -68,6 +68,17 @@ void write_names(const trace_summary& s, std::ostream& out, std::size_t most) {
   write_left_out(out, s.names.size(), most);
 }
 
+void write_phases(const trace_summary& s, std::ostream& out, std::size_t most) {
+  if (s.phases.empty()) return;
+  out << fmt::format("\n{:<40}{:>10}{:>14}{:>14}\n", "phase", "count", "total", "longest");
+  for (std::size_t i = 0; i < std::min(most, s.phases.size()); ++i) {
+    const trace_summary::phase& p = s.phases[i];
+    out << fmt::format("{:<40}{:>10}{:>14}{:>14}\n", shown(p.name, 36), p.count, time_text(p.total),
+                       time_text(p.longest));
+  }
+  write_left_out(out, s.phases.size(), most);
+}
+
 void write_longest(const trace_summary& s, std::ostream& out, std::size_t most) {
   if (s.longest.empty()) return;
   out << fmt::format("\n{:<40}{:>12}{:>14}  {}\n", "longest runs, their waits included", "duration", "begun at",
@@ -121,6 +132,7 @@ void write_summary(const trace_summary& s, std::ostream& out, std::size_t most) 
     out << fmt::format(": parallelism {:.3g}, no more processors can be of use (an estimate)", s.parallelism());
   out << ".\n";
   write_threads(s, out, most);
+  write_phases(s, out, most);
   write_names(s, out, most);
   write_longest(s, out, most);
   write_waits(s, out, most);

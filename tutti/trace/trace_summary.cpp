@@ -216,6 +216,23 @@ void count_waits(const timeline& of, trace_summary& into) {
   });
 }
 
+void sum_phases(const timeline& of, trace_summary& into) {
+  std::unordered_map<timeline::text, trace_summary::phase> phases;
+  for (const timeline::slice& one : of.slices) {
+    if (one.kind != slice_kind::span) continue;
+    trace_summary::phase& sum = phases[one.name];
+    ++sum.count;
+    add_up(sum.total, one.end - one.begin);
+    sum.longest = std::max(sum.longest, one.end - one.begin);
+  }
+  for (auto& [text, sum] : phases) {
+    sum.name = of[text];
+    into.phases.push_back(std::move(sum));
+  }
+  std::sort(into.phases.begin(), into.phases.end(),
+            [](const auto& x, const auto& y) { return std::tie(y.total, x.name) < std::tie(x.total, y.name); });
+}
+
 void find_longest(const timeline& of, trace_summary& into, std::size_t most) {
   std::vector<const timeline::slice*> runs;
   for (const timeline::slice& one : of.slices) {
@@ -263,6 +280,7 @@ trace_summary summarise(const timeline& recorded, std::size_t most_runs) {
     return std::tie(y.total, x.name, x.of_branches) < std::tie(x.total, y.name, y.of_branches);
   });
   count_waits(recorded, made);
+  sum_phases(recorded, made);
   find_longest(recorded, made, most_runs);
   return made;
 }

@@ -12,7 +12,8 @@ namespace tutti {
 /// Figures of a timeline. Times are nanoseconds.
 ///
 /// Each moment of a thread belongs to the innermost slice around it: a task that runs on top of one that waits for it
-/// counts as the task's work, not as the other's waiting. Phases of the program (spans) do not count.
+/// counts as the task's work, not as the other's waiting. Phases of the program (spans) do not count
+/// there: they have times of their own, from begin to end.
 struct trace_summary {
   struct thread {
     std::string name;
@@ -33,6 +34,11 @@ struct trace_summary {
     std::int64_t longest = 0;  ///< work of one run, from begin or resumption to end or wait
     double mean() const noexcept { return count == 0 ? 0 : static_cast<double>(total) / static_cast<double>(count); }
   };
+  struct phase {
+    std::string name;  ///< of a trace_span
+    std::uint64_t count = 0;
+    std::int64_t total = 0, longest = 0;  ///< whatever happened in it
+  };
   struct run {
     std::string name, thread;
     std::int64_t begin = 0, duration = 0;  ///< waits and what ran on top included
@@ -51,6 +57,7 @@ struct trace_summary {
   std::uint64_t dropped = 0;
   std::vector<thread> threads;   ///< in the order of the timeline
   std::vector<task_name> names;  ///< tasks and stolen branches apart, most work first
+  std::vector<phase> phases;     ///< longest total first
   std::vector<run> longest;      ///< of tasks and branches, longest first
   std::vector<wait> waits;       ///< longest total first
 

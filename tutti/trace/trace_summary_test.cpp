@@ -226,6 +226,33 @@ TEST(trace_summary, branches_are_counted_apart_from_the_tasks_of_their_name) {
   EXPECT_NE(said.find("\nlongest runs, their waits included "), std::string::npos) << said;
 }
 
+TEST(trace_summary, phases_are_summed_by_name) {
+  built b(1000);
+  const auto main = b.thread("main", false), w = b.thread("w", true);
+  b.slice(main, slice_kind::span, "load", 0, 100);
+  b.slice(w, slice_kind::span, "load", 200, 500);
+  b.slice(main, slice_kind::span, "solve", 100, 900);
+  b.slice(main, slice_kind::wait, "future::get", 150, 850);
+  const auto s = summarise(b.get());
+  ASSERT_EQ(s.phases.size(), 2U);
+  EXPECT_EQ(s.phases[0].name, "solve");
+  EXPECT_EQ(s.phases[0].total, 800);
+  EXPECT_EQ(s.phases[1].name, "load");
+  EXPECT_EQ(s.phases[1].count, 2U);
+  EXPECT_EQ(s.phases[1].total, 400);
+  EXPECT_EQ(s.phases[1].longest, 300);
+  const std::string said = text_of(s);
+  EXPECT_NE(said.find("\nphase "), said.npos) << said;
+  EXPECT_LT(said.find("\nsolve "), said.find("\nload ")) << said;
+  EXPECT_NE(said.find("\nload "), said.npos) << said;
+}
+
+TEST(trace_summary, without_phases_there_is_no_table_of_them) {
+  built b(1000);
+  b.slice(b.thread("w", true), slice_kind::task, "a", 0, 100);
+  EXPECT_EQ(text_of(summarise(b.get())).find("\nphase "), std::string::npos);
+}
+
 TEST(trace_summary, waits_are_summed_by_reason) {
   built b(1000);
   const auto main = b.thread("main", false);
