@@ -37,6 +37,15 @@ void write_left_out(std::ostream& out, std::size_t all, std::size_t most) {
   if (all > most) out << fmt::format("  ... and {} more\n", all - most);
 }
 
+std::string parallelism_text(const trace_summary& s) {
+  if (!s.is_lower_bound())
+    return fmt::format("parallelism {:.3g}, no more processors can be of use (an estimate)", s.parallelism());
+  return fmt::format(
+      "parallelism at least {:.3g}: as many threads were busy as there were workers, {}; record with more of them to "
+      "see how far it goes",
+      s.parallelism(), s.full.workers);
+}
+
 void write_threads(const trace_summary& s, std::ostream& out, std::size_t most) {
   out << fmt::format("\n{:<20}{:>10}{:>9}{:>9}{:>9}{:>10}{:>9}{:>8}{:>9}\n", "thread", "alive", "busy", "waiting",
                      "asleep", "overhead", "tasks", "steals", "sleeps");
@@ -57,8 +66,7 @@ void write_threads(const trace_summary& s, std::ostream& out, std::size_t most) 
 
 void write_names(const trace_summary& s, std::ostream& out, std::size_t most) {
   if (s.names.empty()) return;
-  out << fmt::format("\n{:<40}{:>10}{:>14}{:>14}{:>14}\n", "task", "count", "total work", "mean work",
-                     "longest work");
+  out << fmt::format("\n{:<40}{:>10}{:>14}{:>14}{:>14}\n", "task", "count", "total work", "mean work", "longest work");
   for (std::size_t i = 0; i < std::min(most, s.names.size()); ++i) {
     const trace_summary::task_name& n = s.names[i];
     const std::string what = n.of_branches ? shown(n.name, 19) + ", stolen branches" : shown(n.name, 36);
@@ -128,8 +136,7 @@ void write_summary(const trace_summary& s, std::ostream& out, std::size_t most) 
                      time_text(s.duration), s.threads.size(), tasks, branches, publications, steals, parks);
   out << fmt::format("Work {}, critical path {}", time_text(s.work), time_text(s.span));
   // Without work there is nothing to divide, and with events missing the critical path is not the whole one.
-  if (s.span != 0 && s.dropped == 0)
-    out << fmt::format(": parallelism {:.3g}, no more processors can be of use (an estimate)", s.parallelism());
+  if (s.span != 0 && s.dropped == 0) out << ": " << parallelism_text(s);
   out << ".\n";
   write_threads(s, out, most);
   write_phases(s, out, most);

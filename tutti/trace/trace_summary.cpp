@@ -2,6 +2,7 @@
 #include <tutti/trace/trace_summary.hpp>
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <map>
 #include <tuple>
@@ -56,6 +57,7 @@ class sweep {
     std::int64_t now = 0;
     strand outside;
     std::vector<level> stack;
+    std::vector<std::pair<std::int64_t, std::int64_t>> worked;  // from, to
   };
 
   static constexpr std::size_t nowhere = ~std::size_t{0};
@@ -65,6 +67,7 @@ class sweep {
   strand& innermost(on_thread& here);
   void begin(std::size_t index);
   void end(std::size_t index);
+  void find_full_time();
 
   // However deep a file nests its slices, each begin and end costs the same: no stack is searched.
   const timeline& of_;
@@ -120,6 +123,8 @@ void sweep::pass_time(std::uint32_t thread, std::int64_t until) {
     own.work += passed;
     out_.span = std::max(out_.span, own.path);
     sums.busy += passed;
+    if (here.worked.empty() || here.worked.back().second != until - passed) here.worked.emplace_back(until - passed, 0);
+    here.worked.back().second = until;
   }
 }
 
@@ -154,6 +159,51 @@ void sweep::end(std::size_t index) {
   name.longest = std::max(name.longest, done.work);
 }
 
+// Threads outside of pools count as well: one that waits for its own loop works in it, in place of a worker.
+void sweep::find_full_time() {
+  struct pool {
+    std::int64_t there = 0, busy = 0;
+  };
+  struct change {
+    std::int64_t at;
+    pool* of;  // null: of none
+    std::int64_t there, busy;
+  };
+  std::unordered_map<std::string_view, pool> pools;
+  std::vector<change> changes;
+  for (std::size_t i = 0; i < threads_.size(); ++i) {
+    const timeline::thread& one = of_.threads[i];
+    pool* const of = one.is_worker ? &pools[std::string_view(one.name).substr(0, one.name.rfind('/'))] : nullptr;
+    if (of != nullptr) {
+      changes.push_back({one.begin, of, 1, 0});
+      changes.push_back({one.end, of, -1, 0});
+    }
+    for (const auto& [from, to] : threads_[i].worked) {
+      changes.push_back({from, of, 0, 1});
+      changes.push_back({to, of, 0, -1});
+    }
+  }
+  std::sort(changes.begin(), changes.end(), [](const change& x, const change& y) { return x.at < y.at; });
+  std::int64_t there = 0, busy = 0;  // there: of pools of which somebody works
+  double worker_time = 0;
+  for (std::size_t i = 0; i + 1 < changes.size(); ++i) {
+    const change& now = changes[i];
+    busy += now.busy;
+    if (pool* const of = now.of) {
+      there -= of->busy > 0 ? of->there : 0;
+      of->there += now.there;
+      of->busy += now.busy;
+      there += of->busy > 0 ? of->there : 0;
+    }
+    const std::int64_t passed = changes[i + 1].at - now.at;
+    if (passed == 0 || there <= 0 || 5 * busy < 4 * there) continue;
+    out_.full.total += passed;
+    worker_time += static_cast<double>(there) * static_cast<double>(passed);
+  }
+  if (out_.full.total == 0) return;
+  out_.full.workers = static_cast<std::size_t>(std::llround(worker_time / static_cast<double>(out_.full.total)));
+}
+
 void sweep::run() {
   for (const moment& m : moments()) {
     switch (m.kind) {
@@ -183,6 +233,7 @@ void sweep::run() {
     }
   }
   for (std::uint32_t i = 0; i < threads_.size(); ++i) pass_time(i, of_.threads[i].end);
+  find_full_time();
   for (auto* const names : {&tasks_, &branches_}) {
     for (auto& [text, name] : *names) {
       name.name = of_[text];

@@ -67,11 +67,22 @@ struct trace_summary {
   /// scalability analyzer", SPAA 2010).
   ///
   /// It is an estimate. Branches that nobody asked for ran in one piece and count as serial: the parallelism is a lower
-  /// bound there, as it is where a branch was put on offer later than it was forked. Waits that ended by time or
+  /// bound there, as it is where a branch was put on offer later than it was forked. While all workers are busy nobody
+  /// asks, so more of them may show more: see is_lower_bound(). Waits that ended by time or
   /// without sleeping have no arrow. A piece of work took as long as it took here, cache misses and lost time slices
   /// included.
   std::int64_t work = 0, span = 0;
   double parallelism() const noexcept { return span == 0 ? 0 : static_cast<double>(work) / static_cast<double>(span); }
+
+  /// When as many threads worked, of pools or not, as four fifths or more of the workers that there were to ask for
+  /// work. Those of pools of which nobody worked do not count.
+  struct full_time {
+    std::int64_t total = 0;
+    std::size_t workers = 0;  ///< that there were then, on average
+  } full;
+  /// True when what nobody asked for in that time may hide a notable part of the parallelism: work / (span -
+  /// full.total) is more than 5/4 of it.
+  bool is_lower_bound() const noexcept { return full.total > span / 5; }
 };
 
 /// `most_runs`: how many of the longest runs are kept.

@@ -295,6 +295,70 @@ TEST(trace_summary, any_depth_of_nesting) {
   EXPECT_EQ(t.names[0].total, 1);
 }
 
+// A loop is divided only while somebody wants more of it.
+TEST(trace_summary, while_all_workers_are_busy_the_parallelism_is_a_lower_bound) {
+  built b(1000);
+  const auto main = b.thread("main", false, 0, 1000);
+  const auto w0 = b.thread("pool/0", true), w1 = b.thread("pool/1", true);
+  b.slice(b.thread("pool/2", true, 400, 450), slice_kind::task, "loop", 410, 420);  // for a while, for one that waits
+  b.thread("other/0", true);  // another pool, which has nothing to do, takes no part
+  b.slice(main, slice_kind::wait, "parallel_for", 10, 990);
+  b.slice(w0, slice_kind::task, "loop", 20, 980);
+  b.slice(w1, slice_kind::branch, "loop", 30, 970);
+  b.flow(flow_kind::submit, main, 10, w0, 20);
+  b.flow(flow_kind::fork, w0, 25, w1, 30);
+  b.flow(flow_kind::join, w1, 969, w0, 979);
+  const auto s = summarise(b.get());
+  EXPECT_EQ(s.full.workers, 2U);
+  EXPECT_EQ(s.full.total, 900);
+  EXPECT_TRUE(s.is_lower_bound());
+  const std::string said = text_of(s);
+  EXPECT_NE(said.find("parallelism at least 1.99: as many threads were busy as there were workers, 2;"), said.npos)
+      << said;
+  EXPECT_EQ(said.find("no more processors"), said.npos) << said;
+}
+
+// It works in the place of one of the workers.
+TEST(trace_summary, who_works_in_its_own_loop_counts_with_the_workers) {
+  built b(1000);
+  const auto main = b.thread("main", false);
+  const auto w0 = b.thread("pool/0", true), w1 = b.thread("pool/1", true);
+  b.slice(w0, slice_kind::branch, "loop", 10, 1000);
+  b.slice(w1, slice_kind::park, "", 0, 1000);
+  b.flow(flow_kind::fork, main, 5, w0, 10);
+  const auto s = summarise(b.get());
+  EXPECT_EQ(s.full.total, 990);
+  EXPECT_EQ(s.full.workers, 2U);
+  EXPECT_TRUE(s.is_lower_bound());
+}
+
+TEST(trace_summary, a_serial_part_as_long_as_the_loop_hides_it_no_less) {
+  built b(1000);
+  const auto main = b.thread("main", false, 0, 510);
+  const auto w0 = b.thread("pool/0", true), w1 = b.thread("pool/1", true);
+  b.slice(main, slice_kind::wait, "parallel_for", 500, 1000);
+  b.slice(w0, slice_kind::task, "loop", 500, 1000);
+  b.slice(w1, slice_kind::branch, "loop", 500, 1000);
+  b.flow(flow_kind::submit, main, 500, w0, 500);
+  b.flow(flow_kind::fork, w0, 500, w1, 500);
+  const auto s = summarise(b.get());
+  EXPECT_NEAR(s.parallelism(), 1.5, 1e-9);
+  EXPECT_TRUE(s.is_lower_bound());
+}
+
+TEST(trace_summary, where_a_worker_had_nothing_to_take_no_more_of_them_are_of_use) {
+  built b(1000);
+  const auto w0 = b.thread("pool/0", true), w1 = b.thread("pool/1", true);
+  b.slice(w0, slice_kind::task, "chain", 0, 450);
+  b.slice(w1, slice_kind::task, "chain", 400, 900);
+  b.flow(flow_kind::submit, w0, 399, w1, 400);
+  const auto s = summarise(b.get());
+  EXPECT_EQ(s.full.total, 50);
+  EXPECT_FALSE(s.is_lower_bound());
+  const std::string said = text_of(s);
+  EXPECT_NE(said.find("parallelism 1.06, no more processors can be of use (an estimate)."), said.npos) << said;
+}
+
 TEST(trace_summary, of_nothing) {
   const auto s = summarise(timeline());
   EXPECT_EQ(s.work, 0);
@@ -310,7 +374,7 @@ TEST(trace_summary, says_first_what_was_dropped) {
   b.slice(b.thread("w", true), slice_kind::task, "a", 0, 10);
   std::ostringstream whole;
   write_summary(summarise(b.get()), whole);
-  EXPECT_NE(whole.str().find("critical path 10 ns: parallelism 1,"), std::string::npos);
+  EXPECT_NE(whole.str().find("critical path 10 ns: parallelism at least 1:"), std::string::npos);
   b.get().threads[0].dropped = 12;
   std::ostringstream out;
   write_summary(summarise(b.get()), out);
