@@ -37,6 +37,30 @@ void write_left_out(std::ostream& out, std::size_t all, std::size_t most) {
   if (all > most) out << fmt::format("  ... and {} more\n", all - most);
 }
 
+void write_dropped(const trace_summary& s, std::ostream& out, std::size_t most) {
+  out << fmt::format("WARNING: {} events were dropped: what follows is about the rest.\n", s.dropped);
+  if (s.no_room != 0) {
+    out << fmt::format(
+        "  {} were of more threads than there was room for; let the recording have more "
+        "(trace_options::max_threads).\n",
+        s.no_room);
+  }
+  std::vector<const trace_summary::thread*> threads;
+  for (const trace_summary::thread& t : s.threads) {
+    if (t.dropped != 0) threads.push_back(&t);
+  }
+  if (!threads.empty()) {
+    out << fmt::format(
+        "  {} were overwritten by later ones of their threads; record a shorter time, or give each thread more memory "
+        "(trace_options::bytes_per_thread):\n",
+        s.dropped - s.no_room);
+    for (std::size_t i = 0; i < std::min(most, threads.size()); ++i)
+      out << fmt::format("    {}: {}\n", shown(threads[i]->name, 40), threads[i]->dropped);
+    write_left_out(out, threads.size(), most);
+  }
+  out << "  --tutti-trace and TUTTI_TRACE take no options: for those record by a trace_recorder in the program.\n";
+}
+
 std::string parallelism_text(const trace_summary& s) {
   if (!s.is_lower_bound())
     return fmt::format("parallelism {:.3g}, no more processors can be of use (an estimate)", s.parallelism());
@@ -115,15 +139,7 @@ void write_waits(const trace_summary& s, std::ostream& out, std::size_t most) {
 }  // namespace
 
 void write_summary(const trace_summary& s, std::ostream& out, std::size_t most) {
-  if (s.dropped != 0) {
-    out << fmt::format(
-        "WARNING: {} events were dropped: what follows is about the rest. Record a shorter time, or give each thread "
-        "more memory (trace_options::bytes_per_thread).\n",
-        s.dropped);
-    for (const trace_summary::thread& t : s.threads) {
-      if (t.dropped != 0) out << fmt::format("  {}: {}\n", shown(t.name, 40), t.dropped);
-    }
-  }
+  if (s.dropped != 0) write_dropped(s, out, most);
   std::uint64_t tasks = 0, steals = 0, publications = 0, branches = 0, parks = 0;
   for (const trace_summary::thread& t : s.threads) {
     tasks += t.tasks;

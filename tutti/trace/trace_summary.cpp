@@ -307,6 +307,7 @@ trace_summary summarise(const timeline& recorded, std::size_t most_runs) {
   trace_summary made;
   made.duration = recorded.duration;
   made.dropped = recorded.all_dropped();
+  made.no_room = recorded.dropped;
   for (const timeline::thread& one : recorded.threads) {
     trace_summary::thread& sums = made.threads.emplace_back();
     sums.name = one.name;

@@ -54,7 +54,8 @@ struct trace_summary {
   };
 
   std::int64_t duration = 0;
-  std::uint64_t dropped = 0;
+  std::uint64_t dropped = 0;     ///< by all threads, and
+  std::uint64_t no_room = 0;     ///< of these, by threads that have none in the recording, or none any more
   std::vector<thread> threads;   ///< in the order of the timeline
   std::vector<task_name> names;  ///< tasks and stolen branches apart, most work first
   std::vector<phase> phases;     ///< longest total first
@@ -88,7 +89,7 @@ struct trace_summary {
 /// `most_runs`: how many of the longest runs are kept.
 trace_summary summarise(const timeline& recorded, std::size_t most_runs = 10);
 
-/// For people: what was lost first, then the figures, as tables of at most `most_lines` lines.
+/// For people: what was lost first and why, then the figures, as tables of at most `most_lines` lines.
 void write_summary(const trace_summary& summary, std::ostream& out, std::size_t most_lines = 12);
 
 }  // namespace tutti

@@ -382,6 +382,28 @@ TEST(trace_summary, says_first_what_was_dropped) {
   EXPECT_EQ(out.str().find("parallelism"), std::string::npos);
 }
 
+TEST(trace_summary, says_why_events_were_dropped_and_what_helps) {
+  built b(1000);
+  b.slice(b.thread("w", true), slice_kind::task, "a", 0, 10);
+  b.get().dropped = 7;
+  const std::string no_room = text_of(summarise(b.get()));
+  EXPECT_TRUE(no_room.starts_with("WARNING: 7 events were dropped")) << no_room;
+  EXPECT_NE(no_room.find("  7 were of more threads than there was room for"), no_room.npos) << no_room;
+  EXPECT_NE(no_room.find("trace_options::max_threads"), no_room.npos) << no_room;
+  EXPECT_NE(no_room.find("record by a trace_recorder in the program"), no_room.npos) << no_room;
+  EXPECT_EQ(no_room.find("bytes_per_thread"), no_room.npos) << no_room;
+  b.get().threads[0].dropped = 12;
+  const std::string both = text_of(summarise(b.get()));
+  EXPECT_TRUE(both.starts_with("WARNING: 19 events were dropped")) << both;
+  EXPECT_NE(both.find("  7 were of more threads"), both.npos) << both;
+  EXPECT_NE(both.find("  12 were overwritten"), both.npos) << both;
+  EXPECT_NE(both.find("    w: 12\n"), both.npos) << both;
+  b.get().dropped = 0;
+  const std::string overwritten = text_of(summarise(b.get()));
+  EXPECT_NE(overwritten.find("bytes_per_thread"), overwritten.npos) << overwritten;
+  EXPECT_EQ(overwritten.find("max_threads"), overwritten.npos) << overwritten;
+}
+
 TEST(trace_summary, the_threads_that_worked_most_are_shown_first) {
   built b(1000);
   for (const char* name : {"idle one", "idle two", "idle three"}) b.thread(name, true);
