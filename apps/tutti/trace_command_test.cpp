@@ -222,6 +222,19 @@ TEST_F(TraceCommand, AFileThatCannotBeWrittenIsAnErrorBeforeTheWork) {
   EXPECT_EQ(code_of(TUTTI_COMMAND " executors --tutti-trace"), 2);
 }
 
+TEST_F(TraceCommand, OneFileIsWritten) {
+  const std::string first = path("a.json"), second = path("b.json"),
+                    command = TUTTI_COMMAND " --version --tutti-trace ";
+  EXPECT_EQ(code_of(command + first + " --tutti-trace " + second), 2);
+  EXPECT_EQ(shell(command + first + " --tutti-trace " + second).out,
+            "tutti: only one of these can be obeyed: --tutti-trace=" + first + " and --tutti-trace=" + second + "\n");
+  EXPECT_FALSE(fs::exists(first));
+  EXPECT_FALSE(fs::exists(second));
+  EXPECT_EQ(code_of("TUTTI_TRACE=" + first + " " + command + second), 0);
+  EXPECT_FALSE(fs::exists(first));
+  EXPECT_EQ(run({"trace", second.c_str()}).code, 0);
+}
+
 TEST_F(TraceCommand, AFullDiskIsSaidAtTheEnd) {
   const std::string line = TUTTI_COMMAND " --version --tutti-trace /dev/full";
   EXPECT_EQ(code_of(line), 0);

@@ -62,9 +62,21 @@ bool lacks_value(const state& s, std::string_view flag) {
                      [&](const option& o) { return flag.substr(flag_prefix.size()) == o.name; });
 }
 
-[[noreturn]] void refuse_without_value(std::string_view flag) {
-  const std::string text(flag);
-  std::fprintf(stderr, "tutti: %s needs a value: %s=VALUE\n", text.c_str(), text.c_str());
+// Two values of one option, or "". A worker may be handed both.
+std::string contradiction(const state& s, const std::vector<std::string>& given) {
+  if (find_flag(s, "worker")) return {};
+  for (const std::string& first : given) {
+    const std::string_view name = std::string_view(first).substr(0, first.find('='));
+    if (!lacks_value(s, name)) continue;
+    for (const std::string& second : given) {
+      if (second != first && second.substr(0, second.find('=')) == name) return first + " and " + second;
+    }
+  }
+  return {};
+}
+
+[[noreturn]] void refuse(const std::string& why) {
+  std::fprintf(stderr, "tutti: %s\n", why.c_str());
   std::exit(2);
 }
 
@@ -129,9 +141,11 @@ void finish() {
 
 void init(int& argc, char**& argv) {
   std::string_view incomplete;
+  std::string contradicting;
   {
     state& s = current();
     const std::lock_guard guard(s.mutex);
+    std::vector<std::string> given;  // to this call: to another one, all of them may be given again
     int kept = 0;
     bool ours = true;
     for (int i = 0; i < argc; ++i) {
@@ -140,17 +154,20 @@ void init(int& argc, char**& argv) {
       if (!ours || i == 0 || !is_flag(argument)) {
         argv[kept++] = argv[i];
       } else if (!lacks_value(s, argument)) {
-        remember(s, argument);
+        given.emplace_back(argument);
       } else if (i + 1 < argc && std::string_view(argv[i + 1]) != "--") {
-        remember(s, std::string(argument) + '=' + argv[++i]);
+        given.push_back(std::string(argument) + '=' + argv[++i]);
       } else {
         incomplete = argument;
       }
     }
     if (kept < argc) argv[kept] = nullptr;  // as the standard has it: argv[argc] is null
     argc = kept;
+    for (const std::string& flag : given) remember(s, flag);
+    contradicting = contradiction(s, given);
   }
-  if (!incomplete.empty()) refuse_without_value(incomplete);
+  if (!incomplete.empty()) refuse(std::string(incomplete) + " needs a value: " + std::string(incomplete) + "=VALUE");
+  if (!contradicting.empty()) refuse("only one of these can be obeyed: " + contradicting);
   tell_options();
   finish();
 }

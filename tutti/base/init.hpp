@@ -25,8 +25,8 @@ void init();
 [[nodiscard]] std::vector<std::string> init_flags();
 
 /// Makes a flag with a value of a module known: `--tutti-NAME VALUE` becomes `--tutti-NAME=VALUE`, and init calls
-/// `given(value)`, once, before it runs a worker. A flag without its value ends the program with exit code 2. A static
-/// object of the module.
+/// `given(value)`, once, before it runs a worker. A flag without its value, or with two different ones in one
+/// command line, ends the program with exit code 2. A static object of the module.
 class init_option {
  public:
   /// `name` must outlive the object: a literal.
