@@ -21,6 +21,12 @@ struct worker {
   int (*run)();
 };
 
+// Options of modules that a program may lack without noticing.
+struct module_option {
+  std::string_view flag, module;
+};
+constexpr module_option module_options[] = {{"--tutti-trace", "tutti::trace"}};
+
 struct option {
   std::string_view name;
   void (*given)(const std::string& value);
@@ -70,6 +76,19 @@ std::string contradiction(const state& s, const std::vector<std::string>& given)
     if (!lacks_value(s, name)) continue;
     for (const std::string& second : given) {
       if (second != first && second.substr(0, second.find('=')) == name) return first + " and " + second;
+    }
+  }
+  return {};
+}
+
+// Why a flag of a module that is not there cannot be obeyed, or "". A worker is given the flags of another program.
+std::string missing_module(const state& s, const std::vector<std::string>& given) {
+  if (find_flag(s, "worker")) return {};
+  for (const std::string& flag : given) {
+    const std::string name = flag.substr(0, flag.find('='));
+    for (const module_option& known : module_options) {
+      if (name == known.flag && !lacks_value(s, name))
+        return name + " is for programs that link " + std::string(known.module) + "; this one does not";
     }
   }
   return {};
@@ -141,7 +160,7 @@ void finish() {
 
 void init(int& argc, char**& argv) {
   std::string_view incomplete;
-  std::string contradicting;
+  std::string contradicting, missing;
   {
     state& s = current();
     const std::lock_guard guard(s.mutex);
@@ -165,8 +184,10 @@ void init(int& argc, char**& argv) {
     argc = kept;
     for (const std::string& flag : given) remember(s, flag);
     contradicting = contradiction(s, given);
+    missing = missing_module(s, given);
   }
   if (!incomplete.empty()) refuse(std::string(incomplete) + " needs a value: " + std::string(incomplete) + "=VALUE");
+  if (!missing.empty()) refuse(missing);
   if (!contradicting.empty()) refuse("only one of these can be obeyed: " + contradicting);
   tell_options();
   finish();

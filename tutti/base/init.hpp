@@ -9,7 +9,8 @@ namespace tutti {
 
 /// Call it first in main. Takes the flags that begin with `--tutti-` out of the command line (none after a bare `--`).
 /// In a worker process (`--tutti-worker=NAME`) it runs that worker and exits: it never returns. A worker name that
-/// nobody registered ends the program with exit code 2. Further calls only strip. Thread-safe.
+/// nobody registered ends the program with exit code 2, as does `--tutti-trace` where tutti::trace is not linked. Other
+/// flags that nobody knows are kept for init_flag. Further calls only strip. Thread-safe.
 void init(int& argc, char**& argv);
 
 /// The same for code that is not main: reads the command line from /proc/self/cmdline.

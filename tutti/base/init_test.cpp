@@ -100,6 +100,17 @@ TEST(init, an_option_with_two_values_ends_the_program) {
               ElementsAre("program"));
 }
 
+// base knows no timelines, and neither does this program.
+TEST(init, a_flag_of_a_module_that_is_not_linked_ends_the_program) {
+  for (const std::vector<std::string>& arguments :
+       {std::vector<std::string>{"--tutti-trace", "run.json"}, {"--tutti-trace=run.json"}}) {
+    const outcome result = run_self(arguments);
+    EXPECT_EQ(result.code, 2);
+    EXPECT_EQ(result.errors, "tutti: --tutti-trace is for programs that link tutti::trace; this one does not\n");
+  }
+  EXPECT_EQ(run_self({"--tutti-worker=init_test", "--tutti-init-test-answer=42", "--tutti-trace=run.json"}).code, 42);
+}
+
 TEST(init, strips_its_own_flags) {
   EXPECT_THAT(strip({"program", "--tutti-init-test-a=1", "file", "--verbose", "--tutti-init-test-b", "-x"}),
               ElementsAre("program", "file", "--verbose", "-x"));
