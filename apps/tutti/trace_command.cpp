@@ -17,10 +17,10 @@ namespace {
 
 constexpr const char* help =
     R"(Prints what a timeline says that a program has recorded (--tutti-trace FILE,
-TUTTI_TRACE=FILE, or a trace_recorder): how each thread spent its time, which
-tasks took longest, what was waited for, and how parallel the program can be:
-all work, divided by the longest chain of work in which each piece had to wait
-for the one before.
+TUTTI_TRACE=FILE, or a trace_recorder): how each thread spent its time, how
+long its own phases (trace_span) and its tasks took, what was waited for, and
+how parallel the program can be: all work, divided by the longest chain of work
+in which each piece had to wait for the one before.
 
 The file itself opens in https://ui.perfetto.dev and in chrome://tracing.
 

@@ -122,7 +122,7 @@ TEST_F(TraceCommand, SaysWhatAProgramDid) {
   const outcome said = run({"trace", file.c_str()});
   EXPECT_EQ(said.code, 0) << said.err;
   for (const char* part : {"locks", "receives", "forks", "mutex::lock, mutex \"index\"", "channel::receive, channel",
-                           "shown/0", "shown/1", "shown/2", "main", "1 stolen branches", "parallelism"}) {
+                           "shown/0", "shown/1", "shown/2", "main", "1 stolen branches", "parallelism", "all of it"}) {
     EXPECT_TRUE(contains(said.out, part)) << part << '\n' << said.out;
   }
   EXPECT_FALSE(contains(said.out, "WARNING"));
@@ -220,6 +220,19 @@ TEST_F(TraceCommand, AFileThatCannotBeWrittenIsAnErrorBeforeTheWork) {
               "tutti: the timeline cannot be written to \"/no/such/folder/t.json\": No such file or directory\n");
   }
   EXPECT_EQ(code_of(TUTTI_COMMAND " executors --tutti-trace"), 2);
+}
+
+TEST_F(TraceCommand, OneFileIsWritten) {
+  const std::string first = path("a.json"), second = path("b.json"),
+                    command = TUTTI_COMMAND " --version --tutti-trace ";
+  EXPECT_EQ(code_of(command + first + " --tutti-trace " + second), 2);
+  EXPECT_EQ(shell(command + first + " --tutti-trace " + second).out,
+            "tutti: only one of these can be obeyed: --tutti-trace=" + first + " and --tutti-trace=" + second + "\n");
+  EXPECT_FALSE(fs::exists(first));
+  EXPECT_FALSE(fs::exists(second));
+  EXPECT_EQ(code_of("TUTTI_TRACE=" + first + " " + command + second), 0);
+  EXPECT_FALSE(fs::exists(first));
+  EXPECT_EQ(run({"trace", second.c_str()}).code, 0);
 }
 
 TEST_F(TraceCommand, AFullDiskIsSaidAtTheEnd) {

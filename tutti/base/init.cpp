@@ -21,6 +21,12 @@ struct worker {
   int (*run)();
 };
 
+// Options of modules that a program may lack without noticing.
+struct module_option {
+  std::string_view flag, module;
+};
+constexpr module_option module_options[] = {{"--tutti-trace", "tutti::trace"}};
+
 struct option {
   std::string_view name;
   void (*given)(const std::string& value);
@@ -62,9 +68,34 @@ bool lacks_value(const state& s, std::string_view flag) {
                      [&](const option& o) { return flag.substr(flag_prefix.size()) == o.name; });
 }
 
-[[noreturn]] void refuse_without_value(std::string_view flag) {
-  const std::string text(flag);
-  std::fprintf(stderr, "tutti: %s needs a value: %s=VALUE\n", text.c_str(), text.c_str());
+// Two values of one option, or "". A worker may be handed both.
+std::string contradiction(const state& s, const std::vector<std::string>& given) {
+  if (find_flag(s, "worker")) return {};
+  for (const std::string& first : given) {
+    const std::string_view name = std::string_view(first).substr(0, first.find('='));
+    if (!lacks_value(s, name)) continue;
+    for (const std::string& second : given) {
+      if (second != first && second.substr(0, second.find('=')) == name) return first + " and " + second;
+    }
+  }
+  return {};
+}
+
+// Why a flag of a module that is not there cannot be obeyed, or "". A worker is given the flags of another program.
+std::string missing_module(const state& s, const std::vector<std::string>& given) {
+  if (find_flag(s, "worker")) return {};
+  for (const std::string& flag : given) {
+    const std::string name = flag.substr(0, flag.find('='));
+    for (const module_option& known : module_options) {
+      if (name == known.flag && !lacks_value(s, name))
+        return name + " is for programs that link " + std::string(known.module) + "; this one does not";
+    }
+  }
+  return {};
+}
+
+[[noreturn]] void refuse(const std::string& why) {
+  std::fprintf(stderr, "tutti: %s\n", why.c_str());
   std::exit(2);
 }
 
@@ -129,9 +160,11 @@ void finish() {
 
 void init(int& argc, char**& argv) {
   std::string_view incomplete;
+  std::string contradicting, missing;
   {
     state& s = current();
     const std::lock_guard guard(s.mutex);
+    std::vector<std::string> given;  // to this call: to another one, all of them may be given again
     int kept = 0;
     bool ours = true;
     for (int i = 0; i < argc; ++i) {
@@ -140,17 +173,22 @@ void init(int& argc, char**& argv) {
       if (!ours || i == 0 || !is_flag(argument)) {
         argv[kept++] = argv[i];
       } else if (!lacks_value(s, argument)) {
-        remember(s, argument);
+        given.emplace_back(argument);
       } else if (i + 1 < argc && std::string_view(argv[i + 1]) != "--") {
-        remember(s, std::string(argument) + '=' + argv[++i]);
+        given.push_back(std::string(argument) + '=' + argv[++i]);
       } else {
         incomplete = argument;
       }
     }
     if (kept < argc) argv[kept] = nullptr;  // as the standard has it: argv[argc] is null
     argc = kept;
+    for (const std::string& flag : given) remember(s, flag);
+    contradicting = contradiction(s, given);
+    missing = missing_module(s, given);
   }
-  if (!incomplete.empty()) refuse_without_value(incomplete);
+  if (!incomplete.empty()) refuse(std::string(incomplete) + " needs a value: " + std::string(incomplete) + "=VALUE");
+  if (!missing.empty()) refuse(missing);
+  if (!contradicting.empty()) refuse("only one of these can be obeyed: " + contradicting);
   tell_options();
   finish();
 }

@@ -9,7 +9,8 @@ namespace tutti {
 
 /// Call it first in main. Takes the flags that begin with `--tutti-` out of the command line (none after a bare `--`).
 /// In a worker process (`--tutti-worker=NAME`) it runs that worker and exits: it never returns. A worker name that
-/// nobody registered ends the program with exit code 2. Further calls only strip. Thread-safe.
+/// nobody registered ends the program with exit code 2, as does `--tutti-trace` where tutti::trace is not linked. Other
+/// flags that nobody knows are kept for init_flag. Further calls only strip. Thread-safe.
 void init(int& argc, char**& argv);
 
 /// The same for code that is not main: reads the command line from /proc/self/cmdline.
@@ -25,8 +26,8 @@ void init();
 [[nodiscard]] std::vector<std::string> init_flags();
 
 /// Makes a flag with a value of a module known: `--tutti-NAME VALUE` becomes `--tutti-NAME=VALUE`, and init calls
-/// `given(value)`, once, before it runs a worker. A flag without its value ends the program with exit code 2. A static
-/// object of the module.
+/// `given(value)`, once, before it runs a worker. A flag without its value, or with two different ones in one
+/// command line, ends the program with exit code 2. A static object of the module.
 class init_option {
  public:
   /// `name` must outlive the object: a literal.

@@ -87,6 +87,30 @@ TEST(init, an_option_without_its_value_ends_the_program) {
   }
 }
 
+TEST(init, an_option_with_two_values_ends_the_program) {
+  const outcome result = run_self({"--tutti-init-test-file", "a", "x", "--tutti-init-test-file=b"});
+  EXPECT_EQ(result.code, 2);
+  EXPECT_EQ(result.errors,
+            "tutti: only one of these can be obeyed: --tutti-init-test-file=a and --tutti-init-test-file=b\n");
+  EXPECT_EQ(run_self({"--tutti-worker=init_test", "--tutti-init-test-answer=42", "--tutti-init-test-file=a",
+                      "--tutti-init-test-file=b"})
+                .code,
+            42);
+  EXPECT_THAT(strip({"program", "--tutti-init-test-file", "twice", "--tutti-init-test-file=twice"}),
+              ElementsAre("program"));
+}
+
+// base knows no timelines, and neither does this program.
+TEST(init, a_flag_of_a_module_that_is_not_linked_ends_the_program) {
+  for (const std::vector<std::string>& arguments :
+       {std::vector<std::string>{"--tutti-trace", "run.json"}, {"--tutti-trace=run.json"}}) {
+    const outcome result = run_self(arguments);
+    EXPECT_EQ(result.code, 2);
+    EXPECT_EQ(result.errors, "tutti: --tutti-trace is for programs that link tutti::trace; this one does not\n");
+  }
+  EXPECT_EQ(run_self({"--tutti-worker=init_test", "--tutti-init-test-answer=42", "--tutti-trace=run.json"}).code, 42);
+}
+
 TEST(init, strips_its_own_flags) {
   EXPECT_THAT(strip({"program", "--tutti-init-test-a=1", "file", "--verbose", "--tutti-init-test-b", "-x"}),
               ElementsAre("program", "file", "--verbose", "-x"));

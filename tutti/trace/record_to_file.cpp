@@ -11,8 +11,11 @@
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
+#include <filesystem>
 #include <memory>
 #include <new>
+#include <system_error>
+#include <utility>
 
 namespace tutti::detail {
 namespace {
@@ -21,6 +24,7 @@ namespace {
 struct recording_of_program {
   trace_recorder recorder;
   std::unique_ptr<output_file> file;
+  std::filesystem::path made;  // where that is, if it was not there before
   ::pid_t process = ::getpid();
 };
 constinit recording_of_program* whole = nullptr;
@@ -48,8 +52,13 @@ void write_at_exit() {
 }  // namespace
 
 void record_to_file(const std::string& file) {
+  namespace fs = std::filesystem;
   try {
-    auto opened = std::make_unique<output_file>(with_process_number(file));
+    const std::string name = with_process_number(file);
+    std::error_code unknown;
+    const fs::path where = fs::absolute(name, unknown);  // programs change their folder
+    const bool is_new = fs::symlink_status(name, unknown).type() == fs::file_type::not_found;
+    auto opened = std::make_unique<output_file>(name);
     if (whole == nullptr) {
       auto made = std::make_unique<recording_of_program>();
       made->recorder.start();
@@ -57,7 +66,10 @@ void record_to_file(const std::string& file) {
       whole = made.release();
       std::atexit(write_at_exit);
     }
-    whole->file = std::move(opened);  // the flag comes after the environment, and is obeyed
+    // The flag comes after the environment, and is obeyed: nothing is left of the other.
+    whole->file = std::move(opened);
+    const fs::path before = std::exchange(whole->made, is_new ? where : fs::path());
+    if (!before.empty() && !fs::equivalent(before, where, unknown)) fs::remove(before, unknown);
   } catch (const std::exception& wrong) {
     say(wrong.what());
     std::_Exit(2);

@@ -10,6 +10,8 @@
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <stdexcept>
 #include <string>
 
@@ -107,7 +109,7 @@ TEST_F(RecordToFile, TheLaterFileIsTaken) {
         std::exit(0);
       },
       ExitedWithCode(0), "");
-  EXPECT_EQ(fs::file_size(path("first.json")), 0U);
+  EXPECT_FALSE(fs::exists(path("first.json")));
   int found = 0;
   for (const auto& entry : fs::directory_iterator(folder_)) {
     const std::string name = entry.path().filename().string();
@@ -117,6 +119,21 @@ TEST_F(RecordToFile, TheLaterFileIsTaken) {
     EXPECT_NO_THROW(static_cast<void>(tutti::read_timeline_file(entry.path())));
   }
   EXPECT_EQ(found, 1);
+}
+
+TEST_F(RecordToFile, TheEarlierFileStaysIfItWasThereBeforeOrIsTheLater) {
+  std::ofstream(path("old.json")) << "of another run";
+  EXPECT_EXIT(
+      {
+        tutti::detail::record_to_file(path("old.json"));
+        tutti::detail::record_to_file(path("t.json"));
+        tutti::detail::record_to_file(path("t.json"));
+        std::exit(0);
+      },
+      ExitedWithCode(0), "");
+  std::ifstream old(path("old.json"));
+  EXPECT_EQ(std::string(std::istreambuf_iterator<char>(old), {}), "of another run");
+  EXPECT_NO_THROW(static_cast<void>(tutti::read_timeline_file(path("t.json"))));
 }
 
 TEST_F(RecordToFile, TheEnvironmentIsNotHandedOn) {

@@ -81,7 +81,7 @@ struct timeline {
   std::string process;  ///< the program's name
   std::int64_t pid = 0;
   std::int64_t duration = 0;  ///< of the recording
-  std::uint64_t dropped = 0;  ///< events of no thread: there was no memory for them
+  std::uint64_t dropped = 0;  ///< events of no thread: there was no room for theirs, or it was given to another
   std::vector<thread> threads;
   std::vector<slice> slices;      ///< by begin
   std::vector<mark> marks;        ///< by time

@@ -2,6 +2,7 @@
 #include <tutti/trace/trace_summary.hpp>
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <map>
 #include <tuple>
@@ -56,6 +57,7 @@ class sweep {
     std::int64_t now = 0;
     strand outside;
     std::vector<level> stack;
+    std::vector<std::pair<std::int64_t, std::int64_t>> worked;  // from, to
   };
 
   static constexpr std::size_t nowhere = ~std::size_t{0};
@@ -65,6 +67,7 @@ class sweep {
   strand& innermost(on_thread& here);
   void begin(std::size_t index);
   void end(std::size_t index);
+  void find_full_time();
 
   // However deep a file nests its slices, each begin and end costs the same: no stack is searched.
   const timeline& of_;
@@ -72,7 +75,7 @@ class sweep {
   std::vector<on_thread> threads_;
   std::vector<std::int64_t> paths_;     // by flow: the chain up to its cause; -1: not seen
   std::vector<std::size_t> positions_;  // by slice: its level in the stack of its thread
-  std::unordered_map<timeline::text, trace_summary::task_name> names_;
+  std::unordered_map<timeline::text, trace_summary::task_name> tasks_, branches_;
 };
 
 std::vector<moment> sweep::moments() const {
@@ -120,6 +123,8 @@ void sweep::pass_time(std::uint32_t thread, std::int64_t until) {
     own.work += passed;
     out_.span = std::max(out_.span, own.path);
     sums.busy += passed;
+    if (here.worked.empty() || here.worked.back().second != until - passed) here.worked.emplace_back(until - passed, 0);
+    here.worked.back().second = until;
   }
 }
 
@@ -148,10 +153,55 @@ void sweep::end(std::size_t index) {
   }
   if (called) innermost(here).path = std::max(innermost(here).path, done.path);
   if (one.kind != slice_kind::task && one.kind != slice_kind::branch) return;
-  trace_summary::task_name& name = names_[one.name];
-  if (one.kind == slice_kind::task && !one.resumed) ++name.count;
+  trace_summary::task_name& name = (one.kind == slice_kind::branch ? branches_ : tasks_)[one.name];
+  if (!one.resumed) ++name.count;
   add_up(name.total, done.work);
   name.longest = std::max(name.longest, done.work);
+}
+
+// Threads outside of pools count as well: one that waits for its own loop works in it, in place of a worker.
+void sweep::find_full_time() {
+  struct pool {
+    std::int64_t there = 0, busy = 0;
+  };
+  struct change {
+    std::int64_t at;
+    pool* of;  // null: of none
+    std::int64_t there, busy;
+  };
+  std::unordered_map<std::string_view, pool> pools;
+  std::vector<change> changes;
+  for (std::size_t i = 0; i < threads_.size(); ++i) {
+    const timeline::thread& one = of_.threads[i];
+    pool* const of = one.is_worker ? &pools[std::string_view(one.name).substr(0, one.name.rfind('/'))] : nullptr;
+    if (of != nullptr) {
+      changes.push_back({one.begin, of, 1, 0});
+      changes.push_back({one.end, of, -1, 0});
+    }
+    for (const auto& [from, to] : threads_[i].worked) {
+      changes.push_back({from, of, 0, 1});
+      changes.push_back({to, of, 0, -1});
+    }
+  }
+  std::sort(changes.begin(), changes.end(), [](const change& x, const change& y) { return x.at < y.at; });
+  std::int64_t there = 0, busy = 0;  // there: of pools of which somebody works
+  double worker_time = 0;
+  for (std::size_t i = 0; i + 1 < changes.size(); ++i) {
+    const change& now = changes[i];
+    busy += now.busy;
+    if (pool* const of = now.of) {
+      there -= of->busy > 0 ? of->there : 0;
+      of->there += now.there;
+      of->busy += now.busy;
+      there += of->busy > 0 ? of->there : 0;
+    }
+    const std::int64_t passed = changes[i + 1].at - now.at;
+    if (passed == 0 || there <= 0 || 5 * busy < 4 * there) continue;
+    out_.full.total += passed;
+    worker_time += static_cast<double>(there) * static_cast<double>(passed);
+  }
+  if (out_.full.total == 0) return;
+  out_.full.workers = static_cast<std::size_t>(std::llround(worker_time / static_cast<double>(out_.full.total)));
 }
 
 void sweep::run() {
@@ -183,9 +233,13 @@ void sweep::run() {
     }
   }
   for (std::uint32_t i = 0; i < threads_.size(); ++i) pass_time(i, of_.threads[i].end);
-  for (auto& [text, name] : names_) {
-    name.name = of_[text];
-    out_.names.push_back(std::move(name));
+  find_full_time();
+  for (auto* const names : {&tasks_, &branches_}) {
+    for (auto& [text, name] : *names) {
+      name.name = of_[text];
+      name.of_branches = names == &branches_;
+      out_.names.push_back(std::move(name));
+    }
   }
 }
 
@@ -213,6 +267,23 @@ void count_waits(const timeline& of, trace_summary& into) {
   });
 }
 
+void sum_phases(const timeline& of, trace_summary& into) {
+  std::unordered_map<timeline::text, trace_summary::phase> phases;
+  for (const timeline::slice& one : of.slices) {
+    if (one.kind != slice_kind::span) continue;
+    trace_summary::phase& sum = phases[one.name];
+    ++sum.count;
+    add_up(sum.total, one.end - one.begin);
+    sum.longest = std::max(sum.longest, one.end - one.begin);
+  }
+  for (auto& [text, sum] : phases) {
+    sum.name = of[text];
+    into.phases.push_back(std::move(sum));
+  }
+  std::sort(into.phases.begin(), into.phases.end(),
+            [](const auto& x, const auto& y) { return std::tie(y.total, x.name) < std::tie(x.total, y.name); });
+}
+
 void find_longest(const timeline& of, trace_summary& into, std::size_t most) {
   std::vector<const timeline::slice*> runs;
   for (const timeline::slice& one : of.slices) {
@@ -236,6 +307,7 @@ trace_summary summarise(const timeline& recorded, std::size_t most_runs) {
   trace_summary made;
   made.duration = recorded.duration;
   made.dropped = recorded.all_dropped();
+  made.no_room = recorded.dropped;
   for (const timeline::thread& one : recorded.threads) {
     trace_summary::thread& sums = made.threads.emplace_back();
     sums.name = one.name;
@@ -256,9 +328,11 @@ trace_summary summarise(const timeline& recorded, std::size_t most_runs) {
   }
   sweep(recorded, made).run();
   for (const trace_summary::thread& sums : made.threads) add_up(made.work, sums.busy);
-  std::sort(made.names.begin(), made.names.end(),
-            [](const auto& x, const auto& y) { return x.total != y.total ? x.total > y.total : x.name < y.name; });
+  std::sort(made.names.begin(), made.names.end(), [](const auto& x, const auto& y) {
+    return std::tie(y.total, x.name, x.of_branches) < std::tie(x.total, y.name, y.of_branches);
+  });
   count_waits(recorded, made);
+  sum_phases(recorded, made);
   find_longest(recorded, made, most_runs);
   return made;
 }

@@ -47,6 +47,12 @@ class built {
   timeline t_;
 };
 
+std::string text_of(const tutti::trace_summary& s, std::size_t most_lines = 12) {
+  std::ostringstream out;
+  write_summary(s, out, most_lines);
+  return out.str();
+}
+
 TEST(trace_summary, shares_of_a_worker_add_up) {
   built b(1000);
   const auto w = b.thread("w", true);
@@ -195,6 +201,58 @@ TEST(trace_summary, totals_per_name_and_longest_runs) {
   EXPECT_EQ(s.longest[1].begin, 400);
 }
 
+// A thousand small tasks and a loop, which has no name of its own either.
+TEST(trace_summary, branches_are_counted_apart_from_the_tasks_of_their_name) {
+  built b(1'000'000);
+  const auto w0 = b.thread("w0", true), w1 = b.thread("w1", true);
+  for (int i = 0; i < 1000; ++i) b.slice(w0, slice_kind::task, "task", 10 * i, 10 * i + 5);
+  b.slice(w0, slice_kind::branch, "task", 20'000, 500'000);
+  b.slice(w1, slice_kind::branch, "task", 20'000, 520'000);
+  b.slice(w1, slice_kind::wait, "fork_join", 40'000, 140'000);
+  const auto s = summarise(b.get());
+  ASSERT_EQ(s.names.size(), 2U);
+  EXPECT_TRUE(s.names[0].of_branches);
+  EXPECT_EQ(s.names[0].count, 2U);
+  EXPECT_EQ(s.names[0].total, 880'000);
+  EXPECT_EQ(s.names[0].mean(), 440'000);
+  EXPECT_EQ(s.names[0].longest, 480'000);
+  EXPECT_FALSE(s.names[1].of_branches);
+  EXPECT_EQ(s.names[1].count, 1000U);
+  EXPECT_EQ(s.names[1].mean(), 5);
+  EXPECT_EQ(s.names[1].longest, 5);
+  const std::string said = text_of(s);
+  EXPECT_NE(said.find("\ntask, stolen branches "), std::string::npos) << said;
+  EXPECT_NE(said.find("longest work\n"), std::string::npos) << said;
+  EXPECT_NE(said.find("\nlongest runs, their waits included "), std::string::npos) << said;
+}
+
+TEST(trace_summary, phases_are_summed_by_name) {
+  built b(1000);
+  const auto main = b.thread("main", false), w = b.thread("w", true);
+  b.slice(main, slice_kind::span, "load", 0, 100);
+  b.slice(w, slice_kind::span, "load", 200, 500);
+  b.slice(main, slice_kind::span, "solve", 100, 900);
+  b.slice(main, slice_kind::wait, "future::get", 150, 850);
+  const auto s = summarise(b.get());
+  ASSERT_EQ(s.phases.size(), 2U);
+  EXPECT_EQ(s.phases[0].name, "solve");
+  EXPECT_EQ(s.phases[0].total, 800);
+  EXPECT_EQ(s.phases[1].name, "load");
+  EXPECT_EQ(s.phases[1].count, 2U);
+  EXPECT_EQ(s.phases[1].total, 400);
+  EXPECT_EQ(s.phases[1].longest, 300);
+  const std::string said = text_of(s);
+  EXPECT_NE(said.find("\nphase "), said.npos) << said;
+  EXPECT_LT(said.find("\nsolve "), said.find("\nload ")) << said;
+  EXPECT_NE(said.find("\nload "), said.npos) << said;
+}
+
+TEST(trace_summary, without_phases_there_is_no_table_of_them) {
+  built b(1000);
+  b.slice(b.thread("w", true), slice_kind::task, "a", 0, 100);
+  EXPECT_EQ(text_of(summarise(b.get())).find("\nphase "), std::string::npos);
+}
+
 TEST(trace_summary, waits_are_summed_by_reason) {
   built b(1000);
   const auto main = b.thread("main", false);
@@ -237,6 +295,70 @@ TEST(trace_summary, any_depth_of_nesting) {
   EXPECT_EQ(t.names[0].total, 1);
 }
 
+// A loop is divided only while somebody wants more of it.
+TEST(trace_summary, while_all_workers_are_busy_the_parallelism_is_a_lower_bound) {
+  built b(1000);
+  const auto main = b.thread("main", false, 0, 1000);
+  const auto w0 = b.thread("pool/0", true), w1 = b.thread("pool/1", true);
+  b.slice(b.thread("pool/2", true, 400, 450), slice_kind::task, "loop", 410, 420);  // for a while, for one that waits
+  b.thread("other/0", true);  // another pool, which has nothing to do, takes no part
+  b.slice(main, slice_kind::wait, "parallel_for", 10, 990);
+  b.slice(w0, slice_kind::task, "loop", 20, 980);
+  b.slice(w1, slice_kind::branch, "loop", 30, 970);
+  b.flow(flow_kind::submit, main, 10, w0, 20);
+  b.flow(flow_kind::fork, w0, 25, w1, 30);
+  b.flow(flow_kind::join, w1, 969, w0, 979);
+  const auto s = summarise(b.get());
+  EXPECT_EQ(s.full.workers, 2U);
+  EXPECT_EQ(s.full.total, 900);
+  EXPECT_TRUE(s.is_lower_bound());
+  const std::string said = text_of(s);
+  EXPECT_NE(said.find("parallelism at least 1.99: as many threads were busy as there were workers, 2;"), said.npos)
+      << said;
+  EXPECT_EQ(said.find("no more processors"), said.npos) << said;
+}
+
+// It works in the place of one of the workers.
+TEST(trace_summary, who_works_in_its_own_loop_counts_with_the_workers) {
+  built b(1000);
+  const auto main = b.thread("main", false);
+  const auto w0 = b.thread("pool/0", true), w1 = b.thread("pool/1", true);
+  b.slice(w0, slice_kind::branch, "loop", 10, 1000);
+  b.slice(w1, slice_kind::park, "", 0, 1000);
+  b.flow(flow_kind::fork, main, 5, w0, 10);
+  const auto s = summarise(b.get());
+  EXPECT_EQ(s.full.total, 990);
+  EXPECT_EQ(s.full.workers, 2U);
+  EXPECT_TRUE(s.is_lower_bound());
+}
+
+TEST(trace_summary, a_serial_part_as_long_as_the_loop_hides_it_no_less) {
+  built b(1000);
+  const auto main = b.thread("main", false, 0, 510);
+  const auto w0 = b.thread("pool/0", true), w1 = b.thread("pool/1", true);
+  b.slice(main, slice_kind::wait, "parallel_for", 500, 1000);
+  b.slice(w0, slice_kind::task, "loop", 500, 1000);
+  b.slice(w1, slice_kind::branch, "loop", 500, 1000);
+  b.flow(flow_kind::submit, main, 500, w0, 500);
+  b.flow(flow_kind::fork, w0, 500, w1, 500);
+  const auto s = summarise(b.get());
+  EXPECT_NEAR(s.parallelism(), 1.5, 1e-9);
+  EXPECT_TRUE(s.is_lower_bound());
+}
+
+TEST(trace_summary, where_a_worker_had_nothing_to_take_no_more_of_them_are_of_use) {
+  built b(1000);
+  const auto w0 = b.thread("pool/0", true), w1 = b.thread("pool/1", true);
+  b.slice(w0, slice_kind::task, "chain", 0, 450);
+  b.slice(w1, slice_kind::task, "chain", 400, 900);
+  b.flow(flow_kind::submit, w0, 399, w1, 400);
+  const auto s = summarise(b.get());
+  EXPECT_EQ(s.full.total, 50);
+  EXPECT_FALSE(s.is_lower_bound());
+  const std::string said = text_of(s);
+  EXPECT_NE(said.find("parallelism 1.06, no more processors can be of use (an estimate)."), said.npos) << said;
+}
+
 TEST(trace_summary, of_nothing) {
   const auto s = summarise(timeline());
   EXPECT_EQ(s.work, 0);
@@ -252,12 +374,48 @@ TEST(trace_summary, says_first_what_was_dropped) {
   b.slice(b.thread("w", true), slice_kind::task, "a", 0, 10);
   std::ostringstream whole;
   write_summary(summarise(b.get()), whole);
-  EXPECT_NE(whole.str().find("critical path 10 ns: parallelism 1,"), std::string::npos);
+  EXPECT_NE(whole.str().find("critical path 10 ns: parallelism at least 1:"), std::string::npos);
   b.get().threads[0].dropped = 12;
   std::ostringstream out;
   write_summary(summarise(b.get()), out);
   EXPECT_TRUE(out.str().starts_with("WARNING: 12 events were dropped"));
   EXPECT_EQ(out.str().find("parallelism"), std::string::npos);
+}
+
+TEST(trace_summary, says_why_events_were_dropped_and_what_helps) {
+  built b(1000);
+  b.slice(b.thread("w", true), slice_kind::task, "a", 0, 10);
+  b.get().dropped = 7;
+  const std::string no_room = text_of(summarise(b.get()));
+  EXPECT_TRUE(no_room.starts_with("WARNING: 7 events were dropped")) << no_room;
+  EXPECT_NE(no_room.find("  7 were of more threads than there was room for"), no_room.npos) << no_room;
+  EXPECT_NE(no_room.find("trace_options::max_threads"), no_room.npos) << no_room;
+  EXPECT_NE(no_room.find("record by a trace_recorder in the program"), no_room.npos) << no_room;
+  EXPECT_EQ(no_room.find("bytes_per_thread"), no_room.npos) << no_room;
+  b.get().threads[0].dropped = 12;
+  const std::string both = text_of(summarise(b.get()));
+  EXPECT_TRUE(both.starts_with("WARNING: 19 events were dropped")) << both;
+  EXPECT_NE(both.find("  7 were of more threads"), both.npos) << both;
+  EXPECT_NE(both.find("  12 were overwritten"), both.npos) << both;
+  EXPECT_NE(both.find("    w: 12\n"), both.npos) << both;
+  b.get().dropped = 0;
+  const std::string overwritten = text_of(summarise(b.get()));
+  EXPECT_NE(overwritten.find("bytes_per_thread"), overwritten.npos) << overwritten;
+  EXPECT_EQ(overwritten.find("max_threads"), overwritten.npos) << overwritten;
+}
+
+TEST(trace_summary, the_threads_that_worked_most_are_shown_first) {
+  built b(1000);
+  for (const char* name : {"idle one", "idle two", "idle three"}) b.thread(name, true);
+  b.slice(b.thread("some", true), slice_kind::task, "a", 0, 100);
+  b.slice(b.thread("most", true), slice_kind::task, "a", 0, 900);
+  const std::string said = text_of(summarise(b.get()), 3);
+  const std::size_t most = said.find("\nmost "), some = said.find("\nsome "), one = said.find("\nidle one ");
+  EXPECT_LT(most, some) << said;
+  EXPECT_LT(some, one) << said;
+  EXPECT_NE(one, said.npos) << said;
+  EXPECT_EQ(said.find("\nidle two "), said.npos) << said;
+  EXPECT_NE(said.find("... and 2 more"), said.npos) << said;
 }
 
 TEST(trace_summary, tables_are_cut_and_say_so) {
