@@ -22,7 +22,6 @@ endif()
 
 # Sanitizers go to every target of the build, ours or generated.
 set(TUTTI_TIME_FACTOR 1)  # how much longer a test may take in this build
-set(TUTTI_LAUNCHER "")    # what test programs of this build are started with
 if(TUTTI_SANITIZE STREQUAL "address")
   add_compile_options(-g1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined)
   # g++ says by this macro what clang says by __has_feature; sources that behave otherwise here ask for the macro.
@@ -30,16 +29,11 @@ if(TUTTI_SANITIZE STREQUAL "address")
   add_link_options(-fsanitize=address,undefined)
   set(TUTTI_TIME_FACTOR 5)
 elseif(TUTTI_SANITIZE STREQUAL "thread")
-  # g++ warns that this sanitizer does not model atomic_thread_fence; code that relies on a fence must not do so here.
+  # This sanitizer does not model atomic_thread_fence (g++ warns); code that relies on a fence must not do so here.
   add_compile_options(-g1 -fno-omit-frame-pointer -fsanitize=thread)
   add_compile_options($<$<CXX_COMPILER_ID:Clang>:-D__SANITIZE_THREAD__>)
   add_link_options(-fsanitize=thread)
   set(TUTTI_TIME_FACTOR 5)
-  # The run-time library of g++ 12 refuses the wide address randomisation of newer kernels: switch it off where allowed.
-  execute_process(COMMAND setarch -R true RESULT_VARIABLE failed OUTPUT_QUIET ERROR_QUIET)
-  if(NOT failed)
-    set(TUTTI_LAUNCHER setarch -R)
-  endif()
 elseif(TUTTI_SANITIZE STREQUAL "fuzzer")
   if(NOT CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
     message(FATAL_ERROR "TUTTI_SANITIZE=fuzzer needs clang (libFuzzer); the compiler is ${CMAKE_CXX_COMPILER_ID}")
@@ -51,7 +45,6 @@ elseif(TUTTI_SANITIZE STREQUAL "fuzzer")
 elseif(TUTTI_SANITIZE)
   message(FATAL_ERROR "unknown TUTTI_SANITIZE \"${TUTTI_SANITIZE}\"; known: address, thread, fuzzer")
 endif()
-set(CMAKE_CROSSCOMPILING_EMULATOR ${TUTTI_LAUNCHER})
 
 # Helpers that only make the build faster: used when they are there, never required.
 if(PROJECT_IS_TOP_LEVEL)

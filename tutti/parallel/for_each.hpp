@@ -214,8 +214,8 @@ void run_for_each(worker* w, R& range, Body& body, const loop_options& options) 
     auto block = [&](std::ptrdiff_t i, std::ptrdiff_t last) {
       for (; i < last; ++i) std::invoke(body, first[static_cast<step>(i)]);
     };
-    for_loop(w, std::ptrdiff_t{0}, static_cast<std::ptrdiff_t>(std::ranges::size(range)), block,
-             block_sizer(control.grain()), control);
+    for_loop(w, std::ptrdiff_t{0}, position_count(std::ranges::size(range)), block, block_sizer(control.grain()),
+             control);
   } else {
     element_source source(std::ranges::begin(range), std::ranges::end(range), body, control);
     work_together(w, source, control);

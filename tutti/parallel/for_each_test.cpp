@@ -9,6 +9,7 @@
 #include <memory>
 #include <ranges>
 #include <sstream>
+#include <stdexcept>
 #include <string>
 #include <thread>
 
@@ -19,6 +20,14 @@ void expect_sum(tutti::local_executor& pool, Range&& range, long expected) {
   std::atomic<long> sum{0};
   tutti::parallel_for_each(pool, range, [&](const auto& x) { sum += x; });
   EXPECT_EQ(sum, expected);
+}
+
+TEST(parallel_for_each, ranges_longer_than_positions_reach_are_refused) {
+  const auto nothing = [](std::uint64_t) { FAIL(); };
+  for (const std::uint64_t n : {std::uint64_t{1} << 63U, ~std::uint64_t{0}}) {
+    const auto range = std::views::iota(std::uint64_t{0}, n);
+    EXPECT_THROW(tutti::parallel_for_each(range, nothing), std::length_error);
+  }
 }
 
 TEST(parallel_for_each, ranges_of_all_kinds) {

@@ -45,6 +45,17 @@ Index to_index(I bound) {
   return static_cast<Index>(bound);
 }
 
+/// The length of a range whose elements are reached by position. Throws std::length_error above 2^63 - 1.
+template <class N>
+std::ptrdiff_t position_count(N count) {
+  const auto n = static_cast<std::ptrdiff_t>(count);
+  if (count > 0 && n <= 0) {
+    throw std::length_error(
+        "parallel loop: the range has more than 2^63 - 1 elements; loop over the integers 0 to its size instead");
+  }
+  return n;
+}
+
 template <class I, class J>
 concept index_bounds = loop_index<I> && loop_index<J>;
 template <class I, class J>
@@ -89,7 +100,7 @@ decltype(auto) with_indices(const I& first, const J& last, Body& body, Loop&& lo
   } else {
     check_body<Body, I>();
     using step = std::iter_difference_t<I>;
-    const std::ptrdiff_t count = last - first;
+    const std::ptrdiff_t count = position_count(last - first);
     if constexpr (std::invocable<Body&, I, I>) {
       auto at = [&](std::ptrdiff_t a, std::ptrdiff_t b) -> decltype(auto) {
         return std::invoke(body, first + static_cast<step>(a), first + static_cast<step>(b));

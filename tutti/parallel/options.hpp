@@ -35,11 +35,10 @@ class loop_control {
   /// `algorithm`: its name, for errors; a literal.
   explicit loop_control(const char* algorithm, const loop_options& options)
       : algorithm_(algorithm), stop_(options.stop.token()), grain_(options.grain) {
-    // Above 2^63 it was a negative number.
-    if (grain_ && static_cast<std::ptrdiff_t>(*grain_) <= 0) {
-      throw std::invalid_argument(std::string(algorithm) + ": grain is " +
-                                  std::to_string(static_cast<std::ptrdiff_t>(*grain_)) +
-                                  ", but a block has at least one iteration; leave grain out to have it measured");
+    if (grain_ && *grain_ == 0) {
+      throw std::invalid_argument(std::string(algorithm) +
+                                  ": grain is 0, but a block has at least one iteration; leave grain out to have it "
+                                  "measured");
     }
   }
   loop_control(const loop_control&) = delete;

@@ -159,7 +159,7 @@ Out run_range_scan(worker* w, const char* name, R& range, Out out, std::optional
   static_assert(std::indirectly_writable<Out, T>, "tutti: the sums of a parallel scan cannot be written to its output");
   using part = std::optional<T>;
   const auto first = std::ranges::begin(range);
-  const auto count = static_cast<std::ptrdiff_t>(std::ranges::size(range));
+  const auto count = position_count(std::ranges::size(range));
   const auto in = [&](std::ptrdiff_t i) -> decltype(auto) {
     return first[static_cast<std::ranges::range_difference_t<R>>(i)];
   };

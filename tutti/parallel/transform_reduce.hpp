@@ -31,14 +31,13 @@ T transform_reduce_one(worker* w, R& range, T init, Op& op, Transform& transform
   const auto first = std::ranges::begin(range);
   using step = std::ranges::range_difference_t<R>;
   auto at = [&](std::ptrdiff_t i) -> decltype(auto) { return std::invoke(transform, first[static_cast<step>(i)]); };
-  return run_transform_reduce<T>(w, static_cast<std::ptrdiff_t>(std::ranges::size(range)), std::move(init), at, op,
-                                 options);
+  return run_transform_reduce<T>(w, position_count(std::ranges::size(range)), std::move(init), at, op, options);
 }
 
 template <class R, class S, class T, class Op, class Transform>
 T transform_reduce_two(worker* w, R& left, S& right, T init, Op& op, Transform& transform,
                        const loop_options& options) {
-  const auto count = static_cast<std::ptrdiff_t>(std::ranges::size(left));
+  const auto count = position_count(std::ranges::size(left));
   if (std::ranges::size(right) < std::ranges::size(left)) {
     throw std::invalid_argument("parallel_transform_reduce: the second range has " +
                                 std::to_string(std::ranges::size(right)) + " elements, the first " +

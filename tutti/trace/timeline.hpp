@@ -85,7 +85,7 @@ struct timeline {
   std::vector<thread> threads;
   std::vector<slice> slices;      ///< by begin
   std::vector<mark> marks;        ///< by time
-  std::vector<counter> counters;  ///< by time
+  std::vector<counter> counters;  ///< by time; "workers asleep" is the recorder's own
   std::vector<flow> flows;        ///< by `to`
   std::vector<std::string> texts{std::string()};
 

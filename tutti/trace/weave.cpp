@@ -149,7 +149,7 @@ std::size_t weaver::begun_earlier(slice_kind kind) {
   timeline::slice& made = out_.slices.emplace_back();
   made.thread = thread_;
   made.kind = kind;
-  made.name = earlier_;
+  made.name = kind == slice_kind::park ? 0 : earlier_;  // sleeps have no names
   made.begin = out_.threads[thread_].begin;
   made.end = now_;
   return out_.slices.size() - 1;
