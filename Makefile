@@ -38,7 +38,7 @@ bench: setup  ## measure against the peers: bench/results/*.json and the tables 
 	@scripts/bench $(BENCH)
 
 test-asan:  ## all tests built by clang-19 with the address and undefined behaviour sanitizers
-test-tsan:  ## all tests under the thread sanitizer
+test-tsan:  ## all tests built by clang-19 with the thread sanitizer
 test-asan test-tsan: test-%: setup
 	@cmake --preset $* --log-level=WARNING
 	@cmake --build build-$* -j $(JOBS)

@@ -157,14 +157,13 @@ std::vector<scaling_run> runs_in(const json_node& root) {
 
 // Amdahl's law from the outside: the program's serial share out of its times. Waiting overlaps on any machine, so this
 // holds on one processor too. Others may use the machine at the same time and make runs longer, never shorter: the
-// share is judged by the fastest runs so far, the report by its own; one whose runs were disturbed may say that the
-// program ignores its workers. Starting a process and its threads counts as serial: the tolerance has room for that.
+// share is judged by the fastest runs so far, the report by its own. Starting a process and its threads counts as
+// serial: the tolerance has room for that.
 TEST_F(Measuring, TheSerialShareOfAProgramIsFound) {
   const std::string svg = (root_ / "plot.svg").string();
   std::map<int, double> fastest;
   double found = 1;
-  bool taken_for_deaf = true;
-  for (int attempt = 0; attempt < 8 && (taken_for_deaf || std::abs(found - 0.1) > 0.08); ++attempt) {
+  for (int attempt = 0; attempt < 8 && std::abs(found - 0.1) > 0.08; ++attempt) {
     const outcome result = run_built("speedup -w 1,2,4,8 --oversubscribe -n 3 --json --svg " + svg +
                                      " -- " TUTTI_EXAMPLES "/amdahl --work wait --serial 0.1 --workers {}");
     ASSERT_EQ(result.code, 0) << result.out;
@@ -172,7 +171,6 @@ TEST_F(Measuring, TheSerialShareOfAProgramIsFound) {
     const json_node root = document.root();
     EXPECT_EQ(root.member("counts").size(), 4U);
     EXPECT_EQ(root.member("variables").size(), 0U);
-    taken_for_deaf = has_warning(result.out, "ignored");
     EXPECT_GT(fs::file_size(svg), 1000U);
 
     const std::vector<scaling_run> runs = runs_in(root);
@@ -194,7 +192,6 @@ TEST_F(Measuring, TheSerialShareOfAProgramIsFound) {
     found = fit_scaling(scaling_law::amdahl, best)->serial.value;
   }
   EXPECT_NEAR(found, 0.1, 0.08);
-  EXPECT_FALSE(taken_for_deaf);
 }
 #endif
 
@@ -262,9 +259,9 @@ TEST(SpeedupReport, LawsAreThereForPeople) {
 }
 
 TEST(SpeedupReport, NoLawIsShownWhereFitsMeanNothing) {
-  const speedup_study study = study_of({1, 2, 4, 8}, 0.9);
+  const speedup_study study = study_of({1, 2, 4}, 0.9);
   const std::string text = report_of(study);
-  for (const char* part : {"No law of scaling follows", "Warning: Runs of one worker count differ", "ideal"})
+  for (const char* part : {"No law of scaling follows", "Warning: The median of a worker count is known to", "ideal"})
     EXPECT_TRUE(contains(text, part)) << part << '\n' << text;
   for (const char* part : {"Amdahl: ", "Amdahl  ", "Predicted"}) EXPECT_FALSE(contains(text, part)) << part << text;
   EXPECT_TRUE(study.plot().curve.empty());

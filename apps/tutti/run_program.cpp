@@ -20,6 +20,7 @@
 #include <chrono>
 #include <cmath>
 #include <cstring>
+#include <filesystem>
 #include <string_view>
 #include <system_error>
 
@@ -161,7 +162,8 @@ pid_t start_process(const program& what, int output) {
     std::string text = fmt::format("\"{}\" cannot be started: {}", name, std::strerror(error));
     if (error == ENOENT && name.find('/') == std::string::npos) {
       text += "; it is in no directory of PATH";
-      if (::access(name.c_str(), F_OK) == 0) text += fmt::format("; the file of that name here is ./{}", name);
+      if (std::filesystem::is_regular_file(name) && ::access(name.c_str(), X_OK) == 0)
+        text += fmt::format("; the file of that name here is ./{}", name);
     }
     throw not_a_program(text);
   }

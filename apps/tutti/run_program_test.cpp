@@ -92,6 +92,8 @@ TEST(RunProgram, TheProgramInThisDirectoryIsNamedOnlyWhereThereIsOne) {
   std::string name = "tutti-only-here-XXXXXX";
   const unique_fd file(::mkstemp(name.data()));
   ASSERT_TRUE(file);
+  EXPECT_FALSE(contains(said(name), "is ./" + name)) << said(name);
+  ASSERT_EQ(::fchmod(file.get(), 0700), 0);
   EXPECT_TRUE(contains(said(name), "is ./" + name)) << said(name);
   fs::remove(name);
 }

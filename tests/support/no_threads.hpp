@@ -5,10 +5,6 @@
 
 #if defined(__SANITIZE_THREAD__)
 #define TUTTI_TEST_TSAN 1  // whose own background thread the limit would hit
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define TUTTI_TEST_TSAN 1
-#endif
 #endif
 
 namespace tutti_test {

@@ -62,8 +62,8 @@ void remember(state& s, std::string_view flag) {
   if (std::find(s.flags.begin(), s.flags.end(), flag) == s.flags.end()) s.flags.emplace_back(flag);
 }
 
-// Whether `flag` is an option's without its value, which is the next argument then.
-bool lacks_value(const state& s, std::string_view flag) {
+// Whether `flag` is an option of a module that is there. Without `=` its value is the next argument.
+bool is_option(const state& s, std::string_view flag) {
   return std::any_of(s.options.begin(), s.options.end(),
                      [&](const option& o) { return flag.substr(flag_prefix.size()) == o.name; });
 }
@@ -73,7 +73,7 @@ std::string contradiction(const state& s, const std::vector<std::string>& given)
   if (find_flag(s, "worker")) return {};
   for (const std::string& first : given) {
     const std::string_view name = std::string_view(first).substr(0, first.find('='));
-    if (!lacks_value(s, name)) continue;
+    if (!is_option(s, name)) continue;
     for (const std::string& second : given) {
       if (second != first && second.substr(0, second.find('=')) == name) return first + " and " + second;
     }
@@ -87,7 +87,7 @@ std::string missing_module(const state& s, const std::vector<std::string>& given
   for (const std::string& flag : given) {
     const std::string name = flag.substr(0, flag.find('='));
     for (const module_option& known : module_options) {
-      if (name == known.flag && !lacks_value(s, name))
+      if (name == known.flag && !is_option(s, name))
         return name + " is for programs that link " + std::string(known.module) + "; this one does not";
     }
   }
@@ -172,7 +172,7 @@ void init(int& argc, char**& argv) {
       if (ours && i > 0 && argument == "--") ours = false;
       if (!ours || i == 0 || !is_flag(argument)) {
         argv[kept++] = argv[i];
-      } else if (!lacks_value(s, argument)) {
+      } else if (!is_option(s, argument)) {
         given.emplace_back(argument);
       } else if (i + 1 < argc && std::string_view(argv[i + 1]) != "--") {
         given.push_back(std::string(argument) + '=' + argv[++i]);

@@ -25,8 +25,8 @@ TEST(rules_timeout, fails_the_future_at_once_and_drops_the_result) {
   tutti::virtual_clock clock;
   std::latch started(1), gate(1);
   std::atomic<bool> ended{false};
-  thread_pool pool{1};
   bool was_stopped = false;
+  thread_pool pool{1};
   auto f = pool.with({.timeout = 10s}).submit([&] {
     EXPECT_EQ(tutti::this_task::deadline(), tutti::now() + 10s);
     started.count_down();

@@ -17,6 +17,19 @@ void run_for(worker* w, const I& first, const J& last, Body& body, const loop_op
   control.finish();
 }
 
+template <class R>
+constexpr void needs_bounds() {
+  static_assert(!std::ranges::range<R>,
+                "tutti: parallel_for takes bounds, (first, last, body); the elements of a range are for "
+                "parallel_for_each(range, body)");
+}
+template <class I, class J>
+constexpr void needs_other_bounds() {
+  static_assert(!wrong_bounds<I, J>,
+                "tutti: the bounds of a parallel loop are integers or random access iterators; the elements of other "
+                "ranges are for parallel_for_each(range, body)");
+}
+
 }  // namespace detail
 
 /// Calls `body(i)` for each i in [first, last), integers or random access iterators; or `body(first, last)` for blocks
@@ -41,19 +54,24 @@ void parallel_for(local_executor& pool, I first, J last, Body&& body, loop_optio
   detail::as_worker(pool, [&](worker* w) { detail::run_for(w, first, last, body, options); });
 }
 
-/// No such loop: for what is easily taken for one, the compiler names the right one.
+/// No such loops: for what is easily taken for one, the compiler names the right one.
 template <std::ranges::range R, class Body>
 void parallel_for(R&&, Body&&, loop_options = {}) {
-  static_assert(!std::ranges::range<R>,
-                "tutti: parallel_for takes bounds, (first, last, body); the elements of a range are for "
-                "parallel_for_each(range, body)");
+  detail::needs_bounds<R>();
+}
+template <std::ranges::range R, class Body>
+void parallel_for(local_executor&, R&&, Body&&, loop_options = {}) {
+  detail::needs_bounds<R>();
 }
 template <class I, class J, class Body>
   requires detail::wrong_bounds<I, J>
 void parallel_for(I, J, Body&&, loop_options = {}) {
-  static_assert(!detail::wrong_bounds<I, J>,
-                "tutti: the bounds of a parallel loop are integers or random access iterators; the elements of other "
-                "ranges are for parallel_for_each(range, body)");
+  detail::needs_other_bounds<I, J>();
+}
+template <class I, class J, class Body>
+  requires detail::wrong_bounds<I, J>
+void parallel_for(local_executor&, I, J, Body&&, loop_options = {}) {
+  detail::needs_other_bounds<I, J>();
 }
 
 }  // namespace tutti

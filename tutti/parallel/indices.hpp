@@ -48,8 +48,9 @@ Index to_index(I bound) {
 /// The length of a range whose elements are reached by position. Throws std::length_error above 2^63 - 1.
 template <class N>
 std::ptrdiff_t position_count(N count) {
+  if (count <= 0) return 0;  // the last before the first
   const auto n = static_cast<std::ptrdiff_t>(count);
-  if (count > 0 && n <= 0) {
+  if (n <= 0 || static_cast<N>(n) != count) {
     throw std::length_error(
         "parallel loop: the range has more than 2^63 - 1 elements; loop over the integers 0 to its size instead");
   }

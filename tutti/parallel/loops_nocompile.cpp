@@ -48,6 +48,11 @@ void bad() {
   tutti::parallel_for(std::vector<int>(), [](int) {});
 }
 #endif
+#ifdef FAIL_range_without_each_on_a_pool  // expect: the elements of a range are for parallel_for_each
+void bad(tutti::local_executor& pool) {
+  tutti::parallel_for(pool, std::vector<int>(), [](int) {});
+}
+#endif
 #ifdef FAIL_reduce_to_something_else  // expect: cannot combine the identity with what the body returns
 std::string bad() {
   return tutti::parallel_reduce(0, 10, std::string(), [](int i) { return std::vector<int>(i); }, std::plus<>());

@@ -19,8 +19,8 @@ class local_executor;
 
 /// How a parallel algorithm runs. Trivially destructible.
 struct loop_options {
-  /// Iterations a block: blocks begin at multiples of it from the range's begin, and are not divided. At least 1 and
-  /// below 2^63, else std::invalid_argument. Without it, blocks are as long as they need to be for their time (see
+  /// Iterations a block: blocks begin at multiples of it from the range's begin, and are not divided. At least 1,
+  /// else std::invalid_argument. Without it, blocks are as long as they need to be for their time (see
   /// docs/parallel.md).
   std::optional<std::size_t> grain = {};
   /// A stop request ends the algorithm: blocks that have not begun are left out, and it throws `cancelled`.

@@ -373,12 +373,17 @@ template <class Source, class... Stages>
 void pipeline(Source&& source, Stages... stages) {
   pipeline(pipeline_options{}, std::forward<Source>(source), std::move(stages)...);
 }
-/// The same on a pool.
+/// The same on a pool, with options or their defaults.
 template <class Source, class... Stages>
   requires std::invocable<Source&>
 void pipeline(local_executor& pool, pipeline_options options, Source&& source, Stages... stages) {
   detail::as_worker(
       pool, [&](worker* w) { detail::run_pipeline(w, options, source, std::tuple<Stages...>(std::move(stages)...)); });
+}
+template <class Source, class... Stages>
+  requires std::invocable<Source&>
+void pipeline(local_executor& pool, Source&& source, Stages... stages) {
+  pipeline(pool, pipeline_options{}, std::forward<Source>(source), std::move(stages)...);
 }
 
 }  // namespace tutti

@@ -90,7 +90,7 @@ TEST(pipeline, no_more_items_than_tokens_are_underway) {
 TEST(pipeline, a_parallel_stage_is_shared_with_idle_workers) {
   std::atomic<int> inside{0};
   tutti::thread_pool pool(2);
-  tutti::pipeline(pool, {.tokens = 2}, numbers(2), tutti::in_parallel([&](int) {
+  tutti::pipeline(pool, numbers(2), tutti::in_parallel([&](int) {
                     ++inside;
                     while (inside < 2) std::this_thread::yield();
                   }));

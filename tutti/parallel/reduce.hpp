@@ -81,17 +81,18 @@ constexpr void check_fold() {
 }
 
 // `body` takes what with_indices makes of the bounds.
-template <class T, class I, class Body, class Op>
-constexpr void check_folded() {
+template <class I, class Body>
+constexpr auto result_of_body() {
   if constexpr (block_body<I, Body>) {
-    static_assert(
-        std::is_invocable_r_v<T, Op&, T, std::invoke_result_t<Body&, I, I>>,
-        "tutti: the operation of a parallel reduction cannot combine the identity with what the body returns");
+    return std::type_identity<std::invoke_result_t<Body&, I, I>>();
   } else {
-    static_assert(
-        std::is_invocable_r_v<T, Op&, T, std::invoke_result_t<Body&, I>>,
-        "tutti: the operation of a parallel reduction cannot combine the identity with what the body returns");
+    return std::type_identity<std::invoke_result_t<Body&, I>>();
   }
+}
+template <class T, class I, class Body, class Op>
+constexpr void check_result_of_body() {
+  static_assert(std::is_invocable_r_v<T, Op&, T, typename decltype(result_of_body<I, Body>())::type>,
+                "tutti: the operation of a parallel reduction cannot combine the identity with what the body returns");
 }
 
 template <class T, class I, class J, class Body, class Op>
@@ -100,7 +101,7 @@ T run_reduce(worker* w, const I& first, const J& last, const T& identity, Body& 
   check_fold<T, Op>();
   loop_control control("parallel_reduce", options);
   T sum = with_indices(first, last, body, [&](auto begin, auto end, auto& at) {
-    check_folded<T, decltype(begin), decltype(at), Op>();
+    check_result_of_body<T, decltype(begin), decltype(at), Op>();
     return reduce_loop<decltype(begin), T>(w, begin, end, identity, at, op, block_sizer(control.grain()), control);
   });
   control.finish();
@@ -144,7 +145,7 @@ T run_deterministic_reduce(worker* w, const I& first, const J& last, const T& id
   check_fold<T, Op>();
   loop_control control("parallel_deterministic_reduce", options);
   T sum = with_indices(first, last, body, [&](auto begin, auto end, auto& at) -> T {
-    check_folded<T, decltype(begin), decltype(at), Op>();
+    check_result_of_body<T, decltype(begin), decltype(at), Op>();
     const std::uint64_t n = distance(begin, end);
     if (n == 0) return identity;
     patience waits;

@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <memory>
 #include <numeric>
+#include <optional>
 #include <random>
 #include <ranges>
 #include <stdexcept>
@@ -279,12 +280,13 @@ TEST_P(task_stress, pools_that_end_at_any_moment) {
     std::vector<future<int>> all;
     thread_pool other(1);
     const int n = random.below(30);
-    thread_pool pool(GetParam());
-    const world w{pool, other, alive};
-    for (int i = 0; i < 10; ++i) all.push_back(pool.submit(compute(w, random.salt(), n, 4)));
+    std::optional<thread_pool> pool(std::in_place, GetParam());
+    const world w{*pool, other, alive};
+    for (int i = 0; i < 10; ++i) all.push_back(pool->submit(compute(w, random.salt(), n, 4)));
     for (int i = random.below(10); i > 0; --i) std::this_thread::yield();
-    pool.shutdown(random.one_in(2) ? tutti::finish : tutti::cancel);
+    pool->shutdown(random.one_in(2) ? tutti::finish : tutti::cancel);
     other.shutdown();  // where some of them went
+    pool.reset();
     for (auto& f : all) ASSERT_TRUE(f.done());
     for (auto& f : all) {
       const std::string end = end_with(std::move(f), n);

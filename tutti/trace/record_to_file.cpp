@@ -24,7 +24,7 @@ namespace {
 struct recording_of_program {
   trace_recorder recorder;
   std::unique_ptr<output_file> file;
-  std::filesystem::path made;  // where that is, if it was not there before
+  std::filesystem::path own_file;  // where that is, if it was not there before
   ::pid_t process = ::getpid();
 };
 constinit recording_of_program* whole = nullptr;
@@ -68,7 +68,7 @@ void record_to_file(const std::string& file) {
     }
     // The flag comes after the environment, and is obeyed: nothing is left of the other.
     whole->file = std::move(opened);
-    const fs::path before = std::exchange(whole->made, is_new ? where : fs::path());
+    const fs::path before = std::exchange(whole->own_file, is_new ? where : fs::path());
     if (!before.empty() && !fs::equivalent(before, where, unknown)) fs::remove(before, unknown);
   } catch (const std::exception& wrong) {
     say(wrong.what());

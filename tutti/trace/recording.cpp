@@ -76,8 +76,8 @@ struct recording::log {
     std::uint64_t next_event = ~std::uint64_t{0};  // and the number of the event that may use it
   };
 
-  // A worker that goes straight from one task to the next: the next begins when the last ended. Not when it was handed
-  // in only then: it would have begun before that.
+  // A worker that goes straight from one task to the next: the next begins when the last ended. One that was handed in
+  // after that looks itself, else it would begin before its submit.
   std::uint64_t begin_time(bool by_cpu) const noexcept {
     const bool straight_on = this_worker != nullptr && std::exchange(this_worker->straight_on, false);
     return straight_on && last_end_.next_event == ring.count() ? last_end_.at : ticks(by_cpu);

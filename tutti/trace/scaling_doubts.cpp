@@ -4,6 +4,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 
 namespace tutti {
@@ -100,13 +101,17 @@ std::vector<measuring_doubt> doubts_about_times(std::span<const sample_summary> 
     doubt("one_run", fmt::format("One run of each {} does not tell how much runs differ; use -n 5 or more.", thing));
     return doubts;
   }
-  const double noise = range(samples, [](const sample_summary& s) { return s.relative_spread(); }).most;
+  // How far medians may be off: about as far as runs differ, by the root of their number.
+  const auto error_of_median = [](const sample_summary& s) {
+    return s.relative_spread() / std::sqrt(static_cast<double>(s.count));
+  };
+  const double noise = range(samples, error_of_median).most;
   constexpr std::string_view way_out = "More runs (-n), longer ones, or a quieter machine would help.";
   if (samples.size() == 1) {
-    if (noise > same_share) doubt("noise", fmt::format("The runs differ by {:.1f} %. {}", noise * 100, way_out));
+    if (noise > quiet_share) doubt("noise", fmt::format("The median is known to {:.1f} %. {}", noise * 100, way_out));
   } else if (const double effect = times.width() / times.most; noise > std::max(effect, quiet_share)) {
-    doubt("noise", fmt::format("Runs of one {0} differ by {1:.1f} %, the {0}s only by {2:.1f} %. {3}", thing,
-                               noise * 100, effect * 100, way_out));
+    doubt("noise", fmt::format("The median of a {0} is known to {1:.1f} %, but the {0}s differ only by {2:.1f} %. {3}",
+                               thing, noise * 100, effect * 100, way_out));
   }
   return doubts;
 }
@@ -153,15 +158,18 @@ std::vector<measuring_doubt> doubts_about(std::span<const scaling_count> counts,
                       "the part beyond.",
                       all.front().workers));
   }
-  if (amdahl && !amdahl->has_ranges()) {
+  const bool has_laws = fits_mean_something(doubts);
+  const auto fitted = std::ranges::count_if(counts, &scaling_count::fitted);
+  if (has_laws && amdahl && !amdahl->has_ranges()) {
     doubt("few_counts",
           "Two worker counts fix the two parameters of Amdahl's and of Gustafson's law: nothing is left that "
           "could contradict them, so there are no intervals. " +
               way_to_more(counts, processors, 3));
-  } else if (!amdahl) {
-    doubt("few_counts", "There are too few worker counts to fit any law, or the times of those that count fit none. " +
-                            way_to_more(counts, processors, 3));
-  } else if (usl && !usl->has_ranges()) {
+  } else if (has_laws && !amdahl && fitted < 3) {
+    doubt("few_counts", "There are too few worker counts to fit any law. " + way_to_more(counts, processors, 3));
+  } else if (has_laws && !amdahl) {
+    doubt("few_counts", "The times of these worker counts fit no law of scaling.");
+  } else if (has_laws && usl && !usl->has_ranges()) {
     doubt("few_counts", "Three worker counts fix the three parameters of Gunther's law: it has no intervals. " +
                             way_to_more(counts, processors, 4));
   }
@@ -186,12 +194,12 @@ std::vector<measuring_doubt> doubts_about(std::span<const scaling_count> counts,
                       "or slow each other's memory down.",
                       last.workers, last.cpu_seconds / std::max(first.cpu_seconds, 1e-3), first.workers));
   }
-  if (amdahl && amdahl->has_ranges() && amdahl->serial.range->high - amdahl->serial.range->low > 0.5) {
+  if (has_laws && amdahl && amdahl->has_ranges() && amdahl->serial.range->high - amdahl->serial.range->low > 0.5) {
     doubt("unsure",
           fmt::format("The serial fraction lies somewhere from {:.0f} to {:.0f} %: that says next to nothing.",
                       amdahl->serial.range->low * 100, amdahl->serial.range->high * 100));
   }
-  if (amdahl && amdahl->law_p_value && *amdahl->law_p_value < 0.05 && amdahl->typical_error > 0.02) {
+  if (has_laws && amdahl && amdahl->law_p_value && *amdahl->law_p_value < 0.05 && amdahl->typical_error > 0.02) {
     const bool better = usl && usl->law_p_value && *usl->law_p_value >= 0.05;
     doubt("other_law",
           fmt::format("The times do not follow Amdahl's law: they lie {:.0f} % from it, further than runs differ."

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <string>
 #include <vector>
 
@@ -80,11 +81,11 @@ TEST(ScalingDoubts, BeyondTheProcessorsNothingIsHeldAgainstTheProgram) {
 }
 
 TEST(ScalingDoubts, NoiseLargerThanTheEffect) {
-  const std::vector<scaling_count> counts = {measured(1, 1.0, 1, 0.5), measured(2, 0.8, 1.3, 0.5),
-                                             measured(4, 0.75, 1.4, 0.5), measured(8, 0.72, 1.5, 0.5)};
+  const std::vector<scaling_count> counts = {measured(1, 1.0, 1, 0.8), measured(2, 0.8, 1.3, 0.8),
+                                             measured(4, 0.75, 1.4, 0.8), measured(8, 0.72, 1.5, 0.8)};
   const codes found = codes_of(counts);
   EXPECT_EQ(std::ranges::count(found, "noise"), 1);
-  EXPECT_EQ(std::ranges::count(found, "unsure"), 1);
+  EXPECT_EQ(std::ranges::count(found, "unsure"), 0);  // of laws that are not shown
   EXPECT_FALSE(fits_mean_something(doubts_of(counts)));
   EXPECT_NE(doubts_of(counts).front().text.find("The fits mean nothing"), std::string::npos);
 }
@@ -95,7 +96,8 @@ TEST(ScalingDoubts, NoiseIsNotHeldAgainstTheProgram) {
     for (const double noise : {0.2, 0.5}) {
       const codes found = codes_of({measured(1, 1.0, 1, noise), measured(2, second, 1, noise)});
       EXPECT_EQ(std::ranges::count(found, "ignored"), 0) << second << ' ' << noise;
-      EXPECT_EQ(std::ranges::count(found, "noise"), noise > 1 - second) << second << ' ' << noise;
+      const double error = 1.5 * noise / std::sqrt(3.0);  // the quartiles of three lie that far apart
+      EXPECT_EQ(std::ranges::count(found, "noise"), error > std::max(1 - second, 0.05)) << second << ' ' << noise;
     }
   }
   // Less noise than the worker counts would have to make is no excuse, and what it hides is explained already.

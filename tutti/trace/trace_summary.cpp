@@ -169,11 +169,14 @@ void sweep::find_full_time() {
     pool* of;  // null: of none
     std::int64_t there, busy;
   };
-  std::unordered_map<std::string_view, pool> pools;
+  // Pools may have one name: workers of one name are of different ones.
+  std::map<std::pair<std::string_view, int>, pool> pools;
+  std::unordered_map<std::string_view, int> seen;
   std::vector<change> changes;
   for (std::size_t i = 0; i < threads_.size(); ++i) {
     const timeline::thread& one = of_.threads[i];
-    pool* const of = one.is_worker ? &pools[std::string_view(one.name).substr(0, one.name.rfind('/'))] : nullptr;
+    const std::string_view name = one.name;
+    pool* const of = one.is_worker ? &pools[{name.substr(0, name.rfind('/')), seen[name]++}] : nullptr;
     if (of != nullptr) {
       changes.push_back({one.begin, of, 1, 0});
       changes.push_back({one.end, of, -1, 0});

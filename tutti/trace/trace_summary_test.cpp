@@ -301,7 +301,7 @@ TEST(trace_summary, while_all_workers_are_busy_the_parallelism_is_a_lower_bound)
   const auto main = b.thread("main", false, 0, 1000);
   const auto w0 = b.thread("pool/0", true), w1 = b.thread("pool/1", true);
   b.slice(b.thread("pool/2", true, 400, 450), slice_kind::task, "loop", 410, 420);  // for a while, for one that waits
-  b.thread("other/0", true);  // another pool, which has nothing to do, takes no part
+  b.thread("pool/0", true);  // another pool, of the same name, which has nothing to do, takes no part
   b.slice(main, slice_kind::wait, "parallel_for", 10, 990);
   b.slice(w0, slice_kind::task, "loop", 20, 980);
   b.slice(w1, slice_kind::branch, "loop", 30, 970);
