@@ -89,6 +89,9 @@ class element_source final : public added_elements<std::iter_value_t<It>, feedin
     note_more();
   }
 
+  using member = block_sizer;
+  member new_member() const noexcept { return block_sizer(control_.grain()); }
+
   team_room& room() noexcept { return room_; }
   // relaxed: hints.
   bool may_step() const noexcept { return more_.load(std::memory_order_relaxed); }

@@ -24,14 +24,16 @@ struct team_room {
 };
 
 /// What a team works on. All are called from several threads at once.
-///   step(w, sizer)   does a piece of work, or several until somebody asks `w` for some; false: there is none now
+///   new_member()     what a member has of its own; who is invited gets a copy of its host's
+///   step(w, member)  does a piece of work, or several until somebody asks `w` for some; false: there is none now
 ///   can_step()       exactly: whether there is one
 ///   may_step()       a hint of the same
 ///   may_get_more()   whether what is being worked on may bring further pieces; false once all is done
 ///   room()           where members wait
 template <class Source>
-concept work_source = requires(Source& source, const worker* w, block_sizer& sizer) {
-  { source.step(w, sizer) } -> std::same_as<bool>;
+concept work_source = requires(Source& source, const worker* w, typename Source::member& member) {
+  { source.new_member() } -> std::same_as<typename Source::member>;
+  { source.step(w, member) } -> std::same_as<bool>;
   { source.can_step() } -> std::same_as<bool>;
   { source.may_step() } -> std::same_as<bool>;
   { source.may_get_more() } -> std::same_as<bool>;
@@ -73,25 +75,25 @@ bool may_invite(const worker* w, Source& source) {
 }
 
 template <work_source Source>
-void be_member(worker* w, Source& source, block_sizer sizer, loop_control& control) {
+void be_member(worker* w, Source& source, typename Source::member me, loop_control& control) {
   const all_look_again on_leaving{source.room()};
   for (;;) {
     if (may_invite(w, source)) {
-      auto here = [&] { be_member(w, source, sizer, control); };
-      auto there = [&, learned = sizer] {
+      auto here = [&] { be_member(w, source, me, control); };
+      auto there = [&, learned = me] {
         if (this_worker != w) be_member(this_worker, source, learned, control);  // else nobody came, and all is done
       };
       result_box<std::monostate> a, b;
       return fork_two(w, here, there, a, b);
     }
-    if (!source.step(w, sizer) && (w == nullptr || !wait_for_more(source, control))) return;
+    if (!source.step(w, me) && (w == nullptr || !wait_for_more(source, control))) return;
   }
 }
 
 /// Works on `source` until all is done.
 template <work_source Source>
 void work_together(worker* w, Source& source, loop_control& control) {
-  be_member(w, source, block_sizer(control.grain()), control);
+  be_member(w, source, source.new_member(), control);
 }
 
 }  // namespace tutti::detail
