@@ -91,6 +91,7 @@ class element_source final : public added_elements<std::iter_value_t<It>, feedin
 
   using member = block_sizer;
   member new_member() const noexcept { return block_sizer(control_.grain()); }
+  member guest_of(const member& host) const noexcept { return host; }  // with what that has measured
 
   team_room& room() noexcept { return room_; }
   // relaxed: hints.

@@ -1,4 +1,5 @@
 #include <tutti/core/core.hpp>
+#include <tutti/parallel/for.hpp>
 #include <tutti/parallel/pipeline.hpp>
 
 #include <gtest/gtest.h>
@@ -11,6 +12,8 @@
 #include <numeric>
 #include <optional>
 #include <random>
+#include <stdexcept>
+#include <stop_token>
 #include <string>
 #include <thread>
 #include <vector>
@@ -52,6 +55,58 @@ TEST(pipeline, keeps_the_order_where_it_is_asked_for) {
       for (int i = 0; i < 2000; ++i) ASSERT_EQ(second[static_cast<std::size_t>(i)], 2 * i);
     }
   }
+}
+
+// Who only looks on while items are short comes when one is not: the last two are in the stage at once, or hang.
+TEST(pipeline, who_looks_on_comes_when_needed) {
+  for (const int threads : {2, 4}) {
+    tutti::thread_pool pool(threads);
+    for (int round = 0; round < 20; ++round) {
+      constexpr int quick = 1500;
+      std::atomic<int> met{0};
+      tutti::pipeline(pool, numbers(quick + 2), tutti::in_parallel([&](int i) {
+                        if (i < quick) return i;
+                        ++met;
+                        while (met < 2) std::this_thread::yield();
+                        return i;
+                      }),
+                      tutti::serial_in_order([](int) {}));
+      EXPECT_EQ(met, 2);
+    }
+  }
+}
+
+TEST(pipeline, who_looks_on_hears_of_the_end) {
+  tutti::thread_pool pool(3);
+  for (int round = 0; round < 20; ++round) {
+    std::stop_source stop;
+    auto at_1500 = [&](auto act) {
+      return tutti::serial_in_order([act](int i) {
+        if (i == 1500) act();
+      });
+    };
+    EXPECT_THROW(tutti::pipeline(pool, numbers(100'000), at_1500([] { throw std::runtime_error("no more"); })),
+                 std::runtime_error);
+    EXPECT_THROW(
+        tutti::pipeline(pool, {.stop = stop.get_token()}, numbers(100'000), at_1500([&] { stop.request_stop(); })),
+        tutti::cancelled);
+  }
+}
+
+// Loops around a pipeline are divided while it goes on: the two bodies are there at once, or hang.
+TEST(pipeline, who_looks_on_still_shares_what_is_around_it) {
+  tutti::thread_pool pool(4);
+  std::atomic<int> met{0};
+  tutti::parallel_for(pool, 0, 2,
+                      [&](int) {
+                        ++met;
+                        int i = 0;
+                        tutti::pipeline([&] { return met < 2 ? std::optional(i++) : std::nullopt; },
+                                        tutti::in_parallel([](int x) { return x; }),
+                                        tutti::serial_in_order([](int) {}));
+                      },
+                      {.grain = 1});
+  EXPECT_EQ(met, 2);
 }
 
 TEST(pipeline, serial_stages_have_one_item_at_a_time) {

@@ -23,9 +23,17 @@ struct team_room {
   void more() noexcept { waiters.wake_one(); }
 };
 
+/// Somebody asks for work, and the team is smaller than the pool: then a step ends soon. Where nobody may be invited,
+/// the wish stays, and is no reason to.
+inline bool asked_to_invite(const worker* w, const team_room& room) noexcept {
+  return w != nullptr && w->forks.wanted() && !w->forks.full() &&
+         room.invited.load(std::memory_order_relaxed) < w->pool->concurrency() - 1;
+}
+
 /// What a team works on. All are called from several threads at once.
-///   new_member()     what a member has of its own; who is invited gets a copy of its host's
-///   step(w, member)  does a piece of work, or several until somebody asks `w` for some; false: there is none now
+///   new_member()     what a member has of its own
+///   guest_of(member) what one has that this member has invited
+///   step(w, member)  does a piece of work, or several until asked_to_invite(w); false: there is none now
 ///   can_step()       exactly: whether there is one
 ///   may_step()       a hint of the same
 ///   may_get_more()   whether what is being worked on may bring further pieces; false once all is done
@@ -33,6 +41,7 @@ struct team_room {
 template <class Source>
 concept work_source = requires(Source& source, const worker* w, typename Source::member& member) {
   { source.new_member() } -> std::same_as<typename Source::member>;
+  { source.guest_of(member) } -> std::same_as<typename Source::member>;
   { source.step(w, member) } -> std::same_as<bool>;
   { source.can_step() } -> std::same_as<bool>;
   { source.may_step() } -> std::same_as<bool>;
@@ -64,14 +73,11 @@ bool wait_for_more(Source& source, const loop_control& control) {
   return !ended();
 }
 
-// Somebody asks for work, and the team is smaller than the pool.
 template <work_source Source>
 bool may_invite(const worker* w, Source& source) {
-  if (w == nullptr || !w->forks.wanted() || w->forks.full()) return false;
+  if (!asked_to_invite(w, source.room())) return false;
   if (!source.may_step() && !source.may_get_more()) return false;
-  std::atomic<int>& invited = source.room().invited;
-  const int most = w->pool->concurrency() - 1;
-  return invited.load(std::memory_order_relaxed) < most && invited.fetch_add(1, std::memory_order_relaxed) < most;
+  return source.room().invited.fetch_add(1, std::memory_order_relaxed) < w->pool->concurrency() - 1;
 }
 
 template <work_source Source>
@@ -80,8 +86,8 @@ void be_member(worker* w, Source& source, typename Source::member me, loop_contr
   for (;;) {
     if (may_invite(w, source)) {
       auto here = [&] { be_member(w, source, me, control); };
-      auto there = [&, learned = me] {
-        if (this_worker != w) be_member(this_worker, source, learned, control);  // else nobody came, and all is done
+      auto there = [&, guest = source.guest_of(me)] {
+        if (this_worker != w) be_member(this_worker, source, guest, control);  // else nobody came, and all is done
       };
       result_box<std::monostate> a, b;
       return fork_two(w, here, there, a, b);
