@@ -1,5 +1,4 @@
 #include <tutti/core/core.hpp>
-#include <tutti/parallel/for.hpp>
 #include <tutti/parallel/pipeline.hpp>
 
 #include <gtest/gtest.h>
@@ -93,20 +92,20 @@ TEST(pipeline, who_looks_on_hears_of_the_end) {
   }
 }
 
-// Loops around a pipeline are divided while it goes on: the two bodies are there at once, or hang.
+// What was forked around a pipeline is given away while it goes on: both branches are there at once, or hang.
 TEST(pipeline, who_looks_on_still_shares_what_is_around_it) {
-  tutti::thread_pool pool(4);
-  std::atomic<int> met{0};
-  tutti::parallel_for(pool, 0, 2,
-                      [&](int) {
-                        ++met;
-                        int i = 0;
-                        tutti::pipeline([&] { return met < 2 ? std::optional(i++) : std::nullopt; },
-                                        tutti::in_parallel([](int x) { return x; }),
-                                        tutti::serial_in_order([](int) {}));
-                      },
-                      {.grain = 1});
-  EXPECT_EQ(met, 2);
+  for (int round = 0; round < 20; ++round) {
+    tutti::thread_pool pool(4);
+    std::atomic<int> met{0};
+    const auto branch = [&] {
+      ++met;
+      int i = 0;
+      tutti::pipeline([&] { return met < 2 ? std::optional(i++ % 1000) : std::nullopt; },
+                      tutti::in_parallel([](int x) { return x; }), tutti::serial_in_order([](int) {}));
+    };
+    pool.submit([&] { tutti::fork_join(branch, branch); }).get();
+    EXPECT_EQ(met, 2);
+  }
 }
 
 TEST(pipeline, serial_stages_have_one_item_at_a_time) {
