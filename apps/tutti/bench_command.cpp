@@ -169,11 +169,6 @@ std::vector<std::vector<std::string>> split_commands(const std::vector<std::stri
 void add_bench_options(CLI::App& command, bench_options& options) {
   command.add_option("-n,--runs", options.runs, "measured runs of each command; default: 10")
       ->check(CLI::Range(1, 100'000));
-  command.add_option("--warmup", options.warmup, "rounds that are not counted; default: 1")->check(CLI::Range(0, 1000));
-  command.add_option("--timeout", options.timeout, "the longest that a run may take")
-      ->type_name("SECONDS")
-      ->check(CLI::Range(0.001, 1e9));
-  command.add_flag("--json", options.json, "write JSON, described in docs/tutti-cli.md");
   command.footer(help);
 }
 

@@ -35,7 +35,7 @@ struct bench_row {
 /// The words of a command line, cut into commands at each "--".
 std::vector<std::vector<std::string>> split_commands(const std::vector<std::string>& words);
 
-/// Declares the options of `tutti bench`, apart from the commands.
+/// Declares the options of `tutti bench`, apart from the commands and what both commands take.
 void add_bench_options(CLI::App& command, bench_options& options);
 
 /// For people: one line a command, the fastest first, in the columns of pytest-benchmark; then whether the first two

@@ -28,6 +28,16 @@ class with_program : public CLI::Formatter {
   const char* words_;
 };
 
+// What both commands take.
+template <class Options>
+void add_common_options(CLI::App& command, Options& options) {
+  command.add_option("--warmup", options.warmup, "rounds that are not counted; default: 1")->check(CLI::Range(0, 1000));
+  command.add_option("--timeout", options.timeout, "the longest that a run may take")
+      ->type_name("SECONDS")
+      ->check(CLI::Range(0.001, 1e9));
+  command.add_flag("--json", options.json, "write JSON, described in docs/tutti-cli.md");
+}
+
 }  // namespace
 
 measuring::measuring(CLI::App& app, const std::string& footer, bool show_progress)
@@ -36,7 +46,9 @@ measuring::measuring(CLI::App& app, const std::string& footer, bool show_progres
   speedup_options_.show_progress = show_progress;
   bench_options_.show_progress = show_progress;
   add_speedup_options(*speedup_, speedup_options_);
+  add_common_options(*speedup_, speedup_options_);
   add_bench_options(*bench_, bench_options_);
+  add_common_options(*bench_, bench_options_);
   speedup_->formatter(std::make_shared<with_program>(speedup_words));
   bench_->formatter(std::make_shared<with_program>(bench_words));
   for (CLI::App* command : {speedup_, bench_}) {

@@ -132,15 +132,10 @@ void add_speedup_options(CLI::App& command, speedup_options& options) {
       ->check(not_empty);
   command.add_option("-n,--runs", options.runs, "measured runs of each number; default: 5")
       ->check(CLI::Range(1, 100'000));
-  command.add_option("--warmup", options.warmup, "rounds that are not counted; default: 1")->check(CLI::Range(0, 1000));
-  command.add_option("--timeout", options.timeout, "the longest that a run may take")
-      ->type_name("SECONDS")
-      ->check(CLI::Range(0.001, 1e9));
   command.add_option("--env", options.variables, "a variable to set to the number of workers; may be repeated")
       ->type_name("NAME")
       ->allow_extra_args(false);
   command.add_flag("--oversubscribe", options.oversubscribe, "fit counts above the usable processors too");
-  command.add_flag("--json", options.json, "write JSON, described in docs/tutti-cli.md");
   command.add_option("--svg", options.svg, "draw the plot into a file too")->type_name("FILE")->check(not_empty);
   command.footer(help);
 }

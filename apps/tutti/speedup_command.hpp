@@ -37,7 +37,7 @@ std::vector<int> parse_worker_counts(const std::string& text);
 /// The variables that libraries read their number of threads from; set where the arguments have no "{}".
 const std::vector<std::string>& worker_variables();
 
-/// Declares the options of `tutti speedup`, apart from the program.
+/// Declares the options of `tutti speedup`, apart from the program and what both commands take.
 void add_speedup_options(CLI::App& command, speedup_options& options);
 
 /// Measures and reports on `out`; errors go to `err`. Blocks until all runs are done.
