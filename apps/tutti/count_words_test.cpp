@@ -32,7 +32,7 @@ class bytes_executor final : public executor {
     ASSERT_NE(portable, nullptr);
     std::string arguments;
     portable->encode_arguments(arguments);
-    if (!portable->begin()) return;
+    if (!portable->begin(nullptr)) return;
     static_cast<void>(work.release());
     try {
       std::string result;

@@ -47,7 +47,7 @@ class wire_executor final : public tutti::executor {
     void cross(tutti::call work) {
       tutti::portable_call* const call = work->portable();
       if (call == nullptr) return std::move(work).abandon(std::make_exception_ptr(std::logic_error("not portable")));
-      if (!call->begin()) return;  // `work` is dropped
+      if (!call->begin(nullptr)) return;  // `work` is dropped
       work.release();
       std::string arguments, result;
       try {

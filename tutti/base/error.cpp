@@ -1,7 +1,14 @@
-// error: which failures are worth another try.
+// error: what the system said, and which failures are worth another try.
 #include <tutti/base/error.hpp>
 
+#include <system_error>
+
 namespace tutti {
+
+// Not strerror: it is not thread-safe.
+os_error os_error::of(const std::string& tried, int code) {
+  return {tried + ": " + std::system_category().message(code), code};
+}
 
 bool is_retryable(const std::exception_ptr& failure) noexcept {
   if (!failure) return false;

@@ -89,6 +89,26 @@ struct encode_error : error {
   using error::error;
 };
 
+/// A process died while it held what several share; what() says what, and what became of it.
+struct owner_lost : error {
+  using error::error;
+};
+
+/// The operating system refused: no memory, no descriptors, no such program, ...
+class os_error : public error {
+ public:
+  /// `what`: the whole text; `code`: the errno.
+  os_error(const std::string& what, int code) : error(what), code_(code) {}
+  /// The same with the system's own words for `code` behind `tried`, which names what was tried.
+  [[nodiscard]] static os_error of(const std::string& tried, int code);
+
+  /// The errno.
+  [[nodiscard]] int code() const noexcept { return code_; }
+
+ private:
+  int code_;
+};
+
 /// Derive from it what is worth another try: tasks with `retries` left run again after it.
 struct retryable : error {
   using error::error;

@@ -1,5 +1,7 @@
 #include <gtest/gtest.h>
 #include <tutti/base/error.hpp>
+
+#include <cerrno>
 #include <type_traits>
 
 namespace {
@@ -29,6 +31,12 @@ TEST(error, extra_data) {
   EXPECT_STREQ(remote.what(), "bad");
   EXPECT_EQ(remote.stack(), "line 1");
   EXPECT_EQ(tutti::decode_error("x", 5).offset(), 5u);
+}
+
+TEST(Error, OfTheSystemSaysWhatWasTriedAndWhy) {
+  const auto refused = tutti::os_error::of("cannot open \"/x\"", ENOENT);
+  EXPECT_EQ(refused.code(), ENOENT);
+  EXPECT_STREQ(refused.what(), "cannot open \"/x\": No such file or directory");
 }
 
 TEST(error, what_is_worth_another_try) {

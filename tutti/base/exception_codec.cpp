@@ -185,6 +185,16 @@ std::exception_ptr decode_worker_lost(std::string_view data, const std::exceptio
   return make_nesting(worker_lost(text, exit_code, signal), inner);
 }
 
+std::string encode_os_error(const std::exception_ptr& failure) {
+  return as_exception<os_error>(failure,
+                                [](const os_error& e) { return encode(std::pair(std::string(e.what()), e.code())); });
+}
+
+std::exception_ptr decode_os_error(std::string_view data, const std::exception_ptr& inner) {
+  const auto [text, code] = decode<std::pair<std::string, int>>(data);
+  return make_nesting(os_error(text, code), inner);
+}
+
 std::string encode_remote(const std::exception_ptr& failure) {
   return as_exception<remote_error>(failure, [](const remote_error& e) {
     return encode(std::tuple(e.type(), std::string(e.what()), e.stack(), e.retry()));
@@ -251,11 +261,13 @@ table::table() {
   add_text<not_registered>("tutti::not_registered");
   add_text<ambiguous_function>("tutti::ambiguous_function");
   add_text<pool_exhausted>("tutti::pool_exhausted");
+  add_text<owner_lost>("tutti::owner_lost");
   add_text<broker_error>("tutti::broker_error");
   add_text<bad_spec>("tutti::bad_spec");
   add_text<encode_error>("tutti::encode_error");
   add_text<retryable>("tutti::retryable");
   add(typeid(worker_lost), {"tutti::worker_lost", encode_worker_lost, decode_worker_lost});
+  add(typeid(os_error), {"tutti::os_error", encode_os_error, decode_os_error});
   add(typeid(remote_error), {"tutti::remote_error", encode_remote, decode_remote});
   add(typeid(decode_error), {"tutti::decode_error", encode_decode_error, decode_decode_error});
 }

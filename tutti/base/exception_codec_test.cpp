@@ -201,6 +201,8 @@ TEST(exception_codec, ours_with_their_data) {
   exactly_same(tutti::retryable("m"));
   EXPECT_EQ(same(tutti::worker_lost("x", 3, std::nullopt)).exit_code(), 3);
   EXPECT_EQ(same(tutti::worker_lost("x", std::nullopt, 9)).signal(), 9);
+  EXPECT_EQ(same(tutti::os_error("x", 12)).code(), 12);
+  (void)same(tutti::owner_lost("x"));
   EXPECT_EQ(same(tutti::decode_error("x", 77)).offset(), 77u);
   const auto passed_on = same(tutti::remote_error("my::type", "x", "stack", true));
   EXPECT_EQ(passed_on.type(), "my::type");

@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <exception>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -22,6 +23,24 @@ struct call_options {
   stop_ref stop = {};  ///< cancels the call when stop is requested
 };
 
+class portable_call;
+
+/// Where portable calls run that have left this process: what it hears of them.
+class call_runner {
+ public:
+  virtual ~call_runner() = default;
+  /// The call is asked to stop. From any thread; perhaps when it is over already.
+  virtual void stop(portable_call& call) noexcept = 0;
+  /// A thread outside pools is about to block until `is_done(context)`: may bring that about, or return at any time.
+  virtual void help(bool (*is_done)(const void*), const void* context) noexcept = 0;
+};
+
+/// What is asked of whoever runs a call elsewhere.
+struct call_limits {
+  std::optional<std::chrono::nanoseconds> timeout = {};  ///< from the start of execution
+  int retries = 0;                                       ///< after worker_lost and retryable exceptions
+};
+
 /// The part of a call that executors outside this process use: what to run, its arguments as bytes, and where the
 /// encoded answer goes.
 class portable_call {
@@ -30,9 +49,13 @@ class portable_call {
   virtual const function_info& function() const = 0;
   /// Appends the encoded arguments. Throws what a type's own serialize throws.
   virtual void encode_arguments(std::string& out) const = 0;
+  /// The timeout and the retries, which are up to who runs it.
+  virtual call_limits limits() const noexcept = 0;
   /// Before it leaves: false when it was cancelled or run meanwhile (then drop the call). From then on cancel() only
-  /// asks.
-  virtual bool begin() noexcept = 0;
+  /// asks: `where`, unless null, is told. Who was not told of a stop before this sees it in stop_requested().
+  virtual bool begin(std::shared_ptr<call_runner> where) noexcept = 0;
+  /// Whether the call was asked to stop.
+  virtual bool stop_requested() const noexcept = 0;
   /// Completes the call with an encoded result, and ends this handle to it; bytes that cannot be decoded complete it
   /// with decode_error.
   virtual void complete(std::string_view encoded_result) noexcept = 0;

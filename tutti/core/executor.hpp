@@ -6,6 +6,7 @@
 #include <tutti/core/future.hpp>
 #include <tutti/core/kept_options.hpp>
 #include <tutti/core/map.hpp>
+#include <tutti/core/portable_task.hpp>
 #include <tutti/core/scheduler.hpp>
 
 #include <algorithm>
@@ -45,6 +46,8 @@ struct invoke_portable {
     }
     return result_of(arguments);
   }
+  void encode_to(std::string& out) const { encode(out, arguments); }
+  static auto decode_result(std::string_view encoded) { return decode<typename traits::result>(encoded); }
 };
 
 // A call that runs again needs its arguments again.
@@ -88,35 +91,11 @@ const char* portable_name() {
   return function_of<F>().name.data();
 }
 
-// A call that can leave the process.
 template <auto F>
-class portable_task final : public task_state<typename function_traits<F>::result, invoke_portable<F>>,
-                            public portable_call {
+class portable_task final : public portable_task_base<typename function_traits<F>::result, invoke_portable<F>> {
  public:
-  using traits = function_traits<F>;
-  using R = typename traits::result;
-  using task_state<R, invoke_portable<F>>::task_state;
-
-  portable_call* portable() noexcept override { return this; }
+  using portable_task_base<typename function_traits<F>::result, invoke_portable<F>>::portable_task_base;
   const function_info& function() const override { return function_of<F>(); }
-  void encode_arguments(std::string& out) const override { encode(out, this->invoke_.arguments); }
-  bool begin() noexcept override { return this->claim(); }
-  void complete(std::string_view encoded) noexcept override {
-    try {
-      if constexpr (std::is_void_v<R>) {
-        this->settle_value();
-      } else {
-        this->settle_value(decode<R>(encoded));
-      }
-    } catch (...) {
-      this->settle_error(std::current_exception());
-    }
-    this->release();
-  }
-  void fail(std::exception_ptr error) noexcept override {
-    this->settle_error(std::move(error));
-    this->release();
-  }
 };
 
 }  // namespace detail

@@ -266,6 +266,7 @@ wait_result future_state_base::wait(const wait_how& how) {
 wait_result future_state_base::wait_for_others(const wait_how& how) {
   // A time limit leaves no time to run the task here: it could take longer than that.
   expedite(this_frame == nullptr ? 0 : this_frame->priority);
+  if (this_worker == nullptr && how.deadline == nullptr && how.stop.empty()) attend();
   const auto done = [this] { return is_ready(); };
   if (const auto early = waiters_.spin(done, how)) return *early;
   return sleep(how);
@@ -307,6 +308,7 @@ bool future_state_base::cancel() noexcept {
 void future_state_base::request_stop() noexcept {
   status_.fetch_or(stop, std::memory_order_seq_cst);
   if (stop_state* const state = stop_state_.load(std::memory_order_seq_cst)) state->source.request_stop();
+  stopping();
 }
 
 std::stop_token future_state_base::stop_token() {

@@ -135,7 +135,8 @@ class future_state_base {
   /// Completes it with `cancelled` if it has not begun (true), else asks it to stop.
   bool cancel() noexcept;
   void request_stop() noexcept;
-  bool stop_requested() const noexcept { return (status_.load(std::memory_order_relaxed) & stop) != 0; }
+  // seq_cst: for who has told where it runs, and then looks, see portable_task.hpp.
+  bool stop_requested() const noexcept { return (status_.load(std::memory_order_seq_cst) & stop) != 0; }
   std::stop_token stop_token();
 
   /// For people: the name of the task behind it, or "".
@@ -155,6 +156,10 @@ class future_state_base {
 
   /// It was claimed, and will not begin: gives up what it would have used, before anybody can see that it is over.
   virtual void drop() noexcept {}
+  /// It was asked to stop after it had begun.
+  virtual void stopping() noexcept {}
+  /// A thread outside pools is about to block until it is ready, without a limit: may bring that about.
+  virtual void attend() noexcept {}
   /// Passes a cancellation on to what this result is made from.
   virtual void cancel_sources() noexcept {}
   /// Between begin_settle and finish_settle.

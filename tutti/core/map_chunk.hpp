@@ -4,6 +4,7 @@
 #include <tutti/base/exception_codec.hpp>
 #include <tutti/base/registry.hpp>
 #include <tutti/core/future.hpp>
+#include <tutti/core/portable_task.hpp>
 #include <tutti/core/this_task.hpp>
 
 #include <chrono>
@@ -221,6 +222,7 @@ struct portable_chunk {
   using traits = function_traits<F>;
   using args = typename traits::stored_args;
   using T = value_or_monostate<typename traits::result>;
+  using wire_arguments = std::pair<std::int32_t, std::vector<args>>;
   using wire_result = std::pair<std::vector<wire_outcome<T>>, std::int64_t>;
 
   template <class Element>
@@ -238,8 +240,8 @@ struct portable_chunk {
   }
   // In the other process.
   static void invoke(std::string_view arguments, std::string& result) {
-    auto items = decode<std::vector<args>>(arguments);
-    auto done = run(items, nullptr);
+    auto [retries, items] = decode<wire_arguments>(arguments);
+    auto done = run(items, nullptr, retries);
     wire_result wire;
     wire.second = done.took.count();
     for (auto& one : done.outcomes) {
@@ -282,32 +284,20 @@ struct invoke_portable_chunk {
   std::shared_ptr<chunk_gate> gate;
   int retries;  // of each element
   auto operator()(bool) { return portable_chunk<F>::run(items, gate.get(), retries); }
+  // The bytes of wire_arguments: a pair is its parts in order.
+  void encode_to(std::string& out) const {
+    encode(out, std::int32_t{retries});
+    encode(out, items);
+  }
+  static auto decode_result(std::string_view encoded) { return portable_chunk<F>::decode_result(encoded); }
 };
 
 template <auto F>
 class portable_chunk_task final
-    : public task_state<chunk_result<typename portable_chunk<F>::T>, invoke_portable_chunk<F>>,
-      public portable_call {
+    : public portable_task_base<chunk_result<typename portable_chunk<F>::T>, invoke_portable_chunk<F>> {
  public:
-  using T = typename portable_chunk<F>::T;
-  using task_state<chunk_result<T>, invoke_portable_chunk<F>>::task_state;
-
-  portable_call* portable() noexcept override { return this; }
+  using portable_task_base<chunk_result<typename portable_chunk<F>::T>, invoke_portable_chunk<F>>::portable_task_base;
   const function_info& function() const override { return portable_chunk<F>::info(); }
-  void encode_arguments(std::string& out) const override { encode(out, this->invoke_.items); }
-  bool begin() noexcept override { return this->claim(); }
-  void complete(std::string_view encoded) noexcept override {
-    try {
-      this->settle_value(portable_chunk<F>::decode_result(encoded));
-    } catch (...) {
-      this->settle_error(std::current_exception());
-    }
-    this->release();
-  }
-  void fail(std::exception_ptr error) noexcept override {
-    this->settle_error(std::move(error));
-    this->release();
-  }
 };
 
 }  // namespace detail

@@ -42,6 +42,10 @@ std::optional<std::chrono::steady_clock::time_point> task_state_base::call_deadl
   return extras_->deadline;
 }
 
+call_limits task_state_base::limits() const noexcept {
+  return extras_ == nullptr ? call_limits() : call_limits{extras_->timeout, extras_->retries};
+}
+
 void task_state_base::run() noexcept {
   future_state_base& result = state();
   if (!result.claim()) return result.release();

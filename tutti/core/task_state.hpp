@@ -33,6 +33,7 @@ class task_state_base : public call_node {
   virtual void invoke(bool last) = 0;
   virtual future_state_base& state() noexcept = 0;
 
+  call_limits limits() const noexcept;
   bool may_time_out() const noexcept { return extras_ != nullptr; }
   /// Waits for a stop callback that runs: what it looks at must still be there.
   void drop_extras() noexcept {
