@@ -5,7 +5,7 @@
 #include <tutti/core/async_wait.hpp>
 #include <tutti/core/handed_over.hpp>
 #include <tutti/core/last_look.hpp>
-#include <tutti/core/timers.hpp>
+#include <tutti/core/time_limit.hpp>
 
 #include <string>
 
@@ -14,25 +14,6 @@ namespace tutti::detail {
 /// Under the list's lock: all who are in it have what they waited for.
 inline void hand_over_to_all(handed_over& woken, wait_list& list) noexcept {
   while (waiter* const first = list.first()) woken.add(list, *first);
-}
-
-/// A limit from now on, as wait_how takes it.
-class time_limit {
- public:
-  explicit time_limit(std::chrono::nanoseconds limit) noexcept : at_(time_after(limit)) {}
-  /// Null for one that never comes.
-  const std::chrono::steady_clock::time_point* deadline() const noexcept {
-    return at_ == std::chrono::steady_clock::time_point::max() ? nullptr : &at_;
-  }
-
- private:
-  std::chrono::steady_clock::time_point at_;
-};
-
-/// The same as async_wait takes it.
-inline std::optional<std::chrono::nanoseconds> unless_endless(std::chrono::nanoseconds limit) noexcept {
-  if (limit == std::chrono::nanoseconds::max()) return std::nullopt;
-  return limit;
 }
 
 /// `semaphore "connections"`.

@@ -1,0 +1,399 @@
+#include <tutti/process/launcher.hpp>
+
+#include <tutti/base/at_fork.hpp>
+#include <tutti/base/codec.hpp>
+#include <tutti/base/error.hpp>
+#include <tutti/base/init.hpp>
+#include <tutti/base/log.hpp>
+#include <tutti/process/value_message.hpp>
+
+#include <poll.h>
+#include <pthread.h>
+#include <spawn.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <csignal>
+#include <cstdlib>
+#include <filesystem>
+#include <map>
+#include <stdexcept>
+#include <string_view>
+#include <thread>
+#include <utility>
+#include <variant>
+
+namespace tutti::detail {
+namespace {
+
+constexpr std::chrono::milliseconds time_to_init{5000}, time_to_leave{5000};
+
+constexpr const char* init_line = "make `tutti::init(argc, argv);` the first line of its main";
+
+std::string in_quotes(std::string_view text) { return '"' + std::string(text) + '"'; }
+
+std::string own_path() {
+  std::error_code unknown;
+  const auto path = std::filesystem::read_symlink("/proc/self/exe", unknown);
+  return unknown ? "this program" : path.string();
+}
+
+}  // namespace
+
+// ---------------------------------------------------------------- all launchers of this process
+
+class launchers {
+ public:
+  static std::shared_ptr<launcher> of(const std::string& program);
+  // The near ends of the sockets: a fork must not keep them open, or the launcher processes would not see us go.
+  static void opened(int socket);
+  static void closed(int socket) noexcept;
+
+ private:
+  struct state {
+    std::mutex mutex;
+    std::uint32_t forks = 0;  // of which the launchers are known
+    std::map<std::string, std::shared_ptr<launcher>> all;
+    std::vector<int> sockets;
+  };
+  static state& current();
+  static void leave_all() noexcept;
+};
+
+launchers::state& launchers::current() { return process_wide<state>(); }
+
+std::shared_ptr<launcher> launchers::of(const std::string& program) {
+  state& s = current();
+  const std::lock_guard guard(s.mutex);
+  if (s.forks != forks_before_this_process()) {
+    // Those of the parent; their threads are not here. Never destroyed: their locks may be held for ever.
+    for (auto& [path, other] : s.all) [[maybe_unused]]
+      auto* const kept = new std::shared_ptr<launcher>(std::move(other));
+    s.all.clear();
+    s.forks = forks_before_this_process();
+  }
+  static const bool prepared = [] {
+    ::pthread_atfork(nullptr, nullptr, [] {
+      for (const int socket : std::exchange(current().sockets, {})) ::close(socket);
+    });
+    std::atexit([] { leave_all(); });
+    return true;
+  }();
+  static_cast<void>(prepared);
+  auto& found = s.all[program];
+  if (found == nullptr) found = std::make_shared<launcher>(program);
+  return found;
+}
+
+void launchers::opened(int socket) {
+  state& s = current();
+  const std::lock_guard guard(s.mutex);
+  s.sockets.push_back(socket);
+}
+
+void launchers::closed(int socket) noexcept {
+  state& s = current();
+  const std::lock_guard guard(s.mutex);
+  std::erase(s.sockets, socket);
+}
+
+// At the end of the program: nothing that was started is left behind, not even for a moment.
+void launchers::leave_all() noexcept {
+  std::vector<std::shared_ptr<launcher>> all;
+  {
+    state& s = current();
+    const std::lock_guard guard(s.mutex);
+    if (s.forks != forks_before_this_process()) return;
+    for (const auto& [path, one] : s.all) all.push_back(one);
+  }
+  for (const auto& one : all) one->leave();
+}
+
+std::shared_ptr<launcher> launcher::of(const std::string& program) { return launchers::of(program); }
+
+// ---------------------------------------------------------------- a process
+
+void launched::become(state next) noexcept {
+  state_.store(next, std::memory_order_seq_cst);
+  waiters_.wake_all();
+}
+
+void launched::wait_started() {
+  waiters_.wait([this] { return now() != state::starting; }, wait_how{.what = "start of a process"});
+  if (now() == state::failed) std::rethrow_exception(failure_);
+}
+
+wait_result launched::wait_over(const wait_how& how) {
+  return waiters_.wait([this] { return is_over(); }, how);
+}
+
+void launched::signal(int number) noexcept { by_->signal(id_, number); }
+
+// ---------------------------------------------------------------- starting
+
+std::shared_ptr<launched> launcher::start(launch_request request, std::span<const int> handles,
+                                          std::function<void(launched&)> on_over) {
+  if (program_.empty() && !initialised()) {
+    throw std::logic_error("cannot start process " + in_quotes(request.name) + ": this program, " + own_path() +
+                           ", has not called tutti::init, by which its processes begin: " + init_line);
+  }
+  auto child = std::make_shared<launched>();
+  child->by_ = shared_from_this();
+  child->name_ = request.name;
+  child->program_ = request.arguments.empty() ? own_path() : request.arguments.front();
+  child->directory_ = request.directory;
+  child->on_over_ = std::move(on_over);
+  std::unique_lock lock(mutex_);
+  do {  // the launcher process may have died unnoticed
+    connect(lock);
+    request.id = child->id_ = ++last_id_;
+    children_.emplace(request.id, child);
+    bool sent = false;
+    try {
+      sent = send_value(socket_, launcher_request(request), handles);
+    } catch (...) {
+      children_.erase(request.id);
+      throw;
+    }
+    if (sent) return child;
+    children_.erase(request.id);
+    changed_.wait(lock, [this] { return connection_ != connection::ready; });
+  } while (!leaving_);
+  throw closed("cannot start process " + in_quotes(request.name) + ": this program is ending");
+}
+
+void launcher::connect(std::unique_lock<std::mutex>& lock) {
+  if (connection_ == connection::ready) return;
+  if (leaving_) throw closed("cannot start a process: this program is ending");
+  if (!has_thread_) {
+    std::thread([self = shared_from_this()] { self->run(); }).detach();  // until leave(), or the end of the process
+    has_thread_ = true;
+  }
+  const std::uint64_t before = attempts_;
+  if (connection_ == connection::none) connection_ = connection::wanted;
+  changed_.notify_all();
+  changed_.wait(lock, [&] { return connection_ == connection::ready || attempts_ != before || leaving_; });
+  if (connection_ == connection::ready) return;
+  if (attempts_ != before) std::rethrow_exception(refused_);
+  throw closed("cannot start a process: this program is ending");
+}
+
+void launcher::signal(std::uint64_t id, int number) noexcept {
+  const std::lock_guard lock(mutex_);
+  if (connection_ != connection::ready || !children_.contains(id)) return;
+  try {
+    send_value(socket_, launcher_request(signal_request{id, number}));
+  } catch (const std::exception& wrong) {
+    log(log_level::error, std::string("a signal for a process was not sent: ") + wrong.what());
+  }
+}
+
+// ---------------------------------------------------------------- the thread
+
+// It, and nobody else, starts launcher processes: they are told of the death of the thread that did.
+void launcher::run() {
+  ::pthread_setname_np(::pthread_self(), "tutti-launcher");
+  ::sigset_t all;
+  ::sigfillset(&all);
+  ::pthread_sigmask(SIG_BLOCK, &all, nullptr);  // handlers are the program's business
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    changed_.wait(lock, [this] { return connection_ == connection::wanted || leaving_; });
+    if (leaving_) break;
+    lock.unlock();
+    launch();
+    lock.lock();
+  }
+  left_ = true;
+  changed_.notify_all();
+}
+
+// Starts a launcher process and serves it until it is gone.
+void launcher::launch() {
+  ::pid_t process = -1;
+  int opened = -1;
+  try {
+    auto [ours, theirs] = message_socket::pair();
+    ::posix_spawn_file_actions_t files;
+    ::posix_spawnattr_t attributes;
+    ::posix_spawn_file_actions_init(&files);
+    ::posix_spawnattr_init(&attributes);
+    // It has our three streams, its socket, and nothing else of ours.
+    ::posix_spawn_file_actions_adddup2(&files, theirs.fd(), launcher_socket);
+    ::posix_spawn_file_actions_addclosefrom_np(&files, launcher_socket + 1);
+    ::sigset_t none;
+    ::sigemptyset(&none);
+    ::posix_spawnattr_setsigmask(&attributes, &none);
+    ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
+    const std::string path = program_.empty() ? "/proc/self/exe" : program_;
+    std::string shown = program_.empty() ? own_path() : program_;
+    std::string flag = "--tutti-worker=launcher";
+    char* const arguments[] = {shown.data(), flag.data(), nullptr};
+    std::vector<std::string> environment = current_environment();
+    std::erase_if(environment, [](const std::string& v) { return v.starts_with("TUTTI_TRACE="); });  // it runs no tasks
+    std::vector<char*> variables;
+    for (std::string& variable : environment) variables.push_back(variable.data());
+    variables.push_back(nullptr);
+    const int error = ::posix_spawn(&process, path.c_str(), &files, &attributes, arguments, variables.data());
+    ::posix_spawnattr_destroy(&attributes);
+    ::posix_spawn_file_actions_destroy(&files);
+    if (error != 0) {
+      process = -1;
+      throw os_error::of("cannot start " + in_quotes(shown) + " as the launcher of processes", error);
+    }
+    theirs.close();
+    opened = ours.fd();
+    launchers::opened(opened);
+    {
+      const std::lock_guard lock(mutex_);
+      socket_ = std::move(ours);
+    }
+    greet(process);
+    {
+      const std::lock_guard lock(mutex_);
+      connection_ = connection::ready;
+    }
+    changed_.notify_all();
+    serve(socket_);
+  } catch (const std::exception&) {
+    const std::lock_guard lock(mutex_);
+    if (connection_ == connection::ready) {
+      log(log_level::error, "the launcher of processes is given up: what it said makes no sense");
+    } else {
+      refused_ = std::current_exception();
+      ++attempts_;
+    }
+  }
+  if (process > 0) {
+    ::kill(process, SIGKILL);  // if it is still there, it cannot be talked to; we have not reaped it
+    ::waitpid(process, nullptr, 0);
+  }
+  if (opened >= 0) launchers::closed(opened);
+  lost();
+}
+
+// Waits for its first words.
+void launcher::greet(int process) {
+  const std::string shown = program_.empty() ? own_path() : program_;
+  ::pollfd polled{socket_.fd(), POLLIN, 0};
+  int ready = 0;
+  const auto end = std::chrono::steady_clock::now() + time_to_init;
+  do {
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(end - std::chrono::steady_clock::now()).count();
+    ready = ::poll(&polled, 1, static_cast<int>(std::max<std::int64_t>(left, 0)));
+  } while (ready < 0 && errno == EINTR);
+  if (ready == 0) {
+    throw os_error(
+        in_quotes(shown) + ", started as the launcher of processes, did not reach tutti::init within 5 s: " + init_line,
+        ETIMEDOUT);
+  }
+  std::optional<message> first = receive_bytes(socket_);
+  if (first) {
+    if (!std::holds_alternative<hello>(decode<launcher_report>(first->bytes)))
+      throw decode_error("the launcher of processes did not begin with a greeting");
+    return;
+  }
+  int status = 0;
+  ::siginfo_t ended{};
+  ::waitid(P_PID, static_cast<::id_t>(process), &ended, WEXITED | WNOWAIT);
+  status = ended.si_code == CLD_EXITED ? ended.si_status << 8 : ended.si_status;
+  throw os_error(in_quotes(shown) + ", started as the launcher of processes, ended (" +
+                     to_string(exit_status::of_wait(status)) +
+                     ") before it reached tutti::init: it must be a program of "
+                     "tutti::process; " +
+                     init_line,
+                 ENOEXEC);
+}
+
+void launcher::serve(message_socket& socket) {
+  while (const auto received = receive_bytes(socket)) take(decode<launcher_report>(received->bytes));
+}
+
+void launcher::take(const launcher_report& report) {
+  if (const auto* const started = std::get_if<start_report>(&report)) {
+    std::shared_ptr<launched> child;
+    {
+      const std::lock_guard lock(mutex_);
+      const auto found = children_.find(started->id);
+      if (found == children_.end()) return;
+      child = found->second;
+      if (started->pid == 0) children_.erase(found);
+    }
+    if (started->pid != 0) {
+      child->pid_.store(started->pid, std::memory_order_release);
+      return child->become(launched::state::running);
+    }
+    std::string text = "cannot start process " + in_quotes(child->name_) + ": ";
+    switch (started->stage) {
+      case launch_stage::fork: text += "fork"; break;
+      case launch_stage::streams: text += "its standard streams"; break;
+      case launch_stage::directory: text += "directory " + in_quotes(child->directory_); break;
+      case launch_stage::limits: text += "its resource limits"; break;
+      case launch_stage::cpus: text += "its processors"; break;
+      case launch_stage::program: text += "program " + in_quotes(child->program_); break;
+      case launch_stage::init: text += child->program_ + " did not reach tutti::init within 5 s; " + init_line; break;
+    }
+    child->failure_ = std::make_exception_ptr(os_error::of(text, started->error));
+    over(child, launched::state::failed);
+  } else if (const auto* const ended = std::get_if<exit_report>(&report)) {
+    std::shared_ptr<launched> child;
+    {
+      const std::lock_guard lock(mutex_);
+      const auto found = children_.find(ended->id);
+      if (found == children_.end()) return;
+      child = std::move(found->second);
+      children_.erase(found);
+    }
+    child->status_ = ended->status;
+    over(child, launched::state::ended);
+  }
+}
+
+void launcher::over(const std::shared_ptr<launched>& child, launched::state how) noexcept {
+  auto on_over = std::exchange(child->on_over_, {});
+  child->become(how);
+  if (on_over) on_over(*child);
+}
+
+// The launcher process is gone, and with it whoever it has started.
+void launcher::lost() {
+  std::unordered_map<std::uint64_t, std::shared_ptr<launched>> children;
+  {
+    const std::lock_guard lock(mutex_);
+    socket_.close();
+    connection_ = connection::none;
+    children.swap(children_);
+  }
+  changed_.notify_all();
+  for (auto& [id, child] : children) {
+    if (child->now() == launched::state::starting) {
+      child->failure_ = std::make_exception_ptr(worker_lost("cannot start process " + in_quotes(child->name_) +
+                                                            ": the launcher of processes died; try again"));
+      over(child, launched::state::failed);
+    } else {
+      child->status_ = SIGKILL;
+      over(child, launched::state::ended);
+    }
+  }
+}
+
+void launcher::leave() noexcept {
+  std::unique_lock lock(mutex_);
+  leaving_ = true;
+  if (socket_) ::shutdown(socket_.fd(), SHUT_RDWR);
+  changed_.notify_all();
+  if (has_thread_) changed_.wait_for(lock, time_to_leave, [this] { return left_; });
+}
+
+std::vector<std::string> current_environment() {
+  std::vector<std::string> result;
+  for (char** variable = environ; variable != nullptr && *variable != nullptr; ++variable)
+    result.emplace_back(*variable);
+  return result;
+}
+
+}  // namespace tutti::detail
