@@ -5,13 +5,13 @@
 #include <tutti/base/error.hpp>
 #include <tutti/base/exception_codec.hpp>
 #include <tutti/base/init.hpp>
-#include <tutti/base/registry.hpp>
+#include <tutti/process/find_loaded.hpp>
 #include <tutti/process/handles.hpp>
 #include <tutti/process/launcher_main.hpp>
+#include <tutti/process/pool_worker.hpp>
 #include <tutti/process/this_process.hpp>
 
 #include <cxxabi.h>
-#include <dlfcn.h>
 #include <fcntl.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -44,16 +44,6 @@ std::string read_all(int fd) {
   return bytes;
 }
 
-// A library that the program has loaded since the launcher was started, is loaded here too.
-const function_info& find(const function_call& call) {
-  try {
-    return find_function(call.function, call.signature);
-  } catch (const not_registered&) {
-    if (call.library.empty() || ::dlopen(call.library.c_str(), RTLD_NOW) == nullptr) throw;
-    return find_function(call.function, call.signature);
-  }
-}
-
 // What an uncaught exception does to a process: its text on standard error, exit code 1. The last words are for who
 // asks for process::failure.
 int end_with_exception(const launch_request& request, const unique_fd& payload) {
@@ -80,7 +70,7 @@ int run_function(const launch_request& request, const unique_fd& payload, std::v
   try {
     const auto call = decode<function_call>(read_all(payload.get()));
     if (::ftruncate(payload.get(), 0) != 0) throw os_error::of("cannot empty the file of a call", errno);
-    const function_info& function = find(call);
+    const function_info& function = find_loaded(call.function, call.signature, call.library);
     std::string result;  // nobody asks for it
     const outgoing_handles with_result;
     const incoming_handles with_arguments(std::move(handles));
@@ -91,6 +81,15 @@ int run_function(const launch_request& request, const unique_fd& payload, std::v
   }
 }
 
+int run_worker(const launch_request& request, std::vector<unique_fd> handles) {
+  try {
+    return serve_pool(std::move(handles));
+  } catch (const std::exception& e) {
+    std::fprintf(stderr, "tutti: worker \"%s\" failed: %s\n", request.name.c_str(), e.what());
+    return EXIT_FAILURE;
+  }
+}
+
 }  // namespace
 
 int run_child(const launch_request& request, unique_fd payload, std::vector<unique_fd> handles) noexcept {
@@ -98,7 +97,8 @@ int run_child(const launch_request& request, unique_fd payload, std::vector<uniq
   try {
     set_process_name(request.name);
     ::prctl(PR_SET_NAME, request.name.c_str());  // for ps and top; cut to 15 bytes
-    code = run_function(request, payload, std::move(handles));
+    code = request.kind == launch_kind::worker ? run_worker(request, std::move(handles))
+                                               : run_function(request, payload, std::move(handles));
     std::cout.flush();
     std::clog.flush();
   } catch (...) {  // the streams may throw when they were told to

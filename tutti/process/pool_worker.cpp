@@ -1,0 +1,353 @@
+#include <tutti/process/pool_worker.hpp>
+
+#include <tutti/base/codec.hpp>
+#include <tutti/base/error.hpp>
+#include <tutti/base/exception_codec.hpp>
+#include <tutti/core/future_state.hpp>
+#include <tutti/core/spin.hpp>
+#include <tutti/core/task_frame.hpp>
+#include <tutti/process/find_loaded.hpp>
+#include <tutti/process/handles.hpp>
+#include <tutti/process/parcels.hpp>
+#include <tutti/process/pool_wire.hpp>
+#include <tutti/process/process_futex.hpp>
+#include <tutti/process/shared_memory.hpp>
+
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <chrono>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <exception>
+#include <fstream>
+#include <limits>
+#include <mutex>
+#include <new>
+#include <optional>
+#include <string>
+#include <thread>
+#include <utility>
+
+namespace tutti::detail {
+namespace {
+
+using clock = std::chrono::steady_clock;
+
+// Stands for a call while it runs: what this_task asks.
+class call_in_progress final : public future_state<void> {
+ public:
+  call_in_progress(std::string name, std::int64_t timeout) : future_state<void>(1), name_(std::move(name)) {
+    if (timeout > 0) until_ = clock::now() + std::chrono::nanoseconds(timeout);
+    static_cast<void>(claim());
+  }
+  std::optional<clock::time_point> deadline() const noexcept override { return until_; }
+  const char* describe() const noexcept override { return name_.c_str(); }
+  void over() noexcept {
+    settle_value();
+    release();
+  }
+
+ private:
+  const std::string name_;
+  std::optional<clock::time_point> until_;
+};
+
+struct known_function {
+  const function_info* function = nullptr;
+  std::string name;
+  std::exception_ptr missing;
+};
+
+class pool_worker {
+ public:
+  pool_worker(shared_memory lane, shared_memory bell, message_socket socket)
+      : lane_memory_(std::move(lane)),
+        bell_memory_(std::move(bell)),
+        socket_(std::move(socket)),
+        lane_(*reinterpret_cast<lane_memory*>(lane_memory_.data())),
+        bell_(*reinterpret_cast<bell_words*>(bell_memory_.data())),
+        requests_(lane_.requests),
+        responses_(lane_.responses) {
+    struct ::stat about{};
+    if (::fstat(socket_.fd(), &about) == 0) socket_inode_ = about.st_ino;
+  }
+
+  int serve() {
+    limit_memory();
+    // Not joined: it sleeps for ever, and goes with the process.
+    std::thread([this] { hear_stops(); }).detach();
+    for (;;) {
+      record& next = wait_for_request();
+      if (!requests_.claim(next)) {
+        requests_.pop();
+        continue;
+      }
+      request_head head;
+      std::memcpy(&head, next.data(), sizeof head);
+      const std::string_view rest(reinterpret_cast<const char*>(next.data()) + sizeof head,
+                                  requests_.front_size() - sizeof head);
+      switch (head.kind) {
+        case request_kind::leave: requests_.pop(); return EXIT_SUCCESS;
+        case request_kind::forget: incoming_.forget(head.parcel); break;
+        case request_kind::define: define(head.function, rest); break;
+        case request_kind::call:
+          if ((head.has_handles || (head.parcel != 0 && !incoming_.has(head.parcel))) && !socket_is_ours()) {
+            response_head refusal;
+            refusal.kind = response_kind::refused;
+            refusal.ticket = head.ticket;
+            publish(refusal, {});
+            ring_bell();
+            return EXIT_FAILURE;
+          }
+          call(head, rest);
+          break;
+        case request_kind::initialise:
+          if (!call(head, rest)) return EXIT_FAILURE;  // it has said why
+          break;
+      }
+      requests_.pop();
+    }
+  }
+
+ private:
+  record& wait_for_request() {
+    record* next = requests_.front();
+    // Who was busy a moment ago will be so again: the pool's answer to a response takes some microseconds. So does the
+    // way of a thread from submit to get: who is about to look need not be woken, nor the resident in its place.
+    const auto begun = clock::now();
+    for (spinner spin(spinner::before_sleep); next == nullptr && spin.once();) {
+      next = requests_.front();
+      if (must_ring_ && clock::now() - begun > time_to_come) ring_bell();
+    }
+    if (must_ring_) ring_bell();
+    if (next != nullptr) return *next;
+    for (;;) {
+      lane_.worker_sleeps.store(1, std::memory_order_seq_cst);
+      if (requests_.is_empty()) process_futex_wait(lane_.worker_sleeps, 1, clock::time_point::max());
+      lane_.worker_sleeps.store(0, std::memory_order_relaxed);
+      next = requests_.front();
+      if (next != nullptr) return *next;
+    }
+  }
+
+  // The limit is for what the tasks add: heap and anonymous mappings, not shared memory.
+  void limit_memory() {
+    if (lane_.memory_limit == 0) return;
+    std::size_t pages[6] = {};
+    std::ifstream in("/proc/self/statm");
+    for (std::size_t& n : pages) in >> n;
+    const ::rlim_t now = static_cast<::rlim_t>(pages[5]) * static_cast<::rlim_t>(::sysconf(_SC_PAGESIZE));
+    const ::rlim_t room = std::numeric_limits<::rlim_t>::max() - now;
+    const ::rlim_t most = lane_.memory_limit < room ? now + lane_.memory_limit : RLIM_INFINITY;
+    const ::rlimit both{most, most};
+    if (::setrlimit(RLIMIT_DATA, &both) != 0) throw os_error::of("cannot limit the memory of a worker", errno);
+  }
+
+  void define(std::uint32_t number, std::string_view bytes) {
+    if (functions_.size() <= number) functions_.resize(number + 1);
+    known_function& made = functions_[number];
+    try {
+      auto definition = decode<function_definition>(bytes);
+      made.name = std::move(definition.name);
+      made.function = &find_loaded(definition.function, definition.signature, definition.library);
+    } catch (...) {
+      made.missing = std::current_exception();  // each call of it says so
+    }
+  }
+
+  // False: it threw.
+  bool call(const request_head& head, std::string_view inline_arguments) {
+    const auto begun = clock::now();
+    bool ok = true;
+    outgoing_handles with_result;
+    result_.clear();
+    try {
+      run(head, inline_arguments);
+    } catch (const std::bad_alloc&) {
+      ok = false;
+      result_.clear();
+      if (result_.capacity() > most_inline) result_.shrink_to_fit();  // what is left is for the message
+      result_ = encode_exception(std::current_exception());
+    } catch (...) {
+      ok = false;
+      result_ = encode_exception(std::current_exception());
+    }
+    std::fflush(stdout);  // what a task has said is said when it is over, also if the worker dies later
+    response_head answer;
+    if (!ok) answer.kind = response_kind::error;
+    answer.ticket = head.ticket;
+    answer.took = (clock::now() - begun).count();
+    const std::vector<unique_fd> handles = with_result.take();
+    if (ok && !handles.empty()) {
+      answer.has_handles = true;
+      if (!socket_is_ours() || !send_handles(head.ticket, handles, socket_)) {
+        ok = false;
+        answer.has_handles = false;
+        answer.kind = response_kind::error;
+        result_ = encode_exception(std::make_exception_ptr(
+            closed("the result has shared objects, which cannot be sent: a task has closed the worker's socket")));
+      }
+    }
+    respond(answer);
+    return ok;
+  }
+
+  void run(const request_head& head, std::string_view arguments) {
+    std::vector<unique_fd> handles;
+    if (head.has_handles) handles = incoming_.take_handles(head.ticket, socket_);
+    const incoming_handles with_arguments(std::move(handles));
+    if (head.function >= functions_.size()) throw decode_error("a call of a function that was not defined");
+    const known_function& known = functions_[head.function];
+    if (known.missing) std::rethrow_exception(known.missing);
+    if (head.parcel != 0) arguments = incoming_.get(head.parcel, head.size, socket_);
+    auto* const state = new call_in_progress(known.name, head.timeout);
+    begin(head.ticket, state);
+    task_frame frame{this_frame, state->describe(), state, nullptr, nullptr, 0, 0};
+    frame.party = state;
+    this_frame = &frame;
+    std::exception_ptr failure;
+    try {
+      known.function->invoke(arguments, result_);
+    } catch (...) {
+      failure = std::current_exception();
+    }
+    this_frame = frame.parent;
+    end();
+    state->over();
+    if (head.parcel != 0) incoming_.give_back(head.parcel);
+    if (failure) std::rethrow_exception(failure);
+  }
+
+  void respond(response_head answer) {
+    if (result_.size() > most_inline && socket_is_ours()) {
+      try {
+        answer.parcel = outgoing_.put(result_, socket_);
+      } catch (const std::exception&) {  // no memory for so long a result
+        answer.kind = response_kind::error;
+        answer.has_handles = false;
+        result_ = encode_exception(std::current_exception());
+      }
+      while (const std::uint32_t dropped = outgoing_.take_dropped()) {
+        response_head forget;
+        forget.kind = response_kind::forget;
+        forget.parcel = dropped;
+        publish(forget, {});
+      }
+    }
+    answer.size = result_.size();
+    std::string_view rest = answer.parcel == 0 ? std::string_view(result_) : std::string_view();
+    for (; rest.size() > most_inline; rest.remove_prefix(most_inline)) {
+      response_head part = answer;
+      part.kind = response_kind::part;
+      publish(part, rest.substr(0, most_inline));
+    }
+    publish(answer, rest);
+    if (result_.capacity() > most_kept_result) std::string().swap(result_);
+  }
+
+  // A task may have closed it, and opened something else in its place.
+  bool socket_is_ours() const noexcept {
+    struct ::stat now{};
+    return ::fstat(socket_.fd(), &now) == 0 && now.st_ino == socket_inode_;
+  }
+
+  void publish(const response_head& head, std::string_view bytes) {
+    const auto size = static_cast<std::uint32_t>(sizeof head + bytes.size());
+    std::byte* room = responses_.prepare(size);
+    while (room == nullptr) {  // until the pool has read some
+      if (must_ring_) ring_bell();
+      lane_.responses_full.store(1, std::memory_order_seq_cst);
+      room = responses_.prepare(size);
+      if (room == nullptr) process_futex_wait(lane_.responses_full, 1, clock::time_point::max());
+      lane_.responses_full.store(0, std::memory_order_relaxed);
+      if (room == nullptr) room = responses_.prepare(size);
+    }
+    std::memcpy(room, &head, sizeof head);
+    if (!bytes.empty()) std::memcpy(room + sizeof head, bytes.data(), bytes.size());
+    responses_.publish();
+    must_ring_ = true;
+    // Somebody is there, and may sleep.
+    if (bell_.visitor.load(std::memory_order_seq_cst) != bell_words::away) ring_bell();
+  }
+
+  // Published before (seq_cst): whoever says that he sleeps and then sees nothing has said so before this looks.
+  void ring_bell() noexcept {
+    must_ring_ = false;
+    using bell = bell_words;
+    std::uint32_t seen = bell_.visitor.load(std::memory_order_seq_cst);
+    if (seen == bell::asleep) {
+      if (bell_.visitor.compare_exchange_strong(seen, bell::awake, std::memory_order_seq_cst))
+        process_futex_wake(bell_.visitor, 1);
+      return;
+    }
+    if (seen == bell::awake) return;
+    seen = bell::asleep;
+    if (bell_.resident.compare_exchange_strong(seen, bell::awake, std::memory_order_seq_cst))
+      process_futex_wake(bell_.resident, 1);
+  }
+
+  // ---- stops, which come while a call runs: a thread of their own hears of them
+
+  void begin(std::uint64_t ticket, call_in_progress* state) {
+    const std::lock_guard lock(mutex_);
+    running_ = ticket;
+    state_ = state;
+    // Asked before it had begun.
+    if (lane_.stop_ticket.load(std::memory_order_seq_cst) == ticket) state->request_stop();
+  }
+  void end() {
+    const std::lock_guard lock(mutex_);
+    state_ = nullptr;
+  }
+  void hear_stops() {
+    ::sigset_t all;
+    ::sigfillset(&all);
+    ::pthread_sigmask(SIG_BLOCK, &all, nullptr);  // the tasks' handlers are for their thread
+    for (std::uint32_t seen = 0;;) {
+      process_futex_wait(lane_.stops, seen, clock::time_point::max());
+      seen = lane_.stops.load(std::memory_order_seq_cst);
+      const std::lock_guard lock(mutex_);
+      if (state_ != nullptr && lane_.stop_ticket.load(std::memory_order_seq_cst) == running_) state_->request_stop();
+    }
+  }
+
+  static constexpr std::chrono::microseconds time_to_come{3};
+  // Kept for the next one, warm.
+  static constexpr std::size_t most_kept_result = std::size_t{256} << 20;
+
+  const shared_memory lane_memory_, bell_memory_;
+  message_socket socket_;
+  ::ino_t socket_inode_ = 0;
+  lane_memory& lane_;
+  bell_words& bell_;
+  lane_ring requests_, responses_;
+  std::vector<known_function> functions_;
+  parcel_receiver incoming_;
+  parcel_sender outgoing_;
+  std::string result_;
+  bool must_ring_ = false;  // something was published, and nobody told
+
+  std::mutex mutex_;
+  std::uint64_t running_ = 0;
+  call_in_progress* state_ = nullptr;
+};
+
+}  // namespace
+
+int serve_pool(std::vector<unique_fd> handles) {
+  if (handles.size() != 3) throw decode_error("a worker was started without its lane");
+  shared_memory lane(std::move(handles[0]), "a worker's lane");
+  shared_memory bell(std::move(handles[1]), "a pool's bell");
+  if (lane.size() < sizeof(lane_memory) || bell.size() < sizeof(bell_words))
+    throw decode_error("a worker's lane is too small");
+  // Never destroyed: its thread of stops uses it to the end.
+  auto* const worker = new pool_worker(std::move(lane), std::move(bell), message_socket(std::move(handles[2])));
+  return worker->serve();
+}
+
+}  // namespace tutti::detail
