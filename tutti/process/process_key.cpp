@@ -50,10 +50,11 @@ std::optional<process_stat> stat_of(::pid_t pid) noexcept {
     text.remove_prefix(std::min(text.find_first_not_of(' '), text.size()));
     const std::string_view word = text.substr(0, text.find(' '));
     if (word.empty()) return std::nullopt;
-    const char* const end = word.data() + word.size();
+    const char* const begin = &word.front();
+    const char* const end = begin + word.size();
     if (field == 3) result.state = word.front();
-    if (field == 20) std::from_chars(word.data(), end, result.threads);
-    if (field == 22) std::from_chars(word.data(), end, result.started);
+    if (field == 20) std::from_chars(begin, end, result.threads);
+    if (field == 22) std::from_chars(begin, end, result.started);
     text.remove_prefix(word.size());
   }
   return result;

@@ -170,7 +170,7 @@ class process_semaphore::turn {
 
   void changed(int wakes) noexcept {
     of_.sequence.store(of_.sequence.load(relaxed) + 1, relaxed);
-    wakes_ = wakes;
+    wakes_ = std::max(wakes_, wakes);
   }
 
   // What follows from what `users` say.

@@ -104,9 +104,10 @@ TEST(SharedArray, RefusesMoreThanThereIs) {
     EXPECT_EQ(e.code(), ENOMEM);
     EXPECT_THAT(e.what(), testing::HasSubstr("9007199254741120 bytes of shared memory for shared_array"));
   }
-  EXPECT_THROW(shared_array<double>(std::numeric_limits<std::size_t>::max()), std::length_error);
-  EXPECT_THROW(shared_array<double>(std::numeric_limits<std::size_t>::max() / 8 + 2), std::length_error);
-  EXPECT_THROW(shared_array<char>(std::numeric_limits<std::size_t>::max() / 2), std::length_error);
+  constexpr std::size_t most = std::numeric_limits<std::size_t>::max();
+  EXPECT_THROW(shared_array<double>{most}, std::length_error);
+  EXPECT_THROW(shared_array<double>{most / 8 + 2}, std::length_error);
+  EXPECT_THROW(shared_array<char>{most / 2}, std::length_error);
 }
 
 TEST(SharedArray, TravelsByHandle) {
