@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 #include <tests/support/child.hpp>
 #include <tests/support/choices.hpp>
+#include <tests/support/killed_at.hpp>
 #include <tests/support/round_trip.hpp>
 #include <tutti/process/process_mutex.hpp>
 #include <tutti/process/shared_array.hpp>
@@ -269,6 +270,31 @@ TEST(ProcessMutexDeathTest, MustNotGoWhileItIsLocked) {
         mutex.reset();
       },
       "tutti: fatal: process_mutex \"doomed\" destroyed while it is locked");
+}
+
+TEST(ProcessMutex, IsWholeWhereverItsOwnerDies) {
+  const process_mutex mutex("m");
+  const shared_array<int> pair(2);
+  int told = 0;
+  tutti_test::at_every_point([] {},
+                             [&] {
+                               mutex.lock();
+                               ++std::atomic_ref(pair[0]);
+                               ++std::atomic_ref(pair[1]);
+                               mutex.unlock();
+                             },
+                             [&] {
+                               if (mutex.lock_to_repair()) {
+                                 ++told;
+                                 pair[1] = pair[0];
+                               }
+                               ASSERT_EQ(pair[0], pair[1]);
+                               mutex.unlock();
+                               ASSERT_TRUE(mutex.try_lock());
+                               mutex.unlock();
+                             },
+                             45);
+  EXPECT_GT(told, 0);
 }
 
 // Two words that are the same whenever nobody holds the lock, in spite of all who die in between.

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 #include <tests/support/child.hpp>
 #include <tests/support/choices.hpp>
+#include <tests/support/killed_at.hpp>
 #include <tests/support/round_trip.hpp>
 #include <tutti/process/process_key.hpp>
 #include <tutti/process/process_mutex.hpp>
@@ -291,6 +292,32 @@ TEST(ProcessSemaphore, HasRoomForManyProcessesOneAfterTheOther) {
   }
   permits.acquire();
   permits.release();
+}
+
+TEST(ProcessSemaphore, IsWholeWhereverAProcessDies) {
+  process_semaphore permits;
+  int told = 0;
+  tutti_test::at_every_point([&] { permits = process_semaphore(1); },
+                             [&] {
+                               permits.acquire();
+                               permits.release();
+                             },
+                             [&] {
+                               bool taken = false;
+                               try {
+                                 taken = permits.try_acquire();
+                               } catch (const tutti::owner_lost&) {
+                                 ++told;
+                                 taken = permits.try_acquire();
+                               }
+                               ASSERT_TRUE(taken);
+                               ASSERT_EQ(permits.value(), 0);
+                               ASSERT_FALSE(permits.try_acquire());
+                               permits.release();
+                               ASSERT_EQ(permits.value(), 1);
+                             },
+                             44);
+  EXPECT_GT(told, 0);
 }
 
 class ProcessSemaphoreStress : public testing::TestWithParam<int> {};

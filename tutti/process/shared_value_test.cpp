@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 #include <tests/support/child.hpp>
 #include <tests/support/choices.hpp>
+#include <tests/support/killed_at.hpp>
 #include <tests/support/round_trip.hpp>
 #include <tutti/process/shared_array.hpp>
 #include <tutti/process/shared_value.hpp>
@@ -186,6 +187,25 @@ TEST(SharedValue, SurvivesAWriter) {
   EXPECT_EQ(value.load(), filled(1));
   value.store(filled(3));
   EXPECT_EQ(value.load(), filled(3));
+}
+
+TEST(SharedValue, IsWholeWhereverAWriterDies) {
+  const shared_value<wide> value(filled(0));
+  std::uint64_t now = 0;
+  bool old_ones = false;
+  tutti_test::at_every_point([] {}, [&] { value.update([](const wide& w) { return filled(w.words[0] + 1); }); },
+                             [&] {
+                               const wide seen = value.load();
+                               ASSERT_TRUE(is_whole(seen));
+                               ASSERT_LE(now + 1, seen.words[0]);  // it was done once, and begun again
+                               ASSERT_LE(seen.words[0], now + 2);
+                               if (seen.words[0] == now + 1) old_ones = true;
+                               now += 2;
+                               value.store(filled(now));
+                               ASSERT_EQ(value.load(), filled(now));
+                             },
+                             46);
+  EXPECT_TRUE(old_ones);
 }
 
 // Killed anywhere. Each write is one more than the one before, whoever made it: none is half there, none is lost.
