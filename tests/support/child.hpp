@@ -8,6 +8,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cerrno>
+#include <cstdio>
 #include <cstdlib>
 #include <exception>
 #include <fstream>
@@ -89,6 +91,7 @@ class child {
   };
   static both sockets() {
     both result{};
+    std::fflush(nullptr);  // or the child might write it, too
     if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, result.ends) != 0) std::abort();
     return result;
   }

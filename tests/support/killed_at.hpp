@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <cstdio>
 #include <tests/support/choices.hpp>
 
 namespace tutti_test {
@@ -16,6 +17,7 @@ namespace tutti_test {
 /// as many, or fewer when it came to its end before.
 template <class F>
 int killed_at(int steps, F f) {
+  std::fflush(nullptr);  // or the child might write it, too
   const ::pid_t child = ::fork();
   if (child == 0) {
     ::alarm(120);
@@ -46,7 +48,7 @@ int killed_at(int steps, F f) {
 /// many as seconds allow, chosen by chance.
 template <class Prepare, class F, class Check>
 void at_every_point(Prepare prepare, F f, Check check, std::uint64_t salt) {
-  constexpr int too_many = 1'000'000, enough = 400;
+  constexpr int too_many = 100'000, steps_in_all = 600'000;
   choices choose(salt);
   prepare();
   const int all = killed_at(too_many, f);
@@ -54,8 +56,9 @@ void at_every_point(Prepare prepare, F f, Check check, std::uint64_t salt) {
   check();
   ASSERT_GT(all, 10);
   ASSERT_LT(all, too_many);
-  for (int i = 0; i < std::min(all, enough); ++i) {
-    const int point = all <= enough ? i : static_cast<int>(choose.below(static_cast<unsigned>(all)));
+  const int points = std::min(all, steps_in_all / all);
+  for (int i = 0; i < points; ++i) {
+    const int point = points == all ? i : static_cast<int>(choose.below(static_cast<unsigned>(all)));
     prepare();
     killed_at(point, f);
     check();

@@ -9,6 +9,7 @@
 #include <tutti/process/shared_value.hpp>
 
 #include <tutti/base/error.hpp>
+#include <tutti/core/run_loop.hpp>
 #include <tutti/core/thread_pool.hpp>
 
 #include <atomic>
@@ -259,6 +260,21 @@ TEST(ProcessMutex, WaitingKeepsAPoolRunning) {
   pool.submit([] {}).get();  // on the only worker, which has begun the other one before
   mutex.unlock();
   waits.get();
+}
+
+TEST(ProcessMutex, OnALoopItWouldBlock) {
+  const process_mutex mutex("m");
+  child holder(holder_of(mutex));
+  holder.hear();
+  tutti::run_loop loop;
+  loop.post([&] {
+    EXPECT_FALSE(mutex.try_lock());
+    EXPECT_THAT([&] { mutex.lock(); }, ThrowsMessage<tutti::would_block>(testing::AllOf(
+                                           testing::StartsWith("process_mutex::lock of \"m\" at "),
+                                           testing::EndsWith("co_await a task of a thread_pool that needs the lock"))));
+    loop.shutdown();
+  });
+  loop.run();
 }
 
 TEST(ProcessMutexDeathTest, MustNotGoWhileItIsLocked) {

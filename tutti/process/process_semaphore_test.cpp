@@ -10,6 +10,7 @@
 #include <tutti/process/shared_value.hpp>
 
 #include <tutti/base/error.hpp>
+#include <tutti/core/run_loop.hpp>
 #include <tutti/core/thread_pool.hpp>
 
 #include <deque>
@@ -278,6 +279,17 @@ TEST(ProcessSemaphore, WaitingKeepsAPoolRunning) {
   permits.release();
   waits.get();
   permits.release();
+}
+
+TEST(ProcessSemaphore, OnALoopItWouldBlock) {
+  const process_semaphore permits(0);
+  tutti::run_loop loop;
+  loop.post([&] {
+    EXPECT_FALSE(permits.try_acquire_for(0ns));
+    EXPECT_THROW(permits.acquire(), tutti::would_block);
+    loop.shutdown();
+  });
+  loop.run();
 }
 
 TEST(ProcessSemaphore, HasRoomForManyProcessesOneAfterTheOther) {

@@ -8,6 +8,7 @@
 #include <tutti/process/shared_value.hpp>
 
 #include <tutti/base/error.hpp>
+#include <tutti/core/run_loop.hpp>
 #include <tutti/core/thread_pool.hpp>
 
 #include <array>
@@ -292,6 +293,16 @@ TEST(SharedValue, WaitingKeepsAPoolRunning) {
   value.store(2);
   value.notify_all();
   waits.get();
+}
+
+TEST(SharedValue, OnALoopItWouldBlock) {
+  const shared_value<int> value(1);
+  tutti::run_loop loop;
+  loop.post([&] {
+    EXPECT_THROW(value.wait(1), tutti::would_block);
+    loop.shutdown();
+  });
+  loop.run();
 }
 
 }  // namespace
