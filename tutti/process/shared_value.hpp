@@ -79,8 +79,8 @@ class shared_value {
   /// Replaces it; the value before.
   T exchange(const T& value) const;
   /// Replaces it by what `f`, a function of the value, makes of it, with no change of others in between; the new value.
-  /// `f` may be called several times, for a value with padding or a large one under the lock: it should be short, and
-  /// must not use this value. When it throws, nothing has changed.
+  /// `f` may be called several times; unless is_always_lock_free it is called once, under the lock: it should be short,
+  /// and must not use this value, which throws deadlock. When it throws, nothing has changed.
   template <class F>
     requires std::is_invocable_r_v<T, F&, const T&>
   T update(F f) const;
