@@ -8,6 +8,7 @@ namespace {
 
 constinit thread_local giving* open_giving = nullptr;
 thread_local std::string spare_bytes;
+thread_local byte_buffer spare_room;
 
 }  // namespace
 
@@ -30,6 +31,16 @@ void byte_buffer::reserve(std::size_t size, std::size_t kept) {
   if (kept != 0) std::memcpy(bytes.get(), bytes_.get(), kept);
   bytes_ = std::move(bytes);
   size_ = size;
+}
+
+char* arrived_message::room(std::size_t size) {
+  if (storage_.size() == 0) storage_ = std::move(spare_room);
+  storage_.reserve(size);
+  return storage_.data();
+}
+
+arrived_message::~arrived_message() {
+  if (storage_.size() != 0 && storage_.size() <= byte_buffer::usual) spare_room = std::move(storage_);
 }
 
 giving::giving() noexcept : outer_(std::exchange(open_giving, this)) {}

@@ -43,6 +43,14 @@ struct message_wait {
 /// Memory for bytes to come, which nobody has set to zero.
 class byte_buffer {
  public:
+  byte_buffer() = default;
+  byte_buffer(byte_buffer&& other) noexcept : bytes_(std::move(other.bytes_)), size_(std::exchange(other.size_, 0)) {}
+  byte_buffer& operator=(byte_buffer&& other) noexcept {
+    bytes_ = std::move(other.bytes_);
+    size_ = std::exchange(other.size_, 0);
+    return *this;
+  }
+  ~byte_buffer() = default;
   [[nodiscard]] char* data() const noexcept { return bytes_.get(); }
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
   /// At least `size` bytes, of which the first `kept` are as they were.
@@ -59,10 +67,20 @@ class byte_buffer {
 };
 
 /// What has arrived. `bytes` are valid until the source is asked again, and no longer than this.
-struct arrived_message {
+class arrived_message {
+ public:
+  arrived_message() = default;
+  ~arrived_message();
+  arrived_message(const arrived_message&) = delete;
+  arrived_message& operator=(const arrived_message&) = delete;
+  /// Memory for `size` bytes, the same for all that this thread receives.
+  char* room(std::size_t size);
+
   std::string_view bytes;
   std::vector<unique_fd> handles;
-  byte_buffer storage;
+
+ private:
+  byte_buffer storage_;
 };
 
 /// How a look for a message went.
