@@ -104,8 +104,8 @@ named_sink::named_sink(fifo to) : to_(std::move(to)), self_(0) {
   if (::getrandom(&self_, sizeof self_, 0) != sizeof self_) throw os_error::of("cannot get a random number", errno);
 }
 
-named_sink::written named_sink::write(const piece_head& head, const char* bytes) {
-  ::iovec parts[2] = {{const_cast<piece_head*>(&head), sizeof head}, {const_cast<char*>(bytes), head.size}};
+named_sink::written named_sink::write(const piece_head& head, std::string_view bytes) {
+  ::iovec parts[2] = {{const_cast<piece_head*>(&head), sizeof head}, {const_cast<char*>(bytes.data()), bytes.size()}};
   for (;;) {
     if (::writev(to_.fd(), parts, 2) >= 0) return written::yes;
     if (errno == EAGAIN) return written::not_now;
@@ -114,7 +114,7 @@ named_sink::written named_sink::write(const piece_head& head, const char* bytes)
   }
 }
 
-bool named_sink::write_until(piece_head& head, const char* bytes, const message_wait& how) {
+bool named_sink::write_until(piece_head& head, std::string_view bytes, const message_wait& how) {
   head.magic = piece_magic;
   head.check = check_of(head);
   for (;;) {
@@ -142,7 +142,7 @@ bool named_sink::put(std::string_view bytes, const message_wait& how) {
     head.size = static_cast<std::uint16_t>(std::min(bytes.size(), piece_bytes));
     head.left = bytes.size();
     if (!first) half_written_ = true;  // until its last piece is out, also when this throws
-    if (!write_until(head, bytes.data(), how)) {
+    if (!write_until(head, bytes.substr(0, head.size), how)) {
       quiet.raised = nobody_reads_;
       if (nobody_reads_) break;
       return false;
@@ -165,7 +165,7 @@ void named_sink::finish() noexcept {
   head.check = check_of(head);
   no_sigpipe quiet;
   try {
-    quiet.raised = write(head, nullptr) == written::nobody_reads;
+    quiet.raised = write(head, {}) == written::nobody_reads;
   } catch (const std::exception&) {
   }
 }

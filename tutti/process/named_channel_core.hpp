@@ -48,8 +48,8 @@ class named_sink {
 
  private:
   enum class written : std::uint8_t { yes, not_now, nobody_reads };
-  written write(const piece_head& head, const char* bytes);
-  bool write_until(piece_head& head, const char* bytes, const message_wait& how);
+  written write(const piece_head& head, std::string_view bytes);
+  bool write_until(piece_head& head, std::string_view bytes, const message_wait& how);
   void finish() noexcept;
 
   fifo to_;
