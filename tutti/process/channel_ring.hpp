@@ -67,9 +67,10 @@ class ring_end : public giveable {
   /// Wakes the other side. False when it is gone.
   bool ring_bell() const noexcept;
   /// Sleeps until something comes through the socket. `handles`: takes descriptors that come.
-  woken sleep(const message_wait& how, const char* kind, std::optional<std::vector<unique_fd>>* handles);
+  woken sleep(const message_wait& how, std::optional<std::vector<unique_fd>>* handles);
   woken listen(int flags, std::optional<std::vector<unique_fd>>* handles);
   [[nodiscard]] bool peer_is_gone() const noexcept;
+  static std::pair<shared_memory, unique_fd> take_parts(const travelling_ring& from, const char* kind);
   [[nodiscard]] travelling_ring give(const char* kind, const std::optional<std::vector<unique_fd>>& early);
 
   shared_memory memory_;

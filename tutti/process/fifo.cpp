@@ -1,7 +1,7 @@
 #include <tutti/process/fifo.hpp>
 
 #include <tutti/base/error.hpp>
-#include <tutti/core/blocking_wait.hpp>
+#include <tutti/process/message_sleep.hpp>
 
 #include <fcntl.h>
 #include <poll.h>
@@ -119,12 +119,6 @@ bool fifo::somebody_writes() const {
 
 fifo::fifo(std::string path, side which, ::mode_t permissions, const message_wait& how) : path_(std::move(path)) {
   using namespace std::chrono_literals;
-  const wait_target target{this, wait_rule::unknown, "named_channel", path_};
-  const wait_how waits{.deadline = how.until ? &*how.until : nullptr,
-                       .here = how.here,
-                       .what = how.what,
-                       .target = &target,
-                       .instead = "a pool's submit() of it"};
   // The kernel tells nobody that the other side has opened it, unless open() itself waits, which knows no limit and
   // would not see the name go away. Opening is rare: it looks again after pauses.
   std::chrono::nanoseconds pause = 500us;
@@ -148,7 +142,7 @@ fifo::fifo(std::string path, side which, ::mode_t permissions, const message_wai
         throw timed_out(quoted(path_) + ": nobody has opened it to " + (which == side::reads ? "send" : "receive") +
                         " in time");
       }
-      const blocking_wait blocked(this, waits);
+      const message_sleep asleep(this, how, "named_channel", path_);
       const auto nap = std::min(pause, how.left());
       const ::timespec naps{0, nap.count()};
       ::pollfd one{fd_.get(), POLLIN, 0};  // a negative descriptor is passed over

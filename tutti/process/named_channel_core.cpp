@@ -1,7 +1,7 @@
 #include <tutti/process/named_channel_core.hpp>
 
 #include <tutti/base/error.hpp>
-#include <tutti/core/blocking_wait.hpp>
+#include <tutti/process/message_sleep.hpp>
 
 #include <fcntl.h>
 #include <limits.h>
@@ -76,22 +76,8 @@ class no_sigpipe {
 // False when the time is up.
 bool wait_for(const fifo& at, short events, const message_wait& how) {
   if (how.is_over()) return false;
-  const wait_target target{&at, wait_rule::unknown, "named_channel", at.path()};
-  const wait_how waits{.deadline = how.until ? &*how.until : nullptr,
-                       .here = how.here,
-                       .what = how.what,
-                       .target = &target,
-                       .instead = "a pool's submit() of it"};
-  const blocking_wait blocked(&at, waits);
-  ::pollfd one{at.fd(), events, 0};
-  for (;;) {
-    const auto left = how.left();
-    const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(left);
-    const ::timespec limit{seconds.count(), (left - seconds).count()};
-    const int n = ::ppoll(&one, 1, how.is_endless() ? nullptr : &limit, nullptr);
-    if (n >= 0) return n > 0;
-    if (errno != EINTR) throw os_error::of("named_channel \"" + at.path() + "\": cannot wait", errno);
-  }
+  const message_sleep asleep(&at, how, "named_channel", at.path());
+  return poll_until(at.fd(), events, how);
 }
 
 std::string name_of(const fifo& of) { return "named_channel \"" + of.path() + '"'; }

@@ -16,7 +16,7 @@
 namespace tutti::detail {
 
 struct queue_memory;
-struct queue_state;
+class queue_visit;
 
 /// How a queue travels: the numbers of its descriptors.
 struct travelling_queue {
@@ -50,22 +50,19 @@ class process_queue_core {
   [[nodiscard]] travelling_queue attach() const;
 
  private:
-  class visit;
-
   [[nodiscard]] queue_memory& memory() const noexcept;
+  [[nodiscard]] queue_visit enter() const;
   void copy_in(std::uint64_t at, const void* from, std::size_t size) noexcept;
   void copy_out(std::uint64_t at, void* to, std::size_t size) const noexcept;
   template <class Look>
   bool wait(queue_gate& gate, const message_wait& how, Look look);
   bool try_put(std::string_view bytes, std::span<const unique_fd> handles, std::uint32_t* sleeps);
   arrival try_take(arrived_message& into, std::uint32_t* sleeps);
-  enum class joined : std::uint8_t { all, not_yet };
-  bool try_join(std::uint64_t lost_before, bool search, std::uint32_t* sleeps);
-  void bury(visit& inside);
+  void bury(queue_visit& inside);
   bool hand_in(std::uint64_t id, std::span<const unique_fd> handles);
   void hand_out(std::uint64_t id, std::size_t count, arrived_message& into);
   void drop_handles() noexcept;
-  std::uint32_t own_slot(visit& inside);
+  std::uint32_t own_slot(queue_visit& inside);
 
   shared_memory shared_;
   unique_fd socket_in_, socket_out_;
