@@ -11,7 +11,10 @@
 extern "C" const char* __ubsan_default_options() { return "print_stacktrace=1"; }
 extern "C" const char* __asan_default_options() { return "strict_string_checks=1:check_initialization_order=1"; }
 #elif defined(__SANITIZE_THREAD__)
-extern "C" const char* __tsan_default_options() { return "halt_on_error=1:second_deadlock_stack=1"; }
+extern "C" const char* __tsan_default_options() {
+  // atexit_sleep_ms: many tests start processes of this program, each of which would sleep a second at its end.
+  return "halt_on_error=1:second_deadlock_stack=1:atexit_sleep_ms=0";
+}
 // The reference count of exceptions is in libstdc++, which is not instrumented: the last owner's free looks like a race
 // with the reads of the others before.
 extern "C" const char* __tsan_default_suppressions() {

@@ -28,7 +28,7 @@ void release_all() {
 void renew_all() {
   forks_before.fetch_add(1, std::memory_order_relaxed);
   for (lock_at_fork* entry = held; entry != nullptr; entry = entry->next) entry->renew(entry->lock);
-  ::new (&one_fork()) std::mutex;
+  renew_lock<std::mutex>(&one_fork());
 }
 
 }  // namespace

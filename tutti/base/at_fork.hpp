@@ -20,6 +20,16 @@ struct lock_at_fork {
   lock_at_fork* next = nullptr;
 };
 void add_lock_at_fork(lock_at_fork& entry) noexcept;
+
+// In the child. Not unlocked: threads that are not in it may wait for it.
+template <class Lock>
+void renew_lock(void* lock) {
+#if defined(__SANITIZE_THREAD__)
+  static_cast<Lock*>(lock)->unlock();  // this sanitizer would take the new lock for the old one, still held
+#else
+  ::new (lock) Lock;
+#endif
+}
 inline constinit std::atomic<std::uint32_t> forks_before{0};
 }  // namespace detail
 
@@ -30,8 +40,7 @@ template <class Lock>
 Lock& held_at_fork(Lock& lock) {
   detail::add_lock_at_fork(*new detail::lock_at_fork{&lock, [](void* l) { static_cast<Lock*>(l)->lock(); },
                                                      [](void* l) { static_cast<Lock*>(l)->unlock(); },
-                                                     // Not unlocked: threads that are not in the child may wait for it.
-                                                     [](void* l) { ::new (l) Lock; }});
+                                                     &detail::renew_lock<Lock>});
   return lock;
 }
 

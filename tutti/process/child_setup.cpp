@@ -74,6 +74,7 @@ void take_over_environment(const launch_request& request) {
 
 [[noreturn]] void execute(const launch_request& request, const unique_fd& notes, const launcher_traits& launcher) {
   ::sigaction(SIGINT, &launcher.on_interrupt, nullptr);
+  ::sigaction(SIGCHLD, &launcher.on_child, nullptr);
   // Whatever libraries have opened here: a program gets its three streams and nothing else.
   ::close_range(3, ~0U, CLOSE_RANGE_CLOEXEC);
   std::vector<char*> arguments = pointers_to(request.arguments);

@@ -22,6 +22,7 @@ struct setup_note {
 struct launcher_traits {
   ::pid_t pid;
   struct ::sigaction on_interrupt;  ///< what SIGINT did before the launcher began to ignore it
+  struct ::sigaction on_child;      ///< likewise SIGCHLD
 };
 
 /// In the child, forked and with the launcher's own descriptors closed: becomes what `request` says. `notes`: its pipe.

@@ -5,12 +5,15 @@
 #include <tutti/base/error.hpp>
 #include <tutti/base/init.hpp>
 #include <tutti/base/log.hpp>
+#include <tutti/base/unique_fd.hpp>
 #include <tutti/process/value_message.hpp>
 
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <spawn.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -30,9 +33,17 @@
 namespace tutti::detail {
 namespace {
 
-constexpr std::chrono::milliseconds time_to_init{5000}, time_to_leave{5000};
+constexpr std::chrono::milliseconds time_to_init{5000}, time_to_leave{5000}, time_to_end{2000};
 
 constexpr const char* init_line = "make `tutti::init(argc, argv);` the first line of its main";
+
+// Where this program may run. A thread that makes a pool may have less, which is not for workers.
+const ::cpu_set_t cpus_at_start = [] {
+  ::cpu_set_t cpus;
+  CPU_ZERO(&cpus);
+  ::sched_getaffinity(0, sizeof cpus, &cpus);
+  return cpus;
+}();
 
 std::string in_quotes(std::string_view text) { return '"' + std::string(text) + '"'; }
 
@@ -113,6 +124,8 @@ void launchers::leave_all() noexcept {
   for (const auto& one : all) one->leave();
 }
 
+launcher::launcher(std::string program) : program_(std::move(program)), forks_(forks_before_this_process()) {}
+
 std::shared_ptr<launcher> launcher::of(const std::string& program) { return launchers::of(program); }
 
 // ---------------------------------------------------------------- a process
@@ -131,6 +144,8 @@ wait_result launched::wait_over(const wait_how& how) {
   return waiters_.wait([this] { return is_over(); }, how);
 }
 
+bool launched::is_of_this_process() const noexcept { return by_->forks_ == forks_before_this_process(); }
+
 void launched::signal(int number) noexcept { by_->signal(id_, number); }
 
 // ---------------------------------------------------------------- starting
@@ -147,46 +162,49 @@ std::shared_ptr<launched> launcher::start(launch_request request, std::span<cons
   child->program_ = request.arguments.empty() ? own_path() : request.arguments.front();
   child->directory_ = request.directory;
   child->on_over_ = std::move(on_over);
-  std::unique_lock lock(mutex_);
-  do {  // the launcher process may have died unnoticed
-    connect(lock);
-    request.id = child->id_ = ++last_id_;
-    children_.emplace(request.id, child);
-    bool sent = false;
+  for (;;) {  // the launcher process may have died unnoticed
+    {
+      std::unique_lock lock(mutex_);
+      connect(lock);
+      request.id = child->id_ = ++last_id_;
+      children_.emplace(request.id, child);
+    }
     try {
-      sent = send_value(socket_, launcher_request(request), handles);
+      const std::lock_guard sending(sending_);
+      if (socket_ && send_value(socket_, launcher_request(request), handles)) return child;
     } catch (...) {
+      const std::lock_guard lock(mutex_);
       children_.erase(request.id);
       throw;
     }
-    if (sent) return child;
-    children_.erase(request.id);
-    changed_.wait(lock, [this] { return connection_ != connection::ready; });
-  } while (!leaving_);
+    std::unique_lock lock(mutex_);
+    if (children_.erase(request.id) == 0) return child;  // its end has been told by then
+    changed_.wait(lock, [this] { return connection_ != connection::ready || leaving_; });
+    if (leaving_) break;
+  }
   throw closed("cannot start process " + in_quotes(request.name) + ": this program is ending");
 }
 
 void launcher::connect(std::unique_lock<std::mutex>& lock) {
-  if (connection_ == connection::ready) return;
-  if (leaving_) throw closed("cannot start a process: this program is ending");
-  if (!has_thread_) {
-    std::thread([self = shared_from_this()] { self->run(); }).detach();  // until leave(), or the end of the process
-    has_thread_ = true;
-  }
   const std::uint64_t before = attempts_;
-  if (connection_ == connection::none) connection_ = connection::wanted;
-  changed_.notify_all();
-  changed_.wait(lock, [&] { return connection_ == connection::ready || attempts_ != before || leaving_; });
-  if (connection_ == connection::ready) return;
-  if (attempts_ != before) std::rethrow_exception(refused_);
-  throw closed("cannot start a process: this program is ending");
+  while (connection_ != connection::ready) {
+    if (leaving_) throw closed("cannot start a process: this program is ending");
+    if (attempts_ != before) std::rethrow_exception(refused_);
+    if (!has_thread_) {
+      std::thread([self = shared_from_this()] { self->run(); }).detach();  // until leave(), or the end of the process
+      has_thread_ = true;
+    }
+    if (connection_ == connection::none) connection_ = connection::wanted;
+    changed_.notify_all();
+    changed_.wait(lock);
+  }
 }
 
 void launcher::signal(std::uint64_t id, int number) noexcept {
-  const std::lock_guard lock(mutex_);
-  if (connection_ != connection::ready || !children_.contains(id)) return;
+  if (forks_ != forks_before_this_process()) return;  // it is the parent's
+  const std::lock_guard sending(sending_);
   try {
-    send_value(socket_, launcher_request(signal_request{id, number}));
+    if (socket_) send_value(socket_, launcher_request(signal_request{id, number}));
   } catch (const std::exception& wrong) {
     log(log_level::error, std::string("a signal for a process was not sent: ") + wrong.what());
   }
@@ -200,6 +218,7 @@ void launcher::run() {
   ::sigset_t all;
   ::sigfillset(&all);
   ::pthread_sigmask(SIG_BLOCK, &all, nullptr);  // handlers are the program's business
+  ::sched_setaffinity(0, sizeof cpus_at_start, &cpus_at_start);
   std::unique_lock lock(mutex_);
   for (;;) {
     changed_.wait(lock, [this] { return connection_ == connection::wanted || leaving_; });
@@ -249,8 +268,10 @@ void launcher::launch() {
     opened = ours.fd();
     launchers::opened(opened);
     {
+      const std::lock_guard sending(sending_);
       const std::lock_guard lock(mutex_);
       socket_ = std::move(ours);
+      if (leaving_) ::shutdown(socket_.fd(), SHUT_RDWR);
     }
     greet(process);
     {
@@ -259,6 +280,7 @@ void launcher::launch() {
     }
     changed_.notify_all();
     serve(socket_);
+    wait_for_end(process);
   } catch (const std::exception&) {
     const std::lock_guard lock(mutex_);
     if (connection_ == connection::ready) {
@@ -274,6 +296,15 @@ void launcher::launch() {
   }
   if (opened >= 0) launchers::closed(opened);
   lost();
+}
+
+// It has closed its socket, or seen us close ours: then it ends what it has started, which takes a moment.
+void launcher::wait_for_end(int process) {
+  const unique_fd ended(static_cast<int>(::syscall(SYS_pidfd_open, process, 0)));
+  if (!ended) return;
+  ::pollfd polled{ended.get(), POLLIN, 0};
+  while (::poll(&polled, 1, static_cast<int>(time_to_end.count())) < 0 && errno == EINTR) {
+  }
 }
 
 // Waits for its first words.
@@ -363,6 +394,7 @@ void launcher::over(const std::shared_ptr<launched>& child, launched::state how)
 void launcher::lost() {
   std::unordered_map<std::uint64_t, std::shared_ptr<launched>> children;
   {
+    const std::lock_guard sending(sending_);
     const std::lock_guard lock(mutex_);
     socket_.close();
     connection_ = connection::none;

@@ -45,6 +45,8 @@ class launched {
   [[nodiscard]] wait_list& waiters() noexcept { return waiters_; }
   /// Sends a signal, unless it is over. Does not wait for its effect.
   void signal(int number) noexcept;
+  /// False in a forked child, for what its parent has asked for.
+  [[nodiscard]] bool is_of_this_process() const noexcept;
 
  private:
   friend class launcher;
@@ -69,7 +71,7 @@ class launcher : public std::enable_shared_from_this<launcher> {
   /// The one for `program`, a path; "": this program.
   static std::shared_ptr<launcher> of(const std::string& program);
 
-  explicit launcher(std::string program) : program_(std::move(program)) {}
+  explicit launcher(std::string program);
   launcher(const launcher&) = delete;
   launcher& operator=(const launcher&) = delete;
 
@@ -90,6 +92,7 @@ class launcher : public std::enable_shared_from_this<launcher> {
   void run();
   void launch();
   void greet(int process);
+  static void wait_for_end(int process);
   void serve(message_socket& socket);
   void take(const launcher_report& report);
   void lost();
@@ -98,7 +101,11 @@ class launcher : public std::enable_shared_from_this<launcher> {
   void leave() noexcept;
 
   const std::string program_;
-  std::mutex mutex_;  // for all below; sends are made under it, receives are the thread's
+  const std::uint32_t forks_;  // before this process
+  // Sends may block until the launcher process reads, which may wait for our thread to read, which takes mutex_. So
+  // they have a lock of their own, taken first; socket_ changes under both.
+  std::mutex sending_;
+  std::mutex mutex_;  // for all below
   std::condition_variable changed_;
   connection connection_ = connection::none;
   std::uint64_t attempts_ = 0;  // to start the launcher process, that have failed

@@ -77,6 +77,9 @@ class launcher_process {
     struct ::sigaction ignore{};
     ignore.sa_handler = SIG_IGN;
     ::sigaction(SIGINT, &ignore, &traits_.on_interrupt);  // control-C is for the program
+    struct ::sigaction as_usual{};
+    as_usual.sa_handler = SIG_DFL;
+    ::sigaction(SIGCHLD, &as_usual, &traits_.on_child);  // ignored, it would take the exit statuses
     ::sigset_t heard;
     ::sigemptyset(&heard);
     ::sigaddset(&heard, SIGCHLD);
@@ -85,7 +88,11 @@ class launcher_process {
     signals_.reset(::signalfd(-1, &heard, SFD_CLOEXEC | SFD_NONBLOCK));
     if (!signals_) throw os_error::of("the launcher cannot hear signals", errno);
     // 0 to 2 are taken, so that nothing that is received has these numbers.
-    for (int fd = ::open("/dev/null", O_RDWR); fd >= 0 && fd <= 2; fd = ::open("/dev/null", O_RDWR)) {
+    unique_fd probe(::open("/dev/null", O_RDWR | O_CLOEXEC));
+    while (probe && probe.get() <= 2) {
+      ::fcntl(probe.get(), F_SETFD, 0);
+      static_cast<void>(probe.release());
+      probe.reset(::open("/dev/null", O_RDWR | O_CLOEXEC));
     }
     traits_.pid = ::getpid();
   }

@@ -4,7 +4,9 @@
 #include <tutti/base/error.hpp>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
+#include <span>
 #include <string>
 #include <utility>
 
@@ -16,6 +18,17 @@ struct note {
   std::uint32_t parcel = 0;  // 0: they belong to a ticket
   std::uint64_t ticket = 0;
 };
+
+// False: a socket that does not block is full.
+bool send_if_possible(message_socket& socket, const note& what, std::span<const int> handles) {
+  try {
+    if (!socket.send(encode(what), handles)) throw closed("the socket of a worker is closed on its side");
+    return true;
+  } catch (const os_error& e) {
+    if (e.code() == EAGAIN || e.code() == EWOULDBLOCK) return false;
+    throw;
+  }
+}
 
 parcel_head& head_of(const shared_memory& memory) noexcept { return *reinterpret_cast<parcel_head*>(memory.data()); }
 
@@ -30,12 +43,27 @@ std::uint32_t parcel_sender::put(std::string_view bytes, message_socket& socket)
     const std::size_t rounded = (needed + needed / 8 + 4095) / 4096 * 4096;
     parcel made{++last_, shared_memory(rounded, "a long argument or result")};
     const int handle[] = {made.memory.fd()};
-    socket.send(encode(note{made.number, 0}), handle);  // if the other side is gone, nobody will miss it
+    parcels_.reserve(parcels_.size() + 1);
+    if (!send_if_possible(socket, note{made.number, 0}, handle)) return 0;
     chosen = &parcels_.emplace_back(std::move(made));
   }
   std::memcpy(chosen->memory.data() + parcel_data_at, bytes.data(), bytes.size());
   head_of(chosen->memory).busy.store(1, std::memory_order_relaxed);  // published with the record
   return chosen->number;
+}
+
+std::string_view parcel_sender::bytes(std::uint32_t number, std::size_t size) const noexcept {
+  for (const parcel& p : parcels_) {
+    if (p.number == number && size <= p.memory.size() - parcel_data_at)
+      return {reinterpret_cast<const char*>(p.memory.data() + parcel_data_at), size};
+  }
+  return {};
+}
+
+void parcel_sender::take_back(std::uint32_t number) noexcept {
+  for (const parcel& p : parcels_) {
+    if (p.number == number) head_of(p.memory).busy.store(0, std::memory_order_release);
+  }
 }
 
 std::uint32_t parcel_sender::take_dropped() noexcept {
@@ -103,7 +131,7 @@ void parcel_receiver::receive(message_socket& socket) {
 bool send_handles(std::uint64_t ticket, const std::vector<unique_fd>& handles, message_socket& socket) {
   std::vector<int> numbers;
   for (const unique_fd& handle : handles) numbers.push_back(handle.get());
-  return socket.send(encode(note{0, ticket}), numbers);
+  return send_if_possible(socket, note{0, ticket}, numbers);
 }
 
 }  // namespace tutti::detail

@@ -24,9 +24,13 @@ inline constexpr std::size_t parcel_data_at = 64;
 /// The side that fills parcels. For one thread at a time.
 class parcel_sender {
  public:
-  /// Puts `bytes` into a parcel, tells the other side of it over `socket` if it is new, and returns its number. Throws
-  /// os_error when there is no memory.
+  /// Puts `bytes` into a parcel, tells the other side of it over `socket` if it is new, and returns its number; 0: the
+  /// socket takes no more now. Throws `closed` when the other side is gone, os_error when there is no memory.
   std::uint32_t put(std::string_view bytes, message_socket& socket);
+  /// The bytes of a parcel that the other side has not given back.
+  [[nodiscard]] std::string_view bytes(std::uint32_t number, std::size_t size) const noexcept;
+  /// Takes a parcel back that the other side will not look at.
+  void take_back(std::uint32_t number) noexcept;
   /// A parcel that was dropped since the last call, for the other side to forget; 0: none.
   [[nodiscard]] std::uint32_t take_dropped() noexcept;
 
@@ -49,7 +53,7 @@ class parcel_sender {
 class parcel_receiver {
  public:
   /// The bytes of a parcel, until it is given back. Reads `socket` when it is new. Throws decode_error for what was not
-  /// sent, os_error.
+  /// sent, and os_error.
   std::string_view get(std::uint32_t number, std::uint64_t size, message_socket& socket);
   [[nodiscard]] bool has(std::uint32_t number) const noexcept { return parcels_.contains(number); }
   void give_back(std::uint32_t number) noexcept;
@@ -63,7 +67,7 @@ class parcel_receiver {
   std::unordered_map<std::uint64_t, std::vector<unique_fd>> handles_;
 };
 
-/// Sends descriptors under a ticket. False: the other side is gone.
+/// Sends descriptors under a ticket. False: the socket takes no more now. Throws `closed` when the other side is gone.
 bool send_handles(std::uint64_t ticket, const std::vector<unique_fd>& handles, message_socket& socket);
 
 }  // namespace tutti::detail

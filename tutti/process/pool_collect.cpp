@@ -9,8 +9,10 @@
 
 #include <pthread.h>
 
+#include <algorithm>
 #include <csignal>
 #include <cstring>
+#include <utility>
 
 namespace tutti::detail {
 namespace {
@@ -23,147 +25,189 @@ constexpr auto for_ever = std::chrono::steady_clock::time_point::max();
 }  // namespace
 
 bool pool_core::anything_to_collect() const noexcept {
-  if (seen_version_ != version_.load(std::memory_order_acquire)) return true;
+  if (seen_version_ != version_.load(std::memory_order_seq_cst)) return true;
   for (const lane_ref& one : seen_) {
-    if (!one->responses.is_empty() || one->over.load(std::memory_order_seq_cst)) return true;
+    if (!one->responses.is_empty() && !one->is_mad) return true;
+    if (one->over.load(std::memory_order_seq_cst) && !one->is_buried) return true;
+    if (one->waits_for_room.load(std::memory_order_seq_cst) &&
+        one->words.requests_full.load(std::memory_order_seq_cst) == 0)
+      return true;
   }
   return false;
 }
 
 bool pool_core::collect() {
-  collecting_for = this;
+  const pool_core* const outer = std::exchange(collecting_for, this);
   bool any = false;
-  if (seen_version_ != version_.load(std::memory_order_acquire)) {
-    const std::lock_guard lock(mutex_);
-    seen_ = lanes_;
-    seen_version_ = version_.load(std::memory_order_relaxed);
+  try {
+    if (seen_version_ != version_.load(std::memory_order_seq_cst)) {
+      const std::lock_guard lock(mutex_);
+      seen_ = lanes_;
+      seen_version_ = version_.load(std::memory_order_relaxed);
+    }
+    for (const lane_ref& one : seen_) {
+      if (one->is_buried) continue;
+      const bool over = one->over.load(std::memory_order_seq_cst);  // before what it has left is read
+      any |= collect_from(one);
+      if (over) {
+        bury(one);
+        any = true;
+      } else if (one->waits_for_room.load(std::memory_order_relaxed) &&
+                 one->words.requests_full.load(std::memory_order_seq_cst) == 0) {
+        section in(*this);
+        one->waits_for_room.store(false, std::memory_order_relaxed);
+        settle(in);
+        any = true;
+      }
+    }
+  } catch (const std::exception& wrong) {  // no memory: the next look tries again
+    log(log_level::error, "process_pool \"" + settings_.name + "\" cannot read answers: " + wrong.what());
   }
-  for (const lane_ref& one : seen_) {
-    const bool over = one->over.load(std::memory_order_seq_cst);  // before what it has left is read
-    any |= collect_from(one);
-    if (!over || one->now == lane::state::dead) continue;
-    bury(one);
-    any = true;
-  }
-  collecting_for = nullptr;
+  collecting_for = outer;
   return any;
 }
 
 bool pool_core::collect_from(const lane_ref& from) {
+  // So that one worker that never stops does not keep the others waiting.
+  constexpr int most_at_once = 1024;
   bool any = false;
   try {
-    while (record* const next = from->responses.front()) {
+    for (int n = 0; n < most_at_once && !from->is_mad; ++n) {
+      record* const next = from->responses.front();
+      if (next == nullptr) break;
       any = true;
       response_head head;
       if (from->responses.front_size() < sizeof head) throw decode_error("a response without a head");
       std::memcpy(&head, next->data(), sizeof head);
       const std::string_view bytes(reinterpret_cast<const char*>(next->data()) + sizeof head,
                                    from->responses.front_size() - sizeof head);
-      read(*from, head, bytes);
+      read(from, head, bytes);
       from->responses.pop();
       if (from->words.responses_full.load(std::memory_order_seq_cst) == 1 &&
           from->words.responses_full.exchange(0, std::memory_order_seq_cst) == 1) {
         process_futex_wake(from->words.responses_full, 1);
       }
     }
-  } catch (const std::exception& wrong) {  // it writes nonsense into its memory, or there is no memory for its result
-    if (from->failure == nullptr) {
-      from->failure = std::make_exception_ptr(
-          worker_lost("worker " + std::to_string(from->number) + " of process_pool \"" + settings_.name +
-                      "\" was killed, as it could not be understood: " + wrong.what()));
-      from->process->signal(SIGKILL);
-    }
+  } catch (const std::exception& wrong) {  // it writes nonsense
+    from->is_mad = true;
+    const section in(*this);
+    from->failure = std::make_exception_ptr(
+        worker_lost("worker " + std::to_string(from->number) + " of process_pool \"" + settings_.name +
+                    "\" was killed, as it could not be understood: " + wrong.what()));
+    from->process->signal(SIGKILL);
   }
   return any;
 }
 
-void pool_core::read(lane& from, const response_head& head, std::string_view bytes) {
+void pool_core::read(const lane_ref& from, const response_head& head, std::string_view bytes) {
+  // An answer in several records is one for which there was no shared memory.
+  constexpr std::size_t most_in_parts = std::size_t{1} << 31;
   switch (head.kind) {
-    case response_kind::forget: return from.incoming.forget(head.parcel);
-    case response_kind::part: from.parts += bytes; return;
-    case response_kind::refused: return refused(from, head.ticket);
+    case response_kind::ready: return initialised(*from, nullptr);
+    case response_kind::forget: return from->incoming.forget(head.parcel);
+    case response_kind::refused: return refused(*from, head.ticket);
+    case response_kind::part:
+      if (from->parts.size() + bytes.size() > most_in_parts) throw decode_error("an answer without an end");
+      from->parts += bytes;
+      return;
     case response_kind::result:
     case response_kind::error: break;
+    default: throw decode_error("an answer of an unknown kind");
   }
   if (head.parcel != 0) {
-    answered(from, head, from.incoming.get(head.parcel, head.size, from.socket));
-    from.incoming.give_back(head.parcel);
-  } else if (!from.parts.empty()) {
-    std::string whole = std::exchange(from.parts, {});
+    answered(from, head, from->incoming.get(head.parcel, head.size, from->socket));
+    from->incoming.give_back(head.parcel);
+  } else if (!from->parts.empty()) {
+    std::string whole = std::exchange(from->parts, {});
     answered(from, head, whole += bytes);
   } else {
     answered(from, head, bytes);
   }
 }
 
+void pool_core::initialised(lane& of, std::exception_ptr failure) {
+  section in(*this);
+  of.initialising = false;
+  if (failure != nullptr) {
+    of.failure = std::move(failure);  // it is about to end
+    return;
+  }
+  of.is_ready = true;
+  failures_ = 0;
+  settle(in);
+}
+
 // It goes to another worker, and this one to its end.
 void pool_core::refused(lane& from, std::uint64_t ticket) {
   section in(*this);
-  if (from.jobs.empty() || from.jobs.front()->ticket != ticket)
-    throw decode_error("a refusal of a call that it was not given");
   job* const one = from.jobs.front();
-  from.jobs.pop_front();
+  if (one == nullptr || one->ticket != ticket) throw decode_error("a refusal of a call that it was not given");
+  from.jobs.erase(*one);
   from.now = lane::state::leaving;
+  from.was_dismissed = true;  // by itself
   one->expiry.cancel();
-  if (one->target == nullptr) return in.end(one);
-  enqueue(one, true);
-  adjust(in);
-  dispatch(in);
+  if (one->target == nullptr) {
+    in.end(*one, nullptr);
+  } else if (one->handles_gone) {
+    in.end(*one, std::make_exception_ptr(worker_lost(task_text(one->name) + " was not begun: another call has closed " +
+                                                     "the socket of its worker, and its shared objects with it")));
+  } else {
+    recover(from, *one);
+    enqueue(*one, true);
+  }
+  while (job* const behind = from.jobs.back()) {
+    if (!take_back(from, *behind)) break;
+    enqueue(*behind, true);
+  }
+  settle(in);
 }
 
-void pool_core::answered(lane& from, const response_head& head, std::string_view bytes) {
-  section in(*this);
-  from.proved = true;
-  if (from.initialising) {
-    from.initialising = false;
-    if (head.kind == response_kind::error) {
-      from.proved = false;
-      from.failure = decode_exception(bytes);
-    } else {
-      failures_ = 0;
-    }
-    return;
+void pool_core::answered(const lane_ref& from, const response_head& head, std::string_view bytes) {
+  // What can fail, and runs foreign code, comes first.
+  std::exception_ptr failure;
+  std::vector<unique_fd> handles;
+  try {
+    if (head.has_handles != 0) handles = from->incoming.take_handles(head.ticket, from->socket);
+    if (head.kind == response_kind::error) failure = decode_exception(bytes);
+  } catch (...) {
+    failure = std::current_exception();
   }
-  failures_ = 0;
-  if (from.jobs.empty() || from.jobs.front()->ticket != head.ticket)
-    throw decode_error("an answer to a call that it was not given");
-  job* const one = from.jobs.front();
-  from.jobs.pop_front();
+  section in(*this);
+  job* const one = from->jobs.front();
+  if (one == nullptr || one->ticket != head.ticket) {
+    if (!from->initialising || failure == nullptr) {
+      if (from->initialising) return;  // the initializer has returned; that it is ready comes next
+      throw decode_error("an answer to a call that it was not given");
+    }
+    in.leave();
+    return initialised(*from, std::move(failure));
+  }
+  from->jobs.erase(*one);
+  from->condemned = false;
+  from->stalled = false;
   one->expiry.cancel();
   const auto took = static_cast<double>(std::max<std::int64_t>(head.took, 1));
   average_ = average_ <= 0 ? took : average_ + (took - average_) / 8;
-  std::exception_ptr failure;
-  if (head.kind == response_kind::error) {
-    try {
-      failure = decode_exception(bytes);
-    } catch (const decode_error&) {
-      failure = std::current_exception();
-    }
-    if (one->target != nullptr && one->retries > 0 && !one->target->stop_requested() && is_retryable(failure)) {
-      --one->retries;
-      ++counts_.retried;
-      enqueue(one, true);
-      retire_if_due(from);
-      adjust(in);
-      dispatch(in);
-      return;
-    }
+  const bool again = failure != nullptr && one->target != nullptr && one->retries > 0 && cancelled_ == nullptr &&
+                     !one->target->stop_requested() && is_retryable(failure);
+  if (again) {
+    --one->retries;
+    ++counts_.retried;
+    recover(*from, *one);
+    enqueue(*one, true);
+  } else {
+    ++counts_.completed;
   }
-  ++counts_.completed;
-  retire_if_due(from);
-  if (from.now == lane::state::leaving) adjust(in);
-  dispatch(in);
-  balance(in);
+  settle(in);
   in.leave();
-  if (one->target != nullptr) {
-    if (failure != nullptr) {
-      one->target->fail(std::move(failure));
-    } else {
-      std::vector<unique_fd> handles;
-      if (head.has_handles) handles = from.incoming.take_handles(head.ticket, from.socket);
-      const incoming_handles with_result(std::move(handles));
-      one->target->complete(bytes);
-    }
+  if (again) return;
+  if (one->target == nullptr) {
+    // It has its end.
+  } else if (failure != nullptr) {
+    one->target->fail(std::move(failure));
+  } else {
+    const incoming_handles with_result(std::move(handles));
+    one->target->complete(bytes);
   }
   delete one;
   if (left_.fetch_sub(1, std::memory_order_seq_cst) == 1) drained_.wake_all();
@@ -172,33 +216,37 @@ void pool_core::answered(lane& from, const response_head& head, std::string_view
 // ---------------------------------------------------------------- who does it
 
 void pool_core::help(bool (*is_done)(const void*), const void* context) noexcept {
-  if (collecting_for == this) return;
+  if (collecting_for == this || !is_of_this_process()) return;
   struct presence {
     std::atomic<int>& count;
     explicit presence(std::atomic<int>& c) : count(c) { count.fetch_add(1, std::memory_order_seq_cst); }
     ~presence() { count.fetch_sub(1, std::memory_order_relaxed); }
   };
-  const presence here(visitors_);
-  std::unique_lock visit(collecting_, std::try_to_lock);
-  // The resident goes when it has nothing to do; another visitor stays.
-  for (spinner spin(spinner::before_sleep); !visit && is_resident_.load(std::memory_order_relaxed) && spin.once();)
-    static_cast<void>(visit.try_lock());
-  if (!visit) return;
-  bell_.visitor.store(bell::awake, std::memory_order_seq_cst);
-  for (;;) {
-    collect();
-    if (is_done(context)) break;
-    bool found = false;
-    for (spinner spin(spinner::before_sleep); !found && spin.once();) found = anything_to_collect() || is_done(context);
-    if (found) continue;
-    // Who publishes, or notes a death, does so before it looks at this word; this looks after it was stored. Both
-    // seq_cst.
-    bell_.visitor.store(bell::asleep, std::memory_order_seq_cst);
-    if (!anything_to_collect() && !is_done(context)) process_futex_wait(bell_.visitor, bell::asleep, for_ever);
+  {
+    const presence here(visitors_);
+    std::unique_lock visit(collecting_, std::try_to_lock);
+    // The resident goes when it has nothing to do; another visitor stays.
+    for (spinner spin(spinner::before_sleep); !visit && is_resident_.load(std::memory_order_relaxed) && spin.once();)
+      static_cast<void>(visit.try_lock());
+    if (!visit) return;
     bell_.visitor.store(bell::awake, std::memory_order_seq_cst);
+    for (;;) {
+      collect();
+      if (is_done(context)) break;
+      bool found = false;
+      for (spinner spin(spinner::before_sleep); !found && spin.once();)
+        found = anything_to_collect() || is_done(context);
+      if (found) continue;
+      before_sleeping();
+      bell_.visitor.store(bell::asleep, std::memory_order_seq_cst);
+      if (!anything_to_collect() && !is_done(context)) process_futex_wait(bell_.visitor, bell::asleep, for_ever);
+      bell_.visitor.store(bell::awake, std::memory_order_seq_cst);
+    }
+    bell_.visitor.store(bell::away, std::memory_order_seq_cst);
+    collect();  // what was published while this looked awake
   }
-  bell_.visitor.store(bell::away, std::memory_order_seq_cst);
-  collect();  // what was published while this looked awake
+  // A resident that found this one here sleeps without having looked; see reside().
+  if (was_sent_off_.exchange(false, std::memory_order_seq_cst)) ring_loudly(bell_);
 }
 
 void pool_core::reside() {
@@ -207,40 +255,30 @@ void pool_core::reside() {
   ::sigfillset(&all);
   ::pthread_sigmask(SIG_BLOCK, &all, nullptr);  // handlers are the program's business
   while (!leaving_.load(std::memory_order_seq_cst)) {
+    std::unique_lock turn(collecting_, std::try_to_lock);
     bool any = false;
-    {
-      // A visitor does it all, and before it goes it looks once more.
-      const std::unique_lock turn(collecting_, std::try_to_lock);
-      if (turn) {
-        is_resident_.store(true, std::memory_order_relaxed);
-        any = collect();
-        const auto alone = [this] { return visitors_.load(std::memory_order_relaxed) == 0; };
-        for (spinner spin(std::chrono::microseconds(10)); !any && alone() && spin.once();) any = anything_to_collect();
-        if (!any) {
-          bell_.resident.store(bell::asleep, std::memory_order_seq_cst);
-          any = anything_to_collect();
-        }
-        is_resident_.store(false, std::memory_order_relaxed);
-      } else {
+    if (!turn) {
+      // A visitor does it all. It looks at this word when it has unlocked; so it sees it, or this gets the lock.
+      bell_.resident.store(bell::asleep, std::memory_order_seq_cst);
+      was_sent_off_.store(true, std::memory_order_seq_cst);
+      static_cast<void>(turn.try_lock());
+    }
+    if (turn) {
+      is_resident_.store(true, std::memory_order_relaxed);
+      bell_.resident.store(bell::awake, std::memory_order_seq_cst);
+      any = collect();
+      const auto alone = [this] { return visitors_.load(std::memory_order_relaxed) == 0; };
+      for (spinner spin(std::chrono::microseconds(10)); !any && alone() && spin.once();) any = anything_to_collect();
+      if (!any) {
         bell_.resident.store(bell::asleep, std::memory_order_seq_cst);
+        any = anything_to_collect();
       }
+      is_resident_.store(false, std::memory_order_relaxed);
+      turn.unlock();
     }
     if (!any && !leaving_.load(std::memory_order_seq_cst)) process_futex_wait(bell_.resident, bell::asleep, for_ever);
     bell_.resident.store(bell::awake, std::memory_order_seq_cst);
   }
-}
-
-void pool_core::wake_collector() noexcept {
-  std::uint32_t seen = bell_.visitor.load(std::memory_order_seq_cst);
-  if (seen == bell::asleep) {
-    if (bell_.visitor.compare_exchange_strong(seen, bell::awake, std::memory_order_seq_cst))
-      process_futex_wake(bell_.visitor, 1);
-    return;
-  }
-  if (seen == bell::awake) return;
-  seen = bell::asleep;
-  if (bell_.resident.compare_exchange_strong(seen, bell::awake, std::memory_order_seq_cst))
-    process_futex_wake(bell_.resident, 1);
 }
 
 }  // namespace tutti::detail

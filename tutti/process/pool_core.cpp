@@ -1,51 +1,46 @@
 #include <tutti/process/pool_core.hpp>
 
+#include <tutti/base/at_fork.hpp>
 #include <tutti/base/error.hpp>
 #include <tutti/base/log.hpp>
 #include <tutti/process/pool_section.hpp>
-#include <tutti/process/process_futex.hpp>
 
 #include <algorithm>
 #include <csignal>
-#include <cstring>
 #include <new>
 #include <stdexcept>
 
 namespace tutti::detail {
 namespace {
 
-// So that a worker has something to do while its answer is read; a call that takes longer than this waits alone.
-constexpr double prefetched_ns = 200'000;
-constexpr std::size_t most_prefetched = 128;
-// Messages with descriptors wait in the socket until their call begins.
-constexpr std::size_t most_with_handles = 4;
-// Encoded arguments longer than this give their memory back.
+// Memory for encoded arguments beyond this is not kept.
 constexpr std::size_t most_spare = std::size_t{256} << 20;
 
-thread_local std::string encoded;
+// For encoding, warm.
+thread_local std::string encoding_room;
 
 }  // namespace
 
-job::job(call w)
-    : work(std::move(w)),
-      target(work->portable()),
-      function(&target->function()),
-      name(work->name()),
-      limits(target->limits()),
-      retries(limits.retries),
-      priority(work->priority()) {}
-
 pool_core::pool_core(pool_settings settings)
     : settings_(std::move(settings)),
+      forks_(forks_before_this_process()),
       bell_memory_(sizeof(bell), "the bell of process_pool \"" + settings_.name + '"'),
       bell_(*new(bell_memory_.data()) bell()),
       wanted_(settings_.workers) {}
 
-// ---------------------------------------------------------------- calls come in
+bool pool_core::is_of_this_process() const noexcept { return forks_ == forks_before_this_process(); }
+
+void pool_core::check_process(const char* what) const {
+  if (is_of_this_process()) return;
+  throw std::logic_error("process_pool \"" + settings_.name + "\": " + what +
+                         " in a forked child: the pool is its parent's; make one of your own");
+}
 
 void pool_core::start(call work) {
   portable_call* const target = work->portable();
   if (target == nullptr) throw std::invalid_argument("process_pool: only functions by name can leave this process");
+  check_process("submit");
+  std::string encoded = std::move(encoding_room);  // what is encoded may itself submit something
   encoded.clear();
   outgoing_handles handles;
   target->encode_arguments(encoded);  // what cannot be encoded is refused here, by whoever submits it
@@ -66,268 +61,97 @@ void pool_core::start(call work) {
     in.leave();
     throw closed("process_pool \"" + settings_.name + "\" was shut down: it takes no more calls");
   }
+  queues_.try_emplace(made->priority);  // from here on nothing is lost
   left_.fetch_add(1, std::memory_order_seq_cst);
-  enqueue(made.release(), false);
-  if (failures_ >= most_failures || lanes_.empty()) {  // try again, for this call
-    failures_ = 0;
-    adjust(in);
-  }
-  dispatch(in);
+  enqueue(*made.release(), false);
+  if (failures_ >= most_failures) failures_ = 0;  // try again, for this call
+  settle(in);
   if (spare_.capacity() > encoded.capacity()) encoded.swap(spare_);
-}
-
-void pool_core::enqueue(job* one, bool at_front) {
-  std::deque<job*>& queue = queues_[one->priority];
-  at_front ? queue.push_front(one) : queue.push_back(one);
-  ++counts_.queued;
-}
-
-void pool_core::dispatch(section& in) {
-  while (!queues_.empty()) {
-    const auto first = queues_.begin();
-    job* const next = first->second.front();
-    lane* const to = lane_for(*next);
-    if (to == nullptr) return;
-    const auto take = [&] {
-      first->second.pop_front();
-      if (first->second.empty()) queues_.erase(first);
-      --counts_.queued;
-    };
-    if (next->work.operator->() != nullptr) {
-      if (!next->target->begin(shared_from_this())) {  // cancelled
-        take();
-        in.end(next);
-        continue;
-      }
-      static_cast<void>(next->work.release());
-    }
-    try {
-      if (!give(in, *to, *next)) return;  // no room: when it has answered
-      take();
-    } catch (...) {  // no memory for what it needs
-      take();
-      in.end(next, std::current_exception());
-    }
-  }
-}
-
-std::size_t pool_core::depth() const noexcept {
-  if (average_ <= 0) return 2;
-  return static_cast<std::size_t>(std::clamp(prefetched_ns / average_, 1.0, static_cast<double>(most_prefetched)));
-}
-
-lane* pool_core::lane_for(const job& next) noexcept {
-  std::size_t limit = depth();
-  if (!next.handles.empty()) limit = std::min(limit, most_with_handles);
-  if (next.limits.timeout) limit = 1;  // it must be known when it begins
-  lane* best = nullptr;
-  for (const lane_ref& one : lanes_) {
-    if (one->now != lane::state::open || one->jobs.size() >= limit) continue;
-    if (settings_.max_tasks != 0 && one->given >= settings_.max_tasks) continue;
-    if (best == nullptr || one->jobs.size() < best->jobs.size()) best = one.get();
-  }
-  return best;
-}
-
-// ---------------------------------------------------------------- into a lane
-
-std::uint32_t pool_core::number_of(const function_info& function, const char* name) {
-  const std::pair<const function_info*, const char*> key(&function, name);
-  if (last_number_ < functions_.size() && functions_[last_number_] == key) return last_number_;
-  const auto [at, is_new] = numbers_.try_emplace(key, static_cast<std::uint32_t>(functions_.size()));
-  if (is_new) functions_.push_back(key);
-  return last_number_ = at->second;
-}
-
-bool pool_core::write(lane& to, const request_head& head, std::string_view bytes) {
-  std::byte* const room = to.requests.prepare(static_cast<std::uint32_t>(sizeof head + bytes.size()));
-  if (room == nullptr) return false;
-  std::memcpy(room, &head, sizeof head);
-  if (!bytes.empty()) std::memcpy(room + sizeof head, bytes.data(), bytes.size());
-  return true;
-}
-
-bool pool_core::define(lane& to, std::uint32_t number) {
-  if (number < to.defined.size() && to.defined[number]) return true;
-  const auto [function, name] = functions_[number];
-  const std::string bytes =
-      encode(function_definition{std::string(function->name), function->signature, function->library, name});
-  if (bytes.size() > most_inline)
-    throw std::length_error("process_pool: a function whose name has " + std::to_string(bytes.size()) + " bytes");
-  request_head head;
-  head.kind = request_kind::define;
-  head.function = number;
-  if (!write(to, head, bytes)) return false;
-  to.requests.publish();
-  if (to.defined.size() <= number) to.defined.resize(number + 1);
-  to.defined[number] = true;
-  return true;
-}
-
-// False: there is no room in its ring now.
-bool pool_core::write_call(lane& to, job& one) {
-  request_head head;
-  head.function = number_of(*one.function, one.name);
-  if (!define(to, head.function)) return false;
-  head.ticket = to.last_ticket + 1;
-  head.timeout = one.limits.timeout ? one.limits.timeout->count() : 0;
-  if (one.bytes.empty()) {         // a parcel had them
-    const outgoing_handles again;  // the handles are still here
-    one.target->encode_arguments(one.bytes);
-  }
-  head.size = one.bytes.size();
-  head.has_handles = !one.handles.empty();
-  const bool is_long = one.bytes.size() > most_inline;
-  if (!is_long) {
-    if (!write(to, head, one.bytes)) return false;
-  } else {
-    if (to.requests.prepare(sizeof head) == nullptr) return false;
-    head.parcel = to.outgoing.put(one.bytes, to.socket);
-    if (one.bytes.capacity() > spare_.capacity() && one.bytes.capacity() <= most_spare) spare_.swap(one.bytes);
-    std::string().swap(one.bytes);
-    while (const std::uint32_t dropped = to.outgoing.take_dropped()) {
-      request_head forget;
-      forget.kind = request_kind::forget;
-      forget.parcel = dropped;
-      if (write(to, forget, {})) to.requests.publish();  // without room it stays with the worker
-    }
-    write(to, head, {});
-  }
-  // If the worker is gone, this call will be given to another one.
-  if (head.has_handles) send_handles(head.ticket, one.handles, to.socket);
-  one.ticket = ++to.last_ticket;
-  one.position = to.requests.publish();
-  return true;
-}
-
-bool pool_core::give(section& in, lane& to, job& one) {
-  if (!write_call(to, one)) return false;
-  ++to.given;
-  to.jobs.push_back(&one);
-  if (one.limits.timeout) {
-    const std::weak_ptr<pool_core> self = weak_from_this();
-    const auto found = std::find_if(lanes_.begin(), lanes_.end(), [&](const lane_ref& l) { return l.get() == &to; });
-    const std::weak_ptr<lane> where = *found;
-    one.expiry = call_later(*one.limits.timeout, [self, where, ticket = one.ticket] {
-      if (const auto pool = self.lock()) pool->expired(where, ticket);
-    });
-  }
-  if (one.target != nullptr && one.target->stop_requested()) ask_to_stop(to, one.ticket);
-  wake_worker(to);
-  static_cast<void>(in);
-  return true;
-}
-
-void pool_core::wake_worker(lane& one) noexcept {
-  // The record was published before (seq_cst); the worker says that it sleeps before it looks for the last time.
-  if (one.words.worker_sleeps.load(std::memory_order_seq_cst) == 0) return;
-  if (one.words.worker_sleeps.exchange(0, std::memory_order_seq_cst) == 1)
-    process_futex_wake(one.words.worker_sleeps, 1);
-}
-
-// Somebody has nothing to do, and nothing waits but what others have not begun: half of the longest lane.
-void pool_core::balance(section& in) {
-  if (!queues_.empty()) return;
-  for (const lane_ref& idle : lanes_) {
-    if (idle->now != lane::state::open || !idle->jobs.empty()) continue;
-    lane* longest = nullptr;
-    for (const lane_ref& one : lanes_) {
-      if (one->jobs.size() > 1 && (longest == nullptr || one->jobs.size() > longest->jobs.size())) longest = one.get();
-    }
-    if (longest == nullptr) return;
-    for (std::size_t n = longest->jobs.size() / 2; n > 0; --n) {
-      job* const last = longest->jobs.back();
-      if (!longest->requests.revoke(last->position)) break;
-      longest->jobs.pop_back();
-      --longest->given;
-      last->expiry.cancel();
-      enqueue(last, true);
-    }
-    dispatch(in);
-  }
+  if (encoded.capacity() <= most_spare) encoding_room = std::move(encoded);
 }
 
 // ---------------------------------------------------------------- stops and time limits
 
-void pool_core::ask_to_stop(lane& one, std::uint64_t ticket) noexcept {
-  one.words.stop_ticket.store(ticket, std::memory_order_seq_cst);
-  one.words.stops.fetch_add(1, std::memory_order_seq_cst);
-  process_futex_wake(one.words.stops, 1);
+void pool_core::stop(portable_call& call) noexcept {
+  if (!is_of_this_process()) return;
+  section in(*this);
+  const auto is_it = [&](const job& j) { return j.target == &call; };
+  const auto end = [&](job& one) {
+    std::exception_ptr why;
+    try {
+      why = std::make_exception_ptr(cancelled(task_text(one.name) + " was cancelled before it began"));
+    } catch (...) {
+      why = std::current_exception();
+    }
+    in.end(one, std::move(why));
+    settle(in);
+  };
+  for (const lane_ref& one : lanes_) {
+    job* const found = one->jobs.find(is_it);
+    if (found == nullptr) continue;
+    if (!take_back(*one, *found)) return ask_to_stop(*one, *found);
+    return end(*found);
+  }
+  for (auto& [priority, queue] : queues_) {  // one that waits for its next attempt
+    job* const found = queue.find(is_it);
+    if (found == nullptr) continue;
+    take_from_queue(*found);
+    return end(*found);
+  }
 }
 
-void pool_core::stop(portable_call& call) noexcept {
-  section in(*this);
-  for (const lane_ref& one : lanes_) {
-    const auto found =
-        std::find_if(one->jobs.begin(), one->jobs.end(), [&](const job* j) { return j->target == &call; });
-    if (found == one->jobs.end()) continue;
-    job* const stopped = *found;
-    if (!one->requests.revoke(stopped->position)) return ask_to_stop(*one, stopped->ticket);
-    one->jobs.erase(found);
-    --one->given;
-    stopped->expiry.cancel();
-    return in.end(stopped,
-                  std::make_exception_ptr(cancelled(task_text(stopped->name) + " was cancelled before it began")));
-  }
-  for (auto queue = queues_.begin(); queue != queues_.end(); ++queue) {  // one that waits for its next attempt
-    const auto found =
-        std::find_if(queue->second.begin(), queue->second.end(), [&](const job* j) { return j->target == &call; });
-    if (found == queue->second.end()) continue;
-    job* const stopped = *found;
-    queue->second.erase(found);
-    if (queue->second.empty()) queues_.erase(queue);
-    --counts_.queued;
-    return in.end(stopped, std::make_exception_ptr(cancelled(task_text(stopped->name) + " was cancelled")));
-  }
+timer pool_core::kill_later(const lane_ref& which, std::uint64_t ticket) {
+  return call_later(settings_.grace, [self = weak_from_this(), where = std::weak_ptr<lane>(which), ticket] {
+    if (const auto pool = self.lock()) pool->kill_if_still(where, ticket);
+  });
 }
 
 void pool_core::expired(const std::weak_ptr<lane>& where, std::uint64_t ticket) {
   const lane_ref at = where.lock();
-  if (at == nullptr) return;
+  if (at == nullptr || !is_of_this_process()) return;
   section in(*this);
-  const auto found = std::find_if(at->jobs.begin(), at->jobs.end(), [&](const job* j) { return j->ticket == ticket; });
-  if (found == at->jobs.end() || (*found)->target == nullptr) return;
-  job& late = **found;
-  in.fail(late, std::make_exception_ptr(timed_out(timeout_text(late.name, *late.limits.timeout))));
-  ask_to_stop(*at, ticket);
-  const std::weak_ptr<pool_core> self = weak_from_this();
-  late.expiry = call_later(settings_.grace, [self, where, ticket] {
-    if (const auto pool = self.lock()) pool->kill_if_still(where, ticket);
-  });
-  in.leave();
-  wake_collector();
+  job* const late = at->jobs.find([&](const job& j) { return j.ticket == ticket; });
+  if (late == nullptr || late->target == nullptr) return;
+  in.fail(*late, std::make_exception_ptr(timed_out(timeout_text(late->name, *late->limits.timeout))));
+  ask_to_stop(*at, *late);
+  at->condemned = true;  // nobody shall wait behind it
+  while (at->jobs.back() != late) {
+    job* const behind = at->jobs.back();
+    if (!take_back(*at, *behind)) break;
+    enqueue(*behind, true);
+  }
+  late->expiry = kill_later(at, ticket);
+  settle(in);
 }
 
 void pool_core::kill_if_still(const std::weak_ptr<lane>& where, std::uint64_t ticket) {
   const lane_ref at = where.lock();
-  if (at == nullptr) return;
+  if (at == nullptr || !is_of_this_process()) return;
   const section in(*this);
-  const bool still = std::any_of(at->jobs.begin(), at->jobs.end(), [&](const job* j) { return j->ticket == ticket; });
-  if (still && at->process != nullptr) at->process->signal(SIGKILL);
+  const job* const late = at->jobs.find([&](const job& j) { return j.ticket == ticket; });
+  // Its answer may be there already.
+  if (late != nullptr && !at->requests.is_passed(late->position)) at->process->signal(SIGKILL);
 }
 
 // ---------------------------------------------------------------- the end, and what can be seen
 
 void pool_core::shutdown(shutdown_mode mode) {
+  if (!is_of_this_process()) return;
   {
     section in(*this);
     closed_ = true;
     if (mode == shutdown_mode::cancel) {
-      give_up_waiting(in, std::make_exception_ptr(cancelled("process_pool \"" + settings_.name + "\" was shut down")));
+      cancelled_ = std::make_exception_ptr(
+          cancelled("the call was cancelled: process_pool \"" + settings_.name + "\" was shut down"));
+      end_all_queued(in, cancelled_);
       for (const lane_ref& one : lanes_) {
-        while (one->jobs.size() > 1 && one->requests.revoke(one->jobs.back()->position)) {
-          in.end(one->jobs.back(), std::make_exception_ptr(cancelled(task_text(one->jobs.back()->name) +
-                                                                     " was cancelled: its pool was shut down")));
-          one->jobs.pop_back();
-        }
+        for (job* last = one->jobs.back(); last != nullptr && take_back(*one, *last); last = one->jobs.back())
+          in.end(*last, cancelled_);
         if (one->jobs.empty()) continue;
-        const std::uint64_t ticket = one->jobs.front()->ticket;
-        ask_to_stop(*one, ticket);
-        const std::weak_ptr<pool_core> self = weak_from_this();
-        one->jobs.front()->expiry = call_later(settings_.grace, [self, where = std::weak_ptr<lane>(one), ticket] {
-          if (const auto pool = self.lock()) pool->kill_if_still(where, ticket);
-        });
+        ask_to_stop(*one, *one->jobs.front());
+        one->jobs.front()->expiry = kill_later(one, one->jobs.front()->ticket);
       }
+      settle(in);
     }
   }
   drained_.wait([this] { return left_.load(std::memory_order_seq_cst) == 0; },
@@ -336,29 +160,44 @@ void pool_core::shutdown(shutdown_mode mode) {
   if (std::exchange(shut_down_, true)) return;
   let_workers_go();
   leaving_.store(true, std::memory_order_seq_cst);
-  wake_collector();
-  bell_.resident.store(bell::awake, std::memory_order_seq_cst);
-  process_futex_wake(bell_.resident, 1);
+  ring_loudly(bell_);
   if (resident_.joinable()) resident_.join();
 }
 
-void pool_core::give_up_waiting(section& in, const std::exception_ptr& why) {
-  for (auto& [priority, queue] : queues_) {
-    for (job* const one : queue) in.end(one, why);
+void pool_core::release_handle() noexcept {
+  if (handles_.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
+  if (!is_of_this_process()) {
+    if (resident_.joinable()) resident_.detach();  // it is not in this process
+    return;
   }
-  queues_.clear();
-  counts_.queued = 0;
+  for (;;) {
+    try {
+      return shutdown(finish);
+    } catch (...) {  // pool_exhausted: then without a thread in our place
+      std::this_thread::yield();
+    }
+  }
+}
+
+void pool_core::end_all_queued(section& in, const std::exception_ptr& why) noexcept {
+  for (auto& [priority, queue] : queues_) {
+    while (job* const one = queue.front()) {
+      take_from_queue(*one);
+      in.end(*one, why);
+    }
+  }
 }
 
 void pool_core::resize(int workers) {
+  check_process("resize");
   section in(*this);
   if (closed_) {
     in.leave();
     throw closed("process_pool \"" + settings_.name + "\" was shut down: it cannot be resized");
   }
   wanted_.store(workers, std::memory_order_relaxed);
-  adjust(in);
-  dispatch(in);
+  failures_ = 0;
+  settle(in);
 }
 
 process_pool_stats pool_core::stats() const {
@@ -376,8 +215,7 @@ std::vector<int> pool_core::pids() const {
   const std::lock_guard lock(mutex_);
   std::vector<int> result;
   for (const lane_ref& one : lanes_) {
-    if (one->process != nullptr && one->process->pid() != 0 && !one->process->is_over())
-      result.push_back(one->process->pid());
+    if (one->process->pid() != 0 && !one->process->is_over()) result.push_back(one->process->pid());
   }
   return result;
 }

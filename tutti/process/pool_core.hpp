@@ -1,21 +1,23 @@
 // pool_core: the near side of a process_pool: queues, lanes, and what becomes of calls whose worker dies.
 //
 // Every call is a `job`, and is in one place: in a queue, in the lane of one worker (in the order of the lane's ring),
-// or at its end. mutex_ guards all of that. Responses are read by one thread at a time, the collector, who holds
-// collecting_: a thread that waits for a result (the visitor), else the pool's own thread (the resident), which sleeps
-// meanwhile. Deaths are reported by the launcher's thread, which only notes them and wakes the collector: so what a
-// dead worker has published is read before its lane is given up, and nobody reads a lane beside that.
+// or at its end. mutex_ guards all of that, and only a `section` holds it: what a section ends is completed behind it,
+// as that runs foreign code. Whatever has changed, `settle` brings in order: lanes that are due go, others come, and
+// queued calls go where there is room.
 //
-// Locks are taken in this order: collecting_, mutex_. Calls are completed under neither mutex_, nor, by others than the
-// collector, under collecting_.
+// Responses are read by one thread at a time, the collector, who holds collecting_: a thread that waits for a result
+// (the visitor), else the pool's own thread (the resident), which sleeps meanwhile. Deaths are reported by the
+// launcher's thread, which only notes them and wakes the collector: so what a dead worker has published is read before
+// its lane is given up, and nobody reads a lane beside that.
+//
+// Locks are taken in this order: collecting_, mutex_.
 #pragma once
-#include <tutti/core/block_cache.hpp>
 #include <tutti/core/call.hpp>
 #include <tutti/core/executor.hpp>
-#include <tutti/core/timers.hpp>
 #include <tutti/core/wait_list.hpp>
 #include <tutti/process/launcher.hpp>
 #include <tutti/process/parcels.hpp>
+#include <tutti/process/pool_job.hpp>
 #include <tutti/process/pool_wire.hpp>
 #include <tutti/process/process_pool.hpp>
 #include <tutti/process/shared_memory.hpp>
@@ -23,7 +25,6 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
-#include <deque>
 #include <exception>
 #include <functional>
 #include <map>
@@ -50,24 +51,6 @@ struct pool_settings {
   std::vector<unique_fd> initializer_handles;
 };
 
-/// A call on its way.
-struct job : pooled {
-  explicit job(call w);
-
-  call work;              // its handle, until it has left; then `target` is that
-  portable_call* target;  // null: it has come to its end, and only its worker is waited for
-  const function_info* const function;
-  const char* const name;  // for people
-  std::string bytes;       // encoded arguments; empty when a parcel has them, and then made anew for another attempt
-  std::vector<unique_fd> handles;
-  const call_limits limits;
-  int retries;
-  const int priority;
-  std::uint64_t ticket = 0;    // in its lane
-  std::uint32_t position = 0;  // in its lane's ring
-  timer expiry;                // of its timeout
-};
-
 /// One worker, seen from the pool.
 struct lane {
   enum class state : std::uint8_t { open, leaving, dead };
@@ -77,20 +60,29 @@ struct lane {
   shared_memory memory;
   lane_memory& words;
   lane_ring requests, responses;
-  message_socket socket;
+  message_socket socket;  // never blocks
   std::shared_ptr<launched> process;
   state now = state::open;
-  std::deque<job*> jobs;      // given, in order; the worker has begun with the first of them at most
+  bool is_ready = false;      // has said that it is initialised
+  bool initialising = false;  // its initializer has not answered
+  bool was_dismissed = false;
+  bool stalled = false;       // its socket is full, until it answers
+  bool condemned = false;     // runs a call whose time is over
+  bool full = false;          // its ring had no room; requests_full tells when it has some
+  job_list jobs;              // given, in order; the worker has begun with the first of them at most
   std::vector<bool> defined;  // functions
   parcel_sender outgoing;
-  parcel_receiver incoming;
   std::uint64_t last_ticket = 0;
-  std::uint64_t given = 0;        // calls, ever
-  bool initialising = false;      // the answer to the initializer is to come
-  bool proved = false;            // it has answered
-  std::string parts;              // of an answer that comes in several records
-  std::exception_ptr failure;     // of its initializer, or ours to talk to it
-  std::atomic<bool> over{false};  // noted by the launcher's thread; seq_cst with the bell
+  std::uint64_t given = 0;     // calls, ever
+  std::exception_ptr failure;  // of its initializer, or ours to understand it
+
+  std::atomic<bool> waits_for_room{false};  // `full`, for the collector
+  std::atomic<bool> over{false};            // noted by the launcher's thread; seq_cst with the bell
+  // The collector's own.
+  parcel_receiver incoming;
+  std::string parts;    // of an answer that comes in several records
+  bool is_mad = false;  // writes nonsense, and was killed
+  bool is_buried = false;
 };
 
 class pool_core final : public call_runner, public std::enable_shared_from_this<pool_core> {
@@ -110,8 +102,8 @@ class pool_core final : public call_runner, public std::enable_shared_from_this<
   std::vector<int> pids() const;
 
   void retain_handle() noexcept { handles_.fetch_add(1, std::memory_order_relaxed); }
-  /// True for the last one.
-  bool release_handle() noexcept { return handles_.fetch_sub(1, std::memory_order_acq_rel) == 1; }
+  /// The last handle finishes the work.
+  void release_handle() noexcept;
 
   void stop(portable_call& call) noexcept override;
   void help(bool (*is_done)(const void*), const void* context) noexcept override;
@@ -119,71 +111,88 @@ class pool_core final : public call_runner, public std::enable_shared_from_this<
  private:
   using bell = bell_words;
   using lane_ref = std::shared_ptr<lane>;
-  /// So many workers in a row that never answer, and no more are started until another call comes.
-  static constexpr int most_failures = 3;
   class section;
+  /// So many workers in a row that die before they are ready, and no more are started until another call comes.
+  static constexpr int most_failures = 3;
 
-  // ---- queues and lanes: in a section
-  void enqueue(job* one, bool at_front);
+  // ---- in a section
+  void settle(section& in) noexcept;
+  void enqueue(job& one, bool at_front) noexcept;
   void dispatch(section& in);
-  void give_up_waiting(section& in, const std::exception_ptr& why);
+  job* next_in_queue() const noexcept;
+  void take_from_queue(job& one) noexcept;
+  bool leave(section& in, job& one);
   lane* lane_for(const job& next) noexcept;
   std::size_t depth() const noexcept;
-  bool give(section& in, lane& to, job& one);
+  bool give(lane& to, job& one);
   bool write_call(lane& to, job& one);
   bool define(lane& to, std::uint32_t number);
+  static bool no_room_in_socket(lane& of) noexcept;
   bool write(lane& to, const request_head& head, std::string_view bytes);
+  bool has_room(lane& one) noexcept;
   std::uint32_t number_of(const function_info& function, const char* name);
+  bool take_back(lane& from, job& one) noexcept;
+  void recover(lane& from, job& one) noexcept;
   void balance(section& in);
+  void end_all_queued(section& in, const std::exception_ptr& why) noexcept;
   void adjust(section& in);
   void start_lane();
   void initialise(lane& made);
-  void retire_if_due(lane& one);
-  void dismiss(lane& one);
+  void retire_if_due(lane& one) noexcept;
+  void dismiss(lane& one) noexcept;
   void wake_worker(lane& one) noexcept;
-  void ask_to_stop(lane& one, std::uint64_t ticket) noexcept;
+  void ask_to_stop(lane& one, const job& which) noexcept;
+  timer kill_later(const lane_ref& which, std::uint64_t ticket);
+  lane_ref ref_of(const lane& one) const;
+
+  // ---- by timers
   void expired(const std::weak_ptr<lane>& where, std::uint64_t ticket);
   void kill_if_still(const std::weak_ptr<lane>& where, std::uint64_t ticket);
 
   // ---- by the collector
   bool collect();
   bool collect_from(const lane_ref& from);
-  void read(lane& from, const response_head& head, std::string_view bytes);
-  void answered(lane& from, const response_head& head, std::string_view bytes);
+  void read(const lane_ref& from, const response_head& head, std::string_view bytes);
+  void answered(const lane_ref& from, const response_head& head, std::string_view bytes);
   void refused(lane& from, std::uint64_t ticket);
+  void initialised(lane& of, std::exception_ptr failure);
   void bury(const lane_ref& dead);
   bool anything_to_collect() const noexcept;
   void reside();
 
-  void wake_collector() noexcept;
+  void check_process(const char* what) const;
+  bool is_of_this_process() const noexcept;
   std::exception_ptr loss_of(const lane& dead, const job* victim) const;
   void let_workers_go();
 
   const pool_settings settings_;
+  const std::uint32_t forks_;  // before this process
   const shared_memory bell_memory_;
   bell& bell_;
   std::atomic<int> wanted_;
   std::atomic<int> handles_{1};
 
   std::mutex collecting_;
-  std::atomic<int> visitors_{0};          // that are here, or want to be
-  std::atomic<bool> is_resident_{false};  // who holds collecting_
-  std::vector<lane_ref> seen_;            // the collector's copy of lanes_
+  std::atomic<int> visitors_{0};           // that are here, or want to be
+  std::atomic<bool> is_resident_{false};   // who holds collecting_
+  std::atomic<bool> was_sent_off_{false};  // the resident, who found a visitor: seq_cst, see reside()
+  std::vector<lane_ref> seen_;             // the collector's copy of lanes_
   std::uint64_t seen_version_ = 0;
 
   mutable std::mutex mutex_;
   std::vector<lane_ref> lanes_;
-  std::atomic<std::uint64_t> version_{0};                   // of lanes_
-  std::map<int, std::deque<job*>, std::greater<>> queues_;  // by priority; none is empty
+  std::atomic<std::uint64_t> version_{0};           // of lanes_
+  std::map<int, job_list, std::greater<>> queues_;  // by priority; one that was made stays
   std::map<std::pair<const function_info*, const char*>, std::uint32_t> numbers_;
   std::vector<std::pair<const function_info*, const char*>> functions_;  // by number
   std::uint32_t last_number_ = 0;                                        // that was asked for
   std::string spare_;                                                    // the memory of long encoded arguments, warm
   double average_ = 0;                                                   // ns per call, of late; 0: not known
-  int failures_ = 0;                                                     // workers in a row that never answered
-  std::exception_ptr failure_;                                           // of the last of them
+  int failures_ = 0;            // workers in a row that died before they were ready
+  std::exception_ptr failure_;  // of the last of them
   int names_ = 0;
   bool closed_ = false;
+  std::exception_ptr cancelled_;  // what calls end with since shutdown(cancel); null: there was none
   process_pool_stats counts_;
 
   std::atomic<std::uint64_t> left_{0};  // jobs that are not at their end; seq_cst, as wait_list wants it

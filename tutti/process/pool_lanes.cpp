@@ -3,8 +3,15 @@
 #include <tutti/base/log.hpp>
 #include <tutti/process/pool_core.hpp>
 #include <tutti/process/pool_section.hpp>
+#include <tutti/process/stream_plan.hpp>
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <csignal>
 #include <filesystem>
 #include <new>
@@ -20,21 +27,26 @@ lane::lane()
 
 void pool_core::open() {
   try {
-    const section in(*this);
-    for (int n = 0; n < settings_.workers; ++n) start_lane();
+    {
+      const section in(*this);
+      for (int n = 0; n < settings_.workers; ++n) start_lane();
+    }
+    resident_ = std::thread([this] { reside(); });
   } catch (...) {
     let_workers_go();
     throw;
   }
-  resident_ = std::thread([this] { reside(); });
 }
 
 void pool_core::start_lane() {
   auto made = std::make_shared<lane>();
   made->number = ++names_;
   made->words.memory_limit = settings_.memory_limit;
+  made->words.has_initializer = settings_.initializer == nullptr ? 0 : 1;
   auto [ours, theirs] = message_socket::pair();
   made->socket = std::move(ours);
+  // A worker that reads nothing must not stop the pool; what it has sent is there before a record speaks of it.
+  ::fcntl(made->socket.fd(), F_SETFL, O_NONBLOCK);
   launch_request request;
   request.kind = launch_kind::worker;
   request.exec = settings_.exec;
@@ -42,22 +54,27 @@ void pool_core::start_lane() {
   request.environment = current_environment();
   std::error_code unknown;
   request.directory = std::filesystem::current_path(unknown).string();
-  const int handles[] = {made->memory.fd(), bell_memory_.fd(), theirs.fd(), 0, 1, 2};
-  request.handles = {0, 1, 2};
-  for (int n = 0; n < 3; ++n) request.streams[static_cast<std::size_t>(n)] = 3 + n;
+  const stream_plan streams(stdio::inherit(), stdio::inherit(), stdio::inherit(), request.name, request);
+  std::vector<int> handles = streams.handles();
+  for (const int handle : {made->memory.fd(), bell_memory_.fd(), theirs.fd()}) {
+    request.handles.push_back(static_cast<std::int32_t>(handles.size()));
+    handles.push_back(handle);
+  }
   if (settings_.initializer != nullptr) initialise(*made);
-  const std::weak_ptr<pool_core> self = weak_from_this();
-  made->process = launcher::of(settings_.program)
-                      ->start(std::move(request), handles, [self, where = std::weak_ptr<lane>(made)](launched&) {
-                        const auto of = where.lock();
-                        const auto pool = self.lock();
-                        if (of == nullptr || pool == nullptr) return;
-                        of->over.store(true, std::memory_order_seq_cst);
-                        pool->wake_collector();
-                      });
+  lanes_.reserve(lanes_.size() + 1);
+  made->process =
+      launcher::of(settings_.program)
+          ->start(std::move(request), handles, [self = weak_from_this(), where = std::weak_ptr<lane>(made)](launched&) {
+            const auto of = where.lock();
+            const auto pool = self.lock();
+            if (of == nullptr || pool == nullptr) return;
+            of->over.store(true, std::memory_order_seq_cst);
+            ring_loudly(pool->bell_);
+          });
   lanes_.push_back(std::move(made));
-  version_.fetch_add(1, std::memory_order_release);
+  version_.fetch_add(1, std::memory_order_seq_cst);
   ++counts_.started;
+  ring(bell_);  // it may be over already, and the collector have looked before it was listed
 }
 
 // What is written now is what it finds first.
@@ -68,11 +85,11 @@ void pool_core::initialise(lane& made) {
   define(made, head.function);
   head.ticket = ++made.last_ticket;
   head.size = settings_.initializer_arguments.size();
-  head.has_handles = !settings_.initializer_handles.empty();
+  head.has_handles = settings_.initializer_handles.empty() ? 0 : 1;
   const bool is_long = settings_.initializer_arguments.size() > most_inline;
   if (is_long) head.parcel = made.outgoing.put(settings_.initializer_arguments, made.socket);
   write(made, head, is_long ? std::string_view() : std::string_view(settings_.initializer_arguments));
-  if (head.has_handles) send_handles(head.ticket, settings_.initializer_handles, made.socket);
+  if (head.has_handles != 0) send_handles(head.ticket, settings_.initializer_handles, made.socket);
   made.requests.publish();
   made.initialising = true;
 }
@@ -94,26 +111,27 @@ void pool_core::adjust(section& in) {
     failures_ = most_failures;
     failure_ = std::current_exception();
   }
-  if (lanes_.empty() && failures_ >= most_failures) give_up_waiting(in, failure_);
+  if (lanes_.empty() && failures_ >= most_failures) end_all_queued(in, failure_);
 }
 
-// A worker that has run as many calls as it may is replaced before it goes.
-void pool_core::retire_if_due(lane& one) {
-  if (one.now == lane::state::open && settings_.max_tasks != 0 && one.given >= settings_.max_tasks && one.jobs.empty())
+// A worker that has run as many calls as it may goes; another one comes.
+void pool_core::retire_if_due(lane& one) noexcept {
+  if (!one.jobs.empty() || one.now == lane::state::dead) return;
+  if (one.now == lane::state::open) {
+    if (settings_.max_tasks == 0 || one.given < settings_.max_tasks) return;
     one.now = lane::state::leaving;
-  if (one.now == lane::state::leaving && one.jobs.empty()) dismiss(one);
+  }
+  dismiss(one);
 }
 
-void pool_core::dismiss(lane& one) {
+void pool_core::dismiss(lane& one) noexcept {
+  if (one.was_dismissed) return;
   request_head head;
   head.kind = request_kind::leave;
-  // A worker with nothing to do has an empty ring.
-  if (write(one, head, {})) {
-    one.requests.publish();
-    wake_worker(one);
-  } else {
-    one.process->signal(SIGKILL);
-  }
+  if (!write(one, head, {})) return;  // when there is room
+  one.requests.publish();
+  one.was_dismissed = true;
+  wake_worker(one);
 }
 
 // By the last handle, when there is no call left. Who does not go within the grace is killed.
@@ -124,16 +142,20 @@ void pool_core::let_workers_go() {
     wanted_.store(0, std::memory_order_relaxed);
     all = lanes_;
     for (const lane_ref& one : all) {
-      if (one->now != lane::state::open) continue;
       one->now = lane::state::leaving;
-      dismiss(*one);
+      retire_if_due(*one);
     }
   }
+  // Not on tutti's clock: a worker's way out takes real time.
   const auto until = std::chrono::steady_clock::now() + settings_.grace;
   for (const lane_ref& one : all) {
-    // Not on tutti's clock: a worker's way out takes real time.
-    while (!one->process->is_over() && std::chrono::steady_clock::now() < until) std::this_thread::yield();
-    if (!one->process->is_over()) one->process->signal(SIGKILL);
+    const unique_fd process(static_cast<int>(::syscall(SYS_pidfd_open, one->process->pid(), 0)));
+    if (process && !one->process->is_over()) {
+      ::pollfd polled{process.get(), POLLIN, 0};
+      const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - std::chrono::steady_clock::now()).count();
+      if (::poll(&polled, 1, static_cast<int>(std::clamp<std::int64_t>(left, 0, 1'000'000))) == 0)
+        one->process->signal(SIGKILL);
+    }
     one->process->wait_over(wait_how{.what = "process_pool::shutdown"});
   }
 }
@@ -149,43 +171,49 @@ std::exception_ptr pool_core::loss_of(const lane& dead, const job* victim) const
     text += " while it ran " + task_text(victim->name);
   } else if (dead.initialising) {
     text += " in its initializer";
+  } else if (!dead.is_ready) {
+    text += " while it started";
   }
   return std::make_exception_ptr(worker_lost(text, status.code(), status.signal()));
 }
 
 // Nobody reads or writes its lane any more: what it had not answered is looked after here.
 void pool_core::bury(const lane_ref& dead) {
+  // Made before anything is changed: it may throw.
   section in(*this);
+  job* const first = dead->jobs.front();
+  const bool has_victim = first != nullptr && (first->handles_gone || dead->requests.is_taken(first->position));
+  const std::exception_ptr loss = loss_of(*dead, has_victim ? first : nullptr);
   std::erase(lanes_, dead);
-  version_.fetch_add(1, std::memory_order_release);
+  version_.fetch_add(1, std::memory_order_seq_cst);
+  dead->is_buried = true;
   const bool was_sent_away = dead->now == lane::state::leaving && dead->jobs.empty();
   dead->now = lane::state::dead;
   if (!was_sent_away) ++counts_.lost;
-  const std::exception_ptr plain = loss_of(*dead, nullptr);
-  for (auto at = dead->jobs.rbegin(); at != dead->jobs.rend(); ++at) {
-    job* const one = *at;
+  while (job* const one = dead->jobs.back()) {
+    dead->jobs.erase(*one);
     one->expiry.cancel();
+    const bool is_victim = one == first && has_victim;
     if (one->target == nullptr) {  // its time was over
-      in.end(one);
-    } else if (!dead->requests.is_taken(one->position)) {
-      enqueue(one, true);
-    } else if (one->retries > 0 && !one->target->stop_requested()) {
-      --one->retries;
-      ++counts_.retried;
-      enqueue(one, true);
-    } else if (one->target->stop_requested() && closed_) {
-      in.end(one, std::make_exception_ptr(cancelled(task_text(one->name) + " did not stop: its worker was killed")));
+      in.end(*one, nullptr);
+    } else if (cancelled_ != nullptr) {
+      in.end(*one, cancelled_);
+    } else if (!is_victim || (one->retries > 0 && !one->target->stop_requested())) {
+      if (is_victim) {
+        --one->retries;
+        ++counts_.retried;
+      }
+      recover(*dead, *one);
+      enqueue(*one, true);
     } else {
-      in.end(one, loss_of(*dead, one));
+      in.end(*one, loss);
     }
   }
-  dead->jobs.clear();
-  if (!dead->proved && !was_sent_away) {
+  if (!dead->is_ready && !was_sent_away) {
     ++failures_;
-    failure_ = plain;
+    failure_ = loss;
   }
-  adjust(in);
-  dispatch(in);
+  settle(in);
 }
 
 }  // namespace tutti::detail

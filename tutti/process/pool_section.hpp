@@ -12,46 +12,49 @@ class pool_core::section {
   section(const section&) = delete;
   section& operator=(const section&) = delete;
 
-  /// The call fails; the job is over.
-  void end(job* one, std::exception_ptr error) {
-    ended_.push_back({one, std::move(error)});
+  /// The job, which is in no list, is over; its call fails with `error`, or, if that is null, has its end already.
+  void end(job& one, std::exception_ptr error) noexcept {
+    one.error = std::move(error);
+    ended_.push_back(one);
     ++pool_.counts_.completed;
   }
-  /// The job is over; its call is, too, or was cancelled before it left.
-  void end(job* one) { end(one, nullptr); }
-  /// The call fails; the job stays with its worker.
-  void fail(job& one, std::exception_ptr error) {
-    failed_.push_back({std::exchange(one.target, nullptr), std::move(error)});
+  /// The call fails, but the job stays where it is.
+  void fail(job& one, std::exception_ptr error) noexcept {
+    failed_ = std::exchange(one.target, nullptr);
+    error_ = std::move(error);
   }
 
   /// Unlocks and does it.
   void leave() noexcept {
     if (!lock_.owns_lock()) return;
     lock_.unlock();
-    for (auto& [target, error] : failed_) target->fail(std::move(error));
-    for (auto& [one, error] : ended_) {
-      if (error != nullptr) complete(*one, std::move(error));
+    if (failed_ != nullptr) failed_->fail(std::move(error_));
+    const std::size_t count = ended_.size();
+    while (job* const one = ended_.front()) {
+      ended_.erase(*one);
+      complete(*one);
       delete one;
     }
-    if (ended_.empty()) return;
-    if (pool_.left_.fetch_sub(ended_.size(), std::memory_order_seq_cst) == ended_.size()) pool_.drained_.wake_all();
+    if (count != 0 && pool_.left_.fetch_sub(count, std::memory_order_seq_cst) == count) pool_.drained_.wake_all();
     // Whoever collects may wait for one of these.
-    pool_.wake_collector();
+    if (count != 0 || failed_ != nullptr) ring(pool_.bell_);
   }
 
  private:
-  static void complete(job& one, std::exception_ptr error) noexcept {
+  static void complete(job& one) noexcept {
+    if (one.error == nullptr) return;
     if (one.work.operator->() != nullptr) {
-      std::move(one.work).abandon(std::move(error));
+      std::move(one.work).abandon(std::move(one.error));
     } else if (one.target != nullptr) {
-      one.target->fail(std::move(error));
+      one.target->fail(std::move(one.error));
     }
   }
 
   pool_core& pool_;
   std::unique_lock<std::mutex> lock_;
-  std::vector<std::pair<job*, std::exception_ptr>> ended_;
-  std::vector<std::pair<portable_call*, std::exception_ptr>> failed_;
+  job_list ended_;
+  portable_call* failed_ = nullptr;
+  std::exception_ptr error_;
 };
 
 }  // namespace tutti::detail

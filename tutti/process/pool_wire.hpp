@@ -20,17 +20,24 @@ struct lane_memory {
   // Futex words. 1 while its owner sleeps; whoever wakes it stores 0 first.
   alignas(64) std::atomic<std::uint32_t> worker_sleeps;   ///< for want of requests
   alignas(64) std::atomic<std::uint32_t> responses_full;  ///< the worker waits for room
-  alignas(64) std::atomic<std::uint32_t> stops;           ///< counts: the worker's control thread sleeps on it
-  std::atomic<std::uint64_t> stop_ticket;                 ///< the call that is to stop
+  alignas(64) std::atomic<std::uint32_t> stops;           ///< counts: the worker's other thread sleeps on it
+  alignas(64) std::atomic<std::uint32_t> requests_full;   ///< 1: the pool waits for room; the worker stores 0 and rings
+  std::uint32_t has_initializer = 0;                      ///< 1: it is the first request
   std::uint64_t memory_limit = 0;                         ///< bytes beyond what it has at the start; 0: none
 };
 
-/// Who collects responses, and whether somebody has to be woken for that: seq_cst with the rings' `written`.
+/// Who collects responses, and whether somebody has to be woken for that. Who publishes does so before it looks here;
+/// who falls asleep says so here before it looks for the last time. All seq_cst, so one of the two sees the other.
 struct bell_words {
   enum : std::uint32_t { away, asleep, awake };
   alignas(64) std::atomic<std::uint32_t> visitor;   ///< a thread that waits for a result, and collects meanwhile
   alignas(64) std::atomic<std::uint32_t> resident;  ///< the pool's own thread, when there is no visitor
 };
+
+/// Wakes who collects, if nobody is awake for it.
+void ring(bell_words& bell) noexcept;
+/// The same after a death: who died may have said that it wakes somebody, and not done it.
+void ring_loudly(bell_words& bell) noexcept;
 
 enum class request_kind : std::uint8_t {
   define,      ///< a function has a number from now on
@@ -43,8 +50,8 @@ enum class request_kind : std::uint8_t {
 /// The beginning of each request's record.
 struct request_head {
   request_kind kind = request_kind::call;
-  bool has_handles = false;    ///< a message with them, and the ticket, is in the socket
-  std::uint32_t function = 0;  ///< its number
+  std::uint8_t has_handles = 0;  ///< 1: a message with them, and the ticket, is in the socket
+  std::uint32_t function = 0;    ///< its number
   std::uint64_t ticket = 0;
   std::int64_t timeout = 0;  ///< ns; 0: none
   std::uint32_t parcel = 0;  ///< the number of the one that has the arguments; 0: they follow here
@@ -60,6 +67,7 @@ struct function_definition {
 };
 
 enum class response_kind : std::uint8_t {
+  ready,    ///< it is initialised, and takes calls
   result,   ///< what the call has returned
   error,    ///< encode_exception's bytes
   part,     ///< the beginning of either, of which more is to come
@@ -70,11 +78,11 @@ enum class response_kind : std::uint8_t {
 /// The beginning of each response's record.
 struct response_head {
   response_kind kind = response_kind::result;
-  bool has_handles = false;
+  std::uint8_t has_handles = 0;
   std::uint32_t parcel = 0;
   std::uint64_t ticket = 0;
-  std::uint64_t size = 0;
-  std::int64_t took = 0;  ///< ns
+  std::uint64_t size = 0;  ///< of the whole answer
+  std::int64_t took = 0;   ///< ns
 };
 
 }  // namespace tutti::detail

@@ -1,5 +1,6 @@
 #include <tutti/process/pool_worker.hpp>
 
+#include <tutti/base/at_fork.hpp>
 #include <tutti/base/codec.hpp>
 #include <tutti/base/error.hpp>
 #include <tutti/base/exception_codec.hpp>
@@ -82,10 +83,11 @@ class pool_worker {
     limit_memory();
     // Not joined: it sleeps for ever, and goes with the process.
     std::thread([this] { hear_stops(); }).detach();
+    if (lane_.has_initializer == 0) say_ready();
     for (;;) {
       record& next = wait_for_request();
       if (!requests_.claim(next)) {
-        requests_.pop();
+        pop();
         continue;
       }
       request_head head;
@@ -93,29 +95,45 @@ class pool_worker {
       const std::string_view rest(reinterpret_cast<const char*>(next.data()) + sizeof head,
                                   requests_.front_size() - sizeof head);
       switch (head.kind) {
-        case request_kind::leave: requests_.pop(); return EXIT_SUCCESS;
+        case request_kind::leave: pop(); return EXIT_SUCCESS;
         case request_kind::forget: incoming_.forget(head.parcel); break;
         case request_kind::define: define(head.function, rest); break;
         case request_kind::call:
-          if ((head.has_handles || (head.parcel != 0 && !incoming_.has(head.parcel))) && !socket_is_ours()) {
+          if ((head.has_handles != 0 || (head.parcel != 0 && !incoming_.has(head.parcel))) && !socket_is_ours()) {
             response_head refusal;
             refusal.kind = response_kind::refused;
             refusal.ticket = head.ticket;
             publish(refusal, {});
-            ring_bell();
+            ring_now();
             return EXIT_FAILURE;
           }
-          call(head, rest);
+          call(next, head, rest);
           break;
         case request_kind::initialise:
-          if (!call(head, rest)) return EXIT_FAILURE;  // it has said why
+          if (!call(next, head, rest)) return EXIT_FAILURE;  // it has said why
+          say_ready();
           break;
       }
-      requests_.pop();
+      pop();
     }
   }
 
  private:
+  void say_ready() {
+    response_head head;
+    head.kind = response_kind::ready;
+    publish(head, {});
+  }
+
+  // The room is published (seq_cst) before this looks whether the pool waits for it.
+  void pop() noexcept {
+    requests_.pop();
+    if (lane_.requests_full.load(std::memory_order_seq_cst) != 0 &&
+        lane_.requests_full.exchange(0, std::memory_order_seq_cst) != 0) {
+      ring(bell_);
+    }
+  }
+
   record& wait_for_request() {
     record* next = requests_.front();
     // Who was busy a moment ago will be so again: the pool's answer to a response takes some microseconds. So does the
@@ -123,9 +141,9 @@ class pool_worker {
     const auto begun = clock::now();
     for (spinner spin(spinner::before_sleep); next == nullptr && spin.once();) {
       next = requests_.front();
-      if (must_ring_ && clock::now() - begun > time_to_come) ring_bell();
+      if (must_ring_ && clock::now() - begun > time_to_come) ring_now();
     }
-    if (must_ring_) ring_bell();
+    if (must_ring_) ring_now();
     if (next != nullptr) return *next;
     for (;;) {
       lane_.worker_sleeps.store(1, std::memory_order_seq_cst);
@@ -162,13 +180,13 @@ class pool_worker {
   }
 
   // False: it threw.
-  bool call(const request_head& head, std::string_view inline_arguments) {
+  bool call(record& asked, const request_head& head, std::string_view inline_arguments) {
     const auto begun = clock::now();
     bool ok = true;
     outgoing_handles with_result;
     result_.clear();
     try {
-      run(head, inline_arguments);
+      run(asked, head, inline_arguments);
     } catch (const std::bad_alloc&) {
       ok = false;
       result_.clear();
@@ -185,10 +203,10 @@ class pool_worker {
     answer.took = (clock::now() - begun).count();
     const std::vector<unique_fd> handles = with_result.take();
     if (ok && !handles.empty()) {
-      answer.has_handles = true;
-      if (!socket_is_ours() || !send_handles(head.ticket, handles, socket_)) {
+      answer.has_handles = 1;
+      if (!socket_is_ours() || !hand_over(head.ticket, handles)) {
         ok = false;
-        answer.has_handles = false;
+        answer.has_handles = 0;
         answer.kind = response_kind::error;
         result_ = encode_exception(std::make_exception_ptr(
             closed("the result has shared objects, which cannot be sent: a task has closed the worker's socket")));
@@ -198,16 +216,33 @@ class pool_worker {
     return ok;
   }
 
-  void run(const request_head& head, std::string_view arguments) {
+  bool hand_over(std::uint64_t ticket, const std::vector<unique_fd>& handles) {
+    try {
+      return send_handles(ticket, handles, socket_);
+    } catch (const error&) {
+      return false;
+    }
+  }
+
+  void run(record& asked, const request_head& head, std::string_view arguments) {
+    // Given back whatever happens.
+    struct parcel_guard {
+      parcel_receiver& from;
+      std::uint32_t number;
+      ~parcel_guard() {
+        if (number != 0) from.give_back(number);
+      }
+    };
+    const parcel_guard parcel{incoming_, head.parcel};
     std::vector<unique_fd> handles;
-    if (head.has_handles) handles = incoming_.take_handles(head.ticket, socket_);
+    if (head.has_handles != 0) handles = incoming_.take_handles(head.ticket, socket_);
     const incoming_handles with_arguments(std::move(handles));
+    if (head.parcel != 0) arguments = incoming_.get(head.parcel, head.size, socket_);
     if (head.function >= functions_.size()) throw decode_error("a call of a function that was not defined");
     const known_function& known = functions_[head.function];
     if (known.missing) std::rethrow_exception(known.missing);
-    if (head.parcel != 0) arguments = incoming_.get(head.parcel, head.size, socket_);
     auto* const state = new call_in_progress(known.name, head.timeout);
-    begin(head.ticket, state);
+    begin(asked, state);
     task_frame frame{this_frame, state->describe(), state, nullptr, nullptr, 0, 0};
     frame.party = state;
     this_frame = &frame;
@@ -217,10 +252,10 @@ class pool_worker {
     } catch (...) {
       failure = std::current_exception();
     }
+    if (forks_ != forks_before_this_process()) ::_exit(EXIT_SUCCESS);  // a fork that the call let go on
     this_frame = frame.parent;
     end();
     state->over();
-    if (head.parcel != 0) incoming_.give_back(head.parcel);
     if (failure) std::rethrow_exception(failure);
   }
 
@@ -230,7 +265,7 @@ class pool_worker {
         answer.parcel = outgoing_.put(result_, socket_);
       } catch (const std::exception&) {  // no memory for so long a result
         answer.kind = response_kind::error;
-        answer.has_handles = false;
+        answer.has_handles = 0;
         result_ = encode_exception(std::current_exception());
       }
       while (const std::uint32_t dropped = outgoing_.take_dropped()) {
@@ -261,7 +296,7 @@ class pool_worker {
     const auto size = static_cast<std::uint32_t>(sizeof head + bytes.size());
     std::byte* room = responses_.prepare(size);
     while (room == nullptr) {  // until the pool has read some
-      if (must_ring_) ring_bell();
+      if (must_ring_) ring_now();
       lane_.responses_full.store(1, std::memory_order_seq_cst);
       room = responses_.prepare(size);
       if (room == nullptr) process_futex_wait(lane_.responses_full, 1, clock::time_point::max());
@@ -273,33 +308,21 @@ class pool_worker {
     responses_.publish();
     must_ring_ = true;
     // Somebody is there, and may sleep.
-    if (bell_.visitor.load(std::memory_order_seq_cst) != bell_words::away) ring_bell();
+    if (bell_.visitor.load(std::memory_order_seq_cst) != bell_words::away) ring_now();
   }
 
-  // Published before (seq_cst): whoever says that he sleeps and then sees nothing has said so before this looks.
-  void ring_bell() noexcept {
+  void ring_now() noexcept {
     must_ring_ = false;
-    using bell = bell_words;
-    std::uint32_t seen = bell_.visitor.load(std::memory_order_seq_cst);
-    if (seen == bell::asleep) {
-      if (bell_.visitor.compare_exchange_strong(seen, bell::awake, std::memory_order_seq_cst))
-        process_futex_wake(bell_.visitor, 1);
-      return;
-    }
-    if (seen == bell::awake) return;
-    seen = bell::asleep;
-    if (bell_.resident.compare_exchange_strong(seen, bell::awake, std::memory_order_seq_cst))
-      process_futex_wake(bell_.resident, 1);
+    ring(bell_);
   }
 
   // ---- stops, which come while a call runs: a thread of their own hears of them
 
-  void begin(std::uint64_t ticket, call_in_progress* state) {
+  void begin(record& asked, call_in_progress* state) {
     const std::lock_guard lock(mutex_);
-    running_ = ticket;
+    running_ = &asked;
     state_ = state;
-    // Asked before it had begun.
-    if (lane_.stop_ticket.load(std::memory_order_seq_cst) == ticket) state->request_stop();
+    if (asked.stopping.load(std::memory_order_seq_cst) != 0) state->request_stop();  // asked before it had begun
   }
   void end() {
     const std::lock_guard lock(mutex_);
@@ -313,7 +336,7 @@ class pool_worker {
       process_futex_wait(lane_.stops, seen, clock::time_point::max());
       seen = lane_.stops.load(std::memory_order_seq_cst);
       const std::lock_guard lock(mutex_);
-      if (state_ != nullptr && lane_.stop_ticket.load(std::memory_order_seq_cst) == running_) state_->request_stop();
+      if (state_ != nullptr && running_->stopping.load(std::memory_order_seq_cst) != 0) state_->request_stop();
     }
   }
 
@@ -333,8 +356,9 @@ class pool_worker {
   std::string result_;
   bool must_ring_ = false;  // something was published, and nobody told
 
+  const std::uint32_t forks_ = forks_before_this_process();
   std::mutex mutex_;
-  std::uint64_t running_ = 0;
+  record* running_ = nullptr;  // while state_ is not null: it is popped after that
   call_in_progress* state_ = nullptr;
 };
 

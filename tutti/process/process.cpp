@@ -73,6 +73,16 @@ unique_fd file_with(const std::string& bytes, const std::string& name) {
   return file;
 }
 
+// No process without an object.
+void wait_started(detail::launched& starting) {
+  try {
+    starting.wait_started();
+  } catch (...) {
+    starting.signal(SIGKILL);  // if it is not that it could not be started
+    throw;
+  }
+}
+
 }  // namespace
 
 void process::start(const process_options& options, const function_info& function, const std::string& arguments,
@@ -92,7 +102,7 @@ void process::start(const process_options& options, const function_info& functio
     all.push_back(handle.get());
   }
   running_ = detail::launcher::of("")->start(std::move(request), all);
-  running_->wait_started();
+  wait_started(*running_);
   for (int n = 0; n < 3; ++n) pipes_[n] = streams.take_pipe(n);
 }
 
@@ -112,7 +122,7 @@ process process::exec(const std::vector<std::string>& command, const process_opt
   request.arguments = command;
   stream_plan streams(options.in, options.out, options.err, result.name_, request);
   auto running = detail::launcher::of("")->start(std::move(request), streams.handles());
-  running->wait_started();
+  wait_started(*running);
   result.running_ = std::move(running);
   for (int n = 0; n < 3; ++n) result.pipes_[n] = streams.take_pipe(n);
   return result;
@@ -132,7 +142,7 @@ process& process::operator=(process&& other) noexcept {
 process::~process() { end(); }
 
 void process::end() noexcept {
-  if (running_ == nullptr) return;
+  if (running_ == nullptr || !running_->is_of_this_process()) return;
   if (daemon_) running_->signal(SIGKILL);
   for (unique_fd& pipe : pipes_) pipe.reset();  // who reads from us, or writes to us, need not wait
   while (!running_->is_over()) {
@@ -234,7 +244,7 @@ process_output process::communicate(std::string_view input) {
       const ::ssize_t n = ::read(pipes_[stream].get(), piece.data(), piece.size());
       if (n > 0) {
         (stream == 1 ? result.out : result.err).append(piece, 0, static_cast<std::size_t>(n));
-      } else if (n == 0 || errno != EINTR) {
+      } else if (n == 0 || (errno != EINTR && errno != EAGAIN)) {
         pipes_[stream].reset();
       }
     }

@@ -49,7 +49,7 @@ void process_pool::make(const process_pool_options& options, const function_info
 }
 
 process_pool::~process_pool() {
-  if (core_->release_handle()) core_->shutdown(finish);
+  if (core_ != nullptr) core_->release_handle();
 }
 
 int process_pool::concurrency() const { return core_->workers(); }

@@ -29,7 +29,9 @@ struct record_ring_words {
 struct record {
   enum class state : std::uint32_t { ready, taken, revoked, filler };
   std::atomic<state> now;
-  std::uint32_t size;  ///< bytes behind this
+  std::uint32_t size;                   ///< bytes behind this
+  std::atomic<std::uint32_t> stopping;  ///< 1: the writer asks who works on it to stop
+  std::uint32_t unused;
   [[nodiscard]] std::byte* data() noexcept { return reinterpret_cast<std::byte*>(this + 1); }
 };
 
@@ -65,6 +67,7 @@ class record_ring {
     }
     record& made = *record_at(at_);
     made.now.store(record::state::ready, std::memory_order_relaxed);
+    made.stopping.store(0, std::memory_order_relaxed);
     made.size = size;
     return made.data();
   }
@@ -86,12 +89,22 @@ class record_ring {
     return is_passed(position) || record_at(position)->now.load(std::memory_order_acquire) == record::state::taken;
   }
 
+  /// Asks who works on a record to stop; nothing if it is through with it.
+  void ask_to_stop(std::uint32_t position) noexcept {
+    if (!is_passed(position)) record_at(position)->stopping.store(1, std::memory_order_seq_cst);
+  }
+  /// Whether the reader is through with a record.
+  [[nodiscard]] bool is_passed(std::uint32_t position) const noexcept {
+    const std::uint32_t read = shared_.words.read.load(std::memory_order_acquire);
+    return static_cast<std::int32_t>(position - read) < 0;
+  }
+
   // ---- the reader
   /// The next record, or null. What the writer says is checked: throws decode_error.
   record* front() {
     for (;;) {
       if (at_ == other_) {
-        other_ = shared_.words.written.load(std::memory_order_acquire);
+        other_ = shared_.words.written.load(std::memory_order_seq_cst);
         if (at_ == other_) return nullptr;
         if (other_ - at_ > Capacity) throw decode_error("a ring of records says that it has more than it can hold");
       }
@@ -118,8 +131,6 @@ class record_ring {
   }
   /// Whether there is nothing to read, for who is about to sleep.
   [[nodiscard]] bool is_empty() const noexcept { return shared_.words.written.load(std::memory_order_seq_cst) == at_; }
-  /// Whether the reader has popped everything, for its writer.
-  [[nodiscard]] bool is_drained() const noexcept { return shared_.words.read.load(std::memory_order_seq_cst) == at_; }
 
  private:
   static constexpr std::uint32_t whole_size(std::uint32_t size) noexcept {
@@ -128,12 +139,6 @@ class record_ring {
   record* record_at(std::uint32_t position) const noexcept {
     return reinterpret_cast<record*>(shared_.bytes + position % Capacity);
   }
-  // The reader has popped it: there may be another one in its place.
-  bool is_passed(std::uint32_t position) const noexcept {
-    const std::uint32_t read = shared_.words.read.load(std::memory_order_acquire);
-    return static_cast<std::int32_t>(position - read) < 0;
-  }
-
   memory& shared_;
   std::uint32_t at_ = 0;     // where we are: written, or read
   std::uint32_t other_ = 0;  // where the other side was seen last

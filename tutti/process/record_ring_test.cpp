@@ -49,11 +49,9 @@ TEST(RecordRing, IsEmptyAndDrained) {
   EXPECT_TRUE(reader.is_empty());
   EXPECT_TRUE(put(writer, "x"));
   EXPECT_FALSE(reader.is_empty());
-  EXPECT_FALSE(writer.is_drained());
   ASSERT_NE(reader.front(), nullptr);
   reader.pop();
   EXPECT_TRUE(reader.is_empty());
-  EXPECT_TRUE(writer.is_drained());
 }
 
 TEST(RecordRing, WhatWasNotBegunCanBeTakenBack) {
@@ -78,6 +76,23 @@ TEST(RecordRing, WhatWasNotBegunCanBeTakenBack) {
   next = reader.front();
   EXPECT_TRUE(reader.claim(*next));
   EXPECT_FALSE(writer.revoke(third));
+}
+
+TEST(RecordRing, WhoWorksOnARecordCanBeAskedToStop) {
+  const auto memory = std::make_unique<ring::memory>();
+  ring writer(*memory), reader(*memory);
+  writer.prepare(1);
+  const std::uint32_t position = writer.publish();
+  record* const next = reader.front();
+  EXPECT_EQ(next->stopping, 0u);
+  writer.ask_to_stop(position);
+  EXPECT_EQ(next->stopping, 1u);
+  EXPECT_FALSE(writer.is_passed(position));
+  reader.pop();
+  EXPECT_TRUE(writer.is_passed(position));
+  next->stopping = 0;
+  writer.ask_to_stop(position);  // too late
+  EXPECT_EQ(next->stopping, 0u);
 }
 
 TEST(RecordRing, BelievesNoWriterGoneMad) {

@@ -60,7 +60,7 @@ void kill_all() {
   ::_exit(128 + WTERMSIG(status));
 }
 
-[[noreturn]] void keep(::pid_t process, const ::sigset_t& heard) {
+[[noreturn]] void keep(::pid_t process, ::pid_t launcher, const ::sigset_t& heard) {
   for (;;) {
     int status = 0;
     const ::pid_t ended = ::waitpid(-1, &status, WNOHANG);
@@ -72,7 +72,8 @@ void kill_all() {
     int signal = 0;
     ::sigwait(&heard, &signal);
     if (signal == keeper_terminate) ::kill(process, SIGTERM);
-    if (signal == keeper_kill || signal == SIGTERM) {  // SIGTERM: the launcher has died
+    // SIGTERM is how we hear of the launcher's death; anybody may send one.
+    if (signal == keeper_kill || (signal == SIGTERM && ::getppid() != launcher)) {
       ::kill(process, SIGKILL);
       kill_all();
       end_as(SIGKILL);
@@ -112,7 +113,7 @@ void keep_tree(const unique_fd& notes) {
     kill_all();
     ::_exit(127);
   }
-  keep(process, heard);
+  keep(process, launcher, heard);
 }
 
 }  // namespace tutti::detail
