@@ -58,7 +58,7 @@ TEST(ProcessMutex, LetsOneInAtATime) {
         return 0;
       });
     }
-    for (child& each : children) EXPECT_EQ(each.exit_code(), 0);
+    for (child& each : children) EXPECT_EQ(each.join(), 0);
   }
   EXPECT_EQ(counter[0], 4000);
 }
@@ -137,7 +137,7 @@ TEST(ProcessMutex, OfAForkedParentIsNotTheChilds) {
     inherited.reset();  // nothing of ours is locked
     return 0;
   });
-  EXPECT_EQ(forked.exit_code(), 0);
+  EXPECT_EQ(forked.join(), 0);
   mutex.unlock();
 }
 
@@ -155,7 +155,7 @@ TEST(ProcessMutex, TellsOnceThatItsOwnerDied) {
     const std::lock_guard lock(mutex);  // told no more
     return 0;
   });
-  EXPECT_EQ(other.exit_code(), 0);
+  EXPECT_EQ(other.join(), 0);
   mutex.lock();
   mutex.unlock();
 }
@@ -219,7 +219,7 @@ TEST(ProcessMutex, WakesWhoWaitsWhenItsOwnerDies) {
   first.until_asleep();
   second.until_asleep();
   holder.kill();
-  EXPECT_EQ(first.exit_code() + second.exit_code(), 1);  // one of them is told
+  EXPECT_EQ(first.join() + second.join(), 1);  // one of them is told
 }
 
 // Also an end by itself, of a thread alone.
