@@ -1,7 +1,6 @@
 // child: a forked process that a test talks to, and kills at a point that both know.
 #pragma once
 #include <gtest/gtest.h>
-#include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -12,9 +11,9 @@
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
-#include <fstream>
 #include <iostream>
-#include <string>
+#include <tests/support/processes.hpp>
+#include <type_traits>
 #include <utility>
 
 namespace tutti_test {
@@ -23,9 +22,11 @@ namespace tutti_test {
 class talk {
  public:
   explicit talk(int fd) noexcept : fd_(fd) {}
-  talk(const talk&) = delete;
-  talk& operator=(const talk&) = delete;
-  ~talk() { ::close(fd_); }
+  talk(talk&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  talk& operator=(talk&&) = delete;
+  ~talk() {
+    if (fd_ >= 0) ::close(fd_);
+  }
   void say(char what = '.') const {
     if (::send(fd_, &what, 1, MSG_NOSIGNAL) != 1) std::cerr << "the other side is gone\n";
   }
@@ -45,15 +46,17 @@ class talk {
   int fd_;
 };
 
-/// A child that runs `f(const talk&)`, which returns its exit code; single-threaded, as the test must be when it forks.
-/// Killed at the end of its scope, and after two minutes.
+/// A child that runs `f(const talk&)`, or `f()`, which returns its exit code; single-threaded, as the test must be when
+/// it forks. It has the descriptors of the test. Killed at the end of its scope, and after two minutes.
 class child {
  public:
   template <class F>
   explicit child(F f) : child(sockets(), std::move(f)) {}
-  child(const child&) = delete;
-  child& operator=(const child&) = delete;
-  ~child() { kill(); }
+  child(child&& other) noexcept : talk_(std::move(other.talk_)), pid_(std::exchange(other.pid_, 0)) {}
+  child& operator=(child&&) = delete;
+  ~child() {
+    if (pid_ > 0) kill();
+  }
 
   ::pid_t pid() const noexcept { return pid_; }
   void say(char what = '.') const { talk_.say(what); }
@@ -61,28 +64,27 @@ class child {
   void hear(char expected = '.') const { ASSERT_EQ(talk_.hear(), expected) << "process " << pid_; }
 
   /// Returns once it sleeps.
-  void until_asleep() const {
-    for (std::string text; text.compare(text.rfind(')') + 1, 2, " S") != 0; ::sched_yield()) {
-      std::ifstream in("/proc/" + std::to_string(pid_) + "/stat");
-      ASSERT_TRUE(std::getline(in, text)) << "process " << pid_ << " is gone";
-    }
-  }
+  void until_asleep() const { tutti_test::until_asleep(pid_); }
 
-  void kill() {
-    if (pid_ == 0) return;
-    ::kill(pid_, SIGKILL);
-    reap();
+  /// Waits for its end: its exit code, or 1000 and the signal that killed it.
+  int join() {
+    if (pid_ <= 0) {
+      ADD_FAILURE() << "there is no child any more, or never was one";
+      return -1;
+    }
+    int status = 0;
+    EXPECT_GT(::waitpid(std::exchange(pid_, 0), &status, 0), 0);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status);
+  }
+  int kill() {
+    if (pid_ > 0) ::kill(pid_, SIGKILL);  // others would be all of a group, or everybody
+    return join();
   }
   /// Dead, but not waited for: its pid is still taken.
   void kill_to_zombie() const {
     ::kill(pid_, SIGKILL);
     ::siginfo_t info{};
     ASSERT_EQ(::waitid(P_PID, static_cast<::id_t>(pid_), &info, WEXITED | WNOWAIT), 0);
-  }
-  /// Its exit code, when it has come to its end by itself; else -1.
-  int exit_code() {
-    const int status = reap();
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
   }
 
  private:
@@ -104,18 +106,17 @@ class child {
       int code = 99;
       try {
         const talk parent(made.ends[1]);
-        code = f(parent);
+        if constexpr (std::is_invocable_v<F, const talk&>) {
+          code = f(parent);
+        } else {
+          code = f();
+        }
       } catch (const std::exception& e) {
         std::cerr << "in the child: " << e.what() << '\n';
       }
       ::_exit(code);
     }
     ::close(made.ends[1]);
-  }
-  int reap() {
-    int status = 0;
-    if (pid_ != 0) ::waitpid(std::exchange(pid_, 0), &status, 0);
-    return status;
   }
 
   talk talk_;

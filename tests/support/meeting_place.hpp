@@ -7,7 +7,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
-#include <tests/support/child_process.hpp>
+#include <tests/support/processes.hpp>
 #include <thread>
 #include <tutti/process/named_channel.hpp>
 #include <utility>

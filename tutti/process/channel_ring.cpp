@@ -92,7 +92,7 @@ bool ring_end::peer_is_gone() const noexcept {
 ring_end::woken ring_end::listen(int flags, std::optional<std::vector<unique_fd>>* handles) {
   char what = 0;
   std::vector<unique_fd> arrived;
-  const ::ssize_t n = receive_with_handles(socket_.get(), &what, 1, arrived, flags);
+  const ::ssize_t n = receive_with_handles(socket_.get(), &what, 1, arrived, flags).size;
   if (n == 0 || (n < 0 && errno == ECONNRESET)) return woken::gone;
   if (n < 0) {
     if (errno == EAGAIN || errno == EWOULDBLOCK) return woken::time_up;
@@ -148,10 +148,8 @@ std::pair<ring_reader, ring_writer> make_ring(std::size_t size) {
   const int copy = ::fcntl(memory.fd(), F_DUPFD_CLOEXEC, 0);
   if (copy < 0) throw os_error::of("cannot make a process_channel", errno);
   shared_memory same{unique_fd(copy), "process_channel"};
-  int ends[2];
-  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0)
-    throw os_error::of("cannot make a process_channel", errno);
-  return {ring_reader(std::move(memory), unique_fd(ends[0])), ring_writer(std::move(same), unique_fd(ends[1]))};
+  auto [one, other] = connected_sockets("process_channel");
+  return {ring_reader(std::move(memory), std::move(one)), ring_writer(std::move(same), std::move(other))};
 }
 
 }  // namespace tutti::detail

@@ -1,13 +1,21 @@
 #include <tutti/process/handle_transfer.hpp>
 
-#include <tutti/process/message_socket.hpp>
+#include <tutti/base/error.hpp>
 
 #include <sys/socket.h>
 
 #include <cerrno>
 #include <cstring>
+#include <string>
 
 namespace tutti::detail {
+
+std::pair<unique_fd, unique_fd> connected_sockets(const char* what) {
+  int ends[2];
+  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0)
+    throw os_error::of("cannot make a " + std::string(what), errno);
+  return {unique_fd(ends[0]), unique_fd(ends[1])};
+}
 
 ::ssize_t send_with_handles(int socket, const void* bytes, std::size_t size, std::span<const int> handles,
                             int flags) noexcept {
@@ -31,7 +39,7 @@ namespace tutti::detail {
   return n;
 }
 
-::ssize_t receive_with_handles(int socket, void* bytes, std::size_t size, std::vector<unique_fd>& handles, int flags) {
+received receive_with_handles(int socket, void* bytes, std::size_t size, std::vector<unique_fd>& handles, int flags) {
   handles.clear();
   ::iovec part{bytes, size};
   alignas(::cmsghdr) char control[CMSG_SPACE(most_message_handles * sizeof(int))];
@@ -42,7 +50,7 @@ namespace tutti::detail {
   header.msg_controllen = sizeof control;
   ::ssize_t n = 0;
   while ((n = ::recvmsg(socket, &header, flags | MSG_CMSG_CLOEXEC)) < 0) {
-    if (errno != EINTR) return n;
+    if (errno != EINTR) return {n, false};
   }
   for (::cmsghdr* c = CMSG_FIRSTHDR(&header); c != nullptr; c = CMSG_NXTHDR(&header, c)) {
     if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS) continue;
@@ -53,7 +61,7 @@ namespace tutti::detail {
       handles.emplace_back(fd);
     }
   }
-  return n;
+  return {n, (header.msg_flags & MSG_CTRUNC) != 0};
 }
 
 std::vector<int> numbers_of(std::span<const unique_fd> handles, int last) {

@@ -1,6 +1,7 @@
 // message_socket: bytes and descriptors between two processes of one machine.
 #pragma once
 #include <tutti/base/unique_fd.hpp>
+#include <tutti/process/handle_transfer.hpp>
 
 #include <optional>
 #include <span>
@@ -11,9 +12,8 @@
 
 namespace tutti::detail {
 
-/// The most bytes and the most descriptors of one message. More bytes go into a memfd, whose descriptor is sent.
+/// The most bytes of one message. More go into a memfd, whose descriptor is sent.
 inline constexpr std::size_t most_message_bytes = 32 * 1024;
-inline constexpr std::size_t most_message_handles = 250;  // the kernel takes 253
 
 /// What arrived at once.
 struct message {
@@ -31,7 +31,7 @@ class message_socket {
   static std::pair<message_socket, message_socket> pair();
 
   /// Sends a message, whole; blocks while the other side's buffer is full. false: the other side is gone. Throws
-  /// std::length_error beyond the limits above, os_error.
+  /// std::length_error beyond the two limits, os_error.
   bool send(std::string_view bytes, std::span<const int> handles = {});
   /// The next message; blocks. Nothing: the other side is gone, and all it had sent was read. Throws os_error, when
   /// there were no descriptors left for the message's own, too.

@@ -12,7 +12,7 @@
 #include <cstdint>
 #include <cstring>
 #include <string>
-#include <tests/support/child_process.hpp>
+#include <tests/support/child.hpp>
 #include <tests/support/choices.hpp>
 #include <tests/support/meeting_place.hpp>
 #include <thread>
@@ -20,10 +20,10 @@
 
 namespace {
 
-using child = tutti_test::child_process;
 using tutti::named_channel;
 using tutti::named_reader;
 using tutti::named_writer;
+using tutti_test::child;
 using tutti_test::text_of;
 
 class NamedChannelFaults : public tutti_test::meeting_place {};
@@ -37,7 +37,7 @@ TEST_F(NamedChannelFaults, AWriterKilledInTheMiddleDisturbsNobody) {
   });
   auto in = named_channel<std::string>::reader(path_);
   EXPECT_EQ(in.receive(), "whole");
-  tutti_test::until_asleep(killed.id());  // stuck, as nobody reads
+  tutti_test::until_asleep(killed.pid());  // stuck, as nobody reads
   auto out = named_channel<std::string>::writer(path_);
   killed.kill();
   std::jthread other([&] {
@@ -93,7 +93,7 @@ TEST_F(NamedChannelFaults, ASleepingSenderSeesTheReceiverKilled) {
   out.send("first");
   child killer([&, sender] {
     tutti_test::until_asleep(sender);
-    ::kill(killed.id(), SIGKILL);
+    ::kill(killed.pid(), SIGKILL);
     return 0;
   });
   EXPECT_THROW(out.send(std::string(10'000'000, 'x')), tutti::closed);

@@ -16,7 +16,7 @@
 #include <fstream>
 #include <stdexcept>
 #include <string>
-#include <tests/support/child_process.hpp>
+#include <tests/support/child.hpp>
 #include <tests/support/meeting_place.hpp>
 #include <thread>
 #include <vector>
@@ -24,9 +24,9 @@
 namespace {
 
 using namespace std::chrono_literals;
-using child = tutti_test::child_process;
 using tutti::named_channel;
 using tutti::named_writer;
+using tutti_test::child;
 using tutti_test::text_of;
 
 class NamedChannel : public tutti_test::meeting_place {};
@@ -48,7 +48,7 @@ TEST_F(NamedChannel, ProgramsMeetWhoeverComesFirst) {
     });
     if (writer_first) {
       while (!std::filesystem::exists(path_)) ::sched_yield();
-      tutti_test::until_asleep(sender.id());
+      tutti_test::until_asleep(sender.pid());
     }
     auto in = named_channel<std::vector<int>>::reader(path_);
     int expected = 0;
@@ -177,7 +177,7 @@ TEST_F(NamedChannel, WhatADeadProgramLeftIsUsedAndLeft) {
     return 0;
   });
   while (!std::filesystem::exists(path_)) ::sched_yield();
-  tutti_test::until_asleep(killed.id());
+  tutti_test::until_asleep(killed.pid());
   killed.kill();
   ASSERT_TRUE(std::filesystem::exists(path_));
   {

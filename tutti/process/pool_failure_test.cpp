@@ -17,6 +17,7 @@
 #include <iostream>
 #include <new>
 #include <string>
+#include <tests/support/processes.hpp>
 #include <thread>
 #include <vector>
 
@@ -124,33 +125,8 @@ using namespace std::chrono_literals;
 namespace fs = pool_failure_test;
 using fs::end;
 using testing::HasSubstr;
-
-class fresh_path {
- public:
-  fresh_path() {
-    std::string folder = "/tmp/tutti_pool_XXXXXX";
-    folder_ = ::mkdtemp(folder.data());
-  }
-  ~fresh_path() {
-    ::unlink(path().c_str());
-    ::rmdir(folder_.c_str());
-  }
-  fresh_path(const fresh_path&) = delete;
-  fresh_path& operator=(const fresh_path&) = delete;
-  std::string path() const { return folder_ + "/file"; }
-
- private:
-  std::string folder_;
-};
-
-void wait_until_gone(int pid) {
-  const auto is_there = [&] {
-    std::ifstream in("/proc/" + std::to_string(pid) + "/stat");
-    std::string text;
-    return std::getline(in, text) && text.compare(text.rfind(')') + 2, 1, "Z") != 0;
-  };
-  while (is_there()) std::this_thread::yield();
-}
+using tutti_test::fresh_path;
+using tutti_test::until_gone;
 
 struct way {
   end how;
@@ -212,7 +188,7 @@ TEST(PoolFailureIdle, WorkersThatDieAreReplaced) {
     const int pid = pool.submit<fs::pid>().get();
     ::kill(pid, SIGKILL);  // that one may have answered before it was said to run
     for (const int p : pool.pids()) ::kill(p, SIGTERM);
-    wait_until_gone(pid);
+    until_gone(pid);
     // It may be given to a worker that is dying; then it is another one's.
     EXPECT_EQ(pool.with({.retries = 10}).submit<fs::add>(i, 1).get(), i + 1);
   }
@@ -272,7 +248,7 @@ TEST(PoolFailureParent, ItsDeathLeavesNothing) {
   }
   program.kill();
   program.join();
-  for (const int pid : pids) wait_until_gone(pid);  // a worker, and the launcher
+  for (const int pid : pids) until_gone(pid);  // a worker, and the launcher
 }
 
 TEST(PoolFailureResult, TooLargeForMemoryIsAnError) {

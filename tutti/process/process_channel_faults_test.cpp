@@ -12,16 +12,16 @@
 #include <cstdint>
 #include <stdexcept>
 #include <string>
-#include <tests/support/child_process.hpp>
+#include <tests/support/child.hpp>
 #include <tests/support/choices.hpp>
 #include <vector>
 
 namespace {
 
-using child = tutti_test::child_process;
 using tutti::process_channel;
 using tutti::process_reader;
 using tutti::process_writer;
+using tutti_test::child;
 using tutti_test::text_of;
 
 class ProcessChannelFaults : public tutti_test::clean_test {};
@@ -58,7 +58,7 @@ TEST_F(ProcessChannelFaults, HalfAnElementIsNeverDelivered) {
   out.close();
   told.close();
   EXPECT_EQ(go.receive(), 1);
-  tutti_test::until_asleep(killed.id());  // nobody takes it: it is stuck in there
+  tutti_test::until_asleep(killed.pid());  // nobody takes it: it is stuck in there
   killed.kill();
   EXPECT_EQ(in.receive(), "whole");
   const std::string text = text_of([&, &from = in] { from.receive(); });

@@ -16,7 +16,7 @@
 #include <numeric>
 #include <stdexcept>
 #include <string>
-#include <tests/support/child_process.hpp>
+#include <tests/support/child.hpp>
 #include <tests/support/choices.hpp>
 #include <thread>
 #include <vector>
@@ -27,7 +27,7 @@ using namespace std::chrono_literals;
 using tutti::process_channel;
 using tutti::process_reader;
 using tutti::process_writer;
-using child = tutti_test::child_process;
+using tutti_test::child;
 using tutti_test::text_of;
 
 class ProcessChannel : public tutti_test::clean_test {};

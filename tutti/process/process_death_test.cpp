@@ -14,8 +14,8 @@
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
-#include <fstream>
 #include <string>
+#include <tests/support/processes.hpp>
 #include <thread>
 #include <vector>
 
@@ -59,21 +59,8 @@ namespace tutti {
 namespace {
 
 using testing::HasSubstr;
-
-std::string read_line(unique_fd& from) {
-  std::string line;
-  for (char c = 0; ::read(from.get(), &c, 1) == 1 && c != '\n';) line += c;
-  return line;
-}
-
-void wait_until_gone(int pid) {
-  const auto is_there = [&] {
-    std::ifstream in("/proc/" + std::to_string(pid) + "/stat");
-    std::string text;
-    return std::getline(in, text) && text.compare(text.rfind(')') + 2, 1, "Z") != 0;
-  };
-  while (is_there()) std::this_thread::yield();
-}
+using tutti_test::read_line;
+using tutti_test::until_gone;
 
 // A copy of this program that does something else, before main, which calls init.
 constexpr const char* scenario = "TUTTI_PROCESS_TEST_SCENARIO";
@@ -98,7 +85,7 @@ TEST(ProcessDeath, OfTheParentIsTheEndOfAll) {
     const int inner = std::stoi(read_line(parent.out()));
     parent.kill();
     EXPECT_EQ(parent.join(), exit_status::killed(SIGKILL));
-    wait_until_gone(inner);
+    until_gone(inner);
   }
 }
 
@@ -125,7 +112,7 @@ TEST(ProcessDeath, OfTheParentByExitIsTheEndOfAll) {
   const int inner = std::stoi(read_line(parent.out()));
   parent.terminate();  // its static object would join
   parent.join();
-  wait_until_gone(inner);
+  until_gone(inner);
 }
 
 TEST(ProcessDeath, OfTheLauncherIsTheEndOfItsProcessesAndOfNothingElse) {
@@ -134,7 +121,7 @@ TEST(ProcessDeath, OfTheLauncherIsTheEndOfItsProcessesAndOfNothingElse) {
   EXPECT_NE(launcher, ::getpid());
   ASSERT_EQ(::kill(launcher, SIGKILL), 0);
   EXPECT_EQ(p.join(), exit_status::killed(SIGKILL));
-  wait_until_gone(p.pid());
+  until_gone(p.pid());
   // The next one has a new launcher.
   process next({.out = stdio::pipe()}, fn<process_death_test::say_parent_and_wait>);
   EXPECT_NE(std::stoi(read_line(next.out())), launcher);

@@ -28,7 +28,7 @@ TEST(ProcessFutex, WakesAcrossProcesses) {
   sleeper.until_asleep();
   word.store(1);
   process_futex_wake(word, 1);
-  EXPECT_EQ(sleeper.exit_code(), 0);
+  EXPECT_EQ(sleeper.join(), 0);
 }
 
 TEST(ProcessFutex, DoesNotSleepOverAChangeOrBeyondItsTime) {

@@ -64,20 +64,26 @@ process_key key_of(::pid_t pid, std::uint64_t started) noexcept {
   return (started << pid_bits) | static_cast<process_key>(pid);
 }
 
+// The calling process, asked from the kernel once: that costs as much as a lock. The key is there when the number is.
 constinit std::atomic<process_key> known{0};
+constinit std::atomic<std::uint32_t> known_after_forks{~std::uint32_t{0}};
 
 }  // namespace
 
 ::pid_t pid_of(process_key process) noexcept { return static_cast<::pid_t>(process & pid_mask); }
 
-// relaxed: one word, and all threads would store the same.
+// acquire, release: who sees the number of forks sees the key of the same process. Threads that find it missing at the
+// same time store the same; a fork between the two stores leaves the child with a number that is not its own.
 process_key this_process() noexcept {
+  const std::uint32_t forks = forks_before_this_process();
+  if (known_after_forks.load(std::memory_order_acquire) == forks) [[likely]]
+    return known.load(std::memory_order_relaxed);
   const ::pid_t pid = ::getpid();
-  process_key key = known.load(std::memory_order_relaxed);
-  if (pid_of(key) != pid) {
-    const auto stat = stat_of(pid);
-    key = key_of(pid, stat ? stat->started : 0);
-    if (stat) known.store(key, std::memory_order_relaxed);
+  const auto stat = stat_of(pid);
+  const process_key key = key_of(pid, stat ? stat->started : 0);
+  if (stat) {
+    known.store(key, std::memory_order_relaxed);
+    known_after_forks.store(forks, std::memory_order_release);
   }
   return key;
 }

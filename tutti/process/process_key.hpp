@@ -10,7 +10,7 @@ namespace tutti::detail {
 /// new. 0 is nobody. Means the same in all processes of one PID namespace.
 using process_key = std::uint64_t;
 
-/// The calling process; a forked child is another one, however it was forked.
+/// The calling process. A few ns; right in a child made by fork(), but not in one made by a bare clone().
 [[nodiscard]] process_key this_process() noexcept;
 /// Whether it still runs. One that ended does not, also while its parent has not waited for it yet. When the system
 /// gives no answer it is taken to run.
@@ -21,7 +21,7 @@ using process_key = std::uint64_t;
 /// A thread and its process, in one word; 0 is nobody.
 using thread_key = std::uint64_t;
 
-/// The calling thread. A few ns; right in a child made by fork(), but not in one made by a bare clone().
+/// The calling thread; as this_process().
 [[nodiscard]] thread_key this_thread() noexcept;
 /// Its process' id.
 [[nodiscard]] ::pid_t pid_of_thread(thread_key thread) noexcept;

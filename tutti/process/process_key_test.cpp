@@ -27,7 +27,7 @@ TEST(ProcessKey, OfAForkedChildIsAnother) {
     if (this_thread() == parents_thread || !runs_here(this_thread()) || runs_here(parents_thread)) return 2;
     return is_running(parent) ? 0 : 3;
   });
-  EXPECT_EQ(forked.exit_code(), 0);
+  EXPECT_EQ(forked.join(), 0);
 }
 
 TEST(ProcessKey, EndsWithTheProcessAlsoWhenNobodyHasWaitedForIt) {

@@ -132,13 +132,9 @@ bool process_mutex::try_lock() const {
   return m.judge(m.shared.mutex.try_lock());
 }
 
-bool process_mutex::try_lock_for(std::chrono::nanoseconds limit, place at) const {
-  return try_lock_until(detail::machine_time_after(limit), at);
-}
-
-bool process_mutex::try_lock_until(std::chrono::steady_clock::time_point deadline, place at) const {
+bool process_mutex::lock_for(std::chrono::nanoseconds limit, place at) const {
   mapping& m = inside();
-  return m.judge(m.take("process_mutex::try_lock_for", deadline, at));
+  return m.judge(m.take("process_mutex::lock_for", detail::machine_time_after(limit), at));
 }
 
 bool process_mutex::lock_to_repair(place at) const {

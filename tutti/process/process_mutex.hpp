@@ -18,8 +18,8 @@ namespace tutti {
 /// told, once: what it protects may be half done. lock() and the forms that try throw owner_lost, and do not hold it
 /// then; lock_to_repair() holds it and says so.
 ///
-/// Meets Lockable and TimedLockable: std::lock_guard, std::unique_lock and std::scoped_lock take it. Thread-safe, but
-/// for assignments to one handle. Destroying the last handle that a process has while one of its threads holds the lock
+/// Meets Lockable: std::lock_guard, std::unique_lock and std::scoped_lock take it. Thread-safe, but for assignments to
+/// one handle. Destroying the last handle that a process has while one of its threads holds the lock
 /// is a fatal error that names it. Costs a page of memory and a descriptor.
 class process_mutex {
  public:
@@ -38,10 +38,9 @@ class process_mutex {
   void lock(place at = place::current()) const;
   /// Takes the lock if it is free; never blocks. False to who holds it already. Throws owner_lost.
   [[nodiscard]] bool try_lock() const;
-  /// Blocks for at most `limit` on the machine's clock; false when the time is up. Throws as lock().
-  [[nodiscard]] bool try_lock_for(std::chrono::nanoseconds limit, place at = place::current()) const;
-  /// The same until then.
-  [[nodiscard]] bool try_lock_until(std::chrono::steady_clock::time_point deadline, place at = place::current()) const;
+  /// Blocks for at most `limit` on the machine's clock; false when the time is up. Zero and less try once; max waits
+  /// without limit. Throws as lock().
+  [[nodiscard]] bool lock_for(std::chrono::nanoseconds limit, place at = place::current()) const;
   /// Blocks until the lock is taken. True when the last owner ended while it held it, so that what it protects may be
   /// half done; who ends before it has repaired that and unlocked leaves it so to the next. Throws as lock(), but no
   /// owner_lost.

@@ -58,7 +58,7 @@ TEST(ProcessMutex, LetsOneInAtATime) {
         return 0;
       });
     }
-    for (child& each : children) EXPECT_EQ(each.exit_code(), 0);
+    for (child& each : children) EXPECT_EQ(each.join(), 0);
   }
   EXPECT_EQ(counter[0], 4000);
 }
@@ -71,10 +71,12 @@ TEST(ProcessMutex, IsLockable) {
   std::unique_lock lock(one, std::try_to_lock);
   EXPECT_TRUE(lock);
   lock.unlock();
-  EXPECT_TRUE(lock.try_lock_for(1h));
-  lock.unlock();
-  EXPECT_TRUE(lock.try_lock_until(std::chrono::steady_clock::now()));
-  lock.unlock();
+  EXPECT_TRUE(one.lock_for(1h));
+  one.unlock();
+  EXPECT_TRUE(one.lock_for(0ns));
+  one.unlock();
+  EXPECT_TRUE(one.lock_for(std::chrono::nanoseconds::max()));
+  one.unlock();
   EXPECT_FALSE(one.lock_to_repair());
   one.unlock();
   EXPECT_EQ(two.name(), "two");
@@ -90,9 +92,9 @@ TEST(ProcessMutex, IsBusyWhileAnotherProcessHasIt) {
   });
   holder.hear();
   EXPECT_FALSE(mutex.try_lock());
-  EXPECT_FALSE(mutex.try_lock_for(0ns));
-  EXPECT_FALSE(mutex.try_lock_for(std::chrono::nanoseconds::min()));
-  EXPECT_FALSE(mutex.try_lock_for(1ms));
+  EXPECT_FALSE(mutex.lock_for(0ns));
+  EXPECT_FALSE(mutex.lock_for(std::chrono::nanoseconds::min()));
+  EXPECT_FALSE(mutex.lock_for(1ms));
   EXPECT_THAT([&] { mutex.unlock(); }, ThrowsMessage<tutti::not_owner>(HasSubstr(
                                            "but a thread of process " + std::to_string(holder.pid()) + " holds it")));
   holder.say();
@@ -108,7 +110,7 @@ TEST(ProcessMutex, BelongsToItsThread) {
   EXPECT_FALSE(mutex.try_lock());
   EXPECT_THAT([&] { mutex.lock(); }, ThrowsMessage<tutti::deadlock>(HasSubstr("holds it already")));
   EXPECT_THROW(static_cast<void>(mutex.lock_to_repair()), tutti::deadlock);
-  EXPECT_THROW(static_cast<void>(mutex.try_lock_for(1h)), tutti::deadlock);
+  EXPECT_THROW(static_cast<void>(mutex.lock_for(1h)), tutti::deadlock);
   const process_mutex same = round_trip(mutex);
   EXPECT_THROW(same.lock(), tutti::deadlock);
   EXPECT_THAT([&] { same.unlock(); }, ThrowsMessage<tutti::not_owner>(HasSubstr("came another way")));
@@ -135,7 +137,7 @@ TEST(ProcessMutex, OfAForkedParentIsNotTheChilds) {
     inherited.reset();  // nothing of ours is locked
     return 0;
   });
-  EXPECT_EQ(forked.exit_code(), 0);
+  EXPECT_EQ(forked.join(), 0);
   mutex.unlock();
 }
 
@@ -153,7 +155,7 @@ TEST(ProcessMutex, TellsOnceThatItsOwnerDied) {
     const std::lock_guard lock(mutex);  // told no more
     return 0;
   });
-  EXPECT_EQ(other.exit_code(), 0);
+  EXPECT_EQ(other.join(), 0);
   mutex.lock();
   mutex.unlock();
 }
@@ -169,8 +171,8 @@ TEST(ProcessMutex, TellsInEveryForm) {
     mutex.unlock();
   };
   after_death([&] { (void)mutex.try_lock(); });
-  after_death([&] { (void)mutex.try_lock_for(0ns); });
-  after_death([&] { (void)mutex.try_lock_for(1h); });
+  after_death([&] { (void)mutex.lock_for(0ns); });
+  after_death([&] { (void)mutex.lock_for(1h); });
   after_death([&] { const std::lock_guard lock(mutex); });
   after_death([&] {
     const process_mutex same = round_trip(mutex), other("o");
@@ -217,7 +219,7 @@ TEST(ProcessMutex, WakesWhoWaitsWhenItsOwnerDies) {
   first.until_asleep();
   second.until_asleep();
   holder.kill();
-  EXPECT_EQ(first.exit_code() + second.exit_code(), 1);  // one of them is told
+  EXPECT_EQ(first.join() + second.join(), 1);  // one of them is told
 }
 
 // Also an end by itself, of a thread alone.

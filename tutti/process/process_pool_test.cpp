@@ -18,6 +18,7 @@
 #include <set>
 #include <stdexcept>
 #include <string>
+#include <tests/support/processes.hpp>
 #include <thread>
 #include <vector>
 
@@ -76,25 +77,7 @@ namespace {
 
 using namespace std::chrono_literals;
 namespace fs = process_pool_test;
-
-// A path that nothing has yet.
-class fresh_path {
- public:
-  fresh_path() {
-    std::string folder = "/tmp/tutti_pool_XXXXXX";
-    folder_ = ::mkdtemp(folder.data());
-  }
-  ~fresh_path() {
-    ::unlink(path().c_str());
-    ::rmdir(folder_.c_str());
-  }
-  fresh_path(const fresh_path&) = delete;
-  fresh_path& operator=(const fresh_path&) = delete;
-  std::string path() const { return folder_ + "/file"; }
-
- private:
-  std::string folder_;
-};
+using tutti_test::fresh_path;
 
 TEST(ProcessPool, RunsCallsInOtherProcesses) {
   process_pool pool(2);

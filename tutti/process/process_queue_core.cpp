@@ -4,7 +4,6 @@
 #include <tutti/core/spin.hpp>
 #include <tutti/process/handle_transfer.hpp>
 #include <tutti/process/message_sleep.hpp>
-#include <tutti/process/message_socket.hpp>
 #include <tutti/process/queue_memory.hpp>
 
 #include <sys/socket.h>
@@ -16,6 +15,7 @@
 #include <new>
 #include <stdexcept>
 #include <string>
+#include <tuple>
 
 namespace tutti::detail {
 namespace {
@@ -36,11 +36,7 @@ process_queue_core::process_queue_core(std::size_t capacity, std::size_t bytes) 
   auto* const made = ::new (shared_.data()) queue_memory;
   made->capacity = capacity;
   made->arena = arena_;
-  int ends[2];
-  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0)
-    throw os_error::of("cannot make a process_queue", errno);
-  socket_in_.reset(ends[0]);
-  socket_out_.reset(ends[1]);
+  std::tie(socket_in_, socket_out_) = connected_sockets(kind);
 }
 
 process_queue_core::process_queue_core(const travelling_queue& from)
@@ -100,7 +96,7 @@ bool process_queue_core::wait(queue_gate& gate, const message_wait& how, Look lo
     if (look(&turn)) return true;
     if (how.is_over()) return false;
     const message_sleep asleep(this, how, kind);
-    gate.sleep(turn, how.left());
+    gate.sleep(turn, how.until.value_or(message_wait::clock::time_point::max()));
   }
 }
 
@@ -165,7 +161,8 @@ arrival process_queue_core::try_take(arrived_message& into, std::uint32_t* sleep
     if (sleeps != nullptr) *sleeps = memory().elements.enter();
     return arrival::not_now;
   }
-  const std::uint32_t slot = own_slot(inside);
+  const process_key self = this_process();
+  const std::uint32_t slot = own_slot(inside, self);
   queue_record head{};
   copy_out(next.first, &head, sizeof head);
   const std::size_t used = next.last - next.first;
@@ -183,7 +180,6 @@ arrival process_queue_core::try_take(arrived_message& into, std::uint32_t* sleep
   ++next.held;
   next.took = 1;
   const queue_holder& mine = memory().holders[slot];
-  const process_identity self = process_identity::own();
   inside.set_holder(slot, {self, mine.who == self ? mine.elements + 1 : 1});
   inside.commit();
   if (head.handles != 0) drop_handles();
@@ -196,8 +192,7 @@ arrival process_queue_core::try_take(arrived_message& into, std::uint32_t* sleep
 }
 
 // Where this process counts what it has in hand.
-std::uint32_t process_queue_core::own_slot(queue_visit& inside) {
-  const process_identity self = process_identity::own();
+std::uint32_t process_queue_core::own_slot(queue_visit& inside, process_key self) {
   for (int attempt = 0; attempt < 2; ++attempt) {
     std::uint32_t free = no_slot;
     for (std::uint32_t i = 0; i < most_holders; ++i) {
@@ -205,7 +200,7 @@ std::uint32_t process_queue_core::own_slot(queue_visit& inside) {
       if (one.who == self) return i;
       if (one.elements != 0) continue;
       if (free == no_slot) free = i;
-      if (one.who.pid == 0) break;  // they are used from the front
+      if (one.who == 0) break;  // they are used from the front
     }
     if (free != no_slot) return free;
     bury(inside);
@@ -232,7 +227,7 @@ void process_queue_core::hand_out(std::uint64_t id, std::size_t count, arrived_m
   for (;;) {
     std::uint64_t found = 0;
     const ::ssize_t n =
-        receive_with_handles(socket_out_.get(), &found, sizeof found, into.handles, MSG_PEEK | MSG_DONTWAIT);
+        receive_with_handles(socket_out_.get(), &found, sizeof found, into.handles, MSG_PEEK | MSG_DONTWAIT).size;
     if (n != sizeof found) throw decode_error("process_queue: the descriptors of an element are not there");
     if (found < id) {
       drop_handles();
@@ -268,7 +263,7 @@ std::size_t process_queue_core::size() { return enter().next.elements; }
 
 void process_queue_core::task_done() {
   queue_visit inside = enter();
-  const process_identity self = process_identity::own();
+  const process_key self = this_process();
   const auto* const mine = std::find_if(std::begin(memory().holders), std::end(memory().holders),
                                         [&](const queue_holder& one) { return one.who == self && one.elements != 0; });
   if (mine == std::end(memory().holders) || inside.next.held == 0) {
@@ -286,7 +281,7 @@ void process_queue_core::task_done() {
 void process_queue_core::bury(queue_visit& inside) {
   for (std::uint32_t i = 0; i < most_holders && inside.next.held != 0; ++i) {
     const queue_holder one = memory().holders[i];
-    if (one.elements == 0 || one.who.alive()) continue;
+    if (one.elements == 0 || is_running(one.who)) continue;
     const auto lost = std::min(one.elements, inside.next.held);
     inside.next.held -= lost;
     inside.next.lost += lost;

@@ -5,7 +5,7 @@
 // sees half of it, and who dies before that store has changed nothing (the bytes it copied lie where nothing is).
 #pragma once
 #include <tutti/process/message_forms.hpp>
-#include <tutti/process/queue_lock.hpp>
+#include <tutti/process/process_key.hpp>
 #include <tutti/process/shared_memory.hpp>
 
 #include <cstddef>
@@ -15,6 +15,7 @@
 
 namespace tutti::detail {
 
+struct queue_gate;
 struct queue_memory;
 class queue_visit;
 
@@ -62,7 +63,7 @@ class process_queue_core {
   bool hand_in(std::uint64_t id, std::span<const unique_fd> handles);
   void hand_out(std::uint64_t id, std::size_t count, arrived_message& into);
   void drop_handles() noexcept;
-  std::uint32_t own_slot(queue_visit& inside);
+  std::uint32_t own_slot(queue_visit& inside, process_key self);
 
   shared_memory shared_;
   unique_fd socket_in_, socket_out_;

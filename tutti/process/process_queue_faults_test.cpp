@@ -19,15 +19,15 @@
 #include <optional>
 #include <set>
 #include <string>
-#include <tests/support/child_process.hpp>
+#include <tests/support/child.hpp>
 #include <tests/support/choices.hpp>
 #include <vector>
 
 namespace {
 
-using child = tutti_test::child_process;
 using tutti::process_channel;
 using tutti::process_queue;
+using tutti_test::child;
 using tutti_test::text_of;
 
 class ProcessQueueFaults : public tutti_test::clean_test {};

@@ -13,16 +13,16 @@
 #include <cstdint>
 #include <stdexcept>
 #include <string>
-#include <tests/support/child_process.hpp>
+#include <tests/support/child.hpp>
 #include <thread>
 #include <vector>
 
 namespace {
 
 using namespace std::chrono_literals;
-using child = tutti_test::child_process;
 using tutti::process_channel;
 using tutti::process_queue;
+using tutti_test::child;
 using tutti_test::text_of;
 
 class ProcessQueue : public tutti_test::clean_test {};

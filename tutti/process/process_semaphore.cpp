@@ -277,8 +277,8 @@ bool process_semaphore::try_acquire() const {
   return false;
 }
 
-bool process_semaphore::try_acquire_for(std::chrono::nanoseconds limit, place here) const {
-  return take("process_semaphore::try_acquire_for", detail::machine_time_after(limit), here);
+bool process_semaphore::acquire_for(std::chrono::nanoseconds limit, place here) const {
+  return take("process_semaphore::acquire_for", detail::machine_time_after(limit), here);
 }
 
 void process_semaphore::release(std::ptrdiff_t n) const {

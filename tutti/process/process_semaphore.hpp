@@ -40,8 +40,9 @@ class process_semaphore {
   void acquire(place here = place::current()) const;
   /// Takes a permit if there is one; does not wait for others. Throws owner_lost and os_error, as acquire().
   [[nodiscard]] bool try_acquire() const;
-  /// Blocks for at most `limit` on the machine's clock; false when the time is up. Throws as acquire().
-  [[nodiscard]] bool try_acquire_for(std::chrono::nanoseconds limit, place here = place::current()) const;
+  /// Blocks for at most `limit` on the machine's clock; false when the time is up. Zero and less try once; max waits
+  /// without limit. Throws as acquire().
+  [[nodiscard]] bool acquire_for(std::chrono::nanoseconds limit, place here = place::current()) const;
   /// Gives back `n` permits of this process and wakes as many waiters. Never waits for others. Throws not_owner when
   /// this process has fewer, std::invalid_argument for a negative n; then none was given.
   void release(std::ptrdiff_t n = 1) const;

@@ -50,7 +50,7 @@ auto holder_of(const process_semaphore& permits, int n) {
 bool until_told(const process_semaphore& permits) {
   for (int i = 0; i < 10'000; ++i) {
     try {
-      if (permits.try_acquire_for(1ms)) return false;
+      if (permits.acquire_for(1ms)) return false;
     } catch (const tutti::owner_lost&) {
       return true;
     }
@@ -65,13 +65,13 @@ TEST(ProcessSemaphore, Counts) {
   EXPECT_TRUE(permits.try_acquire());
   EXPECT_EQ(permits.value(), 0);
   EXPECT_FALSE(permits.try_acquire());
-  EXPECT_FALSE(permits.try_acquire_for(0ns));
-  EXPECT_FALSE(permits.try_acquire_for(std::chrono::nanoseconds::min()));
-  EXPECT_FALSE(permits.try_acquire_for(1ms));
+  EXPECT_FALSE(permits.acquire_for(0ns));
+  EXPECT_FALSE(permits.acquire_for(std::chrono::nanoseconds::min()));
+  EXPECT_FALSE(permits.acquire_for(1ms));
   permits.release(2);
   EXPECT_EQ(permits.value(), 2);
   permits.release(0);
-  EXPECT_TRUE(permits.try_acquire_for(std::chrono::nanoseconds::max()));
+  EXPECT_TRUE(permits.acquire_for(std::chrono::nanoseconds::max()));
   permits.release();
   EXPECT_EQ(permits.name(), "p");
   EXPECT_FALSE(process_semaphore(0).try_acquire());
@@ -96,7 +96,7 @@ TEST(ProcessSemaphore, LetsSoManyIn) {
         return 0;
       });
     }
-    for (child& each : children) EXPECT_EQ(each.exit_code(), 0);
+    for (child& each : children) EXPECT_EQ(each.join(), 0);
   }
   EXPECT_EQ(done.load(), 2000);
   EXPECT_LE(most.load(), 2);
@@ -140,7 +140,7 @@ TEST(ProcessSemaphore, PermitsBelongToProcesses) {
                  : 0;
     }
   });
-  EXPECT_EQ(forked.exit_code(), 0);
+  EXPECT_EQ(forked.join(), 0);
   EXPECT_THAT([&] { permits.release(2); }, ThrowsMessage<tutti::not_owner>(HasSubstr("which has 1")));
   EXPECT_THROW(permits.release(-1), std::invalid_argument);
   EXPECT_THROW(permits.release(std::numeric_limits<std::ptrdiff_t>::max()), tutti::not_owner);
@@ -185,7 +185,7 @@ TEST(ProcessSemaphore, TellsWhenAProcessEndsWithPermits) {
     permits.acquire();
     return 0;
   });
-  EXPECT_EQ(holder.exit_code(), 0);
+  EXPECT_EQ(holder.join(), 0);
   EXPECT_THROW(permits.acquire(), tutti::owner_lost);
 }
 
@@ -212,8 +212,8 @@ TEST(ProcessSemaphore, FindsADeathWhileItWaits) {
   one.until_asleep();
   two.until_asleep();
   holder.kill();
-  EXPECT_EQ(one.exit_code(), 0);
-  EXPECT_EQ(two.exit_code(), 0);
+  EXPECT_EQ(one.join(), 0);
+  EXPECT_EQ(two.join(), 0);
   EXPECT_EQ(told.load(), 1);
 }
 
@@ -285,7 +285,7 @@ TEST(ProcessSemaphore, OnALoopItWouldBlock) {
   const process_semaphore permits(0);
   tutti::run_loop loop;
   loop.post([&] {
-    EXPECT_FALSE(permits.try_acquire_for(0ns));
+    EXPECT_FALSE(permits.acquire_for(0ns));
     EXPECT_THROW(permits.acquire(), tutti::would_block);
     loop.shutdown();
   });
@@ -300,7 +300,7 @@ TEST(ProcessSemaphore, HasRoomForManyProcessesOneAfterTheOther) {
       permits.release();
       return 0;
     });
-    ASSERT_EQ(each.exit_code(), 0);
+    ASSERT_EQ(each.join(), 0);
   }
   permits.acquire();
   permits.release();

@@ -18,6 +18,7 @@
 #include <fstream>
 #include <iterator>
 #include <string>
+#include <tests/support/processes.hpp>
 #include <thread>
 #include <vector>
 
@@ -73,24 +74,9 @@ namespace {
 
 namespace fs = std::filesystem;
 using testing::HasSubstr;
-
-std::string read_line(unique_fd& from) {
-  std::string line;
-  for (char c = 0; ::read(from.get(), &c, 1) == 1 && c != '\n';) line += c;
-  return line;
-}
-
-// Whether the process is gone, or only a zombie that its parent has to reap.
-bool is_gone(int pid) {
-  std::ifstream in("/proc/" + std::to_string(pid) + "/stat");
-  std::string text;
-  if (!std::getline(in, text)) return true;
-  return text.compare(text.rfind(')') + 2, 1, "Z") == 0;
-}
-
-void wait_until_gone(int pid) {
-  while (!is_gone(pid)) std::this_thread::yield();
-}
+using tutti_test::is_gone;
+using tutti_test::read_line;
+using tutti_test::until_gone;
 
 class Process : public testing::TestWithParam<start_method> {
  protected:
@@ -214,7 +200,7 @@ TEST_P(Process, ATreeEndsAsAWhole) {
   EXPECT_FALSE(is_gone(grandchild));
   p.kill();
   EXPECT_EQ(p.join(), exit_status::killed(SIGKILL));
-  wait_until_gone(grandchild);
+  until_gone(grandchild);
 }
 
 TEST(ProcessTree, TakesWithItWhatLeftIt) {

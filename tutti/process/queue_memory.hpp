@@ -2,13 +2,17 @@
 #pragma once
 #include <tutti/base/error.hpp>
 #include <tutti/core/cpu.hpp>
-#include <tutti/process/queue_lock.hpp>
+#include <tutti/process/process_futex.hpp>
+#include <tutti/process/process_key.hpp>
+#include <tutti/process/robust_mutex.hpp>
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <iterator>
+#include <limits>
 #include <string>
 #include <utility>
 
@@ -17,9 +21,40 @@ namespace tutti::detail {
 inline constexpr std::uint64_t queue_magic = 0x3175657571747574;  // "tutqueu1"
 inline constexpr std::uint32_t most_holders = 512, no_slot = ~std::uint32_t{0};
 
+/// Where processes sleep until something has happened. Both numbers change under the lock only; it is slept outside.
+struct queue_gate {
+  std::atomic<std::uint32_t> turn{0};  // goes on whenever a sleeper is to look again
+  std::uint32_t sleepers = 0;          // at least as many as will sleep or do: who is killed there stays in it
+
+  /// Under the lock, by who is going to sleep: what to hand to sleep.
+  std::uint32_t enter() noexcept {
+    ++sleepers;
+    return turn.load(std::memory_order_relaxed);
+  }
+  /// Under the lock: whether somebody is to be woken, by `wake_one` after it.
+  [[nodiscard]] bool call_one() noexcept {
+    if (sleepers == 0) return false;
+    --sleepers;
+    turn.fetch_add(1, std::memory_order_release);
+    return true;
+  }
+  /// The same for all of them, whom `wake_all` wakes.
+  void call_all() noexcept {
+    sleepers = 0;
+    turn.fetch_add(1, std::memory_order_release);
+  }
+  void wake_one() const noexcept { process_futex_wake(turn, 1); }
+  void wake_all() const noexcept { process_futex_wake(turn, std::numeric_limits<int>::max()); }
+  /// Sleeps until the turn is no longer `seen`, at most until `deadline`, and no longer than slow_look. May return
+  /// early.
+  void sleep(std::uint32_t seen, std::chrono::steady_clock::time_point deadline) const noexcept {
+    process_futex_wait(turn, seen, std::min(deadline, std::chrono::steady_clock::now() + slow_look));
+  }
+};
+
 /// How many elements a process has received and not reported by task_done.
 struct queue_holder {
-  process_identity who;
+  process_key who = 0;
   std::uint64_t elements = 0;
 };
 
@@ -55,7 +90,7 @@ struct queue_memory {
   std::uint64_t magic = queue_magic;
   std::uint64_t capacity = 0;
   std::uint64_t arena = 0;
-  alignas(cpu::cache_line) queue_lock lock;
+  alignas(cpu::cache_line) robust_mutex lock;
   std::atomic<std::uint32_t> current{0};  // which state counts
   std::uint64_t changing = 0;             // the number of the last change of who has the lock; 0: none yet
   queue_state states[2];
@@ -71,25 +106,15 @@ inline constexpr std::size_t arena_start = (sizeof(queue_memory) + 4095) / 4096 
 /// The time inside the lock.
 class queue_visit {
  public:
-  queue_visit(queue_memory& memory, std::size_t capacity, std::size_t arena) : memory_(memory) {
-    const bool owner_died = memory_.lock.lock();
-    try {
-      check(capacity, arena);
-      if (owner_died) repair();
-      renew();
-    } catch (...) {
-      memory_.lock.unlock();
-      throw;
-    }
+  queue_visit(queue_memory& memory, std::size_t capacity, std::size_t arena)
+      : memory_(memory), lock_(memory.lock, "process_queue") {
+    check(capacity, arena);
+    if (lock_.from_dead()) repair();
+    renew();
   }
   ~queue_visit() {
     std::atomic_signal_fence(std::memory_order_seq_cst);
     memory_.changing = 0;
-    memory_.lock.unlock();
-    if (wakes_one_ != nullptr) wakes_one_->wake_one();
-    for (queue_gate* gate : wakes_all_) {
-      if (gate != nullptr) gate->wake_all();
-    }
   }
   queue_visit(const queue_visit&) = delete;
   queue_visit& operator=(const queue_visit&) = delete;
@@ -109,11 +134,11 @@ class queue_visit {
     renew();
   }
   void call_one(queue_gate& gate) noexcept {
-    if (gate.call_one()) wakes_one_ = &gate;
+    if (gate.call_one()) calls_.one = &gate;
   }
   void call_all(queue_gate& gate) noexcept {
-    if (!gate.call_all()) return;
-    *std::find(std::begin(wakes_all_), std::end(wakes_all_) - 1, nullptr) = &gate;
+    gate.call_all();
+    *std::find(std::begin(calls_.all), std::end(calls_.all) - 1, nullptr) = &gate;
   }
   /// Tells, once, what a dead process took with it.
   void report() {
@@ -161,9 +186,24 @@ class queue_visit {
     call_all(memory_.done);
   }
 
+  // Who is to be woken, when the lock is free again: before it in the class, so that it ends after it.
+  struct calls {
+    calls() = default;
+    calls(const calls&) = delete;
+    calls& operator=(const calls&) = delete;
+    ~calls() {
+      if (one != nullptr) one->wake_one();
+      for (const queue_gate* gate : all) {
+        if (gate != nullptr) gate->wake_all();
+      }
+    }
+    const queue_gate* one = nullptr;
+    const queue_gate* all[6] = {};
+  };
+
   queue_memory& memory_;
-  queue_gate* wakes_one_ = nullptr;
-  queue_gate* wakes_all_[6] = {};
+  calls calls_;
+  const robust_guard lock_;
 };
 
 }  // namespace tutti::detail

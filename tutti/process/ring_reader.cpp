@@ -1,7 +1,7 @@
 #include <tutti/base/error.hpp>
 #include <tutti/core/spin.hpp>
 #include <tutti/process/channel_ring.hpp>
-#include <tutti/process/message_socket.hpp>
+#include <tutti/process/handle_transfer.hpp>
 #include <tutti/process/ring_format.hpp>
 
 #include <sys/socket.h>

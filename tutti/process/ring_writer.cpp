@@ -3,7 +3,6 @@
 #include <tutti/process/channel_ring.hpp>
 #include <tutti/process/handle_transfer.hpp>
 #include <tutti/process/message_sleep.hpp>
-#include <tutti/process/message_socket.hpp>
 #include <tutti/process/ring_format.hpp>
 
 #include <poll.h>

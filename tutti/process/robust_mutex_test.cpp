@@ -29,7 +29,7 @@ TEST(RobustMutex, LocksOnce) {
     const auto past = std::chrono::steady_clock::now();
     return mutex.try_lock() == outcome::busy && mutex.block_until(past) == outcome::busy ? 0 : 1;
   });
-  EXPECT_EQ(other.exit_code(), 0);
+  EXPECT_EQ(other.join(), 0);
   EXPECT_TRUE(mutex.unlock());
   EXPECT_EQ(mutex.block_until(std::chrono::steady_clock::time_point()), outcome::taken);
   EXPECT_TRUE(mutex.unlock());
@@ -89,7 +89,7 @@ TEST(RobustMutex, WakesWhoBlocksWhenTheOwnerDies) {
   waiter.hear();
   waiter.until_asleep();
   owner.kill();
-  EXPECT_EQ(waiter.exit_code(), 0);
+  EXPECT_EQ(waiter.join(), 0);
 }
 
 TEST(RobustGuard, RefusesToWaitForItself) {

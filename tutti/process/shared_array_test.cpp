@@ -175,7 +175,7 @@ TEST(SharedArray, IsSeenByAllProcesses) {
       return 0;
     });
   }
-  for (child& each : children) EXPECT_EQ(each.exit_code(), 0);
+  for (child& each : children) EXPECT_EQ(each.join(), 0);
   EXPECT_THAT(array, ElementsAre(4000, 1, 1, 1, 1));
 }
 

@@ -65,7 +65,7 @@ TEST(SharedValue, IsTheSameInAllProcesses) {
         return 0;
       });
     }
-    for (child& each : children) EXPECT_EQ(each.exit_code(), 0);
+    for (child& each : children) EXPECT_EQ(each.join(), 0);
   }
   EXPECT_EQ(counter.load(), 4000);
 }
@@ -260,7 +260,7 @@ TEST(SharedValue, IsWaitedForBetweenProcesses) {
     ping.notify_all();
     pong.wait(filled(static_cast<std::uint64_t>(i)));
   }
-  EXPECT_EQ(other.exit_code(), 0);
+  EXPECT_EQ(other.join(), 0);
 }
 
 TEST(SharedValue, WaitsForALimit) {
@@ -282,7 +282,7 @@ TEST(SharedValue, NeedsNoNotificationInTheEnd) {
   waiter.hear();
   waiter.until_asleep();
   value.store(2);
-  EXPECT_EQ(waiter.exit_code(), 0);
+  EXPECT_EQ(waiter.join(), 0);
 }
 
 TEST(SharedValue, WaitingKeepsAPoolRunning) {
