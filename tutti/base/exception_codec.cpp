@@ -321,9 +321,8 @@ std::optional<exception_entry> find_entry(const std::type_info& type, const std:
   return entry != known.entries.end() ? std::optional(entry->second) : std::nullopt;
 }
 
-message describe(const std::exception_ptr& failure, std::string_view stack, int depth) {
+message describe(const std::exception_ptr& failure, std::string (*stack)(), int depth) {
   message out;
-  out.stack = stack;
   out.retry = is_retryable(failure);
   std::exception_ptr inner;
   const std::type_info* type = nullptr;
@@ -345,7 +344,8 @@ message describe(const std::exception_ptr& failure, std::string_view stack, int 
       }
     }
   }
-  if (inner && depth < nesting_limit) out.inner = encode(describe(inner, {}, depth + 1));
+  if (!out.data && stack != nullptr) out.stack = stack();
+  if (inner && depth < nesting_limit) out.inner = encode(describe(inner, nullptr, depth + 1));
   return out;
 }
 
@@ -374,7 +374,7 @@ void detail::register_exception_type(const std::type_info& type, exception_entry
   known.add(type, std::move(entry));
 }
 
-std::string encode_exception(const std::exception_ptr& failure, std::string_view stack) {
+std::string encode_exception(const std::exception_ptr& failure, std::string (*stack)()) {
   if (!failure) throw std::invalid_argument("encode_exception: there is no exception");
   return encode(describe(failure, stack, 0));
 }

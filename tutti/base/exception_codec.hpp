@@ -13,9 +13,10 @@
 namespace tutti {
 
 /// What is being thrown, as bytes: the standard's exceptions, ours and registered ones as themselves, with what they
-/// nest (std::throw_with_nested); all others become a remote_error, whatever they are. `stack` tells where it happened,
-/// for remote_error::stack. Throws std::invalid_argument for null. Thread-safe.
-[[nodiscard]] std::string encode_exception(const std::exception_ptr& failure, std::string_view stack = {});
+/// nest (std::throw_with_nested); all others become a remote_error, whatever they are. For these `stack`, unless null,
+/// is asked where it happened (throw_stack), for remote_error::stack. Throws std::invalid_argument for null.
+/// Thread-safe.
+[[nodiscard]] std::string encode_exception(const std::exception_ptr& failure, std::string (*stack)() = nullptr);
 
 /// The exception that `bytes` are; a remote_error when its type is not known here. Throws decode_error. Thread-safe.
 [[nodiscard]] std::exception_ptr decode_exception(std::string_view bytes);

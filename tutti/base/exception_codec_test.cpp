@@ -69,7 +69,7 @@ namespace {
 using namespace exception_codec_test;
 
 std::exception_ptr cross(const std::exception_ptr& failure) {
-  return tutti::decode_exception(tutti::encode_exception(failure, "line 1\nline 2"));
+  return tutti::decode_exception(tutti::encode_exception(failure, [] { return std::string("line 1\nline 2"); }));
 }
 
 // Sends `thrown` across and checks that it arrives as exactly that type with that text; returns it.

@@ -3,6 +3,7 @@
 #include <tutti/base/codec.hpp>
 #include <tutti/base/exception_codec.hpp>
 #include <tutti/base/registry.hpp>
+#include <tutti/base/throw_stack.hpp>
 #include <tutti/core/future.hpp>
 #include <tutti/core/portable_task.hpp>
 #include <tutti/core/this_task.hpp>
@@ -235,20 +236,40 @@ struct portable_chunk {
                         std::forward<Element>(element));
     }
   }
-  static chunk_result<T> run(std::vector<args>& items, chunk_gate* gate, int retries = 0) {
+  static chunk_result<T> run(std::vector<args>& items, chunk_gate* gate, int retries) {
     return run_chunk<T>(items, [](args& item) -> decltype(auto) { return traits::call(item); }, gate, retries);
   }
   // In the other process.
   static void invoke(std::string_view arguments, std::string& result) {
     auto [retries, items] = decode<wire_arguments>(arguments);
-    auto done = run(items, nullptr, retries);
+    // What is thrown is told at once: where it was is known only until the next throw.
+    std::vector<std::pair<std::exception_ptr, std::string>> told;
+    auto done = run_chunk<T>(
+        items,
+        [&told](args& item) -> decltype(auto) {
+          try {
+            return noting_throws([&]() -> decltype(auto) { return traits::call(item); });
+          } catch (...) {
+            told.emplace_back(std::current_exception(), encode_exception(std::current_exception(), &throw_stack));
+            throw;
+          }
+        },
+        nullptr, retries);
+    auto encoded = [&told, at = std::size_t{0}](const std::exception_ptr& error) mutable {
+      for (std::size_t i = at; i < told.size(); ++i) {  // they are in the same order, attempts that were repeated too
+        if (told[i].first != error) continue;
+        at = i + 1;
+        return std::move(told[i].second);
+      }
+      return encode_exception(error);
+    };
     wire_result wire;
     wire.second = done.took.count();
     for (auto& one : done.outcomes) {
       if (one.value) {
         wire.first.emplace_back(std::in_place_index<0>, std::move(*one.value));
       } else {
-        wire.first.emplace_back(std::in_place_index<1>, encode_exception(one.error));
+        wire.first.emplace_back(std::in_place_index<1>, encoded(one.error));
       }
     }
     encode(result, wire);

@@ -5,6 +5,7 @@
 #include <tutti/base/error.hpp>
 #include <tutti/base/exception_codec.hpp>
 #include <tutti/base/init.hpp>
+#include <tutti/base/throw_stack.hpp>
 #include <tutti/process/find_loaded.hpp>
 #include <tutti/process/handles.hpp>
 #include <tutti/process/launcher_main.hpp>
@@ -58,7 +59,7 @@ int end_with_exception(const launch_request& request, const unique_fd& payload) 
   std::fflush(stdout);
   std::fprintf(stderr, "%s: %s: %s\n", request.name.c_str(), type == nullptr ? "?" : demangle(type->name()).c_str(),
                text.c_str());
-  const std::string words = encode_exception(std::current_exception());
+  const std::string words = encode_exception(std::current_exception(), &throw_stack);
   // If they cannot be written, the exit code says enough.
   if (::ftruncate(payload.get(), 0) == 0) {
     [[maybe_unused]] const ::ssize_t written = ::pwrite(payload.get(), words.data(), words.size(), 0);
@@ -74,7 +75,7 @@ int run_function(const launch_request& request, const unique_fd& payload, std::v
     std::string result;  // nobody asks for it
     const outgoing_handles with_result;
     const incoming_handles with_arguments(std::move(handles));
-    function.invoke(call.arguments, result);
+    noting_throws([&] { function.invoke(call.arguments, result); });
     return EXIT_SUCCESS;
   } catch (...) {
     return end_with_exception(request, payload);

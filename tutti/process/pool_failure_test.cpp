@@ -297,6 +297,7 @@ TEST(PoolFailureResult, ExceptionsOfUnknownTypeTellTypeAndText) {
   } catch (const remote_error& e) {
     EXPECT_EQ(e.type(), "pool_failure_test::parse_failure");
     EXPECT_STREQ(e.what(), "line 3: no equals sign");
+    EXPECT_THAT(e.stack(), HasSubstr("#0 pool_failure_test::throw_parse_failure()"));
   }
   try {
     pool.submit<fs::throw_strange>().get();

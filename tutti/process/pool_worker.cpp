@@ -3,6 +3,7 @@
 #include <tutti/base/codec.hpp>
 #include <tutti/base/error.hpp>
 #include <tutti/base/exception_codec.hpp>
+#include <tutti/base/throw_stack.hpp>
 #include <tutti/core/future_state.hpp>
 #include <tutti/core/spin.hpp>
 #include <tutti/core/task_frame.hpp>
@@ -175,7 +176,7 @@ class pool_worker {
       result_ = encode_exception(std::current_exception());
     } catch (...) {
       ok = false;
-      result_ = encode_exception(std::current_exception());
+      result_ = encode_exception(std::current_exception(), &throw_stack);
     }
     std::fflush(stdout);  // what a task has said is said when it is over, also if the worker dies later
     response_head answer;
@@ -212,7 +213,7 @@ class pool_worker {
     this_frame = &frame;
     std::exception_ptr failure;
     try {
-      known.function->invoke(arguments, result_);
+      noting_throws([&] { known.function->invoke(arguments, result_); });
     } catch (...) {
       failure = std::current_exception();
     }

@@ -9,17 +9,15 @@
 namespace tutti {
 namespace {
 
-constexpr int most_workers = 4096;
-
 std::string default_name() {
   static std::atomic<int> made{0};
   return "process_pool-" + std::to_string(made.fetch_add(1, std::memory_order_relaxed) + 1);
 }
 
 int checked_workers(int workers) {
-  if (workers >= 1 && workers <= most_workers) return workers;
+  if (workers >= 1 && workers <= process_pool::most_workers) return workers;
   throw std::invalid_argument("process_pool: " + std::to_string(workers) + " workers; give 1 to " +
-                              std::to_string(most_workers) +
+                              std::to_string(process_pool::most_workers) +
                               ", or 0 at its making for as many as there are processors");
 }
 

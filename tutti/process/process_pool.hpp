@@ -56,6 +56,9 @@ struct process_pool_stats {
 /// Thread-safe. Destroying it finishes what it was given.
 class process_pool : public executor {
  public:
+  /// The most workers of one pool.
+  static constexpr int most_workers = 4096;
+
   /// A pool of as many workers as this machine has processors for us.
   process_pool() : process_pool(process_pool_options()) {}
   /// A pool of `workers` processes.

@@ -4,6 +4,7 @@
 #include <tutti/process/process_pool.hpp>
 
 #include <tutti/base/error.hpp>
+#include <tutti/core/make_executor.hpp>
 #include <tutti/core/this_task.hpp>
 #include <tutti/process/this_process.hpp>
 
@@ -325,6 +326,15 @@ TEST(ProcessPool, ATimeoutGivesADeadline) {
   process_pool pool(1);
   EXPECT_FALSE(pool.submit<fs::has_deadline>().get());
   EXPECT_TRUE(pool.with({.timeout = 1h}).submit<fs::has_deadline>().get());
+}
+
+TEST(ProcessPool, IsMadeByItsName) {
+  const auto pool = make_executor("processes:2");
+  EXPECT_EQ(pool->concurrency(), 2);
+  EXPECT_EQ(pool->submit<fs::add>(2, 3).get(), 5);
+  EXPECT_GE(make_executor("processes")->concurrency(), 1);
+  EXPECT_THROW(make_executor("processes:0"), bad_spec);
+  EXPECT_THROW(make_executor("processes:many"), bad_spec);
 }
 
 TEST(ProcessPool, AHundredOpenedAndClosed) {

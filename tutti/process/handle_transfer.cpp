@@ -1,0 +1,67 @@
+#include <tutti/process/handle_transfer.hpp>
+
+#include <tutti/process/message_socket.hpp>
+
+#include <sys/socket.h>
+
+#include <cerrno>
+#include <cstring>
+
+namespace tutti::detail {
+
+::ssize_t send_with_handles(int socket, const void* bytes, std::size_t size, std::span<const int> handles,
+                            int flags) noexcept {
+  ::iovec part{const_cast<void*>(bytes), size};
+  ::msghdr header{};
+  header.msg_iov = &part;
+  header.msg_iovlen = 1;
+  alignas(::cmsghdr) char control[CMSG_SPACE(most_message_handles * sizeof(int))];
+  if (!handles.empty()) {
+    header.msg_control = control;
+    header.msg_controllen = CMSG_SPACE(handles.size_bytes());
+    ::cmsghdr* const rights = CMSG_FIRSTHDR(&header);
+    rights->cmsg_level = SOL_SOCKET;
+    rights->cmsg_type = SCM_RIGHTS;
+    rights->cmsg_len = CMSG_LEN(handles.size_bytes());
+    std::memcpy(CMSG_DATA(rights), handles.data(), handles.size_bytes());
+  }
+  ::ssize_t n = 0;
+  while ((n = ::sendmsg(socket, &header, flags | MSG_NOSIGNAL)) < 0 && errno == EINTR) {
+  }
+  return n;
+}
+
+::ssize_t receive_with_handles(int socket, void* bytes, std::size_t size, std::vector<unique_fd>& handles, int flags) {
+  handles.clear();
+  ::iovec part{bytes, size};
+  alignas(::cmsghdr) char control[CMSG_SPACE(most_message_handles * sizeof(int))];
+  ::msghdr header{};
+  header.msg_iov = &part;
+  header.msg_iovlen = 1;
+  header.msg_control = control;
+  header.msg_controllen = sizeof control;
+  ::ssize_t n = 0;
+  while ((n = ::recvmsg(socket, &header, flags | MSG_CMSG_CLOEXEC)) < 0) {
+    if (errno != EINTR) return n;
+  }
+  for (::cmsghdr* c = CMSG_FIRSTHDR(&header); c != nullptr; c = CMSG_NXTHDR(&header, c)) {
+    if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS) continue;
+    const std::size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+    for (std::size_t i = 0; i < count; ++i) {
+      int fd = -1;
+      std::memcpy(&fd, CMSG_DATA(c) + i * sizeof fd, sizeof fd);
+      handles.emplace_back(fd);
+    }
+  }
+  return n;
+}
+
+std::vector<int> numbers_of(std::span<const unique_fd> handles, int last) {
+  std::vector<int> numbers;
+  numbers.reserve(handles.size() + 1);
+  for (const unique_fd& one : handles) numbers.push_back(one.get());
+  if (last >= 0) numbers.push_back(last);
+  return numbers;
+}
+
+}  // namespace tutti::detail

@@ -1,0 +1,166 @@
+// Process channels whose other end is killed, at known points and at any moment, or goes mad.
+#include <gtest/gtest.h>
+#include <tutti/process/process_channel.hpp>
+
+#include <tutti/base/error.hpp>
+#include <tutti/process/shared_memory.hpp>
+
+#include <signal.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <stdexcept>
+#include <string>
+#include <tests/support/child_process.hpp>
+#include <tests/support/choices.hpp>
+#include <vector>
+
+namespace {
+
+using child = tutti_test::child_process;
+using tutti::process_channel;
+using tutti::process_reader;
+using tutti::process_writer;
+using tutti_test::text_of;
+
+class ProcessChannelFaults : public tutti_test::clean_test {};
+
+TEST_F(ProcessChannelFaults, ASleeperSeesTheOtherSideKilled) {
+  auto [here, there] = process_channel<int>::pair();
+  child killed([&, &mine = there, &other = here] {
+    other.close();
+    mine.send(1);
+    ::pause();
+    return 0;
+  });
+  there.close();
+  EXPECT_EQ(here.receive(), 1);
+  EXPECT_EQ(killed.kill(), 1000 + SIGKILL);
+  EXPECT_THROW(here.receive(), tutti::closed);
+  EXPECT_THROW(
+      {
+        for (;;) here.send(2);
+      },
+      tutti::closed);
+}
+
+TEST_F(ProcessChannelFaults, HalfAnElementIsNeverDelivered) {
+  auto [in, out] = process_channel<std::string>::simplex();
+  auto [go, told] = process_channel<int>::simplex();
+  child killed([&, &from = in, &to = out, &tell = told] {
+    from.close();
+    to.send("whole");
+    tell.send(1);
+    to.send(std::string(1'000'000, 'x'));
+    return 0;
+  });
+  out.close();
+  told.close();
+  EXPECT_EQ(go.receive(), 1);
+  tutti_test::until_asleep(killed.id());  // nobody takes it: it is stuck in there
+  killed.kill();
+  EXPECT_EQ(in.receive(), "whole");
+  const std::string text = text_of([&, &from = in] { from.receive(); });
+  EXPECT_NE(text.find("in the middle of a message"), std::string::npos) << text;
+  EXPECT_NE(text.find(" of 100000"), std::string::npos) << text;
+  EXPECT_FALSE(in.next());
+}
+
+TEST_F(ProcessChannelFaults, KilledAtAnyMomentWhatArrivesIsWhole) {
+  tutti_test::choices choices(1);
+  for (int round = 0; round < 60; ++round) {
+    auto [in, out] = process_channel<std::vector<std::uint32_t>>::simplex();
+    const unsigned sizes = 1 + choices.below(200'000);
+    child killed([&, &from = in, &to = out] {
+      from.close();
+      for (std::uint32_t i = 0;; ++i) to.send(std::vector<std::uint32_t>(i * 7919 % sizes, i));
+      return 0;
+    });
+    out.close();
+    const unsigned until = choices.below(60);
+    std::uint32_t expected = 0;
+    bool dead = false;
+    try {
+      for (const std::vector<std::uint32_t>& all : in) {
+        ASSERT_EQ(all.size(), expected * 7919 % sizes);
+        ASSERT_EQ(std::count(all.begin(), all.end(), expected), static_cast<std::ptrdiff_t>(all.size()));
+        if (++expected > until && !dead) {
+          dead = true;
+          killed.kill();
+        }
+      }
+    } catch (const tutti::closed& half) {
+      EXPECT_NE(std::string(half.what()).find("in the middle of a message"), std::string::npos);
+    }
+    EXPECT_TRUE(dead);
+    EXPECT_FALSE(in.next());
+  }
+}
+
+TEST_F(ProcessChannelFaults, ASenderSeesTheReceiverKilledAtAnyMoment) {
+  tutti_test::choices choices(2);
+  for (int round = 0; round < 40; ++round) {
+    auto [in, out] = process_channel<std::string>::simplex();
+    const unsigned until = choices.below(100);
+    child killed([&, &from = in, &to = out] {
+      to.close();
+      for (unsigned i = 0; i < until; ++i) from.receive();
+      ::kill(::getpid(), SIGKILL);
+      return 0;
+    });
+    in.close();
+    EXPECT_THROW(
+        {
+          for (;;) out.send(std::string(choices.below(3000), 'x'));
+        },
+        tutti::closed);
+    EXPECT_EQ(killed.join(), 1000 + SIGKILL);
+  }
+}
+
+// A process gone mad writes what it likes into the shared memory: errors, never a wrong access.
+TEST_F(ProcessChannelFaults, NonsenseInTheSharedMemoryIsAnError) {
+  tutti_test::choices choices(3);
+  for (int round = 0; round < 300; ++round) {
+    auto [in, out] = process_channel<std::string>::simplex();
+    tutti::detail::outgoing_handles handles;
+    const std::string bytes = tutti::encode(out);
+    tutti::detail::shared_memory memory(tutti::unique_fd(::dup(handles.all()[0].get())), "a test");
+    auto given = handles.take();
+    {
+      const tutti::detail::incoming_handles back(std::move(given));
+      out = tutti::decode<process_writer<std::string>>(bytes);
+    }
+    out.send("one");
+    out.send("two");
+    const unsigned places = round % 3 == 0 ? 4096 + 64 : 4096;
+    const unsigned from = round % 3 == 0 ? 4096 : 128;
+    for (unsigned i = 0; i < 30; ++i)
+      memory.data()[from + choices.below(places - from)] = static_cast<std::byte>(choices.below(256));
+    try {
+      for (int i = 0; i < 10; ++i) {
+        static_cast<void>(out.try_send("three"));
+        if (!in.try_receive()) break;
+      }
+    } catch (const tutti::error&) {
+    } catch (const std::logic_error&) {  // an end that is closed since
+    }
+  }
+  tutti::detail::shared_memory other(5000, "a test");
+  tutti::detail::outgoing_handles handles;
+  process_reader<int> none;
+  const std::string bytes = [&] {
+    auto [in, out] = process_channel<int>::simplex();
+    std::string text = tutti::encode(in);
+    static_cast<void>(handles.take());
+    return text;
+  }();
+  std::vector<tutti::unique_fd> wrong;
+  wrong.emplace_back(::dup(other.fd()));
+  wrong.emplace_back(::dup(0));
+  const tutti::detail::incoming_handles in(std::move(wrong));
+  EXPECT_THROW(none = tutti::decode<process_reader<int>>(bytes), tutti::decode_error);
+}
+
+}  // namespace

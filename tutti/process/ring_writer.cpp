@@ -1,0 +1,176 @@
+#include <tutti/base/error.hpp>
+#include <tutti/core/spin.hpp>
+#include <tutti/process/channel_ring.hpp>
+#include <tutti/process/handle_transfer.hpp>
+#include <tutti/process/message_sleep.hpp>
+#include <tutti/process/message_socket.hpp>
+#include <tutti/process/ring_format.hpp>
+
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <ctime>
+#include <string>
+
+namespace tutti::detail {
+namespace {
+
+// A few milliseconds fine, and almost free.
+std::int64_t coarse_now() noexcept {
+  ::timespec now{};
+  ::clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+  return static_cast<std::int64_t>(now.tv_sec) * 1'000'000'000 + now.tv_nsec;
+}
+
+}  // namespace
+
+ring_writer::ring_writer(shared_memory memory, unique_fd socket) : ring_end(std::move(memory), std::move(socket)) {
+  written_ = control().written.load(std::memory_order_relaxed);
+  read_ = control().read.load(std::memory_order_acquire);
+}
+
+travelling_ring ring_writer::give() { return ring_end::give(writer_kind, {}); }
+
+void ring_writer::take_over(const travelling_ring& from) {
+  auto [memory, socket] = take_parts(from, writer_kind);
+  *this = ring_writer(std::move(memory), std::move(socket));
+}
+
+void ring_writer::refuse() const { throw closed("process_channel: the end that receives is gone; this was not sent"); }
+
+// A reader that is not waiting is not rung, and its end would show only when the ring is full. One look per tick of
+// the coarse clock costs nothing.
+void ring_writer::look_after_peer() {
+  const std::int64_t now = coarse_now();
+  if (now == looked_at_) return;
+  looked_at_ = now;
+  if (peer_is_gone()) refuse();
+}
+
+std::size_t ring_writer::room() {
+  const std::uint64_t used = written_ - read_;
+  if (used > ring_size()) {
+    close();
+    throw closed("process_channel: the end that receives has written nonsense into the shared memory");
+  }
+  return ring_size() - used;
+}
+
+bool ring_writer::wait_for_room(std::size_t size, const message_wait& how) {
+  if (room() >= size) return true;
+  const auto look = [&] {
+    read_ = control().read.load(std::memory_order_acquire);
+    return room() >= size;
+  };
+  if (look()) return true;
+  if (how.waits_not) {
+    if (peer_is_gone()) refuse();
+    return false;
+  }
+  for (spinner spin(spinner::before_sleep); spin.once();) {
+    if (look()) return true;
+  }
+  for (;;) {
+    control().writer_wants.store(size, std::memory_order_seq_cst);
+    read_ = control().read.load(std::memory_order_seq_cst);
+    const bool there = room() >= size;
+    const woken why = there ? woken::look : sleep(how, nullptr);
+    control().writer_wants.store(0, std::memory_order_relaxed);
+    if (why == woken::gone) refuse();
+    if (look()) return true;
+    if (why == woken::time_up) return false;
+  }
+}
+
+bool ring_writer::send_handles(std::span<const unique_fd> handles, int last, const message_wait& how) {
+  if (handles.empty() && last < 0) return true;
+  const std::vector<int> numbers = numbers_of(handles, last);
+  while (send_with_handles(socket_.get(), &descriptors, 1, numbers, MSG_DONTWAIT) < 0) {
+    if (errno == EPIPE || errno == ECONNRESET) refuse();
+    if (errno != EAGAIN && errno != EWOULDBLOCK)
+      throw os_error::of("process_channel: cannot send " + std::to_string(numbers.size()) + " descriptors", errno);
+    if (how.is_over()) return false;
+    const message_sleep asleep(this, how, "process_channel");
+    if (!poll_until(socket_.get(), POLLOUT, how)) return false;
+  }
+  return true;
+}
+
+void ring_writer::write(const void* from, std::size_t size) noexcept {
+  copy_in(written_, static_cast<const char*>(from), size);
+  written_ += size;
+}
+
+void ring_writer::publish() {
+  control().written.store(written_, std::memory_order_seq_cst);
+  if (control().reader_waits.load(std::memory_order_seq_cst) == 0) [[likely]]
+    return;
+  if (control().reader_waits.exchange(0, std::memory_order_seq_cst) != 0 && !ring_bell()) refuse();
+}
+
+bool ring_writer::put(std::string_view bytes, std::span<const unique_fd> handles, const message_wait& how) {
+  need_open(writer_kind);
+  if (handles.size() + 1 > most_message_handles || bytes.size() > size_mask) {
+    throw encode_error("process_channel: a message of " + std::to_string(bytes.size()) + " bytes and " +
+                       std::to_string(handles.size()) + " descriptors; at most " +
+                       std::to_string(most_message_handles - 1) + " descriptors can go in one");
+  }
+  look_after_peer();
+  const std::size_t whole = word + filled(bytes.size());
+  const bool can_stream = how.is_endless();
+  if (whole <= ring_size() / (can_stream ? 2 : 1)) {
+    if (!wait_for_room(whole, how) || !send_handles(handles, -1, how)) return false;
+    const std::uint64_t header = header_of(plain, handles.size(), bytes.size());
+    write(&header, word);
+    copy_in(written_, bytes.data(), bytes.size());
+    written_ += filled(bytes.size());
+    publish();
+    return true;
+  }
+  if (can_stream) {
+    wait_for_room(word, how);
+    send_handles(handles, -1, how);
+    const std::uint64_t header = header_of(plain, handles.size(), bytes.size());
+    write(&header, word);
+    try {
+      publish();
+      stream(bytes, how);
+    } catch (...) {
+      close();  // half of it is out: the other side must not wait for the rest
+      throw;
+    }
+    return true;
+  }
+  // All or nothing, and it does not fit: it goes beside the ring.
+  if (!wait_for_room(2 * word, how)) return false;
+  const shared_memory aside(bytes.size(), "a process_channel's message");
+  std::memcpy(aside.data(), bytes.data(), bytes.size());
+  if (!send_handles(handles, aside.fd(), how)) return false;
+  const std::uint64_t words[] = {header_of(in_memory, handles.size() + 1, word), bytes.size()};
+  write(words, sizeof words);
+  publish();
+  return true;
+}
+
+void ring_writer::stream(std::string_view bytes, const message_wait& how) {
+  constexpr char nothing[word] = {};
+  // Large enough to be worth a wake-up, small enough that both sides work at the same time.
+  const std::size_t piece = std::max(ring_size() / 4, word);
+  const std::size_t fill = filled(bytes.size()) - bytes.size();
+  while (!bytes.empty()) {
+    wait_for_room(std::min(bytes.size() + fill, piece), how);
+    const std::size_t n = std::min(bytes.size(), piece);
+    write(bytes.data(), n);
+    bytes.remove_prefix(n);
+    if (bytes.empty() && room() >= fill) break;
+    publish();
+  }
+  wait_for_room(fill, how);
+  write(nothing, fill);
+  publish();
+}
+
+}  // namespace tutti::detail
