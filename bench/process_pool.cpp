@@ -183,7 +183,6 @@ void by_handle_case(bench::session& session, bench::python& python) {
   const char* name = "100 MB there and back, by handle";
   if (!session.wanted(name)) return;
   std::shared_ptr<bench::process_pool::shared_doubles> array = bench::process_pool::make_shared_doubles(array_size);
-  if (array == nullptr) return;
   std::shared_ptr<pool> ours = bench::process_pool::make_tutti(1);
   constexpr int count = 100;
   std::vector<bench::subject> subjects;
@@ -210,7 +209,6 @@ void message_case(bench::session& session, bench::python& python, bool blobs) {
   std::vector<bench::subject> subjects;
   auto add = [&](const char* system, by what) {
     std::shared_ptr<bench::process_pool::sender> ours = bench::process_pool::make_sender(what, sender_cpu);
-    if (ours == nullptr) return;
     subjects.push_back(bench::sized(system, seconds, [=](std::size_t count) -> std::vector<double> {
       bench::pin(main_cpu);
       const double rate = blobs ? ours->blobs(count) : ours->numbers(count);
@@ -239,10 +237,9 @@ void counter_case(bench::session& session, bench::python& python) {
   constexpr int processes = 4;
   const double seconds = session.quick() ? 0.05 : 0.2;
   std::vector<bench::subject> subjects;
-  if (std::shared_ptr<bench::process_pool::counter> ours = bench::process_pool::make_counter(processes)) {
-    subjects.push_back(
-        bench::sized("tutti", seconds, [ours](std::size_t count) { return std::vector<double>{ours->add(count)}; }));
-  }
+  std::shared_ptr<bench::process_pool::counter> ours = bench::process_pool::make_counter(processes);
+  subjects.push_back(
+      bench::sized("tutti", seconds, [ours](std::size_t count) { return std::vector<double>{ours->add(count)}; }));
   if (python.available()) {
     subjects.push_back(bench::sized("multiprocessing.Value", seconds, [&python](std::size_t count) {
       return python.ask("process_count " + std::to_string(count) + " " + std::to_string(processes));

@@ -103,7 +103,7 @@ def pool(kind, workers, cpu=-1):
     key = (kind, workers, cpu)
     if key not in _open:
         made = _open[key] = make(*key)
-        # All workers begin: executors start them as they are needed. (A case may be pinned meanwhile: so are its threads.)
+        # All workers begin: executors start them as they are needed.
         list(made.map(_rest_of, range(2 * workers), 1))
     return _open[key]
 

@@ -45,7 +45,6 @@ class shared_doubles {
   virtual void there_and_back(pool& to) = 0;
   virtual double first_and_last() const = 0;
 };
-/// Null when this build lacks them.
 std::unique_ptr<shared_doubles> make_shared_doubles(std::size_t size);
 
 /// What a process sends to this one.
@@ -58,7 +57,7 @@ class sender {
   /// Gigabytes per second, in `count` strings of 1 MB.
   virtual double blobs(std::size_t count) = 0;
 };
-/// The sender runs on CPU `cpu`. Null when this build lacks them.
+/// The sender runs on CPU `cpu`.
 std::unique_ptr<sender> make_sender(by what, int cpu);
 
 /// Processes that add one to a number that all of them share.

@@ -1,14 +1,8 @@
 // tutti: arrays by handle, queues, channels and counters between processes.
-#if __has_include(<tutti/process/shared_array.hpp>)
-#include <tutti/process/shared_array.hpp>
-#include <tutti/process/shared_value.hpp>
-#define HAS_SHARED 1
-#endif
-#if __has_include(<tutti/process/process_channel.hpp>)
 #include <tutti/process/process_channel.hpp>
 #include <tutti/process/process_queue.hpp>
-#define HAS_MESSAGES 1
-#endif
+#include <tutti/process/shared_array.hpp>
+#include <tutti/process/shared_value.hpp>
 
 #include <stdexcept>
 #include <string>
@@ -30,18 +24,16 @@ namespace calls {
 void nothing_shared() {}
 void pin_sender(int cpu) { pin(cpu); }
 
-#ifdef HAS_SHARED
 tutti::shared_array<double> touch(tutti::shared_array<double> array) {
   array[0] += 1;
   array[array.size() - 1] += 1;
   return array;
 }
+
 void add_ones(tutti::shared_value<int> to, std::size_t count) {
   for (std::size_t i = 0; i < count; ++i) to.fetch_add(1);
 }
-#endif
 
-#ifdef HAS_MESSAGES
 template <class To>
 void send_all_numbers(To& to, int count) {
   for (int i = 0; i < count; ++i) to.send(i);
@@ -58,13 +50,10 @@ void queue_numbers(tutti::process_queue<int> to, int count) { send_all_numbers(t
 void queue_blobs(tutti::process_queue<std::string> to, int count) { send_all_blobs(to, count); }
 void channel_numbers(tutti::process_writer<int> to, int count) { send_all_numbers(to, count); }
 void channel_blobs(tutti::process_writer<std::string> to, int count) { send_all_blobs(to, count); }
-#endif
 
 }  // namespace calls
 
 // ---------------------------------------------------------------- arrays, counters
-
-#ifdef HAS_SHARED
 
 namespace {
 
@@ -108,16 +97,7 @@ class tutti_counter : public counter {
 std::unique_ptr<shared_doubles> make_shared_doubles(std::size_t size) { return std::make_unique<tutti_array>(size); }
 std::unique_ptr<counter> make_counter(int processes) { return std::make_unique<tutti_counter>(processes); }
 
-#else
-
-std::unique_ptr<shared_doubles> make_shared_doubles(std::size_t) { return nullptr; }
-std::unique_ptr<counter> make_counter(int) { return nullptr; }
-
-#endif
-
 // ---------------------------------------------------------------- messages
-
-#ifdef HAS_MESSAGES
 
 namespace {
 
@@ -147,24 +127,27 @@ class tutti_sender : public sender {
   tutti::process_pool pool_;
 };
 
+// How much goes through in a nanosecond, from the call of `start`, which makes the worker send.
+template <class Start, class Receive>
+double per_ns(std::size_t amount, Start start, Receive receive) {
+  const double ns = time_ns([&] {
+    tutti::future<void> sent = start();
+    receive();
+    sent.get();
+  });
+  return static_cast<double>(amount) / ns;
+}
+
 class by_queue final : public tutti_sender {
  public:
   using tutti_sender::tutti_sender;
   double numbers(std::size_t count) override {
-    const double ns = time_ns([&] {
-      auto sent = pool_.submit<calls::queue_numbers>(numbers_, static_cast<int>(count));
-      receive_numbers(numbers_, count);
-      sent.get();
-    });
-    return static_cast<double>(count) * 1e3 / ns;
+    const auto start = [&] { return pool_.submit<calls::queue_numbers>(numbers_, static_cast<int>(count)); };
+    return 1e3 * per_ns(count, start, [&] { receive_numbers(numbers_, count); });
   }
   double blobs(std::size_t count) override {
-    const double ns = time_ns([&] {
-      auto sent = pool_.submit<calls::queue_blobs>(blobs_, static_cast<int>(count));
-      receive_blobs(blobs_, count);
-      sent.get();
-    });
-    return static_cast<double>(count * blob_size) / ns;
+    const auto start = [&] { return pool_.submit<calls::queue_blobs>(blobs_, static_cast<int>(count)); };
+    return per_ns(count * blob_size, start, [&] { receive_blobs(blobs_, count); });
   }
 
  private:
@@ -176,22 +159,18 @@ class by_channel final : public tutti_sender {
  public:
   using tutti_sender::tutti_sender;
   double numbers(std::size_t count) override {
-    auto [reader, writer] = tutti::process_channel<int>::simplex();
-    const double ns = time_ns([&, &from = reader, &to = writer] {
-      auto sent = pool_.submit<calls::channel_numbers>(std::move(to), static_cast<int>(count));
-      receive_numbers(from, count);
-      sent.get();
-    });
-    return static_cast<double>(count) * 1e3 / ns;
+    auto ends = tutti::process_channel<int>::simplex();
+    const auto start = [&] {
+      return pool_.submit<calls::channel_numbers>(std::move(ends.second), static_cast<int>(count));
+    };
+    return 1e3 * per_ns(count, start, [&] { receive_numbers(ends.first, count); });
   }
   double blobs(std::size_t count) override {
-    auto [reader, writer] = tutti::process_channel<std::string>::simplex();
-    const double ns = time_ns([&, &from = reader, &to = writer] {
-      auto sent = pool_.submit<calls::channel_blobs>(std::move(to), static_cast<int>(count));
-      receive_blobs(from, count);
-      sent.get();
-    });
-    return static_cast<double>(count * blob_size) / ns;
+    auto ends = tutti::process_channel<std::string>::simplex();
+    const auto start = [&] {
+      return pool_.submit<calls::channel_blobs>(std::move(ends.second), static_cast<int>(count));
+    };
+    return per_ns(count * blob_size, start, [&] { receive_blobs(ends.first, count); });
   }
 };
 
@@ -201,11 +180,5 @@ std::unique_ptr<sender> make_sender(by what, int cpu) {
   if (what == by::queue) return std::make_unique<by_queue>(cpu);
   return std::make_unique<by_channel>(cpu);
 }
-
-#else
-
-std::unique_ptr<sender> make_sender(by, int) { return nullptr; }
-
-#endif
 
 }  // namespace bench::process_pool
