@@ -270,18 +270,14 @@ void memory_case(bench::session& session) {
   std::vector<metric> metrics = {{"memory of an idle worker, its own", "KiB"},
                                  {"memory of an idle worker, with its share of what others have too", "KiB"}};
   if (!session.wanted(metrics[0].name) && !session.wanted(metrics[1].name)) return;
-  bench::python python;  // a fresh one: what the interpreter has loaded, its children have
   std::vector<bench::subject> subjects;
   subjects.push_back({"tutti", [] { return memory_of(bench::process_pool::make_tutti(workers)->pids()); }});
-  if (python.available()) {
-    for (const peer& p : peers) {
-      std::string line = std::string("process_pids ") + p.kind + " " + std::to_string(workers);
-      subjects.push_back({p.system, [&python, line] {
-                            std::vector<double> kib = memory_of(python.ask(line));
-                            close(python);
-                            return kib;
-                          }});
-    }
+  for (const peer& p : peers) {
+    std::string line = std::string("process_pids ") + p.kind + " " + std::to_string(workers);
+    subjects.push_back({p.system, [line] {
+                          bench::python fresh;  // what an interpreter has loaded for others, its children have, too
+                          return memory_of(fresh.ask(line));
+                        }});
   }
   session.compare(metrics, workers, session.reps(3, 1), std::move(subjects), false);
 }
