@@ -86,7 +86,8 @@ void round_trip_case(bench::session& session, bench::python& python, partner& fl
   int main_cpu = cpus[0], worker_cpu = same_core ? cpus[0] : cpus[1];
   int count = parked ? (session.quick() ? 50 : 300) : (session.quick() ? 2000 : 10'000);
   std::chrono::microseconds pause(parked ? 1000 : 0);
-  bench::pin(main_cpu);  // the pool's threads begin where this one is
+  bench::process_pool::make_tutti(1);  // the helper that forks workers starts with the first pool: not pinned
+  bench::pin(main_cpu);                // the pool's threads begin where this one is
   std::shared_ptr<pool> ours = bench::process_pool::make_tutti(1, worker_cpu);
   bench::unpin();
   std::vector<bench::subject> subjects;
