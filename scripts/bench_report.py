@@ -13,7 +13,8 @@ import re
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-ORDER = ["fork_join", "parallel_for", "reduce", "scan", "sort", "pipeline", "submit", "idle", "wordcount", "task", "sync", "channel"]
+ORDER = ["fork_join", "parallel_for", "reduce", "scan", "sort", "pipeline", "submit", "idle", "wordcount", "task", "sync", "channel",
+         "process_pool"]
 
 # Systems that are a yardstick, not a competitor.
 REFERENCE = re.compile(r"\((floor|ideal|spins)\)$|^serial$|serial runs?$|^tutti, ")
@@ -238,6 +239,15 @@ GOALS = [
          kind="times"),
     Goal("channel with an end for each of two threads, million/s", "channel", "^1:1 ends, (capacity 1024|room)", 50,
          kind="rate"),
+    Goal("process_pool, the first result of a program's first pool, ms", "process_pool", "^a program's first.*result", 30),
+    Goal("process_pool, submit and get, hot, us", "process_pool", "^round trip hot.*p50", 3),
+    Goal("process_pool, submit and get, parked, against a futex round trip", "process_pool", "^round trip parked.*p50", 1.2,
+         kind="cost", against="^futex"),
+    Goal("process_pool, empty tasks per second, each with a future, against ProcessPoolExecutor", "process_pool",
+         "^(submit with a future|map, a task)", 20, kind="times", against="^ProcessPoolExecutor"),
+    Goal("process_pool, 100 MB there and back, against ProcessPoolExecutor", "process_pool", "^100 MB .* by value", 5,
+         kind="times", against="^ProcessPoolExecutor"),
+    Goal("process_pool, 100 MB there and back by handle, ms", "process_pool", "^100 MB .* by handle", 1),
     Goal("wake-ups of an idle pool per second", "idle", "^wake-ups", 0),
     Goal("memory growth over 10^7 tasks, KiB", "idle", r"^memory growth over 10\^7", 512),
     Goal("word count against Python's mp.Pool", "wordcount", "", 10, kind="times", against="^Python"),

@@ -11,6 +11,7 @@
 #include <chrono>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <sstream>
 #include <thread>
 
@@ -62,6 +63,47 @@ double process_cpu_seconds(pid_t pid) {
   double user = 0, system = 0;
   rest >> user >> system;
   return (user + system) * tick_seconds();
+}
+
+// CPU seconds of the live processes below this one, with those of the processes that they have waited for.
+double descendants_cpu_seconds() {
+  struct process {
+    pid_t parent = 0;
+    double ticks = 0;
+  };
+  std::map<pid_t, process> all;
+  std::error_code gone;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc", gone)) {
+    const std::string name = entry.path().filename().string();
+    if (name.find_first_not_of("0123456789") != std::string::npos) continue;
+    std::ifstream in(entry.path() / "stat");
+    std::string text((std::istreambuf_iterator<char>(in)), {});
+    const std::size_t after_name = text.rfind(')');
+    if (after_name == std::string::npos) continue;
+    std::istringstream rest(text.substr(after_name + 2));
+    std::string skipped;
+    process found;
+    rest >> skipped >> found.parent;
+    for (int i = 0; i < 9; ++i) rest >> skipped;  // pgrp .. cmajflt
+    for (int i = 0; i < 4; ++i) {                 // user and system, its own and of its children
+      double ticks = 0;
+      rest >> ticks;
+      found.ticks += ticks;
+    }
+    all.emplace(static_cast<pid_t>(std::stol(name)), found);
+  }
+  double ticks = 0;
+  for (const auto& [pid, one] : all) {
+    pid_t above = one.parent;
+    for (auto at = all.find(above); above != getpid() && at != all.end(); at = all.find(above))
+      above = at->second.parent;
+    if (above == getpid()) ticks += one.ticks;
+  }
+  return ticks * tick_seconds();
+}
+
+double family_cpu_seconds() {
+  return rusage_seconds(RUSAGE_SELF) + rusage_seconds(RUSAGE_CHILDREN) + descendants_cpu_seconds();
 }
 
 // CPU seconds that anything on this machine used, including what the hypervisor took.
@@ -138,6 +180,11 @@ long peak_kib() { return number_field("/proc/self/status", "VmHWM"); }
 
 long resident_kib() { return number_field("/proc/self/smaps_rollup", "Rss"); }
 
+process_memory memory_of(pid_t pid) {
+  const std::string file = "/proc/" + std::to_string(pid) + "/smaps_rollup";
+  return {number_field(file, "Pss:"), number_field(file, "Private_Clean:") + number_field(file, "Private_Dirty:")};
+}
+
 switches context_switches(pid_t pid) {
   switches total;
   std::string tasks = "/proc/" + (pid == 0 ? std::string("self") : std::to_string(pid)) + "/task";
@@ -158,12 +205,12 @@ double own_cpu_seconds() {
 
 void count_as_own(pid_t pid) { own_children().push_back(pid); }
 
-load_meter::load_meter() : busy_(machine_busy_seconds()), own_(own_cpu_seconds()), wall_(now_ns() * 1e-9) {}
+load_meter::load_meter() : busy_(machine_busy_seconds()), own_(family_cpu_seconds()), wall_(now_ns() * 1e-9) {}
 
 double load_meter::foreign_cores() const {
   double wall = now_ns() * 1e-9 - wall_;
   if (wall < 0.25) return 0;
-  return std::max(0.0, (machine_busy_seconds() - busy_ - (own_cpu_seconds() - own_)) / wall);
+  return std::max(0.0, (machine_busy_seconds() - busy_ - (family_cpu_seconds() - own_)) / wall);
 }
 
 void futex_wait(std::atomic<std::uint32_t>& word, std::uint32_t expected) {

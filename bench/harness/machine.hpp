@@ -33,6 +33,14 @@ long peak_kib();
 /// Resident memory of this process in KiB, exact (summed over its mappings).
 long resident_kib();
 
+/// What process `pid` has of the memory, in KiB: its share, where pages that n processes have count as 1/n, and what it
+/// alone has.
+struct process_memory {
+  long share_kib = 0;
+  long private_kib = 0;
+};
+process_memory memory_of(pid_t pid);
+
 /// Context switches of all threads of process `pid` (0: this one) so far: each is one wake-up or one preemption.
 struct switches {
   long voluntary = 0;
@@ -46,7 +54,8 @@ double own_cpu_seconds();
 /// From now on the CPU time of child `pid` is not foreign load.
 void count_as_own(pid_t pid);
 
-/// How much CPU other programs (and the hypervisor) take from us, from construction on.
+/// How much CPU other programs (and the hypervisor) take from us, from construction on. What this process has started,
+/// and what that has, is not other programs.
 class load_meter {
  public:
   load_meter();

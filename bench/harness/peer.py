@@ -15,6 +15,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # an isolated interpreter does not look there
+import peer_process
 import peer_sync
 from peer_loop import event_loop, resident, timed
 
@@ -237,7 +238,7 @@ def sleepers(count, system):
 
 
 CASES = {f.__name__: f for f in (sleep_tree, submit, bulk, round_trip, idle, words, spawn, await_child, take_turns,
-                                 when_all, generate, timers, sleepers, *peer_sync.CASES)}
+                                 when_all, generate, timers, sleepers, *peer_process.CASES, *peer_sync.CASES)}
 
 
 def main():

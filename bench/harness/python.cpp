@@ -21,16 +21,16 @@ std::string source_folder() {
 python::python() {
   int request[2], answer[2];
   if (pipe2(request, O_CLOEXEC) != 0 || pipe2(answer, O_CLOEXEC) != 0) throw std::runtime_error("pipe2 failed");
-  std::string script = source_folder() + "/harness/peer.py", name = "python3",
-              isolated = "-IB";  // and no caches beside the sources
-  // Debian's own before another in PATH: it is built with all optimisations and sees Debian's packages.
-  const char* interpreter = access("/usr/bin/python3", X_OK) == 0 ? "/usr/bin/python3" : "python3";
-  char* argv[] = {name.data(), isolated.data(), script.data(), nullptr};
+  // Debian's own before another in PATH: it is built with all optimisations and sees Debian's packages. Python starts
+  // its children by the name that it was given itself.
+  std::string interpreter = access("/usr/bin/python3", X_OK) == 0 ? "/usr/bin/python3" : "python3";
+  std::string script = source_folder() + "/harness/peer.py", isolated = "-IB";  // and no caches beside the sources
+  char* argv[] = {interpreter.data(), isolated.data(), script.data(), nullptr};
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
   posix_spawn_file_actions_adddup2(&actions, request[0], STDIN_FILENO);
   posix_spawn_file_actions_adddup2(&actions, answer[1], STDOUT_FILENO);
-  int failed = posix_spawnp(&pid_, interpreter, &actions, nullptr, argv, environ);
+  int failed = posix_spawnp(&pid_, interpreter.c_str(), &actions, nullptr, argv, environ);
   posix_spawn_file_actions_destroy(&actions);
   close(request[0]);
   close(answer[1]);
