@@ -18,6 +18,9 @@
 #ifdef TUTTI_LINKS_CHANNEL
 #include <tutti/channel/channels.hpp>
 #endif
+#ifdef TUTTI_LINKS_PROCESS
+#include <tutti/process/processes.hpp>
+#endif
 #ifdef TUTTI_LINKS_TRACE
 #include <tutti/trace/trace.hpp>
 #endif

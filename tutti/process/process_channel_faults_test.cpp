@@ -69,7 +69,7 @@ TEST_F(ProcessChannelFaults, HalfAnElementIsNeverDelivered) {
 
 TEST_F(ProcessChannelFaults, KilledAtAnyMomentWhatArrivesIsWhole) {
   tutti_test::choices choices(1);
-  for (int round = 0; round < 60; ++round) {
+  for (int round = 0; round < 40; ++round) {
     auto [in, out] = process_channel<std::vector<std::uint32_t>>::simplex();
     const unsigned sizes = 1 + choices.below(200'000);
     child killed([&, &from = in, &to = out] {

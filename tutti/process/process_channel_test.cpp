@@ -3,6 +3,8 @@
 #include <tutti/process/process_channel.hpp>
 
 #include <tutti/base/error.hpp>
+#include <tutti/core/run_loop.hpp>
+#include <tutti/core/thread_pool.hpp>
 #include <tutti/process/shared_memory.hpp>
 
 #include <signal.h>
@@ -146,7 +148,7 @@ TEST_F(ProcessChannel, PingPongBetweenProcesses) {
     return 0;
   });
   there.close();
-  for (int i = 0; i < 2000; ++i) {
+  for (int i = 0; i < 500; ++i) {
     here.send(i);
     ASSERT_EQ(here.receive(), i + 1);
   }
@@ -312,6 +314,36 @@ TEST_F(ProcessChannel, HalvesOfAnEndAreForAThreadEach) {
     }
     EXPECT_EQ(expected, 100'000);
   }
+}
+
+TEST_F(ProcessChannel, AWorkerThatWaitsIsReplaced) {
+  auto [here, there] = process_channel<int>::pair();
+  tutti::thread_pool pool(1);
+  auto first = pool.submit([&, &mine = there] {
+    const int x = mine.receive();  // sent by a task that starts after this one
+    mine.send(x + 1);
+  });
+  auto second = pool.submit([&, &mine = here] {
+    mine.send(1);
+    return mine.receive();
+  });
+  EXPECT_EQ(second.get(), 2);
+  first.get();
+}
+
+TEST_F(ProcessChannel, OnALoopItWouldBlock) {
+  auto [here, there] = process_channel<int>::pair();
+  tutti::run_loop loop;
+  loop.post([&, &mine = here, &other = there] {
+    EXPECT_FALSE(mine.try_receive());
+    EXPECT_FALSE(mine.receive_for(0s));
+    EXPECT_NE(text_of([&] { mine.receive(); }).find("submit() of it"), std::string::npos);
+    EXPECT_THROW(mine.receive(), tutti::would_block);
+    other.send(1);
+    EXPECT_EQ(mine.receive(), 1) << "it need not wait";
+    loop.shutdown();
+  });
+  loop.run();
 }
 
 TEST_F(ProcessChannel, MisuseIsNamed) {

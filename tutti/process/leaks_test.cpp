@@ -1,0 +1,92 @@
+// After the tests of this program, or the one that was chosen: no process, descriptor or segment is left.
+#include <gtest/gtest.h>
+
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <set>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string first_line(const std::string& file) {
+  std::ifstream in(file);
+  std::string line;
+  std::getline(in, line);
+  return line;
+}
+
+// Zombies too.
+std::vector<int> children_of(int parent) {
+  std::vector<int> result;
+  for (const auto& entry : fs::directory_iterator("/proc")) {
+    const int pid = std::atoi(entry.path().filename().c_str());
+    if (pid <= 0) continue;
+    const std::string about = first_line("/proc/" + std::to_string(pid) + "/stat");
+    const std::size_t end = about.rfind(')');
+    if (end != about.npos && std::atoi(about.c_str() + end + 4) == parent) result.push_back(pid);
+  }
+  return result;
+}
+
+bool is_launcher(int pid) {
+  std::ifstream in("/proc/" + std::to_string(pid) + "/cmdline");
+  const std::string command{std::istreambuf_iterator<char>(in), {}};
+  return command.find("--tutti-worker=launcher") != command.npos;
+}
+
+std::set<std::string> descriptors() {
+  std::set<std::string> result;
+  for (const auto& entry : fs::directory_iterator("/proc/self/fd")) {
+    std::error_code gone;
+    const auto target = fs::read_symlink(entry.path(), gone);
+    if (!gone) result.insert(entry.path().filename().string() + " -> " + target.string());
+  }
+  return result;
+}
+
+class nothing_is_left : public testing::Environment {
+ public:
+  void SetUp() override { before_ = descriptors(); }
+  void TearDown() override {
+    // A launcher stays as long as this program; what it had started is gone.
+    std::size_t launchers = 0;
+    for (const int child : children_of(::getpid())) {
+      if (is_launcher(child)) {
+        ++launchers;
+        for (const int left : children_of(child))
+          ADD_FAILURE() << "process left: " << first_line("/proc/" + std::to_string(left) + "/stat");
+      } else {
+        ADD_FAILURE() << "process left: " << first_line("/proc/" + std::to_string(child) + "/stat");
+      }
+    }
+    std::size_t sockets = 0;
+    for (const std::string& now : descriptors()) {
+      if (before_.contains(now) || now.find("/proc/") != now.npos) continue;
+      if (now.find("socket:") != now.npos) {
+        ++sockets;
+      } else {
+        ADD_FAILURE() << "descriptor left: " << now;
+      }
+    }
+    EXPECT_LE(sockets, launchers) << "sockets left";
+    std::ifstream maps("/proc/self/maps");
+    for (std::string line; std::getline(maps, line);) {
+      EXPECT_EQ(line.find("/memfd:"), line.npos) << "segment left: " << line;
+    }
+  }
+
+ private:
+  std::set<std::string> before_;
+};
+
+[[maybe_unused]] testing::Environment* const check = testing::AddGlobalTestEnvironment(new nothing_is_left);
+
+}  // namespace
