@@ -1,14 +1,16 @@
 // image_threshold_processes: 400 photographed pieces of a page, made black and white by worker processes.
-// Teaches: what to send. Pixels: the parent reads the files, and every pixel travels twice. Names: the workers read and
-// write the files themselves. A shared_array: nothing travels but a handle, and the work is done in place.
+// Teaches: what to send. Pixels: the parent reads the files, and every pixel travels there and back. Names: the workers
+// read the files themselves, all at once, and only results travel. A shared_array: a handle; the work is done in place.
 #include <tutti/process/process_pool.hpp>
 #include <tutti/process/shared_array.hpp>
 #include <tutti/tutti.hpp>
 
 #include <algorithm>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <cstdlib>
+#include <exception>
 #include <filesystem>
 #include <fstream>
 #include <iostream>
@@ -18,7 +20,7 @@
 #include <stdexcept>
 #include <string>
 #include <system_error>
-#include <tuple>
+#include <utility>
 #include <vector>
 
 namespace image_threshold_processes {
@@ -48,7 +50,8 @@ pixels photograph(int tile) {
 // White: lighter than the mean of the 11 x 11 pixels around it less 2; pixels at the edges stand for those beyond.
 pixels threshold(const pixels& grey) {
   const auto at = [&](int y, int x) {
-    return grey[static_cast<std::size_t>(std::clamp(y, 0, side - 1) * side + std::clamp(x, 0, side - 1))];
+    const std::ptrdiff_t i = std::clamp(y, 0, side - 1) * side + std::clamp(x, 0, side - 1);
+    return grey[static_cast<std::size_t>(i)];
   };
   pixels black_white;
   for (int y = 0; y < side; ++y) {
@@ -75,7 +78,7 @@ void write(const fs::path& path, const pixels& all) {
   if (!file.flush()) throw std::runtime_error("cannot write " + path.string());
 }
 
-void threshold_file(const fs::path& from, const fs::path& to) { write(to, threshold(read(from))); }
+pixels threshold_file(const fs::path& path) { return threshold(read(path)); }
 void threshold_in_place(tutti::shared_array<byte> page, std::size_t tile) {
   const std::span<byte> here = page.span().subspan(tile * tile_pixels, tile_pixels);
   std::ranges::copy(threshold(pixels(here.begin(), here.end())), here.begin());
@@ -96,37 +99,31 @@ class temporary_directory {
   temporary_directory(const temporary_directory&) = delete;
   temporary_directory& operator=(const temporary_directory&) = delete;
   fs::path photo(int tile) const { return path_ / (std::to_string(tile) + ".grey"); }
-  fs::path result(int tile) const { return path_ / (std::to_string(tile) + ".bw"); }
 
  private:
   fs::path path_;
 };
 
-// All tiles, one after the other.
-pixels parent_reads(tutti::executor& pool, const temporary_directory& files) {
-  const auto photos =
-      std::views::iota(0, tiles) | std::views::transform([&](int tile) { return read(files.photo(tile)); });
+// One after the other.
+pixels joined(auto&& results) {
   pixels all;
-  int tile = 0;
-  for (const pixels& result : pool.map<threshold>(photos)) {
-    write(files.result(tile++), result);
-    all.insert(all.end(), result.begin(), result.end());
-  }
+  for (const pixels& one : results) all.insert(all.end(), one.begin(), one.end());
   return all;
 }
+pixels parent_reads(tutti::executor& pool, const temporary_directory& files) {
+  const auto photo = [&](int tile) { return read(files.photo(tile)); };
+  return joined(pool.map<threshold>(std::views::iota(0, tiles) | std::views::transform(photo)));
+}
 pixels workers_read(tutti::executor& pool, const temporary_directory& files) {
-  const auto names = std::views::iota(0, tiles) |
-                     std::views::transform([&](int tile) { return std::pair(files.photo(tile), files.result(tile)); });
-  pool.submit_bulk<threshold_file>(names).get();
-  pixels all;
-  for (int tile = 0; tile < tiles; ++tile) std::ranges::copy(read(files.result(tile)), std::back_inserter(all));
-  return all;
+  const auto name = [&](int tile) { return files.photo(tile); };
+  return joined(pool.map<threshold_file>(std::views::iota(0, tiles) | std::views::transform(name)));
 }
 pixels in_place(tutti::executor& pool, const pixels& photos) {
   const auto page = tutti::shared_array<byte>::copy_of(photos);
-  const auto pieces = std::views::iota(std::size_t{0}, std::size_t{tiles}) |
-                      std::views::transform([&](std::size_t tile) { return std::pair(page, tile); });
-  pool.submit_bulk<threshold_in_place>(pieces).get();
+  const auto piece = [&](std::size_t tile) { return std::pair(page, tile); };
+  pool.submit_bulk<threshold_in_place>(std::views::iota(std::size_t{0}, std::size_t{tiles}) |
+                                       std::views::transform(piece))
+      .get();
   return {page.begin(), page.end()};
 }
 

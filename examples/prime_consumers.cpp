@@ -8,10 +8,10 @@
 #include <tutti/tutti.hpp>
 
 #include <algorithm>
+#include <cstddef>
 #include <iostream>
 #include <map>
 #include <string>
-#include <utility>
 #include <vector>
 
 namespace prime_consumers {

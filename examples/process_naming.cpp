@@ -7,7 +7,6 @@
 
 #include <iostream>
 #include <string>
-#include <utility>
 #include <vector>
 
 namespace process_naming {

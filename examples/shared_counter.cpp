@@ -42,6 +42,7 @@ long sum(Lock... lock) {
   const counter number(0);
   {
     std::vector<tutti::process> all;
+    all.reserve(processes);
     for (int i = 0; i < processes; ++i) all.emplace_back(tutti::fn<F>, number, lock...);
   }  // waits for them
   return number.load();
