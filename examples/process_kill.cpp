@@ -5,29 +5,26 @@
 #include <tutti/process/process_channel.hpp>
 #include <tutti/tutti.hpp>
 
-#include <chrono>
 #include <csignal>
 #include <cstdlib>
 #include <exception>
 #include <iostream>
 #include <stdexcept>
 #include <string>
-#include <thread>
 #include <utility>
 
 namespace process_kill {
 
-// Counts until it is ended.
-void count(tutti::process_writer<int> ticks) {
-  for (int i = 0;; ++i) {
-    if (i < 3) ticks.send(i);
-    std::this_thread::sleep_for(std::chrono::milliseconds(1));
-  }
+using line = tutti::process_channel<int>;
+
+// Answers for as long as somebody asks.
+void answer(line questions) {
+  for (const int n : questions) questions.send(n + 1);
 }
 // Does not listen to terminate().
-void be_stubborn(tutti::process_writer<int> ticks) {
+void be_stubborn(line questions) {
   std::signal(SIGTERM, SIG_IGN);
-  count(std::move(ticks));
+  answer(std::move(questions));
 }
 void leave(int code) {
   if (code != 0) std::exit(code);
@@ -48,13 +45,17 @@ bool shows(const char* when, const tutti::process& p, const std::string& expecte
   return state(p) == expected && p.alive() == alive;
 }
 
+bool answers(line& here, int n) {
+  here.send(n);
+  return here.receive() == n + 1;
+}
+
 bool ended_from_outside() {
   tutti::process p;
   bool right = shows("before execution", p, "initial", false);
-  auto [ticks, end] = tutti::process_channel<int>::simplex();
-  p = tutti::process(tutti::fn<count>, std::move(end));
-  right = ticks.receive() == 0 && right;  // it is counting
-  right = shows("running", p, "started", true) && right;
+  auto [here, there] = line::pair();
+  p = tutti::process(tutti::fn<answer>, std::move(there));
+  right = answers(here, 1) && shows("running", p, "started", true) && right;
   p.terminate();
   const int code = p.join().value();
   right = shows("joined", p, "stopped[SIGTERM]", false) && right;
@@ -63,14 +64,16 @@ bool ended_from_outside() {
 }
 
 bool killed() {
-  auto [ticks, end] = tutti::process_channel<int>::simplex();
-  tutti::process p(tutti::fn<be_stubborn>, std::move(end));
-  bool right = ticks.receive() == 0;
+  auto [here, there] = line::pair();
+  tutti::process p(tutti::fn<be_stubborn>, std::move(there));
+  bool right = answers(here, 1);  // and does not listen any more
   p.terminate();
-  right = ticks.receive() == 1 && ticks.receive() == 2 && p.alive() && right;  // it goes on
+  right = answers(here, 2) && shows("asked to end", p, "started", true) && right;
   p.kill();
-  right = p.join().value() == -9 && shows("killed", p, "stopped[SIGKILL]", false) && right;
-  return right;
+  const int code = p.join().value();
+  right = shows("killed", p, "stopped[SIGKILL]", false) && right;
+  std::cout << "exit code: " << code << '\n';
+  return code == -9 && right;
 }
 
 bool ended_by_themselves() {
