@@ -16,7 +16,7 @@ int square(int n) { return n * n; }
 int plus_ten(int n) { return n + 10; }
 int where() { return ::getpid(); }
 
-// Without map_options, elements go in pieces whose size follows the time they take.
+// `elsewhere`: whether this executor must leave this process.
 bool check(const char* form, tutti::executor& pool, bool elsewhere) {
   int sum = 0, n = 0;
   bool right = true;

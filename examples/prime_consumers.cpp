@@ -1,7 +1,6 @@
 // prime_consumers: four processes take numbers from one queue and put into another whether they are prime.
-// Teaches: consumers share the work out by themselves: who is free takes the next number. close() ends them all, with
-// no pill to poison each of them, and a consumer that has nothing to do waits, instead of asking empty() and going
-// home.
+// Teaches: consumers share the work out by themselves: who is free takes the next number. close() ends all of them: no
+// poison pill for each, and no asking empty(), which sends consumers home that come too early.
 #include <tutti/process/process.hpp>
 #include <tutti/process/process_queue.hpp>
 #include <tutti/process/this_process.hpp>
@@ -54,7 +53,7 @@ int main(int argc, char** argv) {
 
   std::vector<int> primes, answered;
   std::map<std::string, int> shares;
-  for (std::size_t i = 0; i < asked.size(); ++i) {  // nobody knows when the last consumer is through; the asker does
+  for (std::size_t i = 0; i < asked.size(); ++i) {  // as many answers as questions: then all are through
     const answer a = answers.receive();
     answered.push_back(a.number);
     if (a.prime) primes.push_back(a.number);
