@@ -73,15 +73,12 @@ TEST_F(docs_process, ending) {
 }
 
 TEST_F(docs_process, limits) {
+  using tutti::stdio;
   const tutti::resource_limit limits[] = {{RLIMIT_CPU, 10}, {RLIMIT_NOFILE, 100}};
   const int cpus[] = {::sched_getcpu()};
-  tutti::process p = tutti::process::exec({"sh", "-c", "ulimit -t; ulimit -n; pwd"}, {.tree = true,
-                                                                                      .in = tutti::stdio::null(),
-                                                                                      .out = tutti::stdio::pipe(),
-                                                                                      .err = tutti::stdio::output(),
-                                                                                      .directory = "/",
-                                                                                      .limits = limits,
-                                                                                      .cpus = cpus});
+  const tutti::process_options options = {
+      .tree = true, .out = stdio::pipe(), .err = stdio::output(), .directory = "/", .limits = limits, .cpus = cpus};
+  tutti::process p = tutti::process::exec({"sh", "-c", "ulimit -t; ulimit -n; pwd"}, options);
   EXPECT_EQ(p.communicate().out, "10\n100\n/\n");
 }
 
