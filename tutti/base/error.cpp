@@ -1,13 +1,14 @@
 // error: what the system said, and which failures are worth another try.
 #include <tutti/base/error.hpp>
 
-#include <system_error>
+#include <cstring>
 
 namespace tutti {
 
 // Not strerror: it is not thread-safe.
 os_error os_error::of(const std::string& tried, int code) {
-  return {tried + ": " + std::system_category().message(code), code};
+  const char* const words = ::strerrordesc_np(code);
+  return {tried + ": " + (words == nullptr ? "error " + std::to_string(code) : words), code};
 }
 
 bool is_retryable(const std::exception_ptr& failure) noexcept {

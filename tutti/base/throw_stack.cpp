@@ -10,7 +10,9 @@
 #include <link.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <unwind.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
@@ -120,6 +122,15 @@ bool is_machinery(const std::string& line) {
   return line.find("/libgcc_s.so") != line.npos;
 }
 
+// Whether destructors of inner frames have run: then the last of them has resumed the search.
+bool is_unwound(const stack& now) {
+  constexpr int machinery = 8;
+  for (int i = 0; i < std::min(now.count, machinery); ++i) {
+    if (::_Unwind_FindEnclosingFunction(now.frames[i]) == reinterpret_cast<void*>(&::_Unwind_Resume)) return true;
+  }
+  return false;
+}
+
 }  // namespace
 
 namespace detail {
@@ -128,9 +139,11 @@ namespace detail {
 class probe_type final : public std::type_info {
  public:
   probe_type() : std::type_info("N5tutti6detail11throw_probeE") {}
-  // Asked while the stack is still as it was at the throw. Never a match.
+  // Asked while the stack is still as it was at the throw; and again while it is being unwound. Never a match.
   bool __do_catch(const std::type_info*, void**, unsigned) const override {  // NOLINT(bugprone-reserved-identifier)
-    last.count = ::backtrace(last.frames, stack::most);
+    stack now;
+    now.count = ::backtrace(now.frames, stack::most);
+    if (!is_unwound(now)) last = now;
     return false;
   }
 };

@@ -10,7 +10,13 @@ namespace throw_stack_test {
 [[gnu::noinline]] void innermost(int n) {
   if (n == 0) throw std::runtime_error("here");
 }
+struct witness {
+  int& count;
+  ~witness() { ++count; }
+};
+int destroyed = 0;
 [[gnu::noinline]] int middle(int n) {
+  const witness unwound{destroyed};  // the search for a handler is resumed behind its destructor
   innermost(n);
   return n + 1;
 }

@@ -36,11 +36,14 @@ std::vector<int> children_of(int parent) {
   return result;
 }
 
-bool is_launcher(int pid) {
+bool has_in_command(int pid, const char* text) {
   std::ifstream in("/proc/" + std::to_string(pid) + "/cmdline");
   const std::string command{std::istreambuf_iterator<char>(in), {}};
-  return command.find("--tutti-worker=launcher") != command.npos;
+  return command.find(text) != command.npos;
 }
+bool is_launcher(int pid) { return has_in_command(pid, "--tutti-worker=launcher"); }
+// A sanitizer's own, with a pipe each way.
+bool is_symbolizer(int pid) { return has_in_command(pid, "llvm-symbolizer"); }
 
 std::set<std::string> descriptors() {
   std::set<std::string> result;
@@ -57,26 +60,31 @@ class nothing_is_left : public testing::Environment {
   void SetUp() override { before_ = descriptors(); }
   void TearDown() override {
     // A launcher stays as long as this program; what it had started is gone.
-    std::size_t launchers = 0;
+    std::size_t launchers = 0, symbolizers = 0;
     for (const int child : children_of(::getpid())) {
       if (is_launcher(child)) {
         ++launchers;
         for (const int left : children_of(child))
           ADD_FAILURE() << "process left: " << first_line("/proc/" + std::to_string(left) + "/stat");
+      } else if (is_symbolizer(child)) {
+        ++symbolizers;
       } else {
         ADD_FAILURE() << "process left: " << first_line("/proc/" + std::to_string(child) + "/stat");
       }
     }
-    std::size_t sockets = 0;
+    std::size_t sockets = 0, pipes = 0;
     for (const std::string& now : descriptors()) {
       if (before_.contains(now) || now.find("/proc/") != now.npos) continue;
       if (now.find("socket:") != now.npos) {
         ++sockets;
+      } else if (symbolizers != 0 && now.find("pipe:") != now.npos) {
+        ++pipes;
       } else {
         ADD_FAILURE() << "descriptor left: " << now;
       }
     }
     EXPECT_LE(sockets, launchers) << "sockets left";
+    EXPECT_LE(pipes, 2 * symbolizers) << "pipes left";
     std::ifstream maps("/proc/self/maps");
     for (std::string line; std::getline(maps, line);) {
       EXPECT_EQ(line.find("/memfd:"), line.npos) << "segment left: " << line;
