@@ -119,6 +119,7 @@ int run_new_image() {
   const auto request = decode<launch_request>(read_all(file));
   // SIGINT is ignored already, and so is what else the launcher ignored.
   std::vector<unique_fd> handles;
+  handles.reserve(request.handles.size());
   for (const std::int32_t handle : request.handles) handles.emplace_back(handle);
   for (const unique_fd& handle : handles) ::fcntl(handle.get(), F_SETFD, FD_CLOEXEC);
   unique_fd payload(request.payload);

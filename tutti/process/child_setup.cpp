@@ -58,6 +58,7 @@ void set_limits(const launch_request& request, const unique_fd& notes) {
 
 std::vector<char*> pointers_to(const std::vector<std::string>& texts) {
   std::vector<char*> result;
+  result.reserve(texts.size() + 1);
   for (const std::string& text : texts) result.push_back(const_cast<char*>(text.c_str()));
   result.push_back(nullptr);
   return result;
@@ -120,6 +121,7 @@ void become(const launch_request& request, std::vector<unique_fd> handles, uniqu
     if (request.exec) begin_anew(request, std::move(handles), std::move(notes));
     notes.reset();  // it runs
     std::vector<unique_fd> arguments;
+    arguments.reserve(request.handles.size());
     for (const std::int32_t at : request.handles) arguments.push_back(std::move(handles[static_cast<std::size_t>(at)]));
     unique_fd payload;
     if (request.payload >= 0) payload = std::move(handles[static_cast<std::size_t>(request.payload)]);

@@ -255,6 +255,7 @@ void launcher::launch() {
     std::vector<std::string> environment = current_environment();
     std::erase_if(environment, [](const std::string& v) { return v.starts_with("TUTTI_TRACE="); });  // it runs no tasks
     std::vector<char*> variables;
+    variables.reserve(environment.size() + 1);
     for (std::string& variable : environment) variables.push_back(variable.data());
     variables.push_back(nullptr);
     const int error = ::posix_spawn(&process, path.c_str(), &files, &attributes, arguments, variables.data());

@@ -130,6 +130,7 @@ void parcel_receiver::receive(message_socket& socket) {
 
 bool send_handles(std::uint64_t ticket, const std::vector<unique_fd>& handles, message_socket& socket) {
   std::vector<int> numbers;
+  numbers.reserve(handles.size());
   for (const unique_fd& handle : handles) numbers.push_back(handle.get());
   return send_if_possible(socket, note{0, ticket}, numbers);
 }

@@ -52,7 +52,7 @@ void pool_core::start(call work) {
   auto made = std::make_unique<job>(std::move(work));
   made->handles = handles.take();
   if (encoded.size() > most_inline) {
-    made->bytes = std::move(encoded);
+    made->bytes.swap(encoded);
   } else {
     made->bytes = encoded;
   }

@@ -81,7 +81,7 @@ void pool_core::start_lane() {
 void pool_core::initialise(lane& made) {
   request_head head;
   head.kind = request_kind::initialise;
-  head.function = number_of(*settings_.initializer, settings_.initializer->name.data());
+  head.function = number_of(*settings_.initializer, intern(settings_.initializer->name));
   define(made, head.function);
   head.ticket = ++made.last_ticket;
   head.size = settings_.initializer_arguments.size();
