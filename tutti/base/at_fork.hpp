@@ -26,9 +26,8 @@ template <class Lock>
 void renew_lock(void* lock) {
 #if defined(__SANITIZE_THREAD__)
   static_cast<Lock*>(lock)->unlock();  // this sanitizer would take the new lock for the old one, still held
-#else
-  ::new (lock) Lock;
 #endif
+  ::new (lock) Lock;
 }
 inline constinit std::atomic<std::uint32_t> forks_before{0};
 }  // namespace detail

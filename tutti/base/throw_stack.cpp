@@ -150,7 +150,8 @@ class probe_type final : public std::type_info {
 
 // The type_info of throw_probe, which no compiler emits: its virtual function is nowhere defined.
 extern const probe_type throw_probe_type asm("_ZTIN5tutti6detail11throw_probeE");
-const probe_type throw_probe_type;
+// Made before other static objects may throw.
+[[gnu::init_priority(101)]] const probe_type throw_probe_type;
 
 }  // namespace detail
 

@@ -171,7 +171,11 @@ std::shared_ptr<launched> launcher::start(launch_request request, std::span<cons
     }
     try {
       const std::lock_guard sending(sending_);
-      if (socket_ && send_value(socket_, launcher_request(request), handles)) return child;
+      const bool still_wanted = [&] {  // or else the launcher process died, and this socket is the next one's
+        const std::lock_guard lock(mutex_);
+        return children_.contains(request.id);
+      }();
+      if (still_wanted && socket_ && send_value(socket_, launcher_request(request), handles)) return child;
     } catch (...) {
       const std::lock_guard lock(mutex_);
       children_.erase(request.id);
@@ -331,7 +335,14 @@ void launcher::greet(int process) {
   }
   int status = 0;
   ::siginfo_t ended{};
-  ::waitid(P_PID, static_cast<::id_t>(process), &ended, WEXITED | WNOWAIT);
+  wait_for_end(process);
+  ::waitid(P_PID, static_cast<::id_t>(process), &ended, WEXITED | WNOWAIT | WNOHANG);
+  if (ended.si_pid == 0) {
+    throw os_error(in_quotes(shown) +
+                       ", started as the launcher of processes, has closed its socket before it reached " +
+                       "tutti::init: it must be a program of tutti::process; " + init_line,
+                   ENOEXEC);
+  }
   status = ended.si_code == CLD_EXITED ? ended.si_status << 8 : ended.si_status;
   throw os_error(in_quotes(shown) + ", started as the launcher of processes, ended (" +
                      to_string(exit_status::of_wait(status)) +

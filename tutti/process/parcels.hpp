@@ -1,8 +1,10 @@
 // parcels: long arguments and results, through memory that is used again while it is warm.
 //
 // The sender makes a parcel, a stretch of shared memory, and sends its descriptor over the socket the first time; from
-// then on its number is enough. It is the receiver's from the moment that a record with its number is published until
-// the receiver stores 0 in `busy` (release), and the sender's again when it has seen that (acquire).
+// then on its number is enough. It is the receiver's from the moment that a record with its number is published.
+// Results are given back by the receiver, who stores 0 in `busy` (release); the sender has them again when it has seen
+// that (acquire). Arguments the pool takes back itself, once their call is answered or never will be: another attempt
+// may need them.
 #pragma once
 #include <tutti/process/message_socket.hpp>
 #include <tutti/process/shared_memory.hpp>

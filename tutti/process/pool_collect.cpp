@@ -12,17 +12,34 @@
 #include <algorithm>
 #include <csignal>
 #include <cstring>
+#include <new>
 #include <utility>
 
 namespace tutti::detail {
 namespace {
 
-// The pool whose answers this thread is reading: completing a call may run code that waits for another one.
-constinit thread_local const pool_core* collecting_for = nullptr;
+// The pools whose answers this thread is reading: completing a call may run code that waits for another pool's.
+struct collecting {
+  explicit collecting(const pool_core* p) noexcept : pool(p), outer(std::exchange(innermost, this)) {}
+  ~collecting() { innermost = outer; }
+  collecting(const collecting&) = delete;
+  collecting& operator=(const collecting&) = delete;
+  const pool_core* const pool;
+  collecting* const outer;
+  static constinit thread_local collecting* innermost;
+};
+constinit thread_local collecting* collecting::innermost = nullptr;
 
 constexpr auto for_ever = std::chrono::steady_clock::time_point::max();
 
 }  // namespace
+
+bool pool_core::is_collecting_here() const noexcept {
+  for (const collecting* one = collecting::innermost; one != nullptr; one = one->outer) {
+    if (one->pool == this) return true;
+  }
+  return false;
+}
 
 bool pool_core::anything_to_collect() const noexcept {
   if (seen_version_ != version_.load(std::memory_order_seq_cst)) return true;
@@ -37,7 +54,7 @@ bool pool_core::anything_to_collect() const noexcept {
 }
 
 bool pool_core::collect() {
-  const pool_core* const outer = std::exchange(collecting_for, this);
+  const collecting here(this);
   bool any = false;
   try {
     if (seen_version_ != version_.load(std::memory_order_seq_cst)) {
@@ -61,9 +78,8 @@ bool pool_core::collect() {
       }
     }
   } catch (const std::exception& wrong) {  // no memory: the next look tries again
-    log(log_level::error, "process_pool \"" + settings_.name + "\" cannot read answers: " + wrong.what());
+    log(log_level::error, wrong.what());
   }
-  collecting_for = outer;
   return any;
 }
 
@@ -91,10 +107,13 @@ bool pool_core::collect_from(const lane_ref& from) {
   } catch (const std::exception& wrong) {  // it writes nonsense
     from->is_mad = true;
     const section in(*this);
-    from->failure = std::make_exception_ptr(
-        worker_lost("worker " + std::to_string(from->number) + " of process_pool \"" + settings_.name +
-                    "\" was killed, as it could not be understood: " + wrong.what()));
     from->process->signal(SIGKILL);
+    try {
+      from->failure = std::make_exception_ptr(
+          worker_lost("worker " + std::to_string(from->number) + " of process_pool \"" + settings_.name +
+                      "\" was killed, as it could not be understood: " + wrong.what()));
+    } catch (const std::bad_alloc&) {  // then its death says enough
+    }
   }
   return any;
 }
@@ -115,7 +134,14 @@ void pool_core::read(const lane_ref& from, const response_head& head, std::strin
     default: throw decode_error("an answer of an unknown kind");
   }
   if (head.parcel != 0) {
-    answered(from, head, from->incoming.get(head.parcel, head.size, from->socket));
+    std::string_view result;
+    std::exception_ptr failure;
+    try {
+      result = from->incoming.get(head.parcel, head.size, from->socket);
+    } catch (const os_error&) {  // we have no memory or descriptors for it
+      failure = std::current_exception();
+    }
+    answered(from, head, result, std::move(failure));
     from->incoming.give_back(head.parcel);
   } else if (!from->parts.empty()) {
     std::string whole = std::exchange(from->parts, {});
@@ -133,6 +159,7 @@ void pool_core::initialised(lane& of, std::exception_ptr failure) {
     return;
   }
   of.is_ready = true;
+  of.stalled = false;
   failures_ = 0;
   settle(in);
 }
@@ -148,6 +175,8 @@ void pool_core::refused(lane& from, std::uint64_t ticket) {
   one->expiry.cancel();
   if (one->target == nullptr) {
     in.end(*one, nullptr);
+  } else if (cancelled_ != nullptr) {
+    in.end(*one, cancelled_);
   } else if (one->handles_gone) {
     in.end(*one, std::make_exception_ptr(worker_lost(task_text(one->name) + " was not begun: another call has closed " +
                                                      "the socket of its worker, and its shared objects with it")));
@@ -162,13 +191,14 @@ void pool_core::refused(lane& from, std::uint64_t ticket) {
   settle(in);
 }
 
-void pool_core::answered(const lane_ref& from, const response_head& head, std::string_view bytes) {
+void pool_core::answered(const lane_ref& from, const response_head& head, std::string_view bytes,
+                         std::exception_ptr failure) {
   // What can fail, and runs foreign code, comes first.
-  std::exception_ptr failure;
+  const bool is_lost = failure != nullptr;  // with the memory it was in, which the worker would use again
   std::vector<unique_fd> handles;
   try {
     if (head.has_handles != 0) handles = from->incoming.take_handles(head.ticket, from->socket);
-    if (head.kind == response_kind::error) failure = decode_exception(bytes);
+    if (head.kind == response_kind::error && !is_lost) failure = decode_exception(bytes);
   } catch (...) {
     failure = std::current_exception();
   }
@@ -183,6 +213,7 @@ void pool_core::answered(const lane_ref& from, const response_head& head, std::s
     return initialised(*from, std::move(failure));
   }
   from->jobs.erase(*one);
+  if (is_lost && from->now == lane::state::open) from->now = lane::state::leaving;
   from->condemned = false;
   from->stalled = false;
   one->expiry.cancel();
@@ -197,6 +228,7 @@ void pool_core::answered(const lane_ref& from, const response_head& head, std::s
     enqueue(*one, true);
   } else {
     ++counts_.completed;
+    if (one->parcel != 0) from->outgoing.take_back(one->parcel);
   }
   settle(in);
   in.leave();
@@ -216,7 +248,7 @@ void pool_core::answered(const lane_ref& from, const response_head& head, std::s
 // ---------------------------------------------------------------- who does it
 
 void pool_core::help(bool (*is_done)(const void*), const void* context) noexcept {
-  if (collecting_for == this || !is_of_this_process()) return;
+  if (is_collecting_here() || !is_of_this_process()) return;
   struct presence {
     std::atomic<int>& count;
     explicit presence(std::atomic<int>& c) : count(c) { count.fetch_add(1, std::memory_order_seq_cst); }

@@ -7,6 +7,8 @@
 
 #include <algorithm>
 #include <csignal>
+#include <cstdio>
+#include <cstdlib>
 #include <new>
 #include <stdexcept>
 
@@ -111,7 +113,8 @@ void pool_core::expired(const std::weak_ptr<lane>& where, std::uint64_t ticket) 
   if (at == nullptr || !is_of_this_process()) return;
   section in(*this);
   job* const late = at->jobs.find([&](const job& j) { return j.ticket == ticket; });
-  if (late == nullptr || late->target == nullptr) return;
+  if (late == nullptr || late->target == nullptr || !late->limits.timeout) return;
+  timer killing = kill_later(at, ticket);
   in.fail(*late, std::make_exception_ptr(timed_out(timeout_text(late->name, *late->limits.timeout))));
   ask_to_stop(*at, *late);
   at->condemned = true;  // nobody shall wait behind it
@@ -120,7 +123,7 @@ void pool_core::expired(const std::weak_ptr<lane>& where, std::uint64_t ticket) 
     if (!take_back(*at, *behind)) break;
     enqueue(*behind, true);
   }
-  late->expiry = kill_later(at, ticket);
+  late->expiry = std::move(killing);
   settle(in);
 }
 
@@ -137,6 +140,13 @@ void pool_core::kill_if_still(const std::weak_ptr<lane>& where, std::uint64_t ti
 
 void pool_core::shutdown(shutdown_mode mode) {
   if (!is_of_this_process()) return;
+  if (is_collecting_here()) {
+    std::fprintf(stderr,
+                 "tutti: fatal: process_pool \"%s\" shut down or destroyed from a callback of one of its own calls, "
+                 "which would wait for itself; hand that to another thread\n",
+                 settings_.name.c_str());
+    std::abort();
+  }
   {
     section in(*this);
     closed_ = true;
@@ -148,8 +158,11 @@ void pool_core::shutdown(shutdown_mode mode) {
         for (job* last = one->jobs.back(); last != nullptr && take_back(*one, *last); last = one->jobs.back())
           in.end(*last, cancelled_);
         if (one->jobs.empty()) continue;
-        ask_to_stop(*one, *one->jobs.front());
-        one->jobs.front()->expiry = kill_later(one, one->jobs.front()->ticket);
+        // The last of them runs; what was before it has its answer, which is not read yet.
+        job& runs = *one->jobs.back();
+        ask_to_stop(*one, runs);
+        runs.expiry.cancel();
+        runs.expiry = kill_later(one, runs.ticket);
       }
       settle(in);
     }
@@ -157,11 +170,19 @@ void pool_core::shutdown(shutdown_mode mode) {
   drained_.wait([this] { return left_.load(std::memory_order_seq_cst) == 0; },
                 wait_how{.what = "process_pool::shutdown"});
   const std::lock_guard once(shutting_down_);
-  if (std::exchange(shut_down_, true)) return;
-  let_workers_go();
+  if (shut_down_) return;
+  let_workers_go();  // may throw, and be called again
   leaving_.store(true, std::memory_order_seq_cst);
   ring_loudly(bell_);
   if (resident_.joinable()) resident_.join();
+  shut_down_ = true;
+  // Futures that are kept hold this object, but what the workers had is not needed any more.
+  const std::lock_guard nobody_reads(collecting_);
+  const std::lock_guard lock(mutex_);
+  seen_.clear();
+  lanes_.clear();
+  seen_version_ = version_.load(std::memory_order_relaxed);
+  std::string().swap(spare_);
 }
 
 void pool_core::release_handle() noexcept {

@@ -69,7 +69,7 @@ struct lane {
   bool stalled = false;       // its socket is full, until it answers
   bool condemned = false;     // runs a call whose time is over
   bool full = false;          // its ring had no room; requests_full tells when it has some
-  job_list jobs;              // given, in order; the worker has begun with the first of them at most
+  job_list jobs;              // given, in order; the worker runs the first that it has not answered
   std::vector<bool> defined;  // functions
   parcel_sender outgoing;
   std::uint64_t last_ticket = 0;
@@ -123,6 +123,7 @@ class pool_core final : public call_runner, public std::enable_shared_from_this<
   void take_from_queue(job& one) noexcept;
   bool leave(section& in, job& one);
   lane* lane_for(const job& next) noexcept;
+  bool may_take(lane& one) noexcept;
   std::size_t depth() const noexcept;
   bool give(lane& to, job& one);
   bool write_call(lane& to, job& one);
@@ -153,11 +154,13 @@ class pool_core final : public call_runner, public std::enable_shared_from_this<
   bool collect();
   bool collect_from(const lane_ref& from);
   void read(const lane_ref& from, const response_head& head, std::string_view bytes);
-  void answered(const lane_ref& from, const response_head& head, std::string_view bytes);
+  void answered(const lane_ref& from, const response_head& head, std::string_view bytes,
+                std::exception_ptr failure = nullptr);
   void refused(lane& from, std::uint64_t ticket);
   void initialised(lane& of, std::exception_ptr failure);
   void bury(const lane_ref& dead);
   bool anything_to_collect() const noexcept;
+  bool is_collecting_here() const noexcept;
   void reside();
 
   void check_process(const char* what) const;

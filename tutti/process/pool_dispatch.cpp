@@ -29,7 +29,7 @@ void pool_core::settle(section& in) noexcept {
     dispatch(in);
     balance(in);
   } catch (const std::exception& wrong) {  // no memory: what comes next tries again
-    log(log_level::error, "process_pool \"" + settings_.name + "\": " + wrong.what());
+    log(log_level::error, wrong.what());
   }
 }
 
@@ -97,6 +97,11 @@ std::size_t pool_core::depth() const noexcept {
   return static_cast<std::size_t>(std::clamp(prefetched_ns / average_, 1.0, static_cast<double>(most_prefetched)));
 }
 
+bool pool_core::may_take(lane& one) noexcept {
+  return one.now == lane::state::open && !one.condemned && !one.stalled &&
+         (settings_.max_tasks == 0 || one.given < settings_.max_tasks) && has_room(one);
+}
+
 lane* pool_core::lane_for(const job& next) noexcept {
   std::size_t limit = depth();
   if (!next.handles.empty() || next.bytes.size() > most_inline) limit = std::min(limit, most_costly);
@@ -104,11 +109,12 @@ lane* pool_core::lane_for(const job& next) noexcept {
   if (!next.handles.empty() && next.retries == 0) limit = 1;  // it cannot be given to anybody else afterwards
   lane* best = nullptr;
   for (const lane_ref& one : lanes_) {
-    if (one->now != lane::state::open || one->condemned || one->stalled || one->jobs.size() >= limit) continue;
+    if (one->jobs.size() >= limit || !may_take(*one)) continue;
     if (next.limits.timeout && !one->is_ready) continue;
-    if (settings_.max_tasks != 0 && one->given >= settings_.max_tasks) continue;
-    if (!has_room(*one)) continue;
-    if (best == nullptr || one->jobs.size() < best->jobs.size()) best = one.get();
+    // An initializer may take long, or never end.
+    if (best == nullptr || (one->is_ready && !best->is_ready) ||
+        (one->is_ready == best->is_ready && one->jobs.size() < best->jobs.size()))
+      best = one.get();
   }
   return best;
 }
@@ -128,14 +134,15 @@ bool pool_core::write(lane& to, const request_head& head, std::string_view bytes
   std::byte* room = to.requests.prepare(size);
   if (room == nullptr) {
     // The worker rings when it has made some. It may have done so before it could see the word (both seq_cst).
+    to.waits_for_room.store(true, std::memory_order_seq_cst);
     to.words.requests_full.store(1, std::memory_order_seq_cst);
     room = to.requests.prepare(size);
     if (room == nullptr) {
       to.full = true;
-      to.waits_for_room.store(true, std::memory_order_seq_cst);
       return false;
     }
     to.words.requests_full.store(0, std::memory_order_seq_cst);
+    to.waits_for_room.store(false, std::memory_order_seq_cst);
   }
   std::memcpy(room, &head, sizeof head);
   if (!bytes.empty()) std::memcpy(room + sizeof head, bytes.data(), bytes.size());
@@ -180,7 +187,7 @@ bool pool_core::write_call(lane& to, job& one) {
   request_head head;
   head.function = number_of(*one.function, one.name);
   if (!define(to, head.function)) return false;
-  head.ticket = to.last_ticket + 1;
+  head.ticket = one.ticket;
   head.timeout = one.limits.timeout ? one.limits.timeout->count() : 0;
   head.has_handles = one.handles.empty() ? 0 : 1;
   head.size = one.bytes.size();
@@ -201,7 +208,6 @@ bool pool_core::write_call(lane& to, job& one) {
     if (is_long) to.outgoing.take_back(head.parcel);
     return false;
   }
-  one.ticket = ++to.last_ticket;
   one.position = to.requests.publish();
   if (!is_long) return true;
   one.parcel = head.parcel;
@@ -218,11 +224,12 @@ bool pool_core::write_call(lane& to, job& one) {
 }
 
 bool pool_core::give(lane& to, job& one) {
+  one.ticket = ++to.last_ticket;  // not used again, as a timer may know it
   if (one.limits.timeout) {
-    one.expiry = call_later(*one.limits.timeout, [self = weak_from_this(), where = std::weak_ptr<lane>(ref_of(to)),
-                                                  ticket = to.last_ticket + 1] {
-      if (const auto pool = self.lock()) pool->expired(where, ticket);
-    });
+    one.expiry = call_later(*one.limits.timeout,
+                            [self = weak_from_this(), where = std::weak_ptr<lane>(ref_of(to)), ticket = one.ticket] {
+                              if (const auto pool = self.lock()) pool->expired(where, ticket);
+                            });
   }
   try {
     if (!write_call(to, one)) {
@@ -268,6 +275,7 @@ void pool_core::ask_to_stop(lane& one, const job& which) noexcept {
 bool pool_core::take_back(lane& from, job& one) noexcept {
   if (one.handles_gone || !from.requests.revoke(one.position)) return false;
   from.jobs.erase(one);
+  if (from.jobs.empty()) from.stalled = false;
   --from.given;
   one.expiry.cancel();
   recover(from, one);
@@ -285,19 +293,22 @@ void pool_core::recover(lane& from, job& one) noexcept {
   from.outgoing.take_back(std::exchange(one.parcel, 0));
 }
 
-// Somebody has nothing to do, and nothing waits but what others have not begun: half of the longest lane.
+// Somebody has nothing to do, and nothing waits but what others have not begun: half of the longest lane; all of one
+// whose worker is not ready.
 void pool_core::balance(section& in) {
-  if (next_in_queue() != nullptr) return;
-  for (const lane_ref& idle : lanes_) {
-    if (idle->now != lane::state::open || !idle->jobs.empty() || idle->condemned || !has_room(*idle)) continue;
-    if (settings_.max_tasks != 0 && idle->given >= settings_.max_tasks) continue;
+  for (std::size_t i = 0; i < lanes_.size() && next_in_queue() == nullptr; ++i) {  // dispatch may add lanes
+    lane& idle = *lanes_[i];
+    if (!idle.is_ready || !idle.jobs.empty() || !may_take(idle)) continue;
     lane* longest = nullptr;
     for (const lane_ref& one : lanes_) {
-      if (one->jobs.size() > 1 && (longest == nullptr || one->jobs.size() > longest->jobs.size())) longest = one.get();
+      const std::size_t kept = one->is_ready ? 1 : 0;
+      if (one->jobs.size() > kept && (longest == nullptr || one->jobs.size() > longest->jobs.size()))
+        longest = one.get();
     }
     if (longest == nullptr) return;
     job_list moved;
-    for (std::size_t n = longest->jobs.size() / 2; n > 0; --n) {
+    const std::size_t size = longest->jobs.size();
+    for (std::size_t n = longest->is_ready ? size / 2 : size; n > 0; --n) {
       job& last = *longest->jobs.back();
       if (last.limits.timeout || !take_back(*longest, last)) break;
       moved.push_front(last);

@@ -18,6 +18,22 @@
 #include <string>
 
 namespace tutti::detail {
+namespace {
+
+bool ends_until(launched& process, std::chrono::steady_clock::time_point until) {
+  const unique_fd ended(static_cast<int>(::syscall(SYS_pidfd_open, process.pid(), 0)));
+  if (process.is_over()) return true;
+  if (!ended) return false;
+  for (;;) {
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - std::chrono::steady_clock::now()).count();
+    ::pollfd polled{ended.get(), POLLIN, 0};
+    const int ready = ::poll(&polled, 1, static_cast<int>(std::clamp<std::int64_t>(left, 0, 1'000'000)));
+    if (ready > 0) return true;
+    if (left <= 0) return false;
+  }
+}
+
+}  // namespace
 
 lane::lane()
     : memory(sizeof(lane_memory), "a worker's lane"),
@@ -147,16 +163,16 @@ void pool_core::let_workers_go() {
     }
   }
   // Not on tutti's clock: a worker's way out takes real time.
-  const auto until = std::chrono::steady_clock::now() + settings_.grace;
+  constexpr std::chrono::hours most(1000);
+  const auto until = std::chrono::steady_clock::now() + std::min<std::chrono::nanoseconds>(settings_.grace, most);
   for (const lane_ref& one : all) {
-    const unique_fd process(static_cast<int>(::syscall(SYS_pidfd_open, one->process->pid(), 0)));
-    if (process && !one->process->is_over()) {
-      ::pollfd polled{process.get(), POLLIN, 0};
-      const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - std::chrono::steady_clock::now()).count();
-      if (::poll(&polled, 1, static_cast<int>(std::clamp<std::int64_t>(left, 0, 1'000'000))) == 0)
-        one->process->signal(SIGKILL);
+    launched& process = *one->process;
+    try {
+      process.wait_started();
+    } catch (const std::exception&) {  // it never was; or we cannot wait here, and so cannot wait below
     }
-    one->process->wait_over(wait_how{.what = "process_pool::shutdown"});
+    if (!ends_until(process, until)) process.signal(SIGKILL);
+    process.wait_over(wait_how{.what = "process_pool::shutdown"});
   }
 }
 
@@ -193,7 +209,8 @@ void pool_core::bury(const lane_ref& dead) {
   while (job* const one = dead->jobs.back()) {
     dead->jobs.erase(*one);
     one->expiry.cancel();
-    const bool is_victim = one == first && has_victim;
+    // More than one if it was not understood.
+    const bool is_victim = one->handles_gone || dead->requests.is_taken(one->position);
     if (one->target == nullptr) {  // its time was over
       in.end(*one, nullptr);
     } else if (cancelled_ != nullptr) {

@@ -19,6 +19,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <csignal>
@@ -27,6 +28,7 @@
 #include <cstring>
 #include <exception>
 #include <fstream>
+#include <iostream>
 #include <limits>
 #include <mutex>
 #include <new>
@@ -163,7 +165,10 @@ class pool_worker {
     const ::rlim_t now = static_cast<::rlim_t>(pages[5]) * static_cast<::rlim_t>(::sysconf(_SC_PAGESIZE));
     const ::rlim_t room = std::numeric_limits<::rlim_t>::max() - now;
     const ::rlim_t most = lane_.memory_limit < room ? now + lane_.memory_limit : RLIM_INFINITY;
-    const ::rlimit both{most, most};
+    ::rlimit present{};
+    ::getrlimit(RLIMIT_DATA, &present);
+    const ::rlim_t possible = std::min(most, present.rlim_max);  // nobody may raise that again
+    const ::rlimit both{possible, possible};
     if (::setrlimit(RLIMIT_DATA, &both) != 0) throw os_error::of("cannot limit the memory of a worker", errno);
   }
 
@@ -196,6 +201,7 @@ class pool_worker {
       ok = false;
       result_ = encode_exception(std::current_exception(), &throw_stack);
     }
+    std::cout.flush();
     std::fflush(stdout);  // what a task has said is said when it is over, also if the worker dies later
     response_head answer;
     if (!ok) answer.kind = response_kind::error;
@@ -225,15 +231,6 @@ class pool_worker {
   }
 
   void run(record& asked, const request_head& head, std::string_view arguments) {
-    // Given back whatever happens.
-    struct parcel_guard {
-      parcel_receiver& from;
-      std::uint32_t number;
-      ~parcel_guard() {
-        if (number != 0) from.give_back(number);
-      }
-    };
-    const parcel_guard parcel{incoming_, head.parcel};
     std::vector<unique_fd> handles;
     if (head.has_handles != 0) handles = incoming_.take_handles(head.ticket, socket_);
     const incoming_handles with_arguments(std::move(handles));
