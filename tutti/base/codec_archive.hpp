@@ -10,6 +10,7 @@
 #pragma once
 #include <tutti/base/codec_traits.hpp>
 #include <tutti/base/error.hpp>
+#include <tutti/base/huge_pages.hpp>
 
 #include <bit>
 #include <cstdint>
@@ -308,6 +309,13 @@ class basic_input_archive : public byte_reader {
     using E = typename T::value_type;
     const std::size_t count = size();
     if (count > left() / sizeof(E)) too_short(count);
+    if constexpr (requires { value.reserve(count), value.capacity(); }) {
+      if (value.capacity() < count) {
+        value.clear();
+        value.reserve(count);
+        advise_huge_pages(value.data(), count * sizeof(E));
+      }
+    }
     value.resize(count);
     raw(value.data(), count * sizeof(E));
   }

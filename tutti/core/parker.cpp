@@ -1,7 +1,6 @@
 #include <tutti/core/parker.hpp>
 
 #include <tutti/base/at_fork.hpp>
-#include <tutti/core/spin.hpp>
 
 #include <unistd.h>
 
@@ -32,7 +31,7 @@ pid_t thread_id() noexcept {
 bool parker::park_until(const std::chrono::steady_clock::time_point* deadline) noexcept {
   std::uint32_t seen = empty;
   // acquire: pairs with the release in unpark, so that the waker's writes are visible.
-  sleeper_cpu_.store(::sched_getcpu(), std::memory_order_relaxed);
+  hint_.sleeps();
   sleeper_id_.store(thread_id(), std::memory_order_relaxed);
   if (state_.compare_exchange_strong(seen, asleep, std::memory_order_acquire)) {
     for (;;) {
@@ -49,15 +48,13 @@ bool parker::park_until(const std::chrono::steady_clock::time_point* deadline) n
   // An exchange, not a store: a second unpark may have come since, and taking its token means seeing its writes.
   state_.exchange(empty, std::memory_order_acquire);
   move_freely();
-  if (waker_cpu_.exchange(-1, std::memory_order_relaxed) == ::sched_getcpu()) spinner::yield_first = true;
+  hint_.woken();
   return true;
 }
 
 // Two threads on one core: whoever of them has nothing to do but look for what the other one does should let it run.
 void parker::wake() noexcept {
-  const int here = ::sched_getcpu();
-  waker_cpu_.store(here, std::memory_order_relaxed);
-  if (sleeper_cpu_.load(std::memory_order_relaxed) == here) spinner::yield_first = true;
+  hint_.wakes();
   cpu::futex_wake(state_, 1);
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 #include <tutti/base/trace.hpp>
 #include <tutti/core/cpu.hpp>
+#include <tutti/core/spin.hpp>
 
 #include <sched.h>
 
@@ -38,8 +39,7 @@ class parker {
 
   static constexpr std::uint32_t empty = 0, token = 1, asleep = 2;
   std::atomic<std::uint32_t> state_{empty};
-  // Hints: where the sleeper fell asleep, and where its waker runs.
-  std::atomic<int> sleeper_cpu_{-1}, waker_cpu_{-1};
+  wake_hint hint_;
 
   // A sleeper kept off a core: free -> changing (by one waker) -> kept -> free (by the sleeper, awake). `allowed_` is
   // written while changing and read while kept: the release store of the one and the acquire load of the other order

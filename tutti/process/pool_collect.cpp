@@ -270,8 +270,12 @@ void pool_core::help(bool (*is_done)(const void*), const void* context) noexcept
         found = anything_to_collect() || is_done(context);
       if (found) continue;
       before_sleeping();
+      bell_.visitor_hint.sleeps();
       bell_.visitor.store(bell::asleep, std::memory_order_seq_cst);
-      if (!anything_to_collect() && !is_done(context)) process_futex_wait(bell_.visitor, bell::asleep, for_ever);
+      if (!anything_to_collect() && !is_done(context)) {
+        process_futex_wait(bell_.visitor, bell::asleep, for_ever);
+        bell_.visitor_hint.woken();
+      }
       bell_.visitor.store(bell::awake, std::memory_order_seq_cst);
     }
     bell_.visitor.store(bell::away, std::memory_order_seq_cst);
@@ -302,13 +306,17 @@ void pool_core::reside() {
       const auto alone = [this] { return visitors_.load(std::memory_order_relaxed) == 0; };
       for (spinner spin(std::chrono::microseconds(10)); !any && alone() && spin.once();) any = anything_to_collect();
       if (!any) {
+        bell_.resident_hint.sleeps();
         bell_.resident.store(bell::asleep, std::memory_order_seq_cst);
         any = anything_to_collect();
       }
       is_resident_.store(false, std::memory_order_relaxed);
       turn.unlock();
     }
-    if (!any && !leaving_.load(std::memory_order_seq_cst)) process_futex_wait(bell_.resident, bell::asleep, for_ever);
+    if (!any && !leaving_.load(std::memory_order_seq_cst)) {
+      process_futex_wait(bell_.resident, bell::asleep, for_ever);
+      bell_.resident_hint.woken();
+    }
     bell_.resident.store(bell::awake, std::memory_order_seq_cst);
   }
 }

@@ -259,8 +259,9 @@ pool_core::lane_ref pool_core::ref_of(const lane& one) const {
 void pool_core::wake_worker(lane& one) noexcept {
   // The record was published before (seq_cst); the worker says that it sleeps before it looks for the last time.
   if (one.words.worker_sleeps.load(std::memory_order_seq_cst) == 0) return;
-  if (one.words.worker_sleeps.exchange(0, std::memory_order_seq_cst) == 1)
-    process_futex_wake(one.words.worker_sleeps, 1);
+  if (one.words.worker_sleeps.exchange(0, std::memory_order_seq_cst) != 1) return;
+  one.words.worker_hint.wakes();
+  process_futex_wake(one.words.worker_sleeps, 1);
 }
 
 void pool_core::ask_to_stop(lane& one, const job& which) noexcept {

@@ -1,5 +1,6 @@
 // pool_wire: what a process_pool and its workers have between them: a lane of shared memory each, and a bell for all.
 #pragma once
+#include <tutti/core/spin.hpp>
 #include <tutti/process/record_ring.hpp>
 
 #include <atomic>
@@ -19,6 +20,7 @@ struct lane_memory {
   lane_ring::memory responses;  ///< from it
   // Futex words. 1 while its owner sleeps; whoever wakes it stores 0 first.
   alignas(64) std::atomic<std::uint32_t> worker_sleeps;   ///< for want of requests
+  wake_hint worker_hint;
   alignas(64) std::atomic<std::uint32_t> responses_full;  ///< the worker waits for room
   alignas(64) std::atomic<std::uint32_t> stops;           ///< counts: the worker's other thread sleeps on it
   alignas(64) std::atomic<std::uint32_t> requests_full;   ///< 1: the pool waits for room; the worker stores 0 and rings
@@ -30,8 +32,10 @@ struct lane_memory {
 /// who falls asleep says so here before it looks for the last time. All seq_cst, so one of the two sees the other.
 struct bell_words {
   enum : std::uint32_t { away, asleep, awake };
-  alignas(64) std::atomic<std::uint32_t> visitor;   ///< a thread that waits for a result, and collects meanwhile
+  alignas(64) std::atomic<std::uint32_t> visitor;  ///< a thread that waits for a result, and collects meanwhile
+  wake_hint visitor_hint;
   alignas(64) std::atomic<std::uint32_t> resident;  ///< the pool's own thread, when there is no visitor
+  wake_hint resident_hint;
 };
 
 /// Wakes who collects, if nobody is awake for it.

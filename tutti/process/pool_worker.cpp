@@ -148,8 +148,12 @@ class pool_worker {
     if (must_ring_) ring_now();
     if (next != nullptr) return *next;
     for (;;) {
+      lane_.worker_hint.sleeps();
       lane_.worker_sleeps.store(1, std::memory_order_seq_cst);
-      if (requests_.is_empty()) process_futex_wait(lane_.worker_sleeps, 1, clock::time_point::max());
+      if (requests_.is_empty()) {
+        process_futex_wait(lane_.worker_sleeps, 1, clock::time_point::max());
+        lane_.worker_hint.woken();
+      }
       lane_.worker_sleeps.store(0, std::memory_order_relaxed);
       next = requests_.front();
       if (next != nullptr) return *next;
