@@ -22,6 +22,7 @@ struct opaque {
   explicit opaque(int);
 };
 int takes_opaque(const opaque& a);
+int takes_unique(std::unique_ptr<int> a);
 std::string_view returns_view(int a);
 std::shared_ptr<int> returns_shared(int a);
 struct has_pointer {
@@ -90,6 +91,10 @@ void use() {
 #endif
 #ifdef FAIL_too_few_arguments  // expect: wrong number of arguments
   (void)tutti::function_traits<good>::store(1);
+#endif
+#ifdef FAIL_forgotten_move  // expect: give it away with std::move
+  std::unique_ptr<int> mine;
+  (void)tutti::function_traits<takes_unique>::store(mine);
 #endif
 #ifdef FAIL_no_conversion  // expect: an argument does not convert implicitly to the parameter's type
   (void)tutti::function_traits<good>::store("one", "x");

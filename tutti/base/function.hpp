@@ -158,6 +158,11 @@ struct stored_parameter<P, std::span<const T, N>> {
   static constexpr view pass(type& value) noexcept { return view(value.data(), value.size()); }
 };
 
+// A named object of a type that cannot be copied.
+template <class P, class A>
+inline constexpr bool wants_a_move = std::is_lvalue_reference_v<A> && !stored_parameter<P>::template accepts<A> &&
+                                     stored_parameter<P>::template accepts<std::remove_reference_t<A>>;
+
 template <class Pointer>
 struct signature_of;
 template <class R, class... P>
@@ -172,9 +177,14 @@ struct signature_of<R (*)(P...)> {
   static constexpr stored_args store(A&&... arguments) {
     static_assert(sizeof...(A) == sizeof...(P),
                   "tutti: wrong number of arguments (default arguments do not travel: give them all)");
-    static_assert((stored_parameter<P>::template accepts<A> && ...),
-                  "tutti: an argument does not convert implicitly to the parameter's type");
-    return stored_args(stored_parameter<P>::make(std::forward<A>(arguments))...);
+    if constexpr (sizeof...(A) == sizeof...(P)) {
+      static_assert(!(wants_a_move<P, A> || ...),
+                    "tutti: an argument can only be moved, and this call would copy it: give it away with std::move");
+      constexpr bool all_fit = (stored_parameter<P>::template accepts<A> && ...);
+      static_assert(all_fit || (wants_a_move<P, A> || ...),
+                    "tutti: an argument does not convert implicitly to the parameter's type");
+      if constexpr (all_fit) return stored_args(stored_parameter<P>::make(std::forward<A>(arguments))...);
+    }
   }
 
   static constexpr R call(R (*function)(P...), stored_args& arguments) {

@@ -72,14 +72,34 @@ TEST_F(docs_process, ending) {
   EXPECT_EQ(p.join(), tutti::exit_status::killed(SIGTERM));
 }
 
+TEST_F(docs_process, lines) {
+  using tutti::stdio;
+  tutti::process sort = tutti::process::exec({"sort"}, {.in = stdio::file("/etc/passwd"), .out = stdio::pipe()});
+  tutti::process last =
+      tutti::process::exec({"tail", "-n", "2"}, {.in = stdio::descriptor(sort.out().get()), .out = stdio::pipe()});
+  sort.out().reset();  // it is the other one's now
+  int users = 0;
+  for (const std::string& line : tutti::lines(last.out())) users += line.find(':') != line.npos;
+  EXPECT_EQ(users, 2);
+}
+
+TEST_F(docs_process, time) {
+  tutti::process p = tutti::process::exec({"sleep", "1000"}, {.out = tutti::stdio::pipe()});
+  EXPECT_THROW(p.communicate("", 10ms), tutti::timed_out);  // and it was killed
+  EXPECT_FALSE(p.alive());
+}
+
 TEST_F(docs_process, limits) {
   using tutti::stdio;
-  const tutti::resource_limit limits[] = {{RLIMIT_CPU, 10}, {RLIMIT_NOFILE, 100}};
-  const int cpus[] = {::sched_getcpu()};
-  const tutti::process_options options = {
-      .tree = true, .out = stdio::pipe(), .err = stdio::output(), .directory = "/", .limits = limits, .cpus = cpus};
-  tutti::process p = tutti::process::exec({"sh", "-c", "ulimit -t; ulimit -n; pwd"}, options);
-  EXPECT_EQ(p.communicate().out, "10\n100\n/\n");
+  const tutti::process_options options = {.tree = true,
+                                          .out = stdio::pipe(),
+                                          .err = stdio::output(),
+                                          .environment = {{"COLOUR", "blue"}},
+                                          .directory = "/",
+                                          .limits = {{RLIMIT_CPU, 10}, {RLIMIT_NOFILE, 100}},
+                                          .cpus = {::sched_getcpu()}};
+  tutti::process p = tutti::process::exec({"sh", "-c", "ulimit -t; ulimit -n; pwd; echo $COLOUR"}, options);
+  EXPECT_EQ(p.communicate().out, "10\n100\n/\nblue\n");
 }
 
 // ---------------------------------------------------------------- the pool

@@ -6,6 +6,7 @@
 #include <tutti/base/init.hpp>
 #include <tutti/base/log.hpp>
 #include <tutti/base/unique_fd.hpp>
+#include <tutti/process/machine_time.hpp>
 #include <tutti/process/value_message.hpp>
 
 #include <poll.h>
@@ -145,6 +146,17 @@ wait_result launched::wait_over(const wait_how& how) {
 }
 
 bool launched::is_of_this_process() const noexcept { return by_->forks_ == forks_before_this_process(); }
+
+bool launched::ends_until(std::chrono::steady_clock::time_point deadline) const noexcept {
+  const unique_fd ended(static_cast<int>(::syscall(SYS_pidfd_open, pid(), 0)));
+  if (is_over()) return true;
+  if (!ended) return false;
+  for (;;) {
+    ::pollfd polled{ended.get(), POLLIN, 0};
+    if (::poll(&polled, 1, milliseconds_until(deadline)) > 0) return true;
+    if (std::chrono::steady_clock::now() >= deadline) return false;
+  }
+}
 
 void launched::signal(int number) noexcept { by_->signal(id_, number); }
 
@@ -319,8 +331,7 @@ void launcher::greet(int process) {
   int ready = 0;
   const auto end = std::chrono::steady_clock::now() + time_to_init;
   do {
-    const auto left = std::chrono::ceil<std::chrono::milliseconds>(end - std::chrono::steady_clock::now()).count();
-    ready = ::poll(&polled, 1, static_cast<int>(std::max<std::int64_t>(left, 0)));
+    ready = ::poll(&polled, 1, milliseconds_until(end));
   } while (ready < 0 && errno == EINTR);
   if (ready == 0) {
     throw os_error(

@@ -41,6 +41,9 @@ class launched {
   void wait_started();
   /// Blocks until it is over.
   wait_result wait_over(const wait_how& how);
+  /// Sleeps until the process has ended, or the machine's clock has passed `deadline`; false: it had not. That it is
+  /// over is noted a moment later.
+  [[nodiscard]] bool ends_until(std::chrono::steady_clock::time_point deadline) const noexcept;
   /// Who waits until it is over.
   [[nodiscard]] wait_list& waiters() noexcept { return waiters_; }
   /// Sends a signal, unless it is over. Does not wait for its effect.

@@ -4,7 +4,9 @@
 #include <tutti/base/exception_codec.hpp>
 #include <tutti/core/time_limit.hpp>
 #include <tutti/process/launcher.hpp>
+#include <tutti/process/machine_time.hpp>
 #include <tutti/process/no_sigpipe.hpp>
+#include <tutti/process/process_futex.hpp>
 #include <tutti/process/stream_plan.hpp>
 
 #include <fcntl.h>
@@ -32,7 +34,7 @@ std::string default_name() {
 }
 
 // Variables of ours, with the given ones in their place.
-std::vector<std::string> merged_environment(std::span<const std::pair<std::string, std::string>> given,
+std::vector<std::string> merged_environment(const std::vector<std::pair<std::string, std::string>>& given,
                                             const std::string& name) {
   std::vector<std::string> result = detail::current_environment();
   for (const auto& [variable, value] : given) {
@@ -54,10 +56,9 @@ detail::launch_request request_for(const process_options& options, const std::st
   request.environment = merged_environment(options.environment, name);
   // Where we are now, not where the launcher process was started.
   std::error_code unknown;
-  request.directory =
-      options.directory.empty() ? std::filesystem::current_path(unknown).string() : std::string(options.directory);
+  request.directory = options.directory.empty() ? std::filesystem::current_path(unknown).string() : options.directory;
   for (const resource_limit& limit : options.limits) request.limits.push_back({limit.resource, limit.value});
-  request.cpus.assign(options.cpus.begin(), options.cpus.end());
+  request.cpus = options.cpus;
   return request;
 }
 
@@ -87,7 +88,7 @@ void wait_started(detail::launched& starting) {
 
 void process::start(const process_options& options, const function_info& function, const std::string& arguments,
                     const detail::outgoing_handles& handles) {
-  name_ = options.name.empty() ? default_name() : std::string(options.name);
+  name_ = options.name.empty() ? default_name() : options.name;
   daemon_ = options.daemon;
   detail::launch_request request = request_for(options, name_);
   stream_plan streams(options.in, options.out, options.err, name_, request);
@@ -115,7 +116,7 @@ process process::exec(const std::vector<std::string>& command, const process_opt
                                 "\" has a zero byte, where the system would cut it");
   }
   process result;
-  result.name_ = options.name.empty() ? default_name() : std::string(options.name);
+  result.name_ = options.name.empty() ? default_name() : options.name;
   result.daemon_ = options.daemon;
   detail::launch_request request = request_for(options, result.name_);
   request.kind = detail::launch_kind::program;
@@ -218,8 +219,22 @@ void process::signal(int number) noexcept {
 void process::terminate() noexcept { signal(SIGTERM); }
 void process::kill() noexcept { signal(SIGKILL); }
 
+// Its time is up.
+void process::too_long(std::chrono::nanoseconds limit) {
+  kill();
+  for (unique_fd& pipe : pipes_) pipe.reset();
+  join();
+  const auto ms = std::to_string(std::chrono::ceil<std::chrono::milliseconds>(limit).count());
+  throw timed_out("process::communicate: process \"" + name_ + "\" was killed, as it took longer than " + ms + " ms");
+}
+
 process_output process::communicate(std::string_view input) {
+  return communicate(input, std::chrono::nanoseconds::max());
+}
+
+process_output process::communicate(std::string_view input, std::chrono::nanoseconds limit) {
   held("communicate");
+  const auto deadline = detail::machine_time_after(limit);
   if (!input.empty() && !in())
     throw std::logic_error("process::communicate: input, but its standard input is no pipe: give .in = stdio::pipe()");
   process_output result{{}, {}, exit_status::exited(0)};
@@ -229,9 +244,11 @@ process_output process::communicate(std::string_view input) {
   std::string piece(64 * 1024, '\0');
   while (in() || out() || err()) {
     ::pollfd polled[] = {{in().get(), POLLOUT, 0}, {out().get(), POLLIN, 0}, {err().get(), POLLIN, 0}};
-    if (::poll(polled, 3, -1) < 0) {
-      if (errno == EINTR) continue;
-      throw os_error::of("cannot wait for the pipes of process \"" + name_ + '"', errno);
+    const int ready = ::poll(polled, 3, detail::milliseconds_until(deadline));
+    if (ready < 0 && errno != EINTR) throw os_error::of("cannot wait for the pipes of process \"" + name_ + '"', errno);
+    if (ready <= 0) {
+      if (std::chrono::steady_clock::now() >= deadline) too_long(limit);
+      continue;
     }
     if (polled[0].revents != 0) {
       const ::ssize_t n = ::write(in().get(), input.data(), input.size());
@@ -249,6 +266,8 @@ process_output process::communicate(std::string_view input) {
       }
     }
   }
+  // Without its pipes it may go on.
+  if (limit != std::chrono::nanoseconds::max() && !running_->ends_until(deadline)) too_long(limit);
   result.status = join();
   return result;
 }

@@ -14,7 +14,6 @@
 #include <exception>
 #include <memory>
 #include <optional>
-#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -24,7 +23,19 @@ namespace tutti {
 
 namespace detail {
 class launched;
+
+// What somebody may try to run in another process, as other libraries run it in a thread.
+template <class F>
+concept function_without_name =
+    !portable_value<F> && (std::is_function_v<std::remove_pointer_t<std::remove_cvref_t<F>>> ||
+                           requires { &std::remove_cvref_t<F>::operator(); });
+template <class F>
+void refuse_function() {
+  static_assert(portable_value<F>,
+                "tutti: another process finds a function by its name: write tutti::fn<f> for a function f; a lambda "
+                "has no name, so make it a function");
 }
+}  // namespace detail
 
 /// How a process that runs code of this program begins.
 enum class start_method : std::uint8_t {
@@ -38,20 +49,18 @@ struct resource_limit {
   std::uint64_t value;
 };
 
-/// How to start a process. Designated initialisers, in this order. What the views refer to must live until the start.
+/// How to start a process. Designated initialisers, in this order.
 struct process_options {
-  std::string_view name = {};  ///< default: "process-N"
-  bool daemon = false;         ///< killed, instead of waited for, when its object is destroyed
-  bool tree = false;           ///< all its descendants end with it, however they were started
+  std::string name = {};  ///< default: "process-N"
+  bool daemon = false;    ///< killed, instead of waited for, when its object is destroyed
+  bool tree = false;      ///< all its descendants end with it, however they were started
   stdio in = {}, out = {}, err = {};
-  std::span<const std::pair<std::string, std::string>> environment = {};  ///< set beside, or instead of, ours
-  std::string_view directory = {};                                        ///< to begin in; default: ours
-  std::span<const resource_limit> limits = {};
-  std::span<const int> cpus = {};           ///< processors it may run on; default: as we
+  std::vector<std::pair<std::string, std::string>> environment = {};  ///< set beside, or instead of, ours
+  std::string directory = {};                                         ///< to begin in; default: ours
+  std::vector<resource_limit> limits = {};
+  std::vector<int> cpus = {};               ///< processors it may run on; default: as we
   start_method start = start_method::fork;  ///< of a function
 };
-
-static_assert(std::is_trivially_destructible_v<process_options>);
 
 /// What a process has written, and how it ended.
 struct process_output {
@@ -81,6 +90,15 @@ class process {
     const detail::outgoing_handles handles;
     const std::string encoded = encode(function_traits<f>::store(std::forward<A>(arguments)...));
     start(options, function_of<f>(), encoded, handles);
+  }
+  /// Says what is missing; there is no such constructor.
+  template <detail::function_without_name Function, class... A>
+  explicit process(Function&& function, A&&... arguments) {
+    detail::refuse_function<Function>();
+  }
+  template <detail::function_without_name Function, class... A>
+  process(const process_options& options, Function&& function, A&&... arguments) {
+    detail::refuse_function<Function>();
   }
   /// Starts a program: its name, which is looked for in PATH unless it has a slash, and its arguments. Throws os_error,
   /// naming what was not found or not allowed; std::invalid_argument for no name.
@@ -125,13 +143,17 @@ class process {
   [[nodiscard]] unique_fd& in() noexcept { return pipes_[0]; }
   [[nodiscard]] unique_fd& out() noexcept { return pipes_[1]; }
   [[nodiscard]] unique_fd& err() noexcept { return pipes_[2]; }
-  /// Writes `input` to its input pipe and closes that, reads its output pipes to their ends, then joins. Blocks,
-  /// without a limit: terminate() from elsewhere. Throws std::logic_error for input without a pipe; os_error.
+  /// Writes `input` to its input pipe and closes that, reads its output pipes to their ends, then joins. Blocks
+  /// until then. Throws std::logic_error for input without a pipe; os_error.
   process_output communicate(std::string_view input = {});
+  /// The same for at most `limit`, on the machine's clock. When the time is up the process is killed, as by kill(), and
+  /// timed_out thrown; what it wrote until then is lost.
+  process_output communicate(std::string_view input, std::chrono::nanoseconds limit);
 
  private:
   void start(const process_options& options, const function_info& function, const std::string& arguments,
              const detail::outgoing_handles& handles);
+  [[noreturn]] void too_long(std::chrono::nanoseconds limit);
   void end() noexcept;
   detail::launched& held(const char* what) const;
 

@@ -14,6 +14,9 @@ std::string default_name() {
   return "process_pool-" + std::to_string(made.fetch_add(1, std::memory_order_relaxed) + 1);
 }
 
+// A worker's own needs, for messages and the call's name.
+constexpr std::uint64_t least_memory = std::uint64_t{1} << 20;
+
 int checked_workers(int workers) {
   if (workers >= 1 && workers <= process_pool::most_workers) return workers;
   throw std::invalid_argument("process_pool: " + std::to_string(workers) + " workers; give 1 to " +
@@ -34,10 +37,14 @@ void process_pool::make(const process_pool_options& options, const function_info
                         std::vector<unique_fd> handles) {
   detail::pool_settings settings;
   settings.workers = checked_workers(options.workers == 0 ? default_workers(most_workers) : options.workers);
-  settings.name = options.name.empty() ? default_name() : std::string(options.name);
+  settings.name = options.name.empty() ? default_name() : options.name;
   settings.exec = options.start == start_method::exec;
   settings.max_tasks = options.max_tasks_per_worker;
   settings.memory_limit = options.memory_limit;
+  if (options.memory_limit != 0 && options.memory_limit < least_memory) {
+    throw std::invalid_argument("process_pool: a memory_limit of " + std::to_string(options.memory_limit) +
+                                " bytes; give at least " + std::to_string(least_memory) + ", or 0 for none");
+  }
   if (options.grace < std::chrono::nanoseconds::zero()) throw std::invalid_argument("process_pool: a negative grace");
   settings.grace = options.grace;
   settings.program = options.program;

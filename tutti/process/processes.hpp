@@ -1,5 +1,7 @@
 // processes: all of this module.
 #pragma once
+#include <tutti/base/init.hpp>
+#include <tutti/process/lines.hpp>
 #include <tutti/process/named_channel.hpp>
 #include <tutti/process/process.hpp>
 #include <tutti/process/process_channel.hpp>
