@@ -10,8 +10,8 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/eventfd.h>
 #include <sys/prctl.h>
-#include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -35,6 +35,17 @@ using clock = std::chrono::steady_clock;
 
 // How long a new image of this program may take until it reaches init.
 constexpr std::chrono::seconds time_to_init{5};
+
+// Written to by the handler of signals. Handlers and this, not a signalfd: a library may have started a thread before
+// init was reached, which blocks no signal, so the kernel may give it those for the process.
+int heard = -1;
+
+extern "C" void hear(int) {
+  const int before = errno;
+  const std::uint64_t one = 1;
+  [[maybe_unused]] const ::ssize_t written = ::write(heard, &one, sizeof one);
+  errno = before;
+}
 
 struct child {
   ::pid_t forked = 0;  // whom we reap: the process, or its keeper
@@ -60,7 +71,9 @@ class launcher_process {
         if (c.notes) polled.push_back({c.notes.get(), POLLIN, 0});
       }
       if (::poll(polled.data(), polled.size(), time_left()) < 0 && errno != EINTR) break;
-      if (polled[1].revents != 0 && !hear_signal()) break;
+      std::uint64_t count = 0;
+      // A SIGTERM that anybody may send is not the program's death.
+      if (::read(signals_.get(), &count, sizeof count) > 0 && ::getppid() != program_) break;
       look_at_starting();
       reap();
       if (polled[0].revents != 0 && !take_request()) break;
@@ -77,16 +90,18 @@ class launcher_process {
     struct ::sigaction ignore{};
     ignore.sa_handler = SIG_IGN;
     ::sigaction(SIGINT, &ignore, &traits_.on_interrupt);  // control-C is for the program
-    struct ::sigaction as_usual{};
-    as_usual.sa_handler = SIG_DFL;
-    ::sigaction(SIGCHLD, &as_usual, &traits_.on_child);  // ignored, it would take the exit statuses
-    ::sigset_t heard;
-    ::sigemptyset(&heard);
-    ::sigaddset(&heard, SIGCHLD);
-    ::sigaddset(&heard, SIGTERM);
-    ::sigprocmask(SIG_BLOCK, &heard, &mask_before_);
-    signals_.reset(::signalfd(-1, &heard, SFD_CLOEXEC | SFD_NONBLOCK));
+    signals_.reset(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
     if (!signals_) throw os_error::of("the launcher cannot hear signals", errno);
+    heard = signals_.get();
+    struct ::sigaction handled{};
+    handled.sa_handler = hear;
+    handled.sa_flags = SA_RESTART | SA_NOCLDSTOP;
+    ::sigaction(SIGCHLD, &handled, &traits_.on_child);  // ignored, it would take the exit statuses
+    ::sigaction(SIGTERM, &handled, &on_terminate_);
+    ::sigemptyset(&heard_signals_);
+    ::sigaddset(&heard_signals_, SIGCHLD);
+    ::sigaddset(&heard_signals_, SIGTERM);
+    ::sigprocmask(SIG_UNBLOCK, &heard_signals_, &mask_before_);
     // 0 to 2 are taken, so that nothing that is received has these numbers.
     unique_fd probe(::open("/dev/null", O_RDWR | O_CLOEXEC));
     while (probe && probe.get() <= 2) {
@@ -108,15 +123,6 @@ class launcher_process {
       if (result < 0 || wait < result) result = wait;
     }
     return result;
-  }
-
-  // false: the program has died.
-  bool hear_signal() {
-    ::signalfd_siginfo heard{};
-    while (::read(signals_.get(), &heard, sizeof heard) == sizeof heard) {
-      if (heard.ssi_signo == SIGTERM && ::getppid() != program_) return false;
-    }
-    return true;
   }
 
   bool take_request() {
@@ -150,14 +156,23 @@ class launcher_process {
     if (::pipe2(ends, O_CLOEXEC) != 0) return report(start_report{request.id, 0, launch_stage::fork, errno});
     unique_fd notes(ends[0]), childs(ends[1]);
     ::fcntl(notes.get(), F_SETFL, O_NONBLOCK);
+    // In the child the handler would write to what has its number there.
+    ::sigprocmask(SIG_BLOCK, &heard_signals_, nullptr);
     const ::pid_t forked = ::fork();
-    if (forked < 0) return report(start_report{request.id, 0, launch_stage::fork, errno});
+    if (forked == 0) {
+      struct ::sigaction as_usual{};
+      as_usual.sa_handler = SIG_DFL;
+      ::sigaction(SIGCHLD, &as_usual, nullptr);
+      ::sigaction(SIGTERM, &on_terminate_, nullptr);
+    }
+    const int error = errno;
+    ::sigprocmask(forked == 0 ? SIG_SETMASK : SIG_UNBLOCK, forked == 0 ? &mask_before_ : &heard_signals_, nullptr);
+    if (forked < 0) return report(start_report{request.id, 0, launch_stage::fork, error});
     if (forked == 0) {
       notes.reset();
       socket_.close();
       signals_.reset();
       children_.clear();
-      ::sigprocmask(SIG_SETMASK, &mask_before_, nullptr);
       become(request, std::move(handles), std::move(childs), traits_);
     }
     child& c = children_[request.id];
@@ -237,7 +252,8 @@ class launcher_process {
 
   message_socket socket_;
   unique_fd signals_;
-  ::sigset_t mask_before_{};
+  ::sigset_t heard_signals_{}, mask_before_{};
+  struct ::sigaction on_terminate_{};
   ::pid_t program_ = 0;
   launcher_traits traits_{};
   std::map<std::uint64_t, child> children_;

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -59,6 +60,7 @@ namespace tutti {
 namespace {
 
 using testing::HasSubstr;
+using namespace std::chrono_literals;
 using tutti_test::read_line;
 using tutti_test::until_gone;
 
@@ -74,6 +76,10 @@ constexpr const char* scenario = "TUTTI_PROCESS_TEST_SCENARIO";
       process_death_test::say(e.what());
     }
     std::_Exit(0);
+  }
+  if (wanted == std::string("thread")) {  // as a library that starts one when it is loaded
+    std::thread([] { process_death_test::wait_for_ever(); }).detach();
+    return true;
   }
   if (wanted == std::string("hang")) process_death_test::wait_for_ever();
   return true;
@@ -139,9 +145,20 @@ TEST(ProcessDeath, LeavesNoZombie) {
   EXPECT_EQ(info.si_pid, 0);
 }
 
+TEST(ProcessDeath, IsSeenThoughTheLauncherHasAThreadOfALibrary) {
+  if (std::getenv(scenario) == nullptr) {
+    const process_options options = {
+        .out = stdio::pipe(), .err = stdio::output(), .environment = {{scenario, "thread"}}};
+    process here = process::exec({"/proc/self/exe", "--gtest_filter=ProcessDeath.IsSeenThough*"}, options);
+    const auto said = here.communicate({}, 60s);
+    EXPECT_TRUE(said.status.success()) << said.out;
+    return;
+  }
+  for (int n = 0; n < 100; ++n) process(fn<process_death_test::say>, std::string()).join();
+}
+
 TEST(ProcessStart, WithoutInitSaysWhatIsMissing) {
-  const std::vector<std::pair<std::string, std::string>> environment = {{scenario, "without init"}};
-  process p = process::exec({"/proc/self/exe"}, {.out = stdio::pipe(), .environment = environment});
+  process p = process::exec({"/proc/self/exe"}, {.out = stdio::pipe(), .environment = {{scenario, "without init"}}});
   const auto said = p.communicate();
   EXPECT_THAT(said.out, HasSubstr("`tutti::init(argc, argv);` the first line of its main"));
 }
