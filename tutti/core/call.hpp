@@ -54,6 +54,9 @@ class portable_call {
   /// Before it leaves: false when it was cancelled or run meanwhile (then drop the call). From then on cancel() only
   /// asks: `where`, unless null, is told. Who was not told of a stop before this sees it in stop_requested().
   virtual bool begin(std::shared_ptr<call_runner> where) noexcept = 0;
+  /// For errors, about a call that is several: which of them is its `at`-th one, and what else is lost with it, as
+  /// " for element 7 of its range; elements 5 to 9 are lost with it". "" for others.
+  virtual std::string part_text(std::size_t /*at*/) const { return {}; }
   /// Whether the call was asked to stop.
   virtual bool stop_requested() const noexcept = 0;
   /// Completes the call with an encoded result, and ends this handle to it; bytes that cannot be decoded complete it

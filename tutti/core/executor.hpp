@@ -263,11 +263,12 @@ auto portable_map(Self& self, R&& range, const map_options& options) {
   executor& target = executor_access::target(self);
   return make_map<typename chunk::T, Ordered, R, args>(
       std::forward<R>(range), options, target.concurrency(), [](auto& at) { return chunk::make(*at); },
-      [place = target.share(), how = kept_options(executor_access::options(self))](std::vector<args> items,
-                                                                                   std::shared_ptr<chunk_gate> gate) {
+      [place = target.share(), how = kept_options(executor_access::options(self)), next = std::size_t{0}](
+          std::vector<args> items, std::shared_ptr<chunk_gate> gate) mutable {
+        const std::size_t first = std::exchange(next, next + items.size());
         return executor_access::launch<portable_chunk_task<F>>(
             *place, how.get(), portable_name<F>(),
-            invoke_portable_chunk<F>{std::move(items), std::move(gate), how.get().retries});
+            invoke_portable_chunk<F>{std::move(items), std::move(gate), how.get().retries, first});
       });
 }
 
@@ -313,10 +314,12 @@ auto portable_api<Self>::submit_bulk(R&& range, map_options options) {
   return detail::run_bulk<typename function_traits<F>::result, typename chunk::args>(
       executor_access::home(target), target.concurrency(), options.chunk, std::forward<R>(range),
       [](auto& at) { return chunk::make(*at); },
-      [&](std::vector<typename chunk::args> items, std::shared_ptr<detail::chunk_gate> gate) {
+      [&, next = std::size_t{0}](std::vector<typename chunk::args> items,
+                                 std::shared_ptr<detail::chunk_gate> gate) mutable {
+        const std::size_t first = std::exchange(next, next + items.size());
         return executor_access::launch<detail::portable_chunk_task<F>>(
             target, how, detail::portable_name<F>(),
-            detail::invoke_portable_chunk<F>{std::move(items), std::move(gate), how.retries});
+            detail::invoke_portable_chunk<F>{std::move(items), std::move(gate), how.retries, first});
       });
 }
 

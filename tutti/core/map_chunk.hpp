@@ -217,6 +217,9 @@ template <class G, class R>
 using local_map_value = value_or_monostate<decltype(call_with(
     std::declval<G&>(), local_items<R>::use(std::declval<typename local_items<R>::item&>())))>;
 
+// Of a chunk of `count` elements, the `at`-th, for portable_call::part_text.
+std::string chunk_part_text(std::size_t first, std::size_t count, std::size_t at);
+
 // A chunk of portable calls.
 template <auto F>
 struct portable_chunk {
@@ -246,7 +249,9 @@ struct portable_chunk {
     std::vector<std::pair<std::exception_ptr, std::string>> told;
     auto done = run_chunk<T>(
         items,
-        [&told](args& item) -> decltype(auto) {
+        [&told, first = items.data()](args& item) -> decltype(auto) {
+          if (part_begun != nullptr)  // read when this process is dead: no order is needed
+            part_begun->store(static_cast<std::uint32_t>(&item - first), std::memory_order_relaxed);
           try {
             return noting_throws([&]() -> decltype(auto) { return traits::call(item); });
           } catch (...) {
@@ -303,7 +308,8 @@ template <auto F>
 struct invoke_portable_chunk {
   std::vector<typename portable_chunk<F>::args> items;
   std::shared_ptr<chunk_gate> gate;
-  int retries;  // of each element
+  int retries;        // of each element
+  std::size_t first;  // element, counted from 0
   auto operator()(bool) { return portable_chunk<F>::run(items, gate.get(), retries); }
   // The bytes of wire_arguments: a pair is its parts in order.
   void encode_to(std::string& out) const {
@@ -319,6 +325,9 @@ class portable_chunk_task final
  public:
   using portable_task_base<chunk_result<typename portable_chunk<F>::T>, invoke_portable_chunk<F>>::portable_task_base;
   const function_info& function() const override { return portable_chunk<F>::info(); }
+  std::string part_text(std::size_t at) const override {
+    return chunk_part_text(this->invoke_.first, this->invoke_.items.size(), at);
+  }
 };
 
 }  // namespace detail

@@ -5,6 +5,10 @@
 
 namespace tutti::detail {
 
+/// On a thread that runs calls for another process: where a call that is several notes which of them it has begun with,
+/// counted from 0. Null elsewhere.
+inline constinit thread_local std::atomic<std::uint32_t>* part_begun = nullptr;
+
 /// The parts that calls of one function and of a chunk of elements share. `Invoke` has the arguments as bytes
 /// (`encode_to`), and the result from bytes (`decode_result`, if R is not void).
 template <class R, class Invoke>

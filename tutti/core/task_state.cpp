@@ -13,6 +13,7 @@
 #include <cstdio>
 #include <new>
 #include <optional>
+#include <stdexcept>
 
 namespace tutti {
 
@@ -26,7 +27,9 @@ struct task_state_base::extras {
 void task_state_base::configure(const call_options& options, const char* default_name) {
   name_ = options.name.empty() ? default_name : intern(options.name);
   priority_ = options.priority;
-  if (!options.timeout && options.retries <= 0 && options.stop.empty()) return;
+  if (options.retries < 0)
+    throw std::invalid_argument(task_text(name_) + ": " + std::to_string(options.retries) + " retries; give 0 or more");
+  if (!options.timeout && options.retries == 0 && options.stop.empty()) return;
   extras_ = new extras;
   extras_->timeout = options.timeout;
   extras_->retries = options.retries;

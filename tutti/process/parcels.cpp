@@ -84,7 +84,8 @@ parcel_sender::parcel* parcel_sender::find(std::size_t size) noexcept {
   return best;
 }
 
-void parcel_sender::drop_free(std::size_t wanted) noexcept {
+void parcel_sender::drop_free(std::size_t wanted) {
+  dropped_.reserve(dropped_.size() + parcels_.size());  // what may throw comes before anything is dropped
   std::size_t kept = wanted;
   for (const parcel& p : parcels_) kept += p.memory.size();
   std::erase_if(parcels_, [&](const parcel& p) {

@@ -44,7 +44,7 @@ class parcel_sender {
     shared_memory memory;
   };
   parcel* find(std::size_t size) noexcept;
-  void drop_free(std::size_t wanted) noexcept;
+  void drop_free(std::size_t wanted);
 
   std::vector<parcel> parcels_;
   std::vector<std::uint32_t> dropped_;

@@ -43,7 +43,7 @@ bool pool_core::is_collecting_here() const noexcept {
 
 bool pool_core::anything_to_collect() const noexcept {
   if (seen_version_ != version_.load(std::memory_order_seq_cst)) return true;
-  for (const lane_ref& one : seen_) {
+  for (const lane_ref& one : *seen_) {
     if (!one->responses.is_empty() && !one->is_mad) return true;
     if (one->over.load(std::memory_order_seq_cst) && !one->is_buried) return true;
     if (one->waits_for_room.load(std::memory_order_seq_cst) &&
@@ -59,10 +59,11 @@ bool pool_core::collect() {
   try {
     if (seen_version_ != version_.load(std::memory_order_seq_cst)) {
       const std::lock_guard lock(mutex_);
-      seen_ = lanes_;
+      seen_ = std::make_shared<const std::vector<lane_ref>>(lanes_);
       seen_version_ = version_.load(std::memory_order_relaxed);
     }
-    for (const lane_ref& one : seen_) {
+    const auto lanes = seen_;  // a callback that waits collects, too
+    for (const lane_ref& one : *lanes) {
       if (one->is_buried) continue;
       const bool over = one->over.load(std::memory_order_seq_cst);  // before what it has left is read
       any |= collect_from(one);
@@ -98,11 +99,6 @@ bool pool_core::collect_from(const lane_ref& from) {
       const std::string_view bytes(reinterpret_cast<const char*>(next->data()) + sizeof head,
                                    from->responses.front_size() - sizeof head);
       read(from, head, bytes);
-      from->responses.pop();
-      if (from->words.responses_full.load(std::memory_order_seq_cst) == 1 &&
-          from->words.responses_full.exchange(0, std::memory_order_seq_cst) == 1) {
-        process_futex_wake(from->words.responses_full, 1);
-      }
     }
   } catch (const std::exception& wrong) {  // it writes nonsense
     from->is_mad = true;
@@ -118,22 +114,32 @@ bool pool_core::collect_from(const lane_ref& from) {
   return any;
 }
 
+// Gives the record back that was read. Before a call is completed: its callbacks may collect, and would read it again.
+void pool_core::pop(lane& from) noexcept {
+  from.responses.pop();
+  if (from.words.responses_full.load(std::memory_order_seq_cst) == 1 &&
+      from.words.responses_full.exchange(0, std::memory_order_seq_cst) == 1) {
+    process_futex_wake(from.words.responses_full, 1);
+  }
+}
+
 void pool_core::read(const lane_ref& from, const response_head& head, std::string_view bytes) {
   // An answer in several records is one for which there was no shared memory.
   constexpr std::size_t most_in_parts = std::size_t{1} << 31;
   switch (head.kind) {
-    case response_kind::ready: return initialised(*from, nullptr);
-    case response_kind::forget: return from->incoming.forget(head.parcel);
-    case response_kind::refused: return refused(*from, head.ticket);
+    case response_kind::ready: pop(*from); return initialised(*from, nullptr);
+    case response_kind::forget: pop(*from); return from->incoming.forget(head.parcel);
+    case response_kind::refused: pop(*from); return refused(*from, head.ticket);
     case response_kind::part:
       if (from->parts.size() + bytes.size() > most_in_parts) throw decode_error("an answer without an end");
       from->parts += bytes;
-      return;
+      return pop(*from);
     case response_kind::result:
     case response_kind::error: break;
     default: throw decode_error("an answer of an unknown kind");
   }
   if (head.parcel != 0) {
+    pop(*from);
     std::string_view result;
     std::exception_ptr failure;
     try {
@@ -145,9 +151,15 @@ void pool_core::read(const lane_ref& from, const response_head& head, std::strin
     from->incoming.give_back(head.parcel);
   } else if (!from->parts.empty()) {
     std::string whole = std::exchange(from->parts, {});
-    answered(from, head, whole += bytes);
+    whole += bytes;
+    pop(*from);
+    answered(from, head, whole);
   } else {
-    answered(from, head, bytes);
+    if (bytes.size() > most_inline) throw decode_error("an answer that should have come in several records");
+    char kept[most_inline];
+    bytes.copy(kept, bytes.size());
+    pop(*from);
+    answered(from, head, std::string_view(kept, bytes.size()));
   }
 }
 
@@ -247,8 +259,34 @@ void pool_core::answered(const lane_ref& from, const response_head& head, std::s
 
 // ---------------------------------------------------------------- who does it
 
+// Collects, or sleeps until there is something to collect. The caller holds collecting_.
+void pool_core::collect_until(bool (*is_done)(const void*), const void* context) {
+  for (;;) {
+    collect();
+    if (is_done(context)) return;
+    bool found = false;
+    for (spinner spin(spinner::before_sleep); !found && spin.once();) found = anything_to_collect() || is_done(context);
+    if (found) continue;
+    before_sleeping();
+    bell_.visitor_hint.sleeps();
+    bell_.visitor.store(bell::asleep, std::memory_order_seq_cst);
+    if (!anything_to_collect() && !is_done(context)) {
+      process_futex_wait(bell_.visitor, bell::asleep, for_ever);
+      bell_.visitor_hint.woken();
+    }
+    bell_.visitor.store(bell::awake, std::memory_order_seq_cst);
+  }
+}
+
 void pool_core::help(bool (*is_done)(const void*), const void* context) noexcept {
-  if (is_collecting_here() || !is_of_this_process()) return;
+  if (!is_of_this_process()) return;
+  if (is_collecting_here()) {
+    // A callback of one call waits for another one: nobody else can collect now. Who collects further out looks again
+    // when it has us back, visitor or resident, so what comes after the last look here is not overlooked.
+    const auto before = bell_.visitor.exchange(bell::awake, std::memory_order_seq_cst);
+    collect_until(is_done, context);
+    return bell_.visitor.store(before, std::memory_order_seq_cst);
+  }
   struct presence {
     std::atomic<int>& count;
     explicit presence(std::atomic<int>& c) : count(c) { count.fetch_add(1, std::memory_order_seq_cst); }
@@ -262,22 +300,7 @@ void pool_core::help(bool (*is_done)(const void*), const void* context) noexcept
       static_cast<void>(visit.try_lock());
     if (!visit) return;
     bell_.visitor.store(bell::awake, std::memory_order_seq_cst);
-    for (;;) {
-      collect();
-      if (is_done(context)) break;
-      bool found = false;
-      for (spinner spin(spinner::before_sleep); !found && spin.once();)
-        found = anything_to_collect() || is_done(context);
-      if (found) continue;
-      before_sleeping();
-      bell_.visitor_hint.sleeps();
-      bell_.visitor.store(bell::asleep, std::memory_order_seq_cst);
-      if (!anything_to_collect() && !is_done(context)) {
-        process_futex_wait(bell_.visitor, bell::asleep, for_ever);
-        bell_.visitor_hint.woken();
-      }
-      bell_.visitor.store(bell::awake, std::memory_order_seq_cst);
-    }
+    collect_until(is_done, context);
     bell_.visitor.store(bell::away, std::memory_order_seq_cst);
     collect();  // what was published while this looked awake
   }

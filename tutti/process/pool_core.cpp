@@ -115,7 +115,8 @@ void pool_core::expired(const std::weak_ptr<lane>& where, std::uint64_t ticket) 
   job* const late = at->jobs.find([&](const job& j) { return j.ticket == ticket; });
   if (late == nullptr || late->target == nullptr || !late->limits.timeout) return;
   timer killing = kill_later(at, ticket);
-  in.fail(*late, std::make_exception_ptr(timed_out(timeout_text(late->name, *late->limits.timeout))));
+  const std::string part = late->target->part_text(at->words.part.load(std::memory_order_relaxed));
+  in.fail(*late, std::make_exception_ptr(timed_out(timeout_text(late->name, *late->limits.timeout) + part)));
   ask_to_stop(*at, *late);
   at->condemned = true;  // nobody shall wait behind it
   while (at->jobs.back() != late) {
@@ -179,7 +180,7 @@ void pool_core::shutdown(shutdown_mode mode) {
   // Futures that are kept hold this object, but what the workers had is not needed any more.
   const std::lock_guard nobody_reads(collecting_);
   const std::lock_guard lock(mutex_);
-  seen_.clear();
+  seen_ = std::make_shared<const std::vector<lane_ref>>();
   lanes_.clear();
   seen_version_ = version_.load(std::memory_order_relaxed);
   std::string().swap(spare_);

@@ -128,7 +128,6 @@ class pool_core final : public call_runner, public std::enable_shared_from_this<
   bool give(lane& to, job& one);
   bool write_call(lane& to, job& one);
   bool define(lane& to, std::uint32_t number);
-  static bool no_room_in_socket(lane& of) noexcept;
   bool write(lane& to, const request_head& head, std::string_view bytes);
   bool has_room(lane& one) noexcept;
   std::uint32_t number_of(const function_info& function, const char* name);
@@ -139,6 +138,7 @@ class pool_core final : public call_runner, public std::enable_shared_from_this<
   void adjust(section& in);
   void start_lane();
   void initialise(lane& made);
+  void replace(section& in, lane& one);
   void retire_if_due(lane& one) noexcept;
   void dismiss(lane& one) noexcept;
   void wake_worker(lane& one) noexcept;
@@ -152,7 +152,9 @@ class pool_core final : public call_runner, public std::enable_shared_from_this<
 
   // ---- by the collector
   bool collect();
+  void collect_until(bool (*is_done)(const void*), const void* context);
   bool collect_from(const lane_ref& from);
+  static void pop(lane& from) noexcept;
   void read(const lane_ref& from, const response_head& head, std::string_view bytes);
   void answered(const lane_ref& from, const response_head& head, std::string_view bytes,
                 std::exception_ptr failure = nullptr);
@@ -165,6 +167,8 @@ class pool_core final : public call_runner, public std::enable_shared_from_this<
 
   void check_process(const char* what) const;
   bool is_of_this_process() const noexcept;
+  /// For errors: the call that it runs.
+  static std::string text_of(const lane& where, const job& one);
   std::exception_ptr loss_of(const lane& dead, const job* victim) const;
   void let_workers_go();
 
@@ -179,7 +183,8 @@ class pool_core final : public call_runner, public std::enable_shared_from_this<
   std::atomic<int> visitors_{0};           // that are here, or want to be
   std::atomic<bool> is_resident_{false};   // who holds collecting_
   std::atomic<bool> was_sent_off_{false};  // the resident, who found a visitor: seq_cst, see reside()
-  std::vector<lane_ref> seen_;             // the collector's copy of lanes_
+  // The collector's copy of lanes_.
+  std::shared_ptr<const std::vector<lane_ref>> seen_ = std::make_shared<const std::vector<lane_ref>>();
   std::uint64_t seen_version_ = 0;
 
   mutable std::mutex mutex_;

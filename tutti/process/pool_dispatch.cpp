@@ -74,12 +74,13 @@ void pool_core::dispatch(section& in) {
       continue;
     }
     try {
-      if (!give(*to, *next)) enqueue(*next, true);  // another lane may have room
-    } catch (const closed&) {  // a call has closed the worker's socket: another worker takes its place
-      to->now = lane::state::leaving;
+      if (give(*to, *next)) continue;
+      enqueue(*next, true);  // another lane may have room
+      // Its socket is full of what belongs to calls that were taken back. It would read that with its next call.
+      if (to->stalled && to->jobs.empty()) replace(in, *to);
+    } catch (const closed&) {  // a call has closed the worker's socket
       enqueue(*next, true);
-      retire_if_due(*to);
-      adjust(in);
+      replace(in, *to);
     } catch (const std::length_error&) {
       in.end(*next, std::current_exception());
     } catch (const std::exception&) {  // no memory, no descriptors
@@ -175,13 +176,6 @@ bool pool_core::define(lane& to, std::uint32_t number) {
   return true;
 }
 
-// It will read what is there when it begins with its calls. Without any it has gone mad.
-bool pool_core::no_room_in_socket(lane& of) noexcept {
-  of.stalled = true;
-  if (of.jobs.empty()) of.process->signal(SIGKILL);
-  return false;
-}
-
 // False: there is no room now. When it throws, nothing was published.
 bool pool_core::write_call(lane& to, job& one) {
   request_head head;
@@ -194,12 +188,18 @@ bool pool_core::write_call(lane& to, job& one) {
   const bool is_long = one.bytes.size() > most_inline;
   if (is_long) {
     head.parcel = to.outgoing.put(one.bytes, to.socket);
-    if (head.parcel == 0) return no_room_in_socket(to);
+    if (head.parcel == 0) {
+      to.stalled = true;  // until it begins with its calls, and reads what is there
+      return false;
+    }
   }
   bool written = false;
   try {
-    written = write(to, head, is_long ? std::string_view() : std::string_view(one.bytes)) &&
-              (head.has_handles == 0 || send_handles(head.ticket, one.handles, to.socket) || no_room_in_socket(to));
+    written = write(to, head, is_long ? std::string_view() : std::string_view(one.bytes));
+    if (written && head.has_handles != 0 && !send_handles(head.ticket, one.handles, to.socket)) {
+      to.stalled = true;
+      written = false;
+    }
   } catch (...) {
     if (is_long) to.outgoing.take_back(head.parcel);
     throw;

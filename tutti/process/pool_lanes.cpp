@@ -6,8 +6,6 @@
 #include <tutti/process/stream_plan.hpp>
 
 #include <fcntl.h>
-#include <poll.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -18,23 +16,6 @@
 #include <string>
 
 namespace tutti::detail {
-namespace {
-
-bool ends_until(launched& process, std::chrono::steady_clock::time_point until) {
-  const unique_fd ended(static_cast<int>(::syscall(SYS_pidfd_open, process.pid(), 0)));
-  if (process.is_over()) return true;
-  if (!ended) return false;
-  for (;;) {
-    const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - std::chrono::steady_clock::now()).count();
-    ::pollfd polled{ended.get(), POLLIN, 0};
-    const int ready = ::poll(&polled, 1, static_cast<int>(std::clamp<std::int64_t>(left, 0, 1'000'000)));
-    if (ready > 0) return true;
-    if (left <= 0) return false;
-  }
-}
-
-}  // namespace
-
 lane::lane()
     : memory(sizeof(lane_memory), "a worker's lane"),
       words(*new(memory.data()) lane_memory()),
@@ -70,7 +51,8 @@ void pool_core::start_lane() {
   request.environment = current_environment();
   std::error_code unknown;
   request.directory = std::filesystem::current_path(unknown).string();
-  const stream_plan streams(stdio::inherit(), stdio::inherit(), stdio::inherit(), request.name, request);
+  // What is typed is for the program.
+  const stream_plan streams(stdio::null(), stdio::inherit(), stdio::inherit(), request.name, request);
   std::vector<int> handles = streams.handles();
   for (const int handle : {made->memory.fd(), bell_memory_.fd(), theirs.fd()}) {
     request.handles.push_back(static_cast<std::int32_t>(handles.size()));
@@ -130,6 +112,13 @@ void pool_core::adjust(section& in) {
   if (lanes_.empty() && failures_ >= most_failures) end_all_queued(in, failure_);
 }
 
+// Another worker takes its place when it has done what it has.
+void pool_core::replace(section& in, lane& one) {
+  one.now = lane::state::leaving;
+  retire_if_due(one);
+  adjust(in);
+}
+
 // A worker that has run as many calls as it may goes; another one comes.
 void pool_core::retire_if_due(lane& one) noexcept {
   if (!one.jobs.empty() || one.now == lane::state::dead) return;
@@ -171,9 +160,15 @@ void pool_core::let_workers_go() {
       process.wait_started();
     } catch (const std::exception&) {  // it never was; or we cannot wait here, and so cannot wait below
     }
-    if (!ends_until(process, until)) process.signal(SIGKILL);
+    if (!process.ends_until(until)) process.signal(SIGKILL);
     process.wait_over(wait_how{.what = "process_pool::shutdown"});
   }
+}
+
+std::string pool_core::text_of(const lane& where, const job& one) {
+  std::string text = task_text(one.name);
+  if (one.target != nullptr) text += one.target->part_text(where.words.part.load(std::memory_order_relaxed));
+  return text;
 }
 
 std::exception_ptr pool_core::loss_of(const lane& dead, const job* victim) const {
@@ -184,7 +179,9 @@ std::exception_ptr pool_core::loss_of(const lane& dead, const job* victim) const
                      ") of process_pool \"" + settings_.name + "\" ";
   text += status.signal() ? "was " + to_string(status) : "ended with " + to_string(status);
   if (victim != nullptr) {
-    text += " while it ran " + task_text(victim->name);
+    text += " while it ran " + text_of(dead, *victim);
+    if (victim->limits.retries > 0)
+      text += ", its attempt " + std::to_string(victim->limits.retries - victim->retries + 1);
   } else if (dead.initialising) {
     text += " in its initializer";
   } else if (!dead.is_ready) {
@@ -197,9 +194,9 @@ std::exception_ptr pool_core::loss_of(const lane& dead, const job* victim) const
 void pool_core::bury(const lane_ref& dead) {
   // Made before anything is changed: it may throw.
   section in(*this);
+  const auto is_victim = [&](const job& one) { return one.handles_gone || dead->requests.is_taken(one.position); };
   job* const first = dead->jobs.front();
-  const bool has_victim = first != nullptr && (first->handles_gone || dead->requests.is_taken(first->position));
-  const std::exception_ptr loss = loss_of(*dead, has_victim ? first : nullptr);
+  const std::exception_ptr loss = loss_of(*dead, first != nullptr && is_victim(*first) ? first : nullptr);
   std::erase(lanes_, dead);
   version_.fetch_add(1, std::memory_order_seq_cst);
   dead->is_buried = true;
@@ -209,14 +206,13 @@ void pool_core::bury(const lane_ref& dead) {
   while (job* const one = dead->jobs.back()) {
     dead->jobs.erase(*one);
     one->expiry.cancel();
-    // More than one if it was not understood.
-    const bool is_victim = one->handles_gone || dead->requests.is_taken(one->position);
-    if (one->target == nullptr) {  // its time was over
+    const bool is_lost = is_victim(*one);  // more than one if it was not understood
+    if (one->target == nullptr) {          // its time was over
       in.end(*one, nullptr);
     } else if (cancelled_ != nullptr) {
       in.end(*one, cancelled_);
-    } else if (!is_victim || (one->retries > 0 && !one->target->stop_requested())) {
-      if (is_victim) {
+    } else if (!is_lost || (one->retries > 0 && !one->target->stop_requested())) {
+      if (is_lost) {
         --one->retries;
         ++counts_.retried;
       }

@@ -19,11 +19,12 @@ struct lane_memory {
   lane_ring::memory requests;   ///< to the worker
   lane_ring::memory responses;  ///< from it
   // Futex words. 1 while its owner sleeps; whoever wakes it stores 0 first.
-  alignas(64) std::atomic<std::uint32_t> worker_sleeps;   ///< for want of requests
+  alignas(64) std::atomic<std::uint32_t> worker_sleeps;  ///< for want of requests
   wake_hint worker_hint;
   alignas(64) std::atomic<std::uint32_t> responses_full;  ///< the worker waits for room
   alignas(64) std::atomic<std::uint32_t> stops;           ///< counts: the worker's other thread sleeps on it
   alignas(64) std::atomic<std::uint32_t> requests_full;   ///< 1: the pool waits for room; the worker stores 0 and rings
+  alignas(64) std::atomic<std::uint32_t> part;            ///< of the call that runs: see part_begun
   std::uint32_t has_initializer = 0;                      ///< 1: it is the first request
   std::uint64_t memory_limit = 0;                         ///< bytes beyond what it has at the start; 0: none
 };

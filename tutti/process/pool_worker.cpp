@@ -6,6 +6,7 @@
 #include <tutti/base/exception_codec.hpp>
 #include <tutti/base/throw_stack.hpp>
 #include <tutti/core/future_state.hpp>
+#include <tutti/core/portable_task.hpp>
 #include <tutti/core/spin.hpp>
 #include <tutti/core/task_frame.hpp>
 #include <tutti/process/find_loaded.hpp>
@@ -82,12 +83,14 @@ class pool_worker {
   }
 
   int serve() {
-    limit_memory();
-    // Not joined: it sleeps for ever, and goes with the process.
+    // Not joined: it sleeps for ever, and goes with the process. Before the limit, as its stack is not the calls'.
     std::thread([this] { hear_stops(); }).detach();
+    limit_memory();
+    part_begun = &lane_.part;
     if (lane_.has_initializer == 0) say_ready();
     for (;;) {
       record& next = wait_for_request();
+      lane_.part.store(0, std::memory_order_relaxed);
       if (!requests_.claim(next)) {
         pop();
         continue;
