@@ -60,6 +60,23 @@ void start_cases(bench::session& session, bench::python& python) {
   }
 }
 
+// ---------------------------------------------------------------- dying
+
+// multiprocessing.Pool starts another worker and never tells of the call.
+void death_case(bench::session& session, bench::python& python) {
+  std::vector<metric> metrics = {{"a call kills its worker, until its error", "ms"},
+                                 {"a call kills its worker, from its error to the next result", "ms"}};
+  std::vector<bench::subject> subjects;
+  subjects.push_back({"tutti", bench::process_pool::death_and_next});
+  if (python.available()) {
+    for (const char* kind : {"executor", "loky"}) {
+      subjects.push_back({kind == std::string("loky") ? "loky" : "ProcessPoolExecutor",
+                          [&python, kind] { return python.ask(std::string("process_death ") + kind); }});
+    }
+  }
+  session.compare(metrics, 2, session.reps(7), std::move(subjects));
+}
+
 // ---------------------------------------------------------------- small calls
 
 // Quantiles in microseconds of `count` round trips, each after a pause that lets both sides' spinning end.
@@ -296,6 +313,7 @@ int main(int argc, char** argv) {
   bench::python python;
   memory_case(session);
   start_cases(session, python);
+  death_case(session, python);
   for (bool parked : {false, true}) {
     for (bool same_core : {false, true}) round_trip_case(session, python, floor, parked, same_core);
   }

@@ -247,6 +247,7 @@ GOALS = [
          "^(submit with a future|map, a task)", 20, kind="times", against="^ProcessPoolExecutor"),
     Goal("process_pool, 100 MB there and back, against ProcessPoolExecutor", "process_pool", "^100 MB .* by value", 5,
          kind="times", against="^ProcessPoolExecutor"),
+    Goal("process_pool, from a call that kills its worker to its error, ms", "process_pool", "^a call kills .*until its error", 100),
     Goal("process_pool, 100 MB there and back by handle, ms", "process_pool", "^100 MB .* by handle", 1),
     Goal("wake-ups of an idle pool per second", "idle", "^wake-ups", 0),
     Goal("memory growth over 10^7 tasks, KiB", "idle", r"^memory growth over 10\^7", 512),

@@ -178,6 +178,28 @@ def process_hits(kind, workers, count, chunk, expected):
     return [took * 1e3]
 
 
+def die():
+    os.kill(os.getpid(), 9)
+
+
+def process_death(kind):
+    """Milliseconds from a call that kills its worker to its error, and from there to the next result: of another pool,
+    as this one is broken. multiprocessing.Pool never tells."""
+    made = make(kind, 2)
+    made.map(_rest_of, range(4), 1)
+    start = time.perf_counter()
+    try:
+        made.call(die)
+    except Exception:  # BrokenProcessPool, TerminatedWorkerError
+        told = time.perf_counter()
+    made.close()
+    fresh = make(kind, 2)
+    fresh.call(nothing)
+    again = time.perf_counter()
+    fresh.close()
+    return [(told - start) * 1e3, (again - told) * 1e3]
+
+
 def process_pids(kind, workers):
     return pool(kind, workers).pids()
 
@@ -347,4 +369,4 @@ def process_count(count, processes):
 
 
 CASES = (process_close, process_start, process_round_trip, process_each, process_map, process_hits, process_pids,
-         process_by_value, process_by_handle, process_messages, process_count)
+         process_death, process_by_value, process_by_handle, process_messages, process_count)

@@ -37,6 +37,10 @@ std::unique_ptr<pool> make_tutti(int workers, int cpu = -1);
 /// A new pool of `workers`: milliseconds until the first result, and those that its end takes.
 std::vector<double> start_and_end(int workers);
 
+/// Of a pool of two workers: milliseconds from a call that kills its worker to its error, and from there to the next
+/// result.
+std::vector<double> death_and_next();
+
 /// An array of doubles that a worker writes into without a copy of it.
 class shared_doubles {
  public:

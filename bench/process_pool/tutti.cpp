@@ -1,7 +1,9 @@
 // tutti: process_pool with empty tasks, points in a circle and arrays.
+#include <tutti/base/error.hpp>
 #include <tutti/process/process_pool.hpp>
 
 #include <chrono>
+#include <csignal>
 #include <ranges>
 #include <set>
 #include <stdexcept>
@@ -22,6 +24,7 @@ int same(int i) { return i; }
 void pin_to(int cpu) {
   if (cpu >= 0) pin(cpu);
 }
+void die() { ::raise(SIGKILL); }
 std::vector<double> give_back(std::vector<double> array) { return array; }
 int rest() {
   std::this_thread::sleep_for(std::chrono::milliseconds(10));
@@ -103,6 +106,19 @@ std::vector<double> start_and_end(int workers) {
   const double first = now_ns();
   fresh.shutdown();
   return {(first - start) * 1e-6, (now_ns() - first) * 1e-6};
+}
+
+std::vector<double> death_and_next() {
+  tutti_pool fresh(2, -1);
+  const double start = now_ns();
+  try {
+    fresh.inside().submit<calls::die>().get();
+    throw std::runtime_error("a call that kills its worker has a result");
+  } catch (const tutti::worker_lost&) {
+  }
+  const double told = now_ns();
+  fresh.round_trip();
+  return {(told - start) * 1e-6, (now_ns() - told) * 1e-6};
 }
 
 }  // namespace bench::process_pool

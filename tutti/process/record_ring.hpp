@@ -69,12 +69,13 @@ class record_ring {
     made.now.store(record::state::ready, std::memory_order_relaxed);
     made.stopping.store(0, std::memory_order_relaxed);
     made.size = size;
+    prepared_ = whole;  // not read back from where others write
     return made.data();
   }
   /// Publishes what was prepared; its position, for revoke.
   std::uint32_t publish() noexcept {
     const std::uint32_t position = at_;
-    at_ += whole_size(record_at(position)->size);
+    at_ += prepared_;
     shared_.words.written.store(at_, std::memory_order_seq_cst);
     return position;
   }
@@ -142,7 +143,7 @@ class record_ring {
   memory& shared_;
   std::uint32_t at_ = 0;     // where we are: written, or read
   std::uint32_t other_ = 0;  // where the other side was seen last
-  std::uint32_t front_size_ = 0;
+  std::uint32_t front_size_ = 0, prepared_ = 0;
 };
 
 }  // namespace tutti::detail
