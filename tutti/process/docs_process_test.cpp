@@ -91,13 +91,16 @@ TEST_F(docs_process, time) {
 
 TEST_F(docs_process, limits) {
   using tutti::stdio;
+  const std::pair<std::string, std::string> environment[] = {{"COLOUR", "blue"}};
+  const tutti::resource_limit limits[] = {{RLIMIT_CPU, 10}, {RLIMIT_NOFILE, 100}};
+  const int cpus[] = {::sched_getcpu()};
   const tutti::process_options options = {.tree = true,
                                           .out = stdio::pipe(),
                                           .err = stdio::output(),
-                                          .environment = {{"COLOUR", "blue"}},
+                                          .environment = environment,
                                           .directory = "/",
-                                          .limits = {{RLIMIT_CPU, 10}, {RLIMIT_NOFILE, 100}},
-                                          .cpus = {::sched_getcpu()}};
+                                          .limits = limits,
+                                          .cpus = cpus};
   tutti::process p = tutti::process::exec({"sh", "-c", "ulimit -t; ulimit -n; pwd; echo $COLOUR"}, options);
   EXPECT_EQ(p.communicate().out, "10\n100\n/\nblue\n");
 }

@@ -34,7 +34,7 @@ std::string default_name() {
 }
 
 // Variables of ours, with the given ones in their place.
-std::vector<std::string> merged_environment(const std::vector<std::pair<std::string, std::string>>& given,
+std::vector<std::string> merged_environment(std::span<const std::pair<std::string, std::string>> given,
                                             const std::string& name) {
   std::vector<std::string> result = detail::current_environment();
   for (const auto& [variable, value] : given) {
@@ -56,9 +56,10 @@ detail::launch_request request_for(const process_options& options, const std::st
   request.environment = merged_environment(options.environment, name);
   // Where we are now, not where the launcher process was started.
   std::error_code unknown;
-  request.directory = options.directory.empty() ? std::filesystem::current_path(unknown).string() : options.directory;
+  request.directory =
+      options.directory.empty() ? std::filesystem::current_path(unknown).string() : std::string(options.directory);
   for (const resource_limit& limit : options.limits) request.limits.push_back({limit.resource, limit.value});
-  request.cpus = options.cpus;
+  request.cpus.assign(options.cpus.begin(), options.cpus.end());
   return request;
 }
 
@@ -88,7 +89,7 @@ void wait_started(detail::launched& starting) {
 
 void process::start(const process_options& options, const function_info& function, const std::string& arguments,
                     const detail::outgoing_handles& handles) {
-  name_ = options.name.empty() ? default_name() : options.name;
+  name_ = options.name.empty() ? default_name() : std::string(options.name);
   daemon_ = options.daemon;
   detail::launch_request request = request_for(options, name_);
   stream_plan streams(options.in, options.out, options.err, name_, request);
@@ -116,7 +117,7 @@ process process::exec(const std::vector<std::string>& command, const process_opt
                                 "\" has a zero byte, where the system would cut it");
   }
   process result;
-  result.name_ = options.name.empty() ? default_name() : options.name;
+  result.name_ = options.name.empty() ? default_name() : std::string(options.name);
   result.daemon_ = options.daemon;
   detail::launch_request request = request_for(options, result.name_);
   request.kind = detail::launch_kind::program;

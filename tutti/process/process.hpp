@@ -14,6 +14,7 @@
 #include <exception>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -49,18 +50,20 @@ struct resource_limit {
   std::uint64_t value;
 };
 
-/// How to start a process. Designated initialisers, in this order.
+/// How to start a process. Designated initialisers, in this order. What the views refer to must live until the start.
 struct process_options {
-  std::string name = {};  ///< default: "process-N"
-  bool daemon = false;    ///< killed, instead of waited for, when its object is destroyed
-  bool tree = false;      ///< all its descendants end with it, however they were started
+  std::string_view name = {};  ///< default: "process-N"
+  bool daemon = false;         ///< killed, instead of waited for, when its object is destroyed
+  bool tree = false;           ///< all its descendants end with it, however they were started
   stdio in = {}, out = {}, err = {};
-  std::vector<std::pair<std::string, std::string>> environment = {};  ///< set beside, or instead of, ours
-  std::string directory = {};                                         ///< to begin in; default: ours
-  std::vector<resource_limit> limits = {};
-  std::vector<int> cpus = {};               ///< processors it may run on; default: as we
+  std::span<const std::pair<std::string, std::string>> environment = {};  ///< set beside, or instead of, ours
+  std::string_view directory = {};                                        ///< to begin in; default: ours
+  std::span<const resource_limit> limits = {};
+  std::span<const int> cpus = {};           ///< processors it may run on; default: as we
   start_method start = start_method::fork;  ///< of a function
 };
+
+static_assert(std::is_trivially_destructible_v<process_options>);
 
 /// What a process has written, and how it ended.
 struct process_output {

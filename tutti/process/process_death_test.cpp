@@ -147,8 +147,8 @@ TEST(ProcessDeath, LeavesNoZombie) {
 
 TEST(ProcessDeath, IsSeenThoughTheLauncherHasAThreadOfALibrary) {
   if (std::getenv(scenario) == nullptr) {
-    const process_options options = {
-        .out = stdio::pipe(), .err = stdio::output(), .environment = {{scenario, "thread"}}};
+    const std::pair<std::string, std::string> environment[] = {{scenario, "thread"}};
+    const process_options options = {.out = stdio::pipe(), .err = stdio::output(), .environment = environment};
     process here = process::exec({"/proc/self/exe", "--gtest_filter=ProcessDeath.IsSeenThough*"}, options);
     const auto said = here.communicate({}, 60s);
     EXPECT_TRUE(said.status.success()) << said.out;
@@ -158,7 +158,8 @@ TEST(ProcessDeath, IsSeenThoughTheLauncherHasAThreadOfALibrary) {
 }
 
 TEST(ProcessStart, WithoutInitSaysWhatIsMissing) {
-  process p = process::exec({"/proc/self/exe"}, {.out = stdio::pipe(), .environment = {{scenario, "without init"}}});
+  const std::pair<std::string, std::string> environment[] = {{scenario, "without init"}};
+  process p = process::exec({"/proc/self/exe"}, {.out = stdio::pipe(), .environment = environment});
   const auto said = p.communicate();
   EXPECT_THAT(said.out, HasSubstr("`tutti::init(argc, argv);` the first line of its main"));
 }

@@ -37,7 +37,7 @@ void process_pool::make(const process_pool_options& options, const function_info
                         std::vector<unique_fd> handles) {
   detail::pool_settings settings;
   settings.workers = checked_workers(options.workers == 0 ? default_workers(most_workers) : options.workers);
-  settings.name = options.name.empty() ? default_name() : options.name;
+  settings.name = options.name.empty() ? default_name() : std::string(options.name);
   settings.exec = options.start == start_method::exec;
   settings.max_tasks = options.max_tasks_per_worker;
   settings.memory_limit = options.memory_limit;

@@ -21,18 +21,21 @@ class pool_core;
 struct pool_initializer;
 }  // namespace detail
 
-/// How a process_pool is made. Designated initialisers, in this order.
+/// How a process_pool is made. Designated initialisers, in this order. What the views refer to must live until the
+/// pool is made.
 struct process_pool_options {
   int workers = 0;                          ///< processes; 0: as default_concurrency(), or TUTTI_WORKERS
-  std::string name = {};                    ///< for errors; default: "process_pool-N"
+  std::string_view name = {};               ///< for errors; default: "process_pool-N"
   start_method start = start_method::fork;  ///< how workers begin
   std::uint64_t max_tasks_per_worker = 0;   ///< a worker that has run so many calls is replaced; 0: never
   std::uint64_t memory_limit = 0;           ///< bytes that a worker may allocate beyond those it has at its start:
                                             ///< std::bad_alloc in the task; shared memory is not counted; 0: no
                                             ///< limit, else at least 1 MiB
   std::chrono::nanoseconds grace = std::chrono::seconds(1);  ///< from a call's timeout until its worker is killed
-  std::string program = {};  ///< whose processes do the work; default: this one. It must have the same functions
+  std::string_view program = {};  ///< whose processes do the work; default: this one. It must have the same functions
 };
+
+static_assert(std::is_trivially_destructible_v<process_pool_options>);
 
 /// What a pool has done, and is doing.
 struct process_pool_stats {

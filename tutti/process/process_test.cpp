@@ -173,11 +173,11 @@ TEST_P(Process, BeginsAsItsOptionsSay) {
   EXPECT_EQ(d.communicate().out, there);
   process here(with({.out = stdio::pipe()}), fn<process_test::say_directory>);
   EXPECT_EQ(here.communicate().out, fs::current_path());
-  process l(with({.limits = {{RLIMIT_NOFILE, 99}}}), fn<process_test::check_limit>, int{RLIMIT_NOFILE},
-            std::uint64_t{99});
+  const resource_limit limits[] = {{RLIMIT_NOFILE, 99}};
+  process l(with({.limits = limits}), fn<process_test::check_limit>, int{RLIMIT_NOFILE}, std::uint64_t{99});
   EXPECT_EQ(l.join().code(), 0);
-  const int cpu = ::sched_getcpu();
-  process c(with({.cpus = {cpu}}), fn<process_test::check_cpus>, cpu);
+  const int cpus[] = {::sched_getcpu()};
+  process c(with({.cpus = cpus}), fn<process_test::check_cpus>, cpus[0]);
   EXPECT_EQ(c.join().code(), 0);
   process i(with(), fn<process_test::check_interrupt_is_ignored>);
   EXPECT_EQ(i.join().code(), 0);
@@ -274,8 +274,10 @@ TEST(ProcessExec, RefusalsNameWhatAndWhy) {
   EXPECT_THAT(refusal_of([] { process::exec({"true"}, {.out = stdio::file("/nonexistent/x")}); }),
               AllOf(HasSubstr("standard output"), HasSubstr("\"/nonexistent/x\"")));
   EXPECT_THAT(refusal_of([] { process::exec({"true"}, {.err = stdio::descriptor(9999)}); }), HasSubstr("9999"));
-  EXPECT_THAT(refusal_of([] { process::exec({"true"}, {.cpus = {100'000}}); }), HasSubstr("processors"));
-  EXPECT_THAT(refusal_of([] { process::exec({"true"}, {.limits = {{9999, 1}}}); }), HasSubstr("resource limits"));
+  const int cpus[] = {100'000};
+  EXPECT_THAT(refusal_of([&] { process::exec({"true"}, {.cpus = cpus}); }), HasSubstr("processors"));
+  const resource_limit limits[] = {{9999, 1}};
+  EXPECT_THAT(refusal_of([&] { process::exec({"true"}, {.limits = limits}); }), HasSubstr("resource limits"));
   EXPECT_THROW(process::exec({}), std::invalid_argument);
   EXPECT_THROW(process::exec({""}), std::invalid_argument);
   EXPECT_THROW(process::exec({"echo", std::string("a\0b", 3)}), std::invalid_argument);

@@ -42,7 +42,8 @@ stream_plan::stream_plan(const stdio& in, const stdio& out, const stdio& err, co
       case stdio::kind::null: fd = opened_.emplace_back(open_for(n, "/dev/null", true, name)).get(); break;
       case stdio::kind::file:
       case stdio::kind::append:
-        fd = opened_.emplace_back(open_for(n, stream.path_, stream.kind_ == stdio::kind::append, name)).get();
+        fd = opened_.emplace_back(open_for(n, std::string(stream.path_), stream.kind_ == stdio::kind::append, name))
+                 .get();
         break;
       case stdio::kind::pipe: {
         int ends[2];

@@ -134,7 +134,8 @@ TEST(SystemLimits, NoDescriptors) {
 #if defined(__SANITIZE_ADDRESS__)
   GTEST_SKIP() << "the sanitizer itself needs descriptors to look at objects";
 #endif
-  const auto said = lines_of(process({.out = stdio::pipe(), .err = stdio::pipe(), .limits = {{RLIMIT_NOFILE, 64}}},
+  const resource_limit limits[] = {{RLIMIT_NOFILE, 64}};
+  const auto said = lines_of(process({.out = stdio::pipe(), .err = stdio::pipe(), .limits = limits},
                                      fn<system_limits_test::without_descriptors>));
   ASSERT_EQ(said.size(), 6u);
   EXPECT_EQ(said[0], "0.000000");
