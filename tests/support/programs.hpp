@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -42,6 +43,24 @@ inline bool ends(const tutti::unique_fd& watched) {
   return got == 1;
 }
 inline bool ends(::pid_t id) { return ends(watch(id)); }
+
+/// A test that ends when it hangs, and whose descriptors are closed in the end: some are by another thread, soon.
+class tidy_test : public testing::Test {
+ protected:
+  void SetUp() override {
+    ::alarm(120);
+    before_ = open_descriptors();
+  }
+  void TearDown() override {
+    const auto late = std::chrono::steady_clock::now() + hang;
+    while (open_descriptors() > before_ && std::chrono::steady_clock::now() < late) ::sched_yield();
+    EXPECT_LE(open_descriptors(), before_);
+    ::alarm(0);
+  }
+
+ private:
+  int before_ = 0;
+};
 
 /// "12 (sh) S" of each child of this process.
 inline std::vector<std::string> children() {

@@ -91,7 +91,7 @@ using namespace std::chrono_literals;
 using namespace spec_channel;
 using testing::HasSubstr;
 
-class SpecChannel : public tutti_test::clean_test {
+class SpecChannel : public tutti_test::tidy_test {
  protected:
   static void SetUpTestSuite() { process(fn<takes_it_not>, 1).join(); }
 };

@@ -99,7 +99,7 @@ using namespace std::chrono_literals;
 using namespace spec_interop;
 using testing::HasSubstr;
 
-class SpecInterop : public tutti_test::clean_test {
+class SpecInterop : public tutti_test::tidy_test {
  protected:
   static void SetUpTestSuite() { process(fn<pid>).join(); }  // what the module keeps open is open
 };

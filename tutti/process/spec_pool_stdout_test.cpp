@@ -193,7 +193,7 @@ int times(const std::string& text, const std::string& part) {
   return count;
 }
 
-class SpecPoolStdout : public tutti_test::clean_test {
+class SpecPoolStdout : public tutti_test::tidy_test {
  protected:
   template <class Function, class... A>
   static process_output run(Function f, A&&... arguments) {

@@ -33,7 +33,7 @@ using namespace std::chrono_literals;
 using namespace spec_exec;
 using testing::HasSubstr;
 
-class SpecExec : public tutti_test::clean_test {
+class SpecExec : public tutti_test::tidy_test {
  protected:
   static void SetUpTestSuite() { process(fn<nothing>).join(); }  // what the module keeps open is open
   // Two numbers of processes, each on a line.
@@ -174,7 +174,9 @@ TEST_F(SpecExec, LauncherIsKilled) {
   process p = process::exec({"sleep", "1000"});
   process q(fn<until_killed>);
   process_pool pool(2);
-  EXPECT_GT(pool.pids().size(), 0u);
+  const shared_array<int> marks(1);
+  pool.submit<change>(marks, 0).get();
+  EXPECT_GT(std::exchange(marks[0], 0), 0);
   std::ifstream in("/proc/" + std::to_string(p.pid()) + "/stat");
   std::string text;
   std::getline(in, text);
@@ -186,7 +188,6 @@ TEST_F(SpecExec, LauncherIsKilled) {
   ::kill(launcher, SIGKILL);
   EXPECT_FALSE(p.join().success());
   EXPECT_FALSE(q.join().success());
-  const shared_array<int> marks(1);
   pool.submit<change>(marks, 0).get();
   EXPECT_GT(marks[0], 0);
   EXPECT_TRUE(process::exec({"true"}).join().success());
