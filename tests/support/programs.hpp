@@ -116,13 +116,13 @@ class kept_program {
     }
   }
   /// Waits until it and all its descendants have ended. How it ended, as wait says. What has not is a failure, and
-  /// killed.
-  int end_of_all() {
+  /// killed, after `limit`.
+  int end_of_all(std::chrono::seconds limit = hang) {
     int status = -1;
     struct ::sigaction act {};
     act.sa_handler = [](int) {};  // so that waiting ends
     ::sigaction(SIGALRM, &act, nullptr);
-    ::alarm(static_cast<unsigned>(hang.count()));
+    ::alarm(static_cast<unsigned>(limit.count()));
     for (int one = 0;;) {
       const ::pid_t id = ::waitpid(-1, &one, __WALL);
       if (id == pid_) status = one;
@@ -132,7 +132,7 @@ class kept_program {
         ADD_FAILURE() << "it has left " << left;
         ::kill(std::stoi(left), SIGKILL);
       }
-      ::alarm(5);
+      ::alarm(1);
     }
     ::alarm(0);
     return status;

@@ -1,12 +1,15 @@
 // The program is killed, at any moment: no worker, no launcher, no zombie is left.
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
 #include <cstdlib>
+#include <filesystem>
+#include <fstream>
 #include <stdexcept>
 #include <string>
 #include <tests/support/choices.hpp>
@@ -42,6 +45,21 @@ void with_processes_of_its_own() {
   char c = 0;
   if (::read(t.out().get(), &c, 1) == 1) static_cast<void>(::write(1, "g", 1));
   until_killed();
+}
+
+/// Gives up all that might end it with the program.
+void hold_out(int way) {
+  ::prctl(PR_SET_PDEATHSIG, 0);
+  ::setsid();
+  for (int number = 1; number < 65; ++number) ::signal(number, SIG_IGN);
+  static_cast<void>(::write(1, "g", 1));
+  if (way == 1) ::close_range(2, ~0U, 0);
+  if (way == 2) ::close_range(3, ~0U, 0);
+  until_killed();
+}
+void stop_itself() {
+  static_cast<void>(::write(1, "g", 1));
+  ::raise(SIGSTOP);
 }
 
 }  // namespace spec_parent
@@ -102,6 +120,14 @@ TEST(SpecParentProgram, DISABLED_Deep) {
   one.get();
 }
 
+TEST(SpecParentProgram, DISABLED_HoldsOut) {
+  process_pool pool(2);
+  auto one = pool.submit<hold_out>(0), two = pool.submit<hold_out>(1);
+  process p(fn<hold_out>, 2);
+  process q(fn<stop_itself>);
+  one.get();
+}
+
 // How a program ends otherwise, with a busy pool whose calls never end.
 TEST(SpecParentProgram, DISABLED_Exits) {
   static process_pool& pool = *new process_pool(2);  // never destroyed
@@ -112,6 +138,15 @@ TEST(SpecParentProgram, DISABLED_Exits) {
   if (way == "abort") std::abort();
   if (way == "terminate") throw_to_nobody();
   ::pause();
+}
+
+std::vector<::pid_t> children_of(::pid_t id) {
+  std::vector<::pid_t> ids;
+  for (const auto& task : std::filesystem::directory_iterator("/proc/" + std::to_string(id) + "/task")) {
+    std::ifstream in(task.path() / "children");
+    for (::pid_t child = 0; in >> child;) ids.push_back(child);
+  }
+  return ids;
 }
 
 // Plays the system: waits for all that a killed program has left.
@@ -139,18 +174,36 @@ TEST(SpecParentProgram, DISABLED_KillsDeep) {
   }
 }
 
+TEST(SpecParentProgram, DISABLED_KillsWhoHoldsOut) {
+  tutti_test::kept_program program("SpecParentProgram.DISABLED_HoldsOut");
+  for (int i = 0; i < 4; ++i) ASSERT_EQ(program.hear(), 'g');
+  ::kill(program.pid(), SIGKILL);
+  EXPECT_EQ(program.end_of_all(), SIGKILL);
+  EXPECT_TRUE(program.is_silent());
+}
+
+// Everybody but the program is stopped, and so can do nothing when it is killed.
+TEST(SpecParentProgram, DISABLED_KillsTheStopped) {
+  tutti_test::kept_program program("SpecParentProgram.DISABLED_Deep");
+  ASSERT_EQ(program.hear(), 'g');
+  ASSERT_EQ(program.hear(), 'g');
+  std::vector<::pid_t> ids = children_of(program.pid());
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    ::kill(ids[i], SIGSTOP);
+    for (::pid_t id : children_of(ids[i])) ids.push_back(id);
+  }
+  EXPECT_GT(ids.size(), 6u);
+  ::kill(program.pid(), SIGKILL);
+  EXPECT_EQ(program.end_of_all(std::chrono::seconds(1)), SIGKILL);
+  EXPECT_TRUE(program.is_silent());
+}
+
 TEST(SpecParentProgram, DISABLED_KillsTheLauncherFirst) {
   tutti_test::kept_program program("SpecParentProgram.DISABLED_Deep");
   ASSERT_EQ(program.hear(), 'g');
   ASSERT_EQ(program.hear(), 'g');
   // All that the program has started itself is the launcher.
-  std::ifstream in("/proc/" + std::to_string(program.pid()) + "/task/" + std::to_string(program.pid()) + "/children");
-  std::vector<::pid_t> ids;
-  for (::pid_t id = 0; in >> id;) ids.push_back(id);
-  for (const auto& task : std::filesystem::directory_iterator("/proc/" + std::to_string(program.pid()) + "/task")) {
-    std::ifstream of_task(task.path() / "children");
-    for (::pid_t id = 0; of_task >> id;) ids.push_back(id);
-  }
+  const std::vector<::pid_t> ids = children_of(program.pid());
   ASSERT_FALSE(ids.empty());
   for (::pid_t id : ids) ::kill(id, SIGKILL);
   ::kill(program.pid(), SIGKILL);
@@ -183,6 +236,8 @@ void succeeds(const std::string& test, const std::vector<std::pair<std::string, 
 
 TEST(SpecParentKilled, AtRandomMomentsLeavesNothing) { succeeds("KillsAtRandom"); }
 TEST(SpecParentKilled, TakesItsGrandchildrenAlong) { succeeds("KillsDeep"); }
+TEST(SpecParentKilled, TakesThoseAlongWhoHoldOut) { succeeds("KillsWhoHoldsOut"); }
+TEST(SpecParentKilled, TakesTheStoppedAlong) { succeeds("KillsTheStopped"); }
 TEST(SpecParentKilled, AfterItsLauncher) { succeeds("KillsTheLauncherFirst"); }
 
 class SpecParentEnds : public testing::TestWithParam<const char*> {};
