@@ -31,7 +31,9 @@ inline std::vector<std::string> program_of(const std::string& test) {
 }
 
 /// A process to be waited for that is not ours to wait for. None when it is gone already.
-inline tutti::unique_fd watch(::pid_t id) { return tutti::unique_fd(static_cast<int>(::syscall(SYS_pidfd_open, id, 0))); }
+inline tutti::unique_fd watch(::pid_t id) {
+  return tutti::unique_fd(static_cast<int>(::syscall(SYS_pidfd_open, id, 0)));
+}
 
 /// Whether it ends, within the limit of a hang.
 inline bool ends(const tutti::unique_fd& watched) {
@@ -119,7 +121,7 @@ class kept_program {
   /// killed, after `limit`.
   int end_of_all(std::chrono::seconds limit = hang) {
     int status = -1;
-    struct ::sigaction act {};
+    struct ::sigaction act{};
     act.sa_handler = [](int) {};  // so that waiting ends
     ::sigaction(SIGALRM, &act, nullptr);
     ::alarm(static_cast<unsigned>(limit.count()));

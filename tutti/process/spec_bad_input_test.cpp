@@ -102,7 +102,10 @@ TEST_F(SpecBadInput, UnknownExecutables) {
 // "without a shell": what the system cannot execute is not read by one.
 TEST_F(SpecBadInput, WhatIsNoProgramIsNotReadByAShell) {
   const tutti_test::fresh_path file;
-  make(file.path(), "\x7f" "ELF is what it says\n", 0755);
+  make(file.path(),
+       "\x7f"
+       "ELF is what it says\n",
+       0755);
   EXPECT_EQ(code_of([&] { process::exec({file.path()}).join(); }, file.path()), ENOEXEC);
 }
 
@@ -115,7 +118,13 @@ TEST_F(SpecBadInput, DirectoriesAndFiles) {
   EXPECT_EQ(code_of([] { process::exec({"true"}, {.directory = "/no/such/folder"}); }, "/no/such/folder"), ENOENT);
   EXPECT_EQ(code_of([] { process::exec({"true"}, {.directory = "/etc/passwd"}); }, "/etc/passwd"), ENOTDIR);
   EXPECT_EQ(code_of([] { process({.directory = "/no/such/folder"}, fn<pid>); }, "/no/such/folder"), ENOENT);
-  EXPECT_EQ(code_of([] { process({.start = start_method::exec}, fn<pid>).join(); process({.directory = "/no/such/folder", .start = start_method::exec}, fn<pid>); }, "/no/such/folder"), ENOENT);
+  EXPECT_EQ(code_of(
+                [] {
+                  process({.start = start_method::exec}, fn<pid>).join();
+                  process({.directory = "/no/such/folder", .start = start_method::exec}, fn<pid>);
+                },
+                "/no/such/folder"),
+            ENOENT);
   EXPECT_EQ(code_of([] { process::exec({"true"}, {.in = stdio::file("/no/such/file")}); }, "/no/such/file"), ENOENT);
   EXPECT_EQ(code_of([] { process::exec({"true"}, {.out = stdio::file("/no/such/file")}); }, "/no/such/file"), ENOENT);
   EXPECT_EQ(code_of([] { process::exec({"true"}, {.err = stdio::append("/usr")}); }, "/usr"), EISDIR);
@@ -244,7 +253,8 @@ TEST_F(SpecBadInput, WorkerProgramsThatAreNotOurs) {
 TEST_F(SpecBadInput, WorkerProgramsThatTalkNonsense) {
   const tutti_test::fresh_path file;
   const std::string path = file.path();
-  make(path, "#!/bin/sh\nfor n in 0 1 2 3 4 5 6 7 8 9; do echo nonsense nonsense nonsense >&$n; done 2>/dev/null\n", 0755);
+  make(path, "#!/bin/sh\nfor n in 0 1 2 3 4 5 6 7 8 9; do echo nonsense nonsense nonsense >&$n; done 2>/dev/null\n",
+       0755);
   EXPECT_THAT(tutti_test::text_of([&] {
                 process_pool pool({.workers = 1, .program = path});
                 pool.submit<same>(1).get();

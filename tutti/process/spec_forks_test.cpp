@@ -225,8 +225,8 @@ TEST_P(SpecCallEnds, AndIsLostAlone) {
   ::alarm(0);
 }
 INSTANTIATE_TEST_SUITE_P(Ways, SpecCallEnds,
-                         testing::Values("pthread_exit", "exec", "exec_fails", "terminate", "quick_exit", "_exit", "trap",
-                                         "throw", "exit_in_thread", "exit_at_exit", "pipe", "hup"),
+                         testing::Values("pthread_exit", "exec", "exec_fails", "terminate", "quick_exit", "_exit",
+                                         "trap", "throw", "exit_in_thread", "exit_at_exit", "pipe", "hup"),
                          [](const auto& way) { return std::string(way.param); });
 
 TEST_F(SpecForks, CallsThatGoOnAsAnotherProgram) {

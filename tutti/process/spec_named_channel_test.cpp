@@ -75,7 +75,7 @@ class SpecNamed : public tutti_test::tidy_test {
     return -1;
   }
   static bool exists(const std::string& path) {
-    struct ::stat there {};
+    struct ::stat there{};
     return ::lstat(path.c_str(), &there) == 0;
   }
 };
@@ -151,7 +151,7 @@ TEST_F(SpecNamed, FilesAreRemovedByWhoMadeThem) {
 
 TEST_F(SpecNamed, PermissionsWhateverTheMask) {
   const ::mode_t before = ::umask(0077);
-  struct ::stat there {};
+  struct ::stat there{};
   {
     std::jthread second([&] {
       // The file may be there before its permissions are.

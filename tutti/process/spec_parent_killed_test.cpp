@@ -41,7 +41,8 @@ int sum(tutti::process_queue<int> from) {
 void with_processes_of_its_own() {
   tutti::process p(tutti::fn<until_killed>);
   tutti::process q = tutti::process::exec({"sleep", "1000"});
-  tutti::process t = tutti::process::exec({"sh", "-c", "setsid sleep 1000 & echo; wait"}, {.tree = true, .out = tutti::stdio::pipe()});
+  tutti::process t =
+      tutti::process::exec({"sh", "-c", "setsid sleep 1000 & echo; wait"}, {.tree = true, .out = tutti::stdio::pipe()});
   char c = 0;
   if (::read(t.out().get(), &c, 1) == 1) static_cast<void>(::write(1, "g", 1));
   until_killed();

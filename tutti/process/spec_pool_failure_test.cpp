@@ -69,7 +69,7 @@ void map_memory(std::size_t bytes) {
   ::munmap(p, bytes);
 }
 int refuses_to_stop() {
-  struct ::sigaction act {};
+  struct ::sigaction act{};
   act.sa_handler = SIG_IGN;
   for (int number = 1; number < 65; ++number) ::sigaction(number, &act, nullptr);
   ::sigset_t all;
@@ -174,7 +174,8 @@ TEST_P(SpecPoolFailure, InEveryInitializer) {
 
 INSTANTIATE_TEST_SUITE_P(Ways, SpecPoolFailure,
                          testing::Values(way{"exit0", 0, {}}, way{"exit3", 3, {}}, way{"abort", {}, SIGABRT},
-                                         way{"segfault", {}, SIGSEGV}, way{"kill", {}, SIGKILL}, way{"term", {}, SIGTERM}),
+                                         way{"segfault", {}, SIGSEGV}, way{"kill", {}, SIGKILL},
+                                         way{"term", {}, SIGTERM}),
                          [](const auto& one) { return std::string(one.param.name); });
 
 TEST(SpecPoolFailureInitializer, ThrowsAtFirst) {

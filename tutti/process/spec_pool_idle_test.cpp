@@ -146,8 +146,8 @@ TEST_P(SpecPoolIdle, AllOfSeveralEnd) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Ways, SpecPoolIdle,
-                         testing::Values("exit0", "exit3", "_exit0", "_exit3", "quick_exit", "abort", "segfault", "stack",
-                                         "throw", "raise", "term", "fpe"),
+                         testing::Values("exit0", "exit3", "_exit0", "_exit3", "quick_exit", "abort", "segfault",
+                                         "stack", "throw", "raise", "term", "fpe"),
                          [](const auto& way) { return std::string(way.param); });
 
 TEST(SpecPoolIdleKilled, FromOutside) {

@@ -141,7 +141,9 @@ TEST_F(SpecPoolManners, InstallsSignalHandlers) {
 }
 
 TEST(SpecPoolMany, OpenedAndClosed) {
-  { const process_pool first(1); }
+  {
+    const process_pool first(1);
+  }
   const int descriptors = tutti_test::open_descriptors();
   for (int i = 0; i < 100; ++i) {
     process_pool pool(2);

@@ -31,7 +31,9 @@ int gate(tutti::shared_value<int> inside, tutti::shared_value<int> open, int n) 
   open.wait(0);
   return n;
 }
-int pid_at_gate(tutti::shared_value<int> inside, tutti::shared_value<int> open) { return gate(inside, open, ::getpid()); }
+int pid_at_gate(tutti::shared_value<int> inside, tutti::shared_value<int> open) {
+  return gate(inside, open, ::getpid());
+}
 int add(int a, int b) { return a + b; }
 int set_up = 0;
 void load(int n, const std::string& text) { set_up = n + static_cast<int>(text.size()); }
@@ -64,7 +66,9 @@ class SpecPool : public testing::TestWithParam<start_method> {
   void TearDown() override { ::alarm(0); }
 };
 INSTANTIATE_TEST_SUITE_P(Starts, SpecPool, testing::Values(start_method::fork, start_method::exec),
-                         [](const auto& how) { return std::string(how.param == start_method::fork ? "fork" : "exec"); });
+                         [](const auto& how) {
+                           return std::string(how.param == start_method::fork ? "fork" : "exec");
+                         });
 
 void open_gate(const shared_value<int>& gate) {
   gate.store(1);
@@ -89,7 +93,8 @@ TEST_P(SpecPool, ReplacesWorkersThatHaveRunEnough) {
   process_pool pool({.workers = 1, .start = GetParam(), .max_tasks_per_worker = 3});
   std::vector<int> ids;
   for (int i = 0; i < 9; ++i) ids.push_back(pool.submit<pid>().get());
-  for (std::size_t i = 0; i < 9; i += 3) EXPECT_EQ(std::set<int>(ids.begin() + static_cast<int>(i), ids.begin() + static_cast<int>(i) + 3).size(), 1u);
+  for (std::size_t i = 0; i < 9; i += 3)
+    EXPECT_EQ(std::set<int>(ids.begin() + static_cast<int>(i), ids.begin() + static_cast<int>(i) + 3).size(), 1u);
   EXPECT_EQ(std::set<int>(ids.begin(), ids.end()).size(), 3u);
   EXPECT_EQ(pool.stats().lost, 0u);  // they were not lost
   EXPECT_GE(pool.stats().started, 3u);

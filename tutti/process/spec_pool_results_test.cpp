@@ -181,7 +181,8 @@ TEST_F(SpecPoolResult, DiesWhileItIsEncoded) {
 
 TEST_F(SpecPoolResult, ArgumentsThatThrow) {
   EXPECT_THROW(static_cast<void>(pool_.submit<take_unsaved>(unsaved())), std::range_error);  // by submit itself
-  EXPECT_THAT(tutti_test::text_of([&] { pool_.submit<take_unloaded>(unloaded()).get(); }), HasSubstr("this cannot be loaded"));
+  EXPECT_THAT(tutti_test::text_of([&] { pool_.submit<take_unloaded>(unloaded()).get(); }),
+              HasSubstr("this cannot be loaded"));
   EXPECT_THROW(pool_.submit<take_crooked>(crooked()).get(), decode_error);
   goes_on();
   EXPECT_THROW(pool_.submit<take_crash>(crashes_when_loaded()).get(), worker_lost);

@@ -209,7 +209,8 @@ TEST_F(SpecPoolStdout, ArrivesOnceByEachWay) {
     const std::string out = run(fn<each_way>, start).out;
     EXPECT_EQ(times(out, "<m0>"), 1) << out;
     for (int n = 0; n < 20; ++n) {
-      for (const char* way : {"<p", "<c", "<w"}) EXPECT_EQ(times(out, way + std::to_string(n) + '>'), 1) << way << n << '\n' << out;
+      for (const char* way : {"<p", "<c", "<w"})
+        EXPECT_EQ(times(out, way + std::to_string(n) + '>'), 1) << way << n << '\n' << out;
     }
     EXPECT_EQ(out.size(), 4 + 3 * (10 * 4 + 10 * 5u)) << out;  // and nothing else
   }

@@ -68,7 +68,8 @@ TEST_F(SpecExec, HasControlCAsWeHadIt) {
 
 TEST_F(SpecExec, CommunicatesMoreThanPipesHold) {
   const std::string much(1'000'000, 'm');
-  process p = process::exec({"sh", "-c", "tee /dev/stderr"}, {.in = stdio::pipe(), .out = stdio::pipe(), .err = stdio::pipe()});
+  process p =
+      process::exec({"sh", "-c", "tee /dev/stderr"}, {.in = stdio::pipe(), .out = stdio::pipe(), .err = stdio::pipe()});
   const process_output said = p.communicate(much);
   EXPECT_EQ(said.out, much);
   EXPECT_EQ(said.err, much);
@@ -134,7 +135,8 @@ TEST_F(SpecExec, TreeEndsWithTheFirstOfThem) {
 TEST_F(SpecExec, TreeEndsWithItsObject) {
   std::vector<unique_fd> both;
   {
-    process p = process::exec({"sh", "-c", children_of_both_kinds}, {.daemon = true, .tree = true, .out = stdio::pipe()});
+    process p =
+        process::exec({"sh", "-c", children_of_both_kinds}, {.daemon = true, .tree = true, .out = stdio::pipe()});
     both = watch_two(p);
   }
   for (const unique_fd& one : both) EXPECT_TRUE(tutti_test::ends(one));

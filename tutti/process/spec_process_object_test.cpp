@@ -55,8 +55,8 @@ void surroundings() {
   ::getrlimit(RLIMIT_CPU, &cpu);
   ::cpu_set_t cpus;
   ::sched_getaffinity(0, sizeof cpus, &cpus);
-  std::cout << std::filesystem::current_path().string() << ' ' << taken("TUTTI_SPEC_A") << ' ' << taken("TUTTI_SPEC_B") << ' '
-            << cpu.rlim_cur << ' ' << CPU_COUNT(&cpus);
+  std::cout << std::filesystem::current_path().string() << ' ' << taken("TUTTI_SPEC_A") << ' ' << taken("TUTTI_SPEC_B")
+            << ' ' << cpu.rlim_cur << ' ' << CPU_COUNT(&cpus);
 }
 void ignores_interrupts() {
   ::raise(SIGINT);
@@ -139,7 +139,8 @@ TEST_P(SpecProcess, StatesFromStartToEnd) {
 }
 
 TEST_P(SpecProcess, EndsByEveryCodeAndSignal) {
-  for (int code : {0, 1, 3, 127, 255}) EXPECT_EQ(process({.start = GetParam()}, fn<end_with>, code).join(), exit_status::exited(code));
+  for (int code : {0, 1, 3, 127, 255})
+    EXPECT_EQ(process({.start = GetParam()}, fn<end_with>, code).join(), exit_status::exited(code));
   for (int signal : {SIGKILL, SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGPIPE, SIGALRM, SIGRTMIN + 2}) {
     EXPECT_EQ(process({.start = GetParam()}, fn<kill_itself>, signal).join(), exit_status::killed(signal)) << signal;
   }
@@ -175,7 +176,9 @@ TEST_P(SpecProcess, StreamsAreFilesOrDescriptors) {
   process reads({.in = stdio::file(path), .out = stdio::pipe(), .start = GetParam()}, fn<echo>);
   EXPECT_EQ(reads.communicate().out, "[outout]");
   const unique_fd open(::open(path.c_str(), O_WRONLY | O_TRUNC | O_CLOEXEC));
-  process({.out = stdio::descriptor(open.get()), .err = stdio::descriptor(open.get()), .start = GetParam()}, fn<to_both>).join();
+  process({.out = stdio::descriptor(open.get()), .err = stdio::descriptor(open.get()), .start = GetParam()},
+          fn<to_both>)
+      .join();
   EXPECT_THAT(text(), testing::AllOf(HasSubstr("out"), HasSubstr("err")));
   EXPECT_GE(::fcntl(open.get(), F_GETFD), 0);  // "stays the caller's"
 }
@@ -185,7 +188,12 @@ TEST_P(SpecProcess, HasTheSurroundingsItWasGiven) {
   const std::pair<std::string, std::string> environment[] = {{"TUTTI_SPEC_B", "theirs"}};
   const resource_limit limits[] = {{RLIMIT_CPU, 77}};
   const int cpus[] = {::sched_getcpu()};
-  process p({.out = stdio::pipe(), .environment = environment, .directory = "/usr", .limits = limits, .cpus = cpus, .start = GetParam()},
+  process p({.out = stdio::pipe(),
+             .environment = environment,
+             .directory = "/usr",
+             .limits = limits,
+             .cpus = cpus,
+             .start = GetParam()},
             fn<surroundings>);
   EXPECT_EQ(p.communicate().out, "/usr ours theirs 77 1");
   const std::pair<std::string, std::string> other[] = {{"TUTTI_SPEC_A", "instead"}};
@@ -269,7 +277,9 @@ TEST_P(SpecProcess, ManyAtOnce) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Starts, SpecProcess, testing::Values(start_method::fork, start_method::exec),
-                         [](const auto& how) { return std::string(how.param == start_method::fork ? "fork" : "exec"); });
+                         [](const auto& how) {
+                           return std::string(how.param == start_method::fork ? "fork" : "exec");
+                         });
 
 }  // namespace
 }  // namespace tutti
