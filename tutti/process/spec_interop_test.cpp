@@ -182,7 +182,7 @@ TEST_F(SpecInterop, CallsMayHavePoolsOfTheirOwn) {
 TEST_F(SpecInterop, WorkersDoNotInheritLocksOfThreads) {
   std::atomic<bool> over{false};
   std::vector<std::jthread> threads;
-  for (int i = 0; i < 4; ++i) {
+  for (int i = 0; i < 2; ++i) {
     threads.emplace_back([&over] {
       while (!over) {
         const auto p = std::make_unique<std::string>(20'000, 'x');
@@ -192,7 +192,7 @@ TEST_F(SpecInterop, WorkersDoNotInheritLocksOfThreads) {
     });
   }
   ::flockfile(stdout);  // as a thread that is inside of printf has it
-  for (int round = 0; round < 10; ++round) {
+  for (int round = 0; round < 4; ++round) {
     process_pool pool({.workers = 2, .start = round % 2 == 0 ? start_method::fork : start_method::exec});
     for (int i = 0; i < 20; ++i) EXPECT_EQ(pool.submit<allocate_and_print>(i).get(), i);
   }

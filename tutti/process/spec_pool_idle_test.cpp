@@ -81,6 +81,27 @@ int leave_in_directory(tutti::shared_value<int> go, tutti::shared_value<int> don
   return ::getpid();
 }
 
+/// Destroyed after all that was made later: when it is, exit() is nearly through.
+tutti::shared_value<int>* stage = nullptr;
+struct made_first {
+  ~made_first() {
+    if (stage == nullptr) return;
+    stage->store(2);
+    stage->notify_all();
+    stage->wait(2);
+  }
+};
+[[gnu::init_priority(102)]] const made_first destroyed_last;
+
+int leave_exiting(tutti::shared_value<int> at) {
+  stage = new tutti::shared_value<int>(at);  // for as long as the process lives
+  std::thread([at] {
+    at.wait(0);
+    std::exit(0);
+  }).detach();
+  return ::getpid();
+}
+
 }  // namespace spec_idle
 
 namespace tutti {
@@ -195,6 +216,25 @@ TEST(SpecPoolIdleKilled, LeavesNoZombie) {
     EXPECT_EQ(tutti_test::state_of(id), 0);
   }
   EXPECT_EQ(pool.submit<same>(1).get(), 1);
+}
+
+// While it is in exit(), and its static objects are gone: calls that it is given are run by another, or well.
+TEST(SpecPoolIdleExits, CallsMeanwhileAreRun) {
+  ::alarm(60);
+  const shared_value<int> at(0);
+  process_pool pool(1);
+  const int worker = pool.submit<leave_exiting>(at).get();
+  set(at);
+  while (at.load() != 2) at.wait(1);
+  auto one = pool.with({.retries = 10}).submit<same>(1);
+  // It may also be run when the worker is gone at last.
+  static_cast<void>(one.wait_for(200ms));
+  at.store(3);
+  at.notify_all();
+  EXPECT_EQ(one.get(), 1);
+  EXPECT_TRUE(tutti_test::ends(worker));
+  EXPECT_EQ(pool.submit<same>(2).get(), 2);
+  ::alarm(0);
 }
 
 TEST(SpecPoolIdleStopped, WorkerFailsItsCallByTimeout) {
