@@ -60,6 +60,10 @@ std::string_view parcel_sender::bytes(std::uint32_t number, std::size_t size) co
   return {};
 }
 
+void parcel_sender::drop(std::uint32_t number) noexcept {
+  std::erase_if(parcels_, [&](const parcel& p) { return p.number == number; });
+}
+
 void parcel_sender::take_back(std::uint32_t number) noexcept {
   for (const parcel& p : parcels_) {
     if (p.number == number) head_of(p.memory).busy.store(0, std::memory_order_release);

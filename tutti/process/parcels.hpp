@@ -31,6 +31,8 @@ class parcel_sender {
   std::uint32_t put(std::string_view bytes, message_socket& socket);
   /// The bytes of a parcel that the other side has not given back.
   [[nodiscard]] std::string_view bytes(std::uint32_t number, std::size_t size) const noexcept;
+  /// The other side has not got it: another one is to take its place.
+  void drop(std::uint32_t number) noexcept;
   /// Takes a parcel back that the other side will not look at.
   void take_back(std::uint32_t number) noexcept;
   /// A parcel that was dropped since the last call, for the other side to forget; 0: none.

@@ -130,6 +130,7 @@ void pool_core::read(const lane_ref& from, const response_head& head, std::strin
     case response_kind::ready: pop(*from); return initialised(*from, nullptr);
     case response_kind::forget: pop(*from); return from->incoming.forget(head.parcel);
     case response_kind::refused: pop(*from); return refused(*from, head.ticket);
+    case response_kind::worn: pop(*from); return worn(*from);
     case response_kind::part:
       if (from->parts.size() + bytes.size() > most_in_parts) throw decode_error("an answer without an end");
       from->parts += bytes;
@@ -196,10 +197,15 @@ void pool_core::refused(lane& from, std::uint64_t ticket) {
     recover(from, *one);
     enqueue(*one, true);
   }
-  while (job* const behind = from.jobs.back()) {
-    if (!take_back(from, *behind)) break;
-    enqueue(*behind, true);
-  }
+  take_back_all(from);
+  settle(in);
+}
+
+// What it has not begun is for others; with no call left it is sent away.
+void pool_core::worn(lane& which) {
+  section in(*this);
+  if (which.now == lane::state::open) which.now = lane::state::leaving;
+  take_back_all(which);
   settle(in);
 }
 
@@ -225,7 +231,7 @@ void pool_core::answered(const lane_ref& from, const response_head& head, std::s
     return initialised(*from, std::move(failure));
   }
   from->jobs.erase(*one);
-  if (is_lost && from->now == lane::state::open) from->now = lane::state::leaving;
+  if (is_lost && !say_lost(*from, head.parcel) && from->now == lane::state::open) from->now = lane::state::leaving;
   from->condemned = false;
   from->stalled = false;
   one->expiry.cancel();

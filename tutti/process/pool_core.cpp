@@ -237,7 +237,11 @@ std::vector<int> pool_core::pids() const {
   const std::lock_guard lock(mutex_);
   std::vector<int> result;
   for (const lane_ref& one : lanes_) {
-    if (one->process->pid() != 0 && !one->process->is_over()) result.push_back(one->process->pid());
+    if (one->process->is_over()) continue;
+    // It may have begun with its calls before the launcher's word of it is here.
+    const int told = one->process->pid();
+    const int pid = told != 0 ? told : one->words.pid.load(std::memory_order_relaxed);
+    if (pid != 0) result.push_back(pid);
   }
   return result;
 }

@@ -132,7 +132,9 @@ class pool_core final : public call_runner, public std::enable_shared_from_this<
   bool has_room(lane& one) noexcept;
   std::uint32_t number_of(const function_info& function, const char* name);
   bool take_back(lane& from, job& one) noexcept;
+  void take_back_all(lane& from) noexcept;
   void recover(lane& from, job& one) noexcept;
+  bool say_lost(lane& to, std::uint32_t parcel) noexcept;
   void balance(section& in);
   void end_all_queued(section& in, const std::exception_ptr& why) noexcept;
   void adjust(section& in);
@@ -159,6 +161,7 @@ class pool_core final : public call_runner, public std::enable_shared_from_this<
   void answered(const lane_ref& from, const response_head& head, std::string_view bytes,
                 std::exception_ptr failure = nullptr);
   void refused(lane& from, std::uint64_t ticket);
+  void worn(lane& which);
   void initialised(lane& of, std::exception_ptr failure);
   void bury(const lane_ref& dead);
   bool anything_to_collect() const noexcept;

@@ -251,6 +251,16 @@ bool pool_core::give(lane& to, job& one) {
   return true;
 }
 
+// The parcel did not get here, so the worker must not use it again.
+bool pool_core::say_lost(lane& to, std::uint32_t parcel) noexcept {
+  request_head head;
+  head.kind = request_kind::lost;
+  head.parcel = parcel;
+  if (!write(to, head, {})) return false;
+  to.requests.publish();
+  return true;
+}
+
 pool_core::lane_ref pool_core::ref_of(const lane& one) const {
   const auto found = std::find_if(lanes_.begin(), lanes_.end(), [&](const lane_ref& l) { return l.get() == &one; });
   return found == lanes_.end() ? nullptr : *found;
@@ -281,6 +291,13 @@ bool pool_core::take_back(lane& from, job& one) noexcept {
   one.expiry.cancel();
   recover(from, one);
   return true;
+}
+
+void pool_core::take_back_all(lane& from) noexcept {
+  while (job* const last = from.jobs.back()) {
+    if (!take_back(from, *last)) break;
+    enqueue(*last, true);
+  }
 }
 
 // Its arguments come back from the parcel.

@@ -14,6 +14,7 @@
 #include <filesystem>
 #include <new>
 #include <string>
+#include <system_error>
 
 namespace tutti::detail {
 lane::lane()
@@ -29,6 +30,9 @@ void pool_core::open() {
       for (int n = 0; n < settings_.workers; ++n) start_lane();
     }
     resident_ = std::thread([this] { reside(); });
+  } catch (const std::system_error& e) {
+    let_workers_go();
+    throw os_error::of("cannot start the thread of process_pool \"" + settings_.name + '"', e.code().value());
   } catch (...) {
     let_workers_go();
     throw;

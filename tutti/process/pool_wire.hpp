@@ -25,6 +25,7 @@ struct lane_memory {
   alignas(64) std::atomic<std::uint32_t> stops;           ///< counts: the worker's other thread sleeps on it
   alignas(64) std::atomic<std::uint32_t> requests_full;   ///< 1: the pool waits for room; the worker stores 0 and rings
   alignas(64) std::atomic<std::uint32_t> part;            ///< of the call that runs: see part_begun
+  std::atomic<std::int32_t> pid;                          ///< the worker's; 0: it has not begun
   std::uint32_t has_initializer = 0;                      ///< 1: it is the first request
   std::uint64_t memory_limit = 0;                         ///< bytes beyond what it has at the start; 0: none
 };
@@ -49,6 +50,7 @@ enum class request_kind : std::uint8_t {
   call,        ///< call it
   initialise,  ///< the same, before everything else
   forget,      ///< a parcel will not be used any more
+  lost,        ///< a parcel of the worker's has not arrived: it is to be sent anew
   leave        ///< end
 };
 
@@ -77,6 +79,7 @@ enum class response_kind : std::uint8_t {
   error,    ///< encode_exception's bytes
   part,     ///< the beginning of either, of which more is to come
   refused,  ///< the call was not begun: the worker has lost what it needs for it, and ends
+  worn,     ///< the worker has lost what it may need: it goes on, and should be replaced
   forget    ///< a parcel will not be used any more
 };
 

@@ -16,6 +16,8 @@
 #include <tutti/process/process_futex.hpp>
 #include <tutti/process/shared_memory.hpp>
 
+#include <fcntl.h>
+#include <sched.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -62,6 +64,38 @@ class call_in_progress final : public future_state<void> {
   std::optional<clock::time_point> until_;
 };
 
+// Which file a descriptor stands for: a call may have closed it, and opened something else under its number.
+class file_identity {
+ public:
+  explicit file_identity(int fd) noexcept { known_ = ::fstat(fd, &about_) == 0; }
+  bool is_that_of(int fd) const noexcept {
+    struct ::stat now{};
+    return known_ && ::fstat(fd, &now) == 0 && now.st_ino == about_.st_ino && now.st_dev == about_.st_dev;
+  }
+
+ private:
+  struct ::stat about_{};
+  bool known_;
+};
+
+// Some descriptors to be let go when there are no others: what comes over the socket when there is no room is lost.
+class descriptor_reserve {
+ public:
+  explicit descriptor_reserve(int any) noexcept : file_(any) {
+    for (int& one : kept_) one = ::fcntl(any, F_DUPFD_CLOEXEC, 0);
+  }
+  void let_go() noexcept {
+    for (int& one : kept_) {
+      if (file_.is_that_of(one)) ::close(one);
+      one = -1;
+    }
+  }
+
+ private:
+  const file_identity file_;
+  int kept_[16];
+};
+
 struct known_function {
   const function_info* function = nullptr;
   std::string name;
@@ -74,12 +108,17 @@ class pool_worker {
       : lane_memory_(std::move(lane)),
         bell_memory_(std::move(bell)),
         socket_(std::move(socket)),
+        socket_file_(socket_.fd()),
         lane_(*reinterpret_cast<lane_memory*>(lane_memory_.data())),
         bell_(*reinterpret_cast<bell_words*>(bell_memory_.data())),
         requests_(lane_.requests),
-        responses_(lane_.responses) {
-    struct ::stat about{};
-    if (::fstat(socket_.fd(), &about) == 0) socket_inode_ = about.st_ino;
+        responses_(lane_.responses),
+        reserve_(lane_memory_.fd()) {
+    lane_.pid.store(::getpid(), std::memory_order_relaxed);
+    // Registered before any call can register something, so it is called when that has been destroyed, but before what
+    // was there before: functions by their names.
+    here_ = this;
+    std::atexit([] { here_->take_no_more(); });
   }
 
   int serve() {
@@ -91,6 +130,7 @@ class pool_worker {
     for (;;) {
       record& next = wait_for_request();
       lane_.part.store(0, std::memory_order_relaxed);
+      std::optional<taking> now(std::in_place, *this);
       if (!requests_.claim(next)) {
         pop();
         continue;
@@ -99,12 +139,14 @@ class pool_worker {
       std::memcpy(&head, next.data(), sizeof head);
       const std::string_view rest(reinterpret_cast<const char*>(next.data()) + sizeof head,
                                   requests_.front_size() - sizeof head);
+      if (head.kind != request_kind::define) now.reset();
       switch (head.kind) {
         case request_kind::leave: pop(); return EXIT_SUCCESS;
         case request_kind::forget: incoming_.forget(head.parcel); break;
+        case request_kind::lost: outgoing_.drop(head.parcel); break;
         case request_kind::define: define(head.function, rest); break;
         case request_kind::call:
-          if ((head.has_handles != 0 || (head.parcel != 0 && !incoming_.has(head.parcel))) && !socket_is_ours()) {
+          if (!take_along(head)) {
             response_head refusal;
             refusal.kind = response_kind::refused;
             refusal.ticket = head.ticket;
@@ -113,8 +155,10 @@ class pool_worker {
             return EXIT_FAILURE;
           }
           call(next, head, rest);
+          look_for_damage();
           break;
         case request_kind::initialise:
+          take_along(head);
           if (!call(next, head, rest)) return EXIT_FAILURE;  // it has said why
           say_ready();
           break;
@@ -124,6 +168,58 @@ class pool_worker {
   }
 
  private:
+  // While it takes a call, and looks for its function. A thread that a call has left behind may end the process: then
+  // what is registered goes, and what comes is for other workers.
+  class taking {
+   public:
+    explicit taking(pool_worker& w) noexcept : worker_(w) {
+      worker_.is_taking_.store(true,
+                               std::memory_order_seq_cst);  // before the look: take_no_more() looks after its store
+      if (!worker_.takes_no_more_.load(std::memory_order_seq_cst)) return;
+      worker_.is_taking_.store(false, std::memory_order_release);
+      for (;;) ::pause();
+    }
+    ~taking() { worker_.is_taking_.store(false, std::memory_order_release); }
+    taking(const taking&) = delete;
+    taking& operator=(const taking&) = delete;
+
+   private:
+    pool_worker& worker_;
+  };
+  void take_no_more() noexcept {
+    takes_no_more_.store(true, std::memory_order_seq_cst);
+    while (is_taking_.load(std::memory_order_seq_cst)) ::sched_yield();
+  }
+
+  // What was sent beside the record of a call. False: it has not arrived, and never will.
+  bool take_along(const request_head& head) noexcept {
+    if (head.has_handles == 0 && (head.parcel == 0 || incoming_.has(head.parcel))) return true;
+    if (!socket_file_.is_that_of(socket_.fd())) return false;
+    if (!may_open()) reserve_.let_go();
+    try {
+      if (head.parcel != 0) incoming_.get(head.parcel, head.size, socket_);
+      if (head.has_handles != 0) handles_ = incoming_.take_handles(head.ticket, socket_);
+      return true;
+    } catch (const std::exception&) {  // no descriptors, no memory
+      return false;
+    }
+  }
+
+  bool may_open() const noexcept {
+    return static_cast<bool>(unique_fd(::fcntl(lane_memory_.fd(), F_DUPFD_CLOEXEC, 0)));
+  }
+
+  // Calls may have closed what we need, or taken all descriptors, which takes them some time.
+  void look_for_damage() {
+    if (unlooked_ < worth_a_look) return;
+    unlooked_ = 0;
+    if (is_worn_ || (socket_file_.is_that_of(socket_.fd()) && may_open())) return;
+    is_worn_ = true;
+    response_head head;
+    head.kind = response_kind::worn;
+    publish(head, {});
+  }
+
   void say_ready() {
     response_head head;
     head.kind = response_kind::ready;
@@ -214,10 +310,11 @@ class pool_worker {
     if (!ok) answer.kind = response_kind::error;
     answer.ticket = head.ticket;
     answer.took = (clock::now() - begun).count();
+    unlooked_ += answer.took;
     const std::vector<unique_fd> handles = with_result.take();
     if (ok && !handles.empty()) {
       answer.has_handles = 1;
-      if (!socket_is_ours() || !hand_over(head.ticket, handles)) {
+      if (!socket_file_.is_that_of(socket_.fd()) || !hand_over(head.ticket, handles)) {
         ok = false;
         answer.has_handles = 0;
         answer.kind = response_kind::error;
@@ -238,9 +335,7 @@ class pool_worker {
   }
 
   void run(record& asked, const request_head& head, std::string_view arguments) {
-    std::vector<unique_fd> handles;
-    if (head.has_handles != 0) handles = incoming_.take_handles(head.ticket, socket_);
-    const incoming_handles with_arguments(std::move(handles));
+    const incoming_handles with_arguments(std::exchange(handles_, {}));
     if (head.parcel != 0) arguments = incoming_.get(head.parcel, head.size, socket_);
     if (head.function >= functions_.size()) throw decode_error("a call of a function that was not defined");
     const known_function& known = functions_[head.function];
@@ -264,13 +359,13 @@ class pool_worker {
   }
 
   void respond(response_head answer) {
-    if (result_.size() > most_inline && socket_is_ours()) {
+    if (result_.size() > most_inline && socket_file_.is_that_of(socket_.fd())) {
       try {
         answer.parcel = outgoing_.put(result_, socket_);
-      } catch (const std::exception&) {  // no memory for so long a result
-        answer.kind = response_kind::error;
-        answer.has_handles = 0;
-        result_ = encode_exception(std::current_exception());
+      } catch (const os_error& e) {
+        if (e.code() != EMFILE && e.code() != ENFILE) failed_to_put(answer);  // else it goes in pieces
+      } catch (const std::exception&) {                                       // no memory for so long a result
+        failed_to_put(answer);
       }
       while (const std::uint32_t dropped = outgoing_.take_dropped()) {
         response_head forget;
@@ -290,10 +385,10 @@ class pool_worker {
     if (result_.capacity() > most_kept_result) std::string().swap(result_);
   }
 
-  // A task may have closed it, and opened something else in its place.
-  bool socket_is_ours() const noexcept {
-    struct ::stat now{};
-    return ::fstat(socket_.fd(), &now) == 0 && now.st_ino == socket_inode_;
+  void failed_to_put(response_head& answer) {
+    answer.kind = response_kind::error;
+    answer.has_handles = 0;
+    result_ = encode_exception(std::current_exception());
   }
 
   void publish(const response_head& head, std::string_view bytes) {
@@ -345,19 +440,26 @@ class pool_worker {
   }
 
   static constexpr std::chrono::microseconds time_to_come{3};
+  static constexpr std::int64_t worth_a_look = 5000;
   // Kept for the next one, warm.
   static constexpr std::size_t most_kept_result = std::size_t{256} << 20;
 
   const shared_memory lane_memory_, bell_memory_;
   message_socket socket_;
-  ::ino_t socket_inode_ = 0;
+  const file_identity socket_file_;
   lane_memory& lane_;
   bell_words& bell_;
   lane_ring requests_, responses_;
   std::vector<known_function> functions_;
   parcel_receiver incoming_;
   parcel_sender outgoing_;
+  std::vector<unique_fd> handles_;  // of the call that is about to run
+  descriptor_reserve reserve_;
   std::string result_;
+  std::int64_t unlooked_ = 0;  // ns of calls since the last look for damage
+  bool is_worn_ = false;
+  std::atomic<bool> is_taking_{false}, takes_no_more_{false};
+  static inline pool_worker* here_ = nullptr;
   bool must_ring_ = false;  // something was published, and nobody told
 
   const std::uint32_t forks_ = forks_before_this_process();
