@@ -13,34 +13,57 @@
 
 namespace tutti_test {
 
+/// A forked child that does `before`, stands still, and is then led through `f`, one instruction after the other.
+class stepped {
+ public:
+  template <class Before, class F>
+  stepped(Before before, F f) {
+    std::fflush(nullptr);  // or the child might write it, too
+    child_ = ::fork();
+    if (child_ == 0) {
+      ::alarm(120);
+      if (::ptrace(PTRACE_TRACEME, 0, nullptr, nullptr) != 0) ::_exit(98);
+      before();
+      ::raise(SIGSTOP);
+      f();
+      ::_exit(0);
+    }
+    ::waitpid(child_, &status_, 0);
+  }
+  ~stepped() { kill(); }
+  stepped(const stepped&) = delete;
+  stepped& operator=(const stepped&) = delete;
+
+  /// One more instruction. False when it is at its end, or was before.
+  bool step() {
+    if (!WIFSTOPPED(status_)) return false;
+    ::ptrace(PTRACE_SINGLESTEP, child_, nullptr, nullptr);
+    ::waitpid(child_, &status_, 0);
+    return true;
+  }
+  /// Kills it where it stands; nothing when it is at its end.
+  void kill() {
+    if (WIFSTOPPED(status_)) {
+      ::kill(child_, SIGKILL);
+      ::waitpid(child_, &status_, 0);
+    } else if (child_ != 0) {
+      EXPECT_EQ(status_, 0) << "it should have come to its end, or been killed";
+    }
+    child_ = 0;
+  }
+
+ private:
+  ::pid_t child_ = 0;
+  int status_ = 0;
+};
+
 /// Runs `f` in a forked child, one instruction after the other, and kills it after `steps` of them. How many it made:
 /// as many, or fewer when it came to its end before.
 template <class F>
 int killed_at(int steps, F f) {
-  std::fflush(nullptr);  // or the child might write it, too
-  const ::pid_t child = ::fork();
-  if (child == 0) {
-    ::alarm(120);
-    if (::ptrace(PTRACE_TRACEME, 0, nullptr, nullptr) != 0) ::_exit(98);
-    f();
-    ::raise(SIGSTOP);
-    f();
-    ::_exit(0);
-  }
-  int status = 0;
-  ::waitpid(child, &status, 0);
+  stepped child(f, f);
   int made = 0;
-  while (WIFSTOPPED(status) && made < steps) {
-    ::ptrace(PTRACE_SINGLESTEP, child, nullptr, nullptr);
-    ::waitpid(child, &status, 0);
-    ++made;
-  }
-  if (WIFSTOPPED(status)) {
-    ::kill(child, SIGKILL);
-    ::waitpid(child, &status, 0);
-  } else {
-    EXPECT_EQ(status, 0) << "it should have come to its end, or been killed";
-  }
+  while (made < steps && child.step()) ++made;
   return made;
 }
 
