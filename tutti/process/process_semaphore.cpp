@@ -31,11 +31,16 @@ constexpr auto relaxed = std::memory_order_relaxed;
 
 // A process that holds permits or waits. A free place is one with neither: its process may be another one at any time.
 struct user {
+  // Beside the number in `permits`: the process is dead and no longer holds them, but nobody was told. One store, so
+  // that who is killed while it looks for the dead takes no notice with it.
+  static constexpr std::uint32_t untold = std::uint32_t{1} << 31;
+
   std::atomic<detail::process_key> process{0};
   std::atomic<std::uint32_t> permits{0};
   std::atomic<std::uint32_t> waiting{0};  // its threads that wait
 
   bool is_free() const noexcept { return permits.load(relaxed) == 0 && waiting.load(relaxed) == 0; }
+  bool is_untold() const noexcept { return (permits.load(relaxed) & untold) != 0; }
 };
 
 }  // namespace
@@ -43,8 +48,8 @@ struct user {
 // In the segment; changed under `mutex`, but for what says otherwise. Relaxed atomics: the lock orders them, and
 // whoever is killed leaves each word old or new.
 //
-// Invariant: what `users` say is true, at every step; `available` and `waiting` follow from it. Permits are taken and
-// given by one store into one user. So whoever gets the lock from a dead process only has to add up again.
+// Invariant: what `users` say is true, at every step; `available`, `waiting` and `untold` follow from it. Permits are
+// taken and given by one store into one user. So whoever gets the lock from a dead process only has to add up again.
 //
 // No wake-up is lost while nobody dies: who waits reads `sequence` under the lock, when it has found no permit and
 // counts among the waiting; who gives one back changes `sequence` under the lock afterwards, so that the sleeper does
@@ -60,6 +65,7 @@ struct process_semaphore::content {
   std::atomic<std::uint32_t> sequence{0};  // of changes that those who wait should look at
   std::atomic<std::uint32_t> waiting{0};
   std::atomic<std::uint32_t> used{0};           // users from there on have never been used
+  std::atomic<std::uint32_t> untold{0};         // of them are dead and gave permits back, and nobody was told
   std::atomic<std::int64_t> looked_for_dead{};  // when, on the machine's clock
   const detail::segment_name name;
   std::array<user, most_processes> users;
@@ -83,6 +89,7 @@ class process_semaphore::turn {
     changed(everybody);
   }
   ~turn() {
+    if (told_) forget_the_dead();
     const int woken = of_.waiting.load(relaxed) == 0 ? 0 : wakes_;
     guard_.reset();
     if (woken != 0) detail::process_futex_wake(of_.sequence, woken);
@@ -90,7 +97,9 @@ class process_semaphore::turn {
   turn(const turn&) = delete;
   turn& operator=(const turn&) = delete;
 
+  // Throws owner_lost when there are permits of the dead of which nobody was told.
   bool try_take() {
+    tell();
     const std::uint32_t available = of_.available.load(relaxed);
     if (available == 0) return false;
     user& me = mine_or_throw();
@@ -119,6 +128,7 @@ class process_semaphore::turn {
     user* const me = mine();
     const std::uint32_t held = me == nullptr ? 0 : me->permits.load(relaxed);
     if (held < n) return false;
+    if (n == 0) return true;  // also where there is no place for us
     me->permits.store(held - n, relaxed);
     of_.available.store(of_.available.load(relaxed) + n, relaxed);
     changed(static_cast<int>(n));
@@ -149,7 +159,7 @@ class process_semaphore::turn {
     user* free = nullptr;
     const std::size_t used = of_.places();
     for (user& each : std::span(of_.users).first(used)) {
-      if (each.process.load(relaxed) == me_) return &each;
+      if (each.process.load(relaxed) == me_ && !each.is_untold()) return &each;
       if (free == nullptr && each.is_free()) free = &each;
     }
     if (free == nullptr && used < most_processes) {
@@ -177,49 +187,72 @@ class process_semaphore::turn {
   void add_up() noexcept {
     std::uint32_t held = 0;
     std::uint32_t waiting = 0;
+    std::uint32_t untold = 0;
     std::size_t used = 0;
     for (std::size_t i = 0; i < most_processes; ++i) {
       const user& each = of_.users[i];
       if (each.is_free()) continue;
+      used = i + 1;
+      if (each.is_untold()) {
+        ++untold;
+        continue;
+      }
       held += each.permits.load(relaxed);
       waiting += each.waiting.load(relaxed);
-      used = i + 1;
     }
     of_.available.store(of_.total - held, relaxed);
     of_.waiting.store(waiting, relaxed);
+    of_.untold.store(untold, relaxed);
     of_.used.store(static_cast<std::uint32_t>(used), relaxed);
   }
 
   void look_for_dead() {
-    std::uint32_t permits = 0;
-    detail::process_key first = 0;
-    int losers = 0;
     bool any = false;
     for (user& each : std::span(of_.users).first(of_.places())) {
       const detail::process_key process = each.process.load(relaxed);
-      if (each.is_free() || process == me_ || detail::is_running(process)) continue;
+      if (each.is_free() || each.is_untold() || process == me_ || detail::is_running(process)) continue;
       any = true;
-      if (const std::uint32_t its = each.permits.load(relaxed); its != 0) {
-        permits += its;
-        if (losers++ == 0) first = process;
-      }
       each.waiting.store(0, relaxed);
-      each.permits.store(0, relaxed);
+      if (const std::uint32_t its = each.permits.load(relaxed); its != 0)
+        each.permits.store(its | user::untold, relaxed);
     }
     if (!any) return;
     add_up();
-    if (permits == 0) return;
-    changed(everybody);
-    throw owner_lost(of_.text() + ": process " + std::to_string(detail::pid_of(first)) +
-                     (losers == 1 ? "" : " and " + std::to_string(losers - 1) + " more") + " ended with " +
-                     std::to_string(permits) + (permits == 1 ? " permit" : " permits") +
-                     ", and what they stood for may be half done; they are given back. Acquire again to go on");
+    if (of_.untold.load(relaxed) != 0) changed(everybody);
+    tell();
+  }
+
+  // Throws owner_lost when somebody died with permits, which are there again, and nobody was told.
+  void tell() {
+    if (of_.untold.load(relaxed) == 0) [[likely]]
+      return;
+    std::uint64_t permits = 0;
+    detail::process_key first = 0;
+    int losers = 0;
+    for (const user& each : std::span(of_.users).first(of_.places())) {
+      if (!each.is_untold()) continue;
+      permits += each.permits.load(relaxed) & ~user::untold;
+      if (losers++ == 0) first = each.process.load(relaxed);
+    }
+    const owner_lost lost(of_.text() + ": process " + std::to_string(detail::pid_of(first)) +
+                          (losers == 1 ? "" : " and " + std::to_string(losers - 1) + " more") + " ended with " +
+                          std::to_string(permits) + (permits == 1 ? " permit" : " permits") +
+                          ", and what they stood for may be half done; they are given back. Acquire again to go on");
+    told_ = true;  // not before the exception is there: there may be no memory for it, or we may be killed
+    throw lost;
+  }
+  // They were told of.
+  void forget_the_dead() noexcept {
+    for (user& each : std::span(of_.users).first(of_.places()))
+      if (each.is_untold()) each.permits.store(0, relaxed);
+    of_.untold.store(0, relaxed);
   }
 
   content& of_;
   std::optional<detail::robust_guard> guard_;
   const detail::process_key me_;
   int wakes_ = 0;
+  bool told_ = false;  // the caller, of what became of the dead
 };
 
 process_semaphore::process_semaphore(std::ptrdiff_t permits, std::string_view name) {

@@ -18,8 +18,8 @@ namespace tutti {
 ///
 /// When a process ends with permits, however it ends, they are given back as soon as somebody finds none left and looks
 /// for the reason. That is the one who is told: its acquire or try_acquire throws owner_lost, once for each such find,
-/// and has taken nothing; what the permits stood for may be half done. Who finds permits does not look, and who waits
-/// looks after 10 ms, then ever more rarely, to once a second.
+/// and has taken nothing; what the permits stood for may be half done. If it ends before that, the next to acquire is
+/// told. Who finds permits does not look, and who waits looks after 10 ms, then ever more rarely, to once a second.
 ///
 /// Thread-safe, but for assignments to one handle. At most 1024 processes can hold permits or wait at a time. All must
 /// be in one PID namespace and see /proc. Costs 32 KB of memory and a descriptor.
