@@ -64,9 +64,9 @@ struct process_semaphore::content {
   std::atomic<std::uint32_t> available;    // read without the lock, too, as a hint
   std::atomic<std::uint32_t> sequence{0};  // of changes that those who wait should look at
   std::atomic<std::uint32_t> waiting{0};
-  std::atomic<std::uint32_t> used{0};           // users from there on have never been used
-  std::atomic<std::uint32_t> untold{0};         // of them are dead and gave permits back, and nobody was told
-  std::atomic<std::int64_t> looked_for_dead{};  // when, on the machine's clock
+  std::atomic<std::uint32_t> used{0};    // users from there on have never been used
+  std::atomic<std::uint32_t> untold{0};  // of them are dead and gave permits back, and nobody was told
+  std::atomic<std::int64_t> looked_for_dead{std::numeric_limits<std::int64_t>::min()};  // when, on the machine's clock
   const detail::segment_name name;
   std::array<user, most_processes> users;
 
@@ -130,7 +130,7 @@ class process_semaphore::turn {
     if (held < n) return false;
     if (n == 0) return true;  // also where there is no place for us
     me->permits.store(held - n, relaxed);
-    of_.available.store(of_.available.load(relaxed) + n, relaxed);
+    set_available(std::uint64_t{of_.available.load(relaxed)} + n);
     changed(static_cast<int>(n));
     return true;
   }
@@ -143,8 +143,8 @@ class process_semaphore::turn {
   // passed, whoever asks: to look is to read a file for each process that takes part.
   void refuse_if_dead() {
     const std::chrono::nanoseconds now = std::chrono::steady_clock::now().time_since_epoch();
-    const std::int64_t before = of_.looked_for_dead.load(relaxed);
-    if (before != 0 && now.count() - before < std::chrono::nanoseconds(first_look).count()) return;
+    const std::chrono::nanoseconds before{of_.looked_for_dead.load(relaxed)};
+    if (now - first_look < before && before <= now) return;  // a time to come is none of ours
     of_.looked_for_dead.store(now.count(), relaxed);
     look_for_dead();
   }
@@ -183,9 +183,14 @@ class process_semaphore::turn {
     wakes_ = std::max(wakes_, wakes);
   }
 
+  // Never more than there are, whatever others wrote there.
+  void set_available(std::uint64_t permits) noexcept {
+    of_.available.store(static_cast<std::uint32_t>(std::min<std::uint64_t>(permits, of_.total)), relaxed);
+  }
+
   // What follows from what `users` say.
   void add_up() noexcept {
-    std::uint32_t held = 0;
+    std::uint64_t held = 0;
     std::uint32_t waiting = 0;
     std::uint32_t untold = 0;
     std::size_t used = 0;
@@ -200,7 +205,7 @@ class process_semaphore::turn {
       held += each.permits.load(relaxed);
       waiting += each.waiting.load(relaxed);
     }
-    of_.available.store(of_.total - held, relaxed);
+    set_available(of_.total - std::min<std::uint64_t>(held, of_.total));
     of_.waiting.store(waiting, relaxed);
     of_.untold.store(untold, relaxed);
     of_.used.store(static_cast<std::uint32_t>(used), relaxed);
