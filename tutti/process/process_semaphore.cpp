@@ -265,9 +265,14 @@ process_semaphore::process_semaphore(std::ptrdiff_t permits, std::string_view na
     throw std::invalid_argument(detail::primitive_text("process_semaphore", name) + ": " + std::to_string(permits) +
                                 " permits; it must be from 0 to " + std::to_string(most_permits));
   }
+  detail::know_this_process(form.what);
   detail::shared_segment segment(form, 1, bytes);
   ::new (segment.body(form.what)) content(permits, name);
   segment_ = std::move(segment);
+}
+
+void process_semaphore::arrived() const {
+  if (segment_) detail::know_this_process(form.what);
 }
 
 process_semaphore::content& process_semaphore::inside() const {

@@ -57,10 +57,11 @@ class process_semaphore {
   void save(Archive& archive) const {
     segment_.save(archive, form.what);
   }
-  /// Throws decode_error when what came is not a process_semaphore.
+  /// Throws decode_error when what came is not a process_semaphore, os_error.
   template <class Archive>
   void load(Archive& archive) {
     segment_.load(archive, form, bytes);
+    arrived();
   }
 
  private:
@@ -69,6 +70,7 @@ class process_semaphore {
   static const detail::segment_form form;
   static const std::size_t bytes;
 
+  void arrived() const;
   content& inside() const;
   bool take(const char* what, std::chrono::steady_clock::time_point deadline, place here) const;
 

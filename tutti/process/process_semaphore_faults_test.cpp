@@ -1,6 +1,7 @@
 // A process_semaphore whose users die or find no memory while they tell of others, and one that was written to.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <unistd.h>
 #include <tests/support/child.hpp>
 #include <tests/support/choices.hpp>
@@ -225,6 +226,23 @@ TEST(ProcessSemaphoreFaults, GivesNoMoreThanThereIsWhateverWasWritten) {
   memory.set(mine + 2, ~std::uint32_t{0} >> 1);
   permits.release(std::numeric_limits<std::int32_t>::max());
   EXPECT_EQ(permits.value(), 2);
+}
+
+// It finds out who it is at its first use; in a child that is after the fork.
+TEST(ProcessSemaphoreFaults, TakesBackWhatAProcessTookThatCouldOpenNoFile) {
+  const process_semaphore permits(1);
+  child forked([&](const talk&) {
+    ::rlimit before{};
+    ::getrlimit(RLIMIT_NOFILE, &before);
+    const ::rlimit none{0, before.rlim_max};
+    ::setrlimit(RLIMIT_NOFILE, &none);
+    permits.acquire();
+    ::setrlimit(RLIMIT_NOFILE, &before);
+    permits.release();
+    return 0;
+  });
+  EXPECT_EQ(forked.join(), 0);
+  EXPECT_EQ(permits.value(), 1);
 }
 
 }  // namespace
