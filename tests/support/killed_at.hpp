@@ -9,7 +9,9 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstdio>
+#include <numeric>
 #include <tests/support/choices.hpp>
+#include <vector>
 
 namespace tutti_test {
 
@@ -41,6 +43,12 @@ class stepped {
     ::waitpid(child_, &status_, 0);
     return true;
   }
+  /// As many more, or fewer when it comes to its end before; how many.
+  int steps(int most) {
+    int made = 0;
+    while (made < most && step()) ++made;
+    return made;
+  }
   /// Kills it where it stands; nothing when it is at its end.
   void kill() {
     if (WIFSTOPPED(status_)) {
@@ -57,31 +65,37 @@ class stepped {
   int status_ = 0;
 };
 
+/// No f has more.
+inline constexpr int most_steps = 100'000;
+
+/// All points of what takes so many steps, or as many of them as seconds allow, chosen by chance.
+inline std::vector<int> points_of(int all, std::uint64_t salt) {
+  constexpr int steps_in_all = 600'000;
+  choices choose(salt);
+  EXPECT_GT(all, 10);
+  EXPECT_LT(all, most_steps);
+  std::vector<int> points(static_cast<std::size_t>(std::min(all, steps_in_all / std::max(all, 1))));
+  std::iota(points.begin(), points.end(), 0);
+  if (points.size() < static_cast<std::size_t>(all))
+    for (int& point : points) point = static_cast<int>(choose.below(static_cast<unsigned>(all)));
+  return points;
+}
+
 /// Runs `f` in a forked child, one instruction after the other, and kills it after `steps` of them. How many it made:
 /// as many, or fewer when it came to its end before.
 template <class F>
 int killed_at(int steps, F f) {
-  stepped child(f, f);
-  int made = 0;
-  while (made < steps && child.step()) ++made;
-  return made;
+  return stepped(f, f).steps(steps);
 }
 
 /// Calls `prepare`, then runs `f` up to a point where it is killed, then calls `check`: for all points of f, or for as
 /// many as seconds allow, chosen by chance.
 template <class Prepare, class F, class Check>
 void at_every_point(Prepare prepare, F f, Check check, std::uint64_t salt) {
-  constexpr int too_many = 100'000, steps_in_all = 600'000;
-  choices choose(salt);
   prepare();
-  const int all = killed_at(too_many, f);
-
+  const int all = killed_at(most_steps, f);
   check();
-  ASSERT_GT(all, 10);
-  ASSERT_LT(all, too_many);
-  const int points = std::min(all, steps_in_all / all);
-  for (int i = 0; i < points; ++i) {
-    const int point = points == all ? i : static_cast<int>(choose.below(static_cast<unsigned>(all)));
+  for (const int point : points_of(all, salt)) {
     prepare();
     killed_at(point, f);
     check();

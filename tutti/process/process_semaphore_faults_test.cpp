@@ -5,6 +5,7 @@
 #include <unistd.h>
 #include <tests/support/child.hpp>
 #include <tests/support/choices.hpp>
+#include <tests/support/handed_over.hpp>
 #include <tests/support/killed_at.hpp>
 #include <tests/support/no_memory.hpp>
 #include <tutti/process/handles.hpp>
@@ -81,6 +82,20 @@ TEST(ProcessSemaphoreFaults, TellsTheNextWhenWhoLooksForTheDeadDies) {
     ASSERT_TRUE(permits.try_acquire()) << "told once is enough";
     permits.release();
   }
+}
+
+// Nobody barges in: that could wait for the owner, who stands still.
+TEST(ProcessSemaphoreFaults, LosesNoSleeperWhereverAnOwnerDies) {
+  tutti_test::hand_over_at_every_point([] { return process_semaphore(1); },
+                                       [](const process_semaphore& permits) {
+                                         try {
+                                           permits.acquire();
+                                         } catch (const tutti::owner_lost&) {
+                                           permits.acquire();
+                                         }
+                                       },
+                                       [](const process_semaphore& permits) { permits.release(); },
+                                       [](const process_semaphore&) { return false; }, 49);
 }
 
 TEST(ProcessSemaphoreFaults, TellsTheNextWhenThereIsNoMemoryToTell) {

@@ -1,13 +1,11 @@
 #include <gtest/gtest.h>
 #include <tests/support/child.hpp>
-#include <tests/support/killed_at.hpp>
+#include <tests/support/handed_over.hpp>
 #include <tutti/process/robust_mutex.hpp>
 #include <tutti/process/shared_memory.hpp>
 
 #include <tutti/base/error.hpp>
 
-#include <cstddef>
-#include <deque>
 #include <new>
 
 namespace tutti::detail {
@@ -95,32 +93,14 @@ TEST(RobustMutex, WakesWhoBlocksWhenTheOwnerDies) {
   EXPECT_EQ(waiter.join(), 0);
 }
 
-// Killed at each point of its unlock, also between the unlock and the wake-up, while somebody sleeps, and a third one
-// comes in between. Those who sleep until they look again do so side by side.
+// Also between the unlock and the wake-up.
 TEST(RobustMutex, LosesNoSleeperWhereverItsOwnerDies) {
-  std::deque<shared_lock> locks;
-  std::deque<child> sleepers;
-  int bargers = 0;
-  for (bool more = true; more;) {
-    robust_mutex& mutex = locks.emplace_back().mutex;
-    tutti_test::stepped owner([&] { (void)mutex.lock(); }, [&] { mutex.unlock(); });
-    const child& sleeper = sleepers.emplace_back([&](const talk& parent) {
-      parent.say();
-      const auto result = mutex.block_until(std::chrono::steady_clock::time_point::max());
-      return result == outcome::taken || result == outcome::taken_from_dead ? 0 : 1;
-    });
-    sleeper.hear();
-    sleeper.until_asleep();
-    for (std::size_t i = 0; i < sleepers.size() && more; ++i) more = owner.step();
-    const bool barged = mutex.try_lock() == outcome::taken;
-    owner.kill();
-    if (barged) {
-      ++bargers;
-      mutex.unlock();
-    }
-  }
+  const int bargers = tutti_test::hand_over_at_every_point(
+      [] { return shared_lock(); },
+      [](shared_lock& shared) { (void)shared.mutex.block_until(std::chrono::steady_clock::time_point::max()); },
+      [](shared_lock& shared) { shared.mutex.unlock(); },
+      [](shared_lock& shared) { return shared.mutex.try_lock() == outcome::taken; }, 47);
   EXPECT_GT(bargers, 0);
-  for (std::size_t i = 0; i < sleepers.size(); ++i) ASSERT_EQ(sleepers[i].join(), 0) << "of an owner's step " << i;
 }
 
 TEST(RobustGuard, RefusesToWaitForItself) {
