@@ -334,6 +334,30 @@ void process_semaphore::release(std::ptrdiff_t n) const {
                   std::to_string(mine.held()) + "; only the process that took a permit may give it back");
 }
 
+process_permit process_semaphore::acquire_permit(place here) const {
+  (void)take("process_semaphore::acquire_permit", std::chrono::steady_clock::time_point::max(), here);
+  return process_permit(*this);
+}
+
+process_permit process_semaphore::try_acquire_permit() const {
+  return try_acquire() ? process_permit(*this) : process_permit();
+}
+
+process_permit process_semaphore::acquire_permit_for(std::chrono::nanoseconds limit, place here) const {
+  return take("process_semaphore::acquire_permit_for", detail::machine_time_after(limit), here) ? process_permit(*this)
+                                                                                                : process_permit();
+}
+
+process_permit::process_permit(const process_semaphore& of) : of_(of), owner_(detail::this_process()) {}
+
+process_permit::operator bool() const noexcept { return owner_ != 0 && owner_ == detail::this_process(); }
+
+void process_permit::release() noexcept {
+  if (*this) of_.release();
+  of_ = process_semaphore();
+  owner_ = 0;
+}
+
 std::ptrdiff_t process_semaphore::value() const { return inside().available.load(relaxed); }
 
 std::string_view process_semaphore::name() const { return inside().name.view(); }

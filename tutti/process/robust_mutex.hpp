@@ -39,7 +39,8 @@ class robust_mutex {
   ::pthread_mutex_t mutex_;
 };
 
-/// Holds a robust_mutex while it lives, for a few steps that never wait.
+/// Holds a robust_mutex while it lives, for a few steps that wait for nobody. (Not all are quick: a semaphore looks for
+/// the dead under it, and a shared_value calls what its user gave to update().)
 class robust_guard {
  public:
   /// Throws deadlock when the thread holds it already: `what` was called inside itself.
