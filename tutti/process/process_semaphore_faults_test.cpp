@@ -60,27 +60,31 @@ process_semaphore orphan(std::string_view name = {}) {
 
 // Killed before it has given the permit back, or while it makes the words.
 TEST(ProcessSemaphoreFaults, TellsTheNextWhenWhoLooksForTheDeadDies) {
-  constexpr int points = 15, apart = 25, too_many = 100'000;
+  constexpr int steps_in_all = 300'000, apart = 25, too_many = 3'000'000;
   tutti_test::choices choose(46);
-  const auto looks = [](const process_semaphore& permits) { static_cast<void>(permits.try_acquire()); };
-  int until_back = 0;  // steps until the permit is there again
-  for (int i = 0; i <= 2 * points; ++i) {
+  const auto find_and_die = [&](const auto& walk) {
     const process_semaphore permits = orphan();
-    tutti_test::stepped finder([&] { static_cast<void>(process_semaphore(1).try_acquire()); }, [&] { looks(permits); });
-    if (i == 0) {
-      while (permits.value() == 0 && until_back < too_many && finder.step()) ++until_back;
-      ASSERT_GT(until_back, 10);
-      ASSERT_LT(until_back, too_many);
-    } else {
-      const int point = i <= points ? static_cast<int>(choose.below(static_cast<unsigned>(until_back)))
-                                    : until_back + apart * (i - points);
-      for (int step = 0; step < point; ++step) ASSERT_TRUE(finder.step());
-    }
+    tutti_test::stepped finder([&] { static_cast<void>(process_semaphore(1).try_acquire()); },
+                               [&] { static_cast<void>(permits.try_acquire()); });
+    const int point = walk(finder, permits);
     finder.kill();
-    ASSERT_TRUE(until_told(permits)) << "point " << i;
-    ASSERT_EQ(permits.value(), 1);
-    ASSERT_TRUE(permits.try_acquire()) << "told once is enough";
+    EXPECT_TRUE(until_told(permits)) << "killed after " << point << " steps";
+    EXPECT_EQ(permits.value(), 1);
+    EXPECT_TRUE(permits.try_acquire()) << "told once is enough";
     permits.release();
+  };
+  int until_back = 0;  // steps until the permit is there again
+  find_and_die([&](auto& finder, const auto& permits) {
+    while (permits.value() == 0 && until_back < too_many && finder.step()) ++until_back;
+    return until_back;
+  });
+  ASSERT_GT(until_back, 10);
+  ASSERT_LT(until_back, too_many);
+  const int points = std::clamp(steps_in_all / until_back, 2, 15);
+  for (int i = 0; i < points && !HasFailure(); ++i) {
+    const int before = static_cast<int>(choose.below(static_cast<unsigned>(until_back)));
+    for (const int point : {before, until_back + apart * (i + 1)})
+      find_and_die([&](auto& finder, const auto&) { return finder.steps(point); });
   }
 }
 
