@@ -33,8 +33,8 @@ class spinner {
   unsigned looks_ = 0;
 };
 
-/// Beside a word on which one thread sleeps until others wake it: notes where they run, and sets spinner::yield_first
-/// of those that find themselves on one core. All zeros at first, as shared memory is; may lie in it.
+/// Beside a word on which one thread sleeps until others wake it: notes where they run, and sets spinner::yield_first of
+/// those that find themselves on one core. All zeros at first, as shared memory is; may lie in it.
 class wake_hint {
  public:
   /// By the sleeper, before it sleeps.

@@ -17,8 +17,7 @@ bool wake_if_asleep(std::atomic<std::uint32_t>& who, wake_hint& hint) noexcept {
 
 void ring(bell_words& bell) noexcept {
   if (wake_if_asleep(bell.visitor, bell.visitor_hint)) return;
-  if (bell.visitor.load(std::memory_order_seq_cst) == bell_words::away)
-    wake_if_asleep(bell.resident, bell.resident_hint);
+  if (bell.visitor.load(std::memory_order_seq_cst) == bell_words::away) wake_if_asleep(bell.resident, bell.resident_hint);
 }
 
 void ring_loudly(bell_words& bell) noexcept {

@@ -19,7 +19,7 @@ struct lane_memory {
   lane_ring::memory requests;   ///< to the worker
   lane_ring::memory responses;  ///< from it
   // Futex words. 1 while its owner sleeps; whoever wakes it stores 0 first.
-  alignas(64) std::atomic<std::uint32_t> worker_sleeps;  ///< for want of requests
+  alignas(64) std::atomic<std::uint32_t> worker_sleeps;   ///< for want of requests
   wake_hint worker_hint;
   alignas(64) std::atomic<std::uint32_t> responses_full;  ///< the worker waits for room
   alignas(64) std::atomic<std::uint32_t> stops;           ///< counts: the worker's other thread sleeps on it
