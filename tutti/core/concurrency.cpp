@@ -1,5 +1,7 @@
 #include <tutti/core/concurrency.hpp>
 
+#include <tutti/core/cgroup.hpp>
+
 #include <sched.h>
 #include <unistd.h>
 
@@ -47,37 +49,15 @@ std::optional<double> read_v1(const std::string& directory) {
   return quota / period;
 }
 
-// The tightest quota of a group and of those around it.
-template <class Read>
-std::optional<double> tightest(const std::string& root, std::string path, Read read) {
-  std::optional<double> least;
-  for (;;) {
-    if (const auto quota = read(root + (path == "/" ? "" : path)); quota && (!least || *quota < *least)) least = quota;
-    const auto slash = path.rfind('/');
-    if (path.empty() || path == "/" || slash == std::string::npos) return least;
-    path.resize(slash);
-  }
-}
-
 }  // namespace
 
 std::optional<double> cgroup_cpu_quota(const std::string& proc_self_cgroup, const std::string& cgroup_root) {
-  std::ifstream in(proc_self_cgroup);
-  std::string line;
-  while (std::getline(in, line)) {  // hierarchy:controllers:path
-    const auto first = line.find(':'), second = line.find(':', first + 1);
-    if (first == std::string::npos || second == std::string::npos) continue;
-    const std::string controllers = "," + line.substr(first + 1, second - first - 1) + ",",
-                      path = line.substr(second + 1);
-    std::optional<double> quota;
-    if (controllers == ",,") {
-      quota = tightest(cgroup_root, path, [](const std::string& group) { return read_v2(group + "/cpu.max"); });
-    } else if (controllers.find(",cpu,") != std::string::npos) {
-      quota = tightest(cgroup_root + "/cpu", path, read_v1);
-    }
-    if (quota) return quota;
+  std::optional<double> least;
+  for (const auto& [version, folder] : detail::cgroup_folders("cpu", proc_self_cgroup, cgroup_root)) {
+    const auto quota = version == 2 ? read_v2(folder + "/cpu.max") : read_v1(folder);
+    if (quota && (!least || *quota < *least)) least = quota;
   }
-  return std::nullopt;
+  return least;
 }
 
 int default_concurrency() {

@@ -265,10 +265,9 @@ TEST_F(docs_process, repair) {
 }
 
 int most_at_once(tutti::process_semaphore permits, tutti::shared_value<int> inside) {
-  permits.acquire();  // no other process can give this one back
+  const tutti::process_permit held = permits.acquire_permit();  // no other process can give this one back
   const int now = inside.fetch_add(1) + 1;
   inside.fetch_sub(1);
-  permits.release();
   return now;
 }
 

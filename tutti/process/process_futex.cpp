@@ -4,18 +4,20 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include <ctime>
+#include <algorithm>
 
 namespace tutti::detail {
 
+::timespec kernel_time(std::chrono::steady_clock::time_point when) noexcept {
+  const auto since_start = std::max(when.time_since_epoch(), std::chrono::steady_clock::duration::zero());
+  const auto seconds = std::chrono::floor<std::chrono::seconds>(since_start);
+  return {.tv_sec = static_cast<std::time_t>(seconds.count()),
+          .tv_nsec = static_cast<long>(std::chrono::nanoseconds(since_start - seconds).count())};
+}
+
 void process_futex_wait(const std::atomic<std::uint32_t>& word, std::uint32_t expected,
                         std::chrono::steady_clock::time_point deadline) noexcept {
-  const auto since_epoch = deadline.time_since_epoch();  // steady_clock is CLOCK_MONOTONIC, as FUTEX_WAIT_BITSET's
-  const auto seconds = std::chrono::floor<std::chrono::seconds>(since_epoch);
-  if (seconds.count() < 0) return;
-  timespec until{};
-  until.tv_sec = static_cast<std::time_t>(seconds.count());
-  until.tv_nsec = static_cast<long>(std::chrono::nanoseconds(since_epoch - seconds).count());
+  const ::timespec until = kernel_time(deadline);
   ::syscall(SYS_futex, &word, FUTEX_WAIT_BITSET, expected, &until, nullptr, FUTEX_BITSET_MATCH_ANY);
 }
 

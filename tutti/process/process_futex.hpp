@@ -3,12 +3,16 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <ctime>
 
 namespace tutti::detail {
 
 /// Whoever should wake a sleeper may be killed just before. So nobody sleeps longer than this without another look: it
 /// is what such a death costs at most.
 inline constexpr std::chrono::seconds slow_look{1};
+
+/// As the kernel wants it, on CLOCK_MONOTONIC, which the steady clock is; not before the machine's start.
+[[nodiscard]] ::timespec kernel_time(std::chrono::steady_clock::time_point when) noexcept;
 
 /// Sleeps while `word == expected`, until woken from any process, or until `deadline` (steady clock, which is the same
 /// for all processes of a machine). May return early. cpu::futex_wait is for one process alone: the kernel tells words

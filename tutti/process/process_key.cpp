@@ -1,6 +1,7 @@
 #include <tutti/process/process_key.hpp>
 
 #include <tutti/base/at_fork.hpp>
+#include <tutti/base/error.hpp>
 #include <tutti/base/unique_fd.hpp>
 
 #include <fcntl.h>
@@ -14,7 +15,9 @@
 #include <charconv>
 #include <csignal>
 #include <cstdio>
+#include <mutex>
 #include <optional>
+#include <string>
 #include <string_view>
 
 namespace tutti::detail {
@@ -68,24 +71,42 @@ process_key key_of(::pid_t pid, std::uint64_t started) noexcept {
 constinit std::atomic<process_key> known{0};
 constinit std::atomic<std::uint32_t> known_after_forks{~std::uint32_t{0}};
 
+// One asks at a time, and a child is made before or after.
+struct asking {
+  std::mutex mutex;
+};
+
+// acquire, release: who sees the number of forks sees the key of the same process.
+bool is_known() noexcept { return known_after_forks.load(std::memory_order_acquire) == forks_before_this_process(); }
+
+// Whether the key is complete. Without `must_be`, an answer without a start time is better than none, and counts from
+// then on: what one thing knows under two keys would belong to neither.
+bool find_out(bool must_be) noexcept {
+  const std::lock_guard lock(process_wide<asking>().mutex);
+  if (is_known()) return true;
+  const ::pid_t pid = ::getpid();
+  const auto stat = stat_of(pid);
+  if (!stat && must_be) return false;
+  known.store(key_of(pid, stat ? stat->started : 0), std::memory_order_relaxed);
+  known_after_forks.store(forks_before_this_process(), std::memory_order_release);
+  return true;
+}
+
 }  // namespace
 
 ::pid_t pid_of(process_key process) noexcept { return static_cast<::pid_t>(process & pid_mask); }
 
-// acquire, release: who sees the number of forks sees the key of the same process. Threads that find it missing at the
-// same time store the same; a fork between the two stores leaves the child with a number that is not its own.
 process_key this_process() noexcept {
-  const std::uint32_t forks = forks_before_this_process();
-  if (known_after_forks.load(std::memory_order_acquire) == forks) [[likely]]
-    return known.load(std::memory_order_relaxed);
-  const ::pid_t pid = ::getpid();
-  const auto stat = stat_of(pid);
-  const process_key key = key_of(pid, stat ? stat->started : 0);
-  if (stat) {
-    known.store(key, std::memory_order_relaxed);
-    known_after_forks.store(forks, std::memory_order_release);
-  }
-  return key;
+  if (!is_known()) [[unlikely]]
+    find_out(false);
+  return known.load(std::memory_order_relaxed);
+}
+
+void know_this_process(const char* what) {
+  if (is_known() || find_out(true)) return;
+  const int reason = errno;
+  throw os_error::of(
+      std::string(what) + ": cannot read /proc/self/stat, by which others see whether this process lives", reason);
 }
 
 bool is_running(process_key process) noexcept {

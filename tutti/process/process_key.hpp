@@ -10,8 +10,11 @@ namespace tutti::detail {
 /// new. 0 is nobody. Means the same in all processes of one PID namespace.
 using process_key = std::uint64_t;
 
-/// The calling process. A few ns; right in a child made by fork(), but not in one made by a bare clone().
+/// The calling process. A few ns; right in a child made by fork(), but not in one made by a bare clone(). Always the
+/// same; one that can open no file at its first call is known without its start, unless know_this_process() was before.
 [[nodiscard]] process_key this_process() noexcept;
+/// Has it known with its start, if it is not known yet. Throws os_error, which begins with `what`.
+void know_this_process(const char* what);
 /// Whether it still runs. One that ended does not, also while its parent has not waited for it yet. When the system
 /// gives no answer it is taken to run.
 [[nodiscard]] bool is_running(process_key process) noexcept;

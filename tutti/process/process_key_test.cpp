@@ -1,7 +1,12 @@
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <tests/support/child.hpp>
 #include <tutti/process/process_key.hpp>
 
+#include <tutti/base/error.hpp>
+
+#include <cerrno>
+#include <string_view>
 #include <thread>
 
 namespace tutti::detail {
@@ -43,6 +48,48 @@ TEST(ProcessKey, EndsWithTheProcessAlsoWhenNobodyHasWaitedForIt) {
   EXPECT_FALSE(is_running(no_start));
   forked.kill();
   EXPECT_FALSE(is_running(no_start));
+}
+
+// As many descriptors as the limit says can be opened. The limit of before.
+::rlimit limit_descriptors(::rlim_t most) {
+  ::rlimit before{};
+  ::getrlimit(RLIMIT_NOFILE, &before);
+  const ::rlimit now{most, before.rlim_max};
+  ::setrlimit(RLIMIT_NOFILE, &now);
+  return before;
+}
+
+// The answer to who one is must not depend on when it is asked.
+TEST(ProcessKey, IsOneForEverAlsoWhenNoFileCanBeOpenedAtFirst) {
+  child forked([](const talk&) {
+    const ::rlimit before = limit_descriptors(0);
+    const process_key first = this_process();
+    ::setrlimit(RLIMIT_NOFILE, &before);
+    return first == this_process() && pid_of(first) == ::getpid() && is_running(first) ? 0 : 1;
+  });
+  EXPECT_EQ(forked.join(), 0);
+}
+
+TEST(ProcessKey, IsAskedForWhereItCanStillBeRefused) {
+#if defined(__SANITIZE_ADDRESS__)
+  GTEST_SKIP() << "the sanitizer itself needs descriptors to look at objects";
+#endif
+  child forked([](const talk&) {
+    const ::rlimit before = limit_descriptors(0);
+    try {
+      know_this_process("this test");
+      return 1;
+    } catch (const os_error& e) {
+      if (e.code() != EMFILE || std::string_view(e.what()).find("this test: cannot read /proc/self/stat") != 0)
+        return 2;
+    }
+    ::setrlimit(RLIMIT_NOFILE, &before);
+    know_this_process("this test");
+    static_cast<void>(limit_descriptors(0));
+    know_this_process("this test");  // for ever
+    return this_process() != static_cast<process_key>(::getpid()) ? 0 : 3;
+  });
+  EXPECT_EQ(forked.join(), 0);
 }
 
 TEST(ThreadKey, IsTheThread) {

@@ -30,6 +30,8 @@ struct process_mutex::content {
   // Who holds it, written by that thread alone, for errors and for the check of mapping; relaxed, as a thread finds
   // itself there only if it has written it. The mutex alone decides. Whoever is killed leaves it.
   std::atomic<detail::thread_key> owner{0};
+  // An owner died, and who was to be told found no memory for the words. Changed by who holds the mutex.
+  std::atomic<bool> untold{false};
   const detail::segment_name name;
 };
 
@@ -46,34 +48,41 @@ class process_mutex::mapping {
   mapping(const mapping&) = delete;
   mapping& operator=(const mapping&) = delete;
   ~mapping() {
-    // A forked child has inherited the note, but not the lock.
-    if (!locked_here.load(std::memory_order_relaxed) ||
-        !detail::runs_here(shared.owner.load(std::memory_order_relaxed)))
-      return;
+    // Not held any more by a thread that has ended, which another one may have repaired elsewhere; a forked child has
+    // inherited the note, but not the lock.
+    const detail::thread_key locker = locked_by.load(std::memory_order_relaxed);
+    if (locker == 0 || shared.owner.load(std::memory_order_relaxed) != locker || !detail::runs_here(locker)) return;
     std::fprintf(stderr, "tutti: fatal: %s destroyed while it is locked\n", text().c_str());
     std::abort();
   }
 
   std::string text() const { return detail::primitive_text("process_mutex", shared.name.view()); }
 
-  bool is_mine() const noexcept { return shared.owner.load(std::memory_order_relaxed) == detail::this_thread(); }
   void note_locked() noexcept {
     shared.owner.store(detail::this_thread(), std::memory_order_relaxed);
-    locked_here.store(true, std::memory_order_relaxed);
+    locked_by.store(detail::this_thread(), std::memory_order_relaxed);
   }
   // Not held: false. Held from now on: true; or owner_lost, and not held.
   bool judge(outcome result) {
     if (result == outcome::busy || result == outcome::mine) return false;
-    if (result == outcome::taken_from_dead) throw_owner_lost();
+    if (result == outcome::taken_from_dead || shared.untold.load(std::memory_order_relaxed)) throw_owner_lost();
     note_locked();
     return true;
   }
   [[noreturn]] void throw_owner_lost() {
-    const auto dead = detail::pid_of_thread(shared.owner.exchange(0, std::memory_order_relaxed));
-    shared.mutex.unlock();
-    throw owner_lost(text() + ": " + (dead == 0 ? "its last owner" : "a thread of process " + std::to_string(dead)) +
-                     " ended while it held it, and what it protects may be half done; it is free again. "
-                     "lock_to_repair() keeps the lock and says so");
+    shared.untold.store(true, std::memory_order_relaxed);
+    const struct lock_holder {
+      detail::robust_mutex& mutex;
+      ~lock_holder() { mutex.unlock(); }
+    } held{shared.mutex};
+    const auto dead = detail::pid_of_thread(shared.owner.load(std::memory_order_relaxed));
+    const owner_lost lost(text() + ": " +
+                          (dead == 0 ? "its last owner" : "a thread of process " + std::to_string(dead)) +
+                          " ended while it held it, and what it protects may be half done; it is free again. "
+                          "lock_to_repair() keeps the lock and says so");
+    shared.owner.store(0, std::memory_order_relaxed);
+    shared.untold.store(false, std::memory_order_relaxed);  // there is something to tell it with
+    throw lost;
   }
   [[noreturn]] void throw_deadlock(const char* what, const place& at) const {
     throw deadlock(text() + ": " + what + " at " + to_string(at) +
@@ -99,8 +108,8 @@ class process_mutex::mapping {
   static constexpr auto forever = std::chrono::steady_clock::time_point::max();
   const detail::shared_segment segment;
   content& shared;
-  // Locked through this mapping; changed by who holds it.
-  std::atomic<bool> locked_here{false};
+  // Who locked it through this mapping; changed by who holds it. Whoever ends with it leaves it.
+  std::atomic<detail::thread_key> locked_by{0};
 };
 
 process_mutex::process_mutex(std::string_view name)
@@ -141,16 +150,17 @@ bool process_mutex::lock_to_repair(place at) const {
   mapping& m = inside();
   const outcome result = m.take("process_mutex::lock_to_repair", mapping::forever, at);
   m.note_locked();
-  return result == outcome::taken_from_dead;
+  const bool untold = m.shared.untold.exchange(false, std::memory_order_relaxed);
+  return result == outcome::taken_from_dead || untold;
 }
 
 void process_mutex::unlock() const {
   mapping& m = inside();
   const detail::thread_key owner = m.shared.owner.load(std::memory_order_relaxed);
   const bool mine = owner == detail::this_thread();
-  if (mine && m.locked_here.load(std::memory_order_relaxed)) {
+  if (mine && m.locked_by.load(std::memory_order_relaxed) == owner) {
     // Before others can have it.
-    m.locked_here.store(false, std::memory_order_relaxed);
+    m.locked_by.store(0, std::memory_order_relaxed);
     m.shared.owner.store(0, std::memory_order_relaxed);
     if (m.shared.mutex.unlock()) return;
   }

@@ -19,8 +19,9 @@ namespace tutti {
 /// then; lock_to_repair() holds it and says so.
 ///
 /// Meets Lockable: std::lock_guard, std::unique_lock and std::scoped_lock take it. Thread-safe, but for assignments to
-/// one handle. Destroying the last handle that a process has while one of its threads holds the lock
-/// is a fatal error that names it. Costs a page of memory and a descriptor.
+/// one handle. Destroying the last handle that a process has while one of its threads holds the lock is a fatal error
+/// that names it. A thread that ends with more than 2048 of them leaves those beyond locked for ever: the kernel frees
+/// no more. Costs a page of memory and a descriptor.
 class process_mutex {
  public:
   /// Refers to nothing.
@@ -48,7 +49,7 @@ class process_mutex {
   /// Gives the lock up. Never blocks. Throws not_owner unless the thread has locked it.
   void unlock() const;
 
-  /// The name it was given.
+  /// The name it was given; valid as long as this handle, or a copy made here, refers to the lock.
   [[nodiscard]] std::string_view name() const;
 
   /// For the codec: the lock itself stays where it is. Throws encode_error unless encoded for a process of this

@@ -2,9 +2,10 @@
 
 #include <tutti/base/error.hpp>
 #include <tutti/core/spin.hpp>
+#include <tutti/process/process_futex.hpp>
 
+#include <algorithm>
 #include <cerrno>
-#include <ctime>
 #include <string>
 
 namespace tutti::detail {
@@ -52,15 +53,15 @@ robust_mutex::outcome robust_mutex::lock() {
   }
 }
 
+// The kernel wakes a sleeper for an owner that was killed between its unlock and its wake-up only while nobody else has
+// taken the lock in between; the one who has knows of no sleepers. So nobody sleeps on without looking now and then.
 robust_mutex::outcome robust_mutex::block_until(std::chrono::steady_clock::time_point deadline) {
-  if (deadline == std::chrono::steady_clock::time_point::max()) return judge(::pthread_mutex_lock(&mutex_));
-  const auto since_epoch = deadline.time_since_epoch();  // steady_clock is CLOCK_MONOTONIC
-  const auto seconds = std::chrono::floor<std::chrono::seconds>(since_epoch);
-  if (seconds.count() < 0) return try_lock();
-  timespec until{};
-  until.tv_sec = static_cast<std::time_t>(seconds.count());
-  until.tv_nsec = static_cast<long>(std::chrono::nanoseconds(since_epoch - seconds).count());
-  return judge(::pthread_mutex_clocklock(&mutex_, CLOCK_MONOTONIC, &until));
+  for (;;) {
+    const auto next_look = std::min(deadline, std::chrono::steady_clock::now() + slow_look);
+    const ::timespec until = kernel_time(next_look);
+    const outcome result = judge(::pthread_mutex_clocklock(&mutex_, CLOCK_MONOTONIC, &until));
+    if (result != outcome::busy || next_look == deadline) return result;
+  }
 }
 
 bool robust_mutex::unlock() noexcept { return ::pthread_mutex_unlock(&mutex_) == 0; }

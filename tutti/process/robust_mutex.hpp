@@ -27,7 +27,8 @@ class robust_mutex {
   [[nodiscard]] outcome try_lock();
   /// Blocks, after a short spin. Never busy.
   [[nodiscard]] outcome lock();
-  /// Blocks without a spin, until `deadline` at most; max(): without limit.
+  /// Blocks without a spin, until `deadline` at most; max(): without limit. Whoever is killed while it hands the lock
+  /// on, or is woken for it, delays those who sleep by slow_look at most.
   [[nodiscard]] outcome block_until(std::chrono::steady_clock::time_point deadline);
   /// By the thread that holds it. false: that is another one.
   bool unlock() noexcept;
@@ -38,7 +39,8 @@ class robust_mutex {
   ::pthread_mutex_t mutex_;
 };
 
-/// Holds a robust_mutex while it lives, for a few steps that never wait.
+/// Holds a robust_mutex while it lives, for a few steps that wait for nobody. (Not all are quick: a semaphore looks for
+/// the dead under it, and a shared_value calls what its user gave to update().)
 class robust_guard {
  public:
   /// Throws deadlock when the thread holds it already: `what` was called inside itself.

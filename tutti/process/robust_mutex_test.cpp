@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 #include <tests/support/child.hpp>
+#include <tests/support/handed_over.hpp>
 #include <tutti/process/robust_mutex.hpp>
 #include <tutti/process/shared_memory.hpp>
 
@@ -90,6 +91,16 @@ TEST(RobustMutex, WakesWhoBlocksWhenTheOwnerDies) {
   waiter.until_asleep();
   owner.kill();
   EXPECT_EQ(waiter.join(), 0);
+}
+
+// Also between the unlock and the wake-up.
+TEST(RobustMutex, LosesNoSleeperWhereverItsOwnerDies) {
+  const int bargers = tutti_test::hand_over_at_every_point(
+      [] { return shared_lock(); },
+      [](shared_lock& shared) { (void)shared.mutex.block_until(std::chrono::steady_clock::time_point::max()); },
+      [](shared_lock& shared) { shared.mutex.unlock(); },
+      [](shared_lock& shared) { return shared.mutex.try_lock() == outcome::taken; }, 47);
+  EXPECT_GT(bargers, 0);
 }
 
 TEST(RobustGuard, RefusesToWaitForItself) {

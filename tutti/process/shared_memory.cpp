@@ -1,14 +1,16 @@
 #include <tutti/process/shared_memory.hpp>
 
 #include <tutti/base/error.hpp>
+#include <tutti/process/memory_left.hpp>
 
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cerrno>
-#include <fstream>
-#include <limits>
+#include <csignal>
+#include <ctime>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -25,14 +27,50 @@ constexpr int seals = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW;
   throw os_error::of("cannot make " + std::to_string(size) + " bytes of shared memory for " + std::string(what), code);
 }
 
-// Bytes of memory that can be had without swapping; a large number when the kernel does not say.
-std::size_t available() {
-  std::ifstream in("/proc/meminfo");
-  for (std::string word; in >> word;) {
-    std::size_t kilobytes = 0;
-    if (word == "MemAvailable:" && in >> kilobytes) return kilobytes * 1024;
+// While it lives, what is beyond RLIMIT_FSIZE is an error of the call, EFBIG, and not SIGXFSZ, which kills; of the
+// calling thread alone.
+class no_sigxfsz {
+ public:
+  no_sigxfsz() noexcept {
+    ::sigset_t pending;
+    ::sigemptyset(&pending);
+    ::sigpending(&pending);
+    was_pending_ = ::sigismember(&pending, SIGXFSZ) == 1;  // somebody else's, which stays
+    ::sigemptyset(&only_);
+    ::sigaddset(&only_, SIGXFSZ);
+    ::pthread_sigmask(SIG_BLOCK, &only_, &before_);
   }
-  return std::numeric_limits<std::size_t>::max();
+  ~no_sigxfsz() {
+    const ::timespec at_once{};
+    if (!was_pending_) ::sigtimedwait(&only_, nullptr, &at_once);
+    ::pthread_sigmask(SIG_SETMASK, &before_, nullptr);
+  }
+  no_sigxfsz(const no_sigxfsz&) = delete;
+  no_sigxfsz& operator=(const no_sigxfsz&) = delete;
+
+ private:
+  ::sigset_t only_{};
+  ::sigset_t before_{};
+  bool was_pending_ = false;
+};
+
+// Gives a file that many bytes, all of them there: better no memory here than a SIGBUS at the first touch. 0, or errno.
+// A signal undoes what one call has done so far: where signals come often, the calls must be short to get on.
+int allocate(int fd, std::size_t size) {
+  constexpr std::size_t page = 4096;
+  const no_sigxfsz quiet;
+  std::size_t step = std::size_t{4} << 20;
+  for (std::size_t done = 0; done < size;) {
+    const std::size_t now = std::min(step, size - done);
+    if (::fallocate(fd, 0, static_cast<::off_t>(done), static_cast<::off_t>(now)) == 0) {
+      done += now;
+    } else if (errno == EINTR) {
+      step = std::max(step / 2, page);
+    } else {
+      return errno;
+    }
+  }
+  return 0;
 }
 
 }  // namespace
@@ -40,15 +78,11 @@ std::size_t available() {
 shared_memory::shared_memory(std::size_t size, std::string_view what) : size_(size) {
   if (size == 0) throw std::invalid_argument("shared_memory: 0 bytes for " + std::string(what));
   // The kernel would kill somebody to make room before it refuses.
-  if (size > worth_asking && size > available()) refuse(size, what, ENOMEM);
+  if (size > worth_asking && size > memory_left()) refuse(size, what, ENOMEM);
   fd_.reset(::memfd_create(std::string(what.substr(0, 200)).c_str(), MFD_CLOEXEC | MFD_ALLOW_SEALING));
-  const auto length = static_cast<::off_t>(size);
-  // fallocate: better no memory here than a SIGBUS at the first touch.
   if (!fd_) refuse(size, what, errno);
-  int allocated = 0;
-  while ((allocated = ::fallocate(fd_.get(), 0, 0, length)) != 0 && errno == EINTR) {
-  }
-  if (allocated != 0 || ::fcntl(fd_.get(), F_ADD_SEALS, seals) != 0) refuse(size, what, errno);
+  if (const int failed = allocate(fd_.get(), size); failed != 0) refuse(size, what, failed);
+  if (::fcntl(fd_.get(), F_ADD_SEALS, seals) != 0) refuse(size, what, errno);
   map(what);
 }
 

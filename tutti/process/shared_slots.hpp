@@ -29,7 +29,8 @@ class shared_slots {
     return sizeof(shared_slots) + 2 * words_for(size) * sizeof(std::uint64_t);
   }
 
-  /// Copies the value out. May block for a few steps of a writer. Throws os_error, and deadlock inside of a writer.
+  /// Copies the value out. Who is overtaken again and again by writers waits for one, and for what its user does in
+  /// update(). Throws os_error, and deadlock inside of a writer.
   void read(void* to, std::size_t size);
 
   /// One writer's turn: the lock is held while it lives.
