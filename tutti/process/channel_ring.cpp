@@ -46,9 +46,15 @@ void ring_end::given() noexcept {
   state_ = state::given;
 }
 
+void ring_end::break_off() noexcept {
+  socket_.reset();
+  state_ = state::broken;
+}
+
 void ring_end::need_open(const char* kind) const {
   if (state_ == state::open) [[likely]]
     return;
+  if (is_broken()) throw closed(std::string(kind) + ": an earlier error has ended this channel");
   throw std::logic_error(std::string(kind) +
                          (state_ == state::given    ? ": this end was given away when it was sent or submitted; only "
                                                       "who received it can use it"
@@ -93,14 +99,14 @@ ring_end::woken ring_end::listen(int flags, std::optional<std::vector<unique_fd>
   char what = 0;
   std::vector<unique_fd> arrived;
   const ::ssize_t n = receive_with_handles(socket_.get(), &what, 1, arrived, flags).size;
-  if (n == 0 || (n < 0 && errno == ECONNRESET)) return woken::gone;
+  if (n == 0) return woken::gone;
   if (n < 0) {
     if (errno == EAGAIN || errno == EWOULDBLOCK) return woken::time_up;
     throw os_error::of("cannot listen to another process", errno);
   }
   if (handles == nullptr || what != descriptors) return woken::look;
   if (*handles) {
-    close();
+    break_off();
     throw decode_error("process_channel: descriptors came without a message");
   }
   *handles = std::move(arrived);  // fewer than were sent when we may have no more: the message will miss them

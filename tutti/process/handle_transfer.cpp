@@ -50,7 +50,8 @@ received receive_with_handles(int socket, void* bytes, std::size_t size, std::ve
   header.msg_controllen = sizeof control;
   ::ssize_t n = 0;
   while ((n = ::recvmsg(socket, &header, flags | MSG_CMSG_CLOEXEC)) < 0) {
-    if (errno != EINTR) return {n, false};
+    // ECONNRESET: the other side has ended with unread bytes in its queue. That is told before what waits in ours, once.
+    if (errno != EINTR && errno != ECONNRESET) return {n, false};
   }
   for (::cmsghdr* c = CMSG_FIRSTHDR(&header); c != nullptr; c = CMSG_NXTHDR(&header, c)) {
     if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS) continue;

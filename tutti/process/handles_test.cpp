@@ -26,6 +26,17 @@ TEST(MessageSocket, KeepsMessagesApartAndSeesTheOtherSideGo) {
   EXPECT_FALSE(there.send("to nobody"));
 }
 
+TEST(MessageSocket, WhatWasSentArrivesAlsoFromWhoLeftSomethingUnread) {
+  auto [here, there] = message_socket::pair();
+  EXPECT_TRUE(there.send("never read"));
+  EXPECT_TRUE(here.send("last"));
+  EXPECT_TRUE(here.send("of all"));
+  here.close();
+  EXPECT_EQ(there.receive()->bytes, "last");
+  EXPECT_EQ(there.receive()->bytes, "of all");
+  EXPECT_FALSE(there.receive());
+}
+
 TEST(MessageSocket, RefusesWhatDoesNotFit) {
   auto [here, there] = message_socket::pair();
   EXPECT_THROW(here.send(""), std::length_error);

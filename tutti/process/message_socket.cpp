@@ -28,7 +28,7 @@ std::optional<message> message_socket::receive() {
   result.bytes.resize(most_message_bytes);
   const auto [size, handles_lost] =
       receive_with_handles(fd_.get(), result.bytes.data(), result.bytes.size(), result.handles, 0);
-  if (size == 0 || (size < 0 && errno == ECONNRESET)) return std::nullopt;  // no message is empty
+  if (size == 0) return std::nullopt;  // no message is empty
   if (size < 0) throw os_error::of("cannot receive from another process", errno);
   if (handles_lost) throw os_error::of("cannot take over the descriptors another process sent", EMFILE);
   result.bytes.resize(static_cast<std::size_t>(size));

@@ -3,13 +3,16 @@
 #include <tutti/process/process_channel.hpp>
 
 #include <tutti/base/error.hpp>
+#include <tutti/core/run_loop.hpp>
 #include <tutti/process/shared_memory.hpp>
 
 #include <signal.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cstdint>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <tests/support/child.hpp>
@@ -116,6 +119,77 @@ TEST_F(ProcessChannelFaults, ASenderSeesTheReceiverKilledAtAnyMoment) {
         },
         tutti::closed);
     EXPECT_EQ(killed.join(), 1000 + SIGKILL);
+  }
+}
+
+// The socket of an end; the end is as before.
+template <class End>
+tutti::unique_fd socket_of(End& end) {
+  tutti::detail::outgoing_handles handles;
+  const std::string bytes = tutti::encode(end);
+  std::vector<tutti::unique_fd> given = handles.take();
+  tutti::unique_fd socket(::dup(given[1].get()));
+  const tutti::detail::incoming_handles back(std::move(given));
+  end = tutti::decode<End>(bytes);
+  return socket;
+}
+
+TEST_F(ProcessChannelFaults, WhoEndsWithAnUnreadBellHasSentAll) {
+  using element = std::pair<std::string, std::optional<process_writer<int>>>;
+  auto [in, out] = process_channel<element>::simplex();
+  ASSERT_EQ(::send(socket_of(in).get(), "b", 1, 0), 1);
+  auto [numbers, number] = process_channel<int>::simplex();
+  out.send(element("with a handle", std::move(number)));
+  out.send(element("and one more", std::nullopt));
+  out.close();
+  element got = in.receive();
+  EXPECT_EQ(got.first, "with a handle");
+  got.second->send(7);
+  EXPECT_EQ(numbers.receive(), 7);
+  EXPECT_EQ(in.receive().first, "and one more");
+  EXPECT_FALSE(in.next());
+}
+
+TEST_F(ProcessChannelFaults, ASleeperSeesTheEndOfWhoLeftABellUnread) {
+  auto [in, out] = process_channel<int>::simplex();
+  ASSERT_EQ(::send(socket_of(in).get(), "b", 1, 0), 1);
+  child sender([&, &from = in, &to = out](const tutti_test::talk& parent) {
+    from.close();
+    parent.hear();
+    to.send(1);
+    return 0;
+  });
+  out.close();
+  const ::pid_t receiver = ::getpid();
+  child waker([&, receiver] {
+    tutti_test::until_asleep(receiver);
+    sender.say();
+    return 0;
+  });
+  EXPECT_EQ(in.receive(), 1);
+  EXPECT_FALSE(in.next());
+  EXPECT_EQ(sender.join(), 0);
+  EXPECT_EQ(waker.join(), 0);
+}
+
+TEST_F(ProcessChannelFaults, WhoWouldBlockIsNotRung) {
+  auto [in, out] = process_channel<std::string>::simplex();
+  const std::string some(50'000, 'x');
+  int sent = 0;
+  while (out.try_send(some)) ++sent;
+  tutti::run_loop loop;
+  loop.post([&, &from = in, &to = out] {
+    EXPECT_THROW(to.send(some), tutti::would_block);
+    for (; sent > 0; --sent) EXPECT_EQ(from.receive(), some);
+    EXPECT_THROW(from.receive(), tutti::would_block);
+    to.send(some);
+    EXPECT_EQ(from.receive(), some);
+    loop.shutdown();
+  });
+  loop.run();
+  for (const tutti::unique_fd& socket : {socket_of(in), socket_of(out)}) {
+    char bell = 0;
+    EXPECT_LT(::recv(socket.get(), &bell, 1, MSG_DONTWAIT), 0) << "a bell that nobody waited for";
   }
 }
 

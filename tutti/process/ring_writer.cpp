@@ -52,10 +52,16 @@ void ring_writer::look_after_peer() {
 std::size_t ring_writer::room() {
   const std::uint64_t used = written_ - read_;
   if (used > ring_size()) {
-    close();
-    throw closed("process_channel: the end that receives has written nonsense into the shared memory");
+    break_off();
+    throw decode_error("process_channel: the end that receives has written nonsense into the shared memory");
   }
   return ring_size() - used;
+}
+
+ring_end::woken ring_writer::wait_for_bell(std::size_t size, const message_wait& how) {
+  const waiting_word wants(control().writer_wants, std::uint64_t{size});
+  read_ = control().read.load(std::memory_order_seq_cst);
+  return room() >= size ? woken::look : sleep(how, nullptr);
 }
 
 bool ring_writer::wait_for_room(std::size_t size, const message_wait& how) {
@@ -73,11 +79,7 @@ bool ring_writer::wait_for_room(std::size_t size, const message_wait& how) {
     if (look()) return true;
   }
   for (;;) {
-    control().writer_wants.store(size, std::memory_order_seq_cst);
-    read_ = control().read.load(std::memory_order_seq_cst);
-    const bool there = room() >= size;
-    const woken why = there ? woken::look : sleep(how, nullptr);
-    control().writer_wants.store(0, std::memory_order_relaxed);
+    const woken why = wait_for_bell(size, how);
     if (why == woken::gone) refuse();
     if (look()) return true;
     if (why == woken::time_up) return false;
@@ -138,7 +140,7 @@ bool ring_writer::put(std::string_view bytes, std::span<const unique_fd> handles
       publish();
       stream(bytes, how);
     } catch (...) {
-      close();  // half of it is out: the other side must not wait for the rest
+      break_off();  // half of it is out: the other side must not wait for the rest
       throw;
     }
     return true;
