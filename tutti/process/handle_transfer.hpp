@@ -25,6 +25,7 @@ std::pair<unique_fd, unique_fd> connected_sockets(const char* what);
 struct received {
   ::ssize_t size;     ///< as recvmsg's: -1, and errno says why
   bool handles_lost;  ///< fewer came than were sent: this process may have no more
+  bool cut;           ///< the message was longer than there was room
 };
 
 /// As recvmsg; never EINTR or ECONNRESET: the end is size 0, after all that was sent. `handles`: replaced by what came,

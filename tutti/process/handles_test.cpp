@@ -5,6 +5,7 @@
 
 #include <tutti/base/error.hpp>
 
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <stdexcept>
@@ -41,6 +42,15 @@ TEST(MessageSocket, RefusesWhatDoesNotFit) {
   auto [here, there] = message_socket::pair();
   EXPECT_THROW(here.send(""), std::length_error);
   EXPECT_THROW(here.send(std::string(most_message_bytes + 1, 'x')), std::length_error);
+}
+
+TEST(MessageSocket, ATooLongMessageIsNoShorterOne) {
+  auto [here, there] = message_socket::pair();
+  const std::string bytes(most_message_bytes + 1, 'x');
+  ASSERT_EQ(::send(here.fd(), bytes.data(), bytes.size(), 0), static_cast<::ssize_t>(bytes.size()));
+  EXPECT_TRUE(here.send("next"));
+  EXPECT_THROW(there.receive(), decode_error);
+  EXPECT_EQ(there.receive()->bytes, "next");
 }
 
 TEST(Handles, TravelBesideTheBytes) {
