@@ -102,6 +102,8 @@ class ring_writer final : public ring_end {
   bool send_handles(std::span<const unique_fd> handles, int last, const message_wait& how);
   void write(const void* from, std::size_t size) noexcept;
   void publish();
+  bool put_in_pieces(std::string_view bytes, std::span<const unique_fd> handles, const message_wait& how);
+  bool put_aside(std::string_view bytes, std::span<const unique_fd> handles, const message_wait& how);
   void stream(std::string_view bytes, const message_wait& how);
   void look_after_peer();
   [[noreturn]] void refuse() const;

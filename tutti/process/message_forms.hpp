@@ -38,6 +38,7 @@ struct message_wait {
   place here;
   bool waits_not;                          ///< one look only
   std::optional<clock::time_point> until;  ///< none: without end
+  bool is_counted = false;                 ///< the thread counts as blocked already, see message_sleep
 };
 
 /// Memory for bytes to come, which nobody has set to zero.

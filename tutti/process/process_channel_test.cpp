@@ -346,6 +346,33 @@ TEST_F(ProcessChannel, OnALoopItWouldBlock) {
   loop.run();
 }
 
+TEST_F(ProcessChannel, OnALoopALargeElementGoesWholeOrNotAtAll) {
+  using element = std::pair<std::optional<process_writer<int>>, std::string>;
+  auto [in, out] = process_channel<element>::simplex();
+  tutti::run_loop loop;
+  loop.post([&, &to = out, &from = in] {
+    const std::string large(300'000, 'x');
+    to.send(element(std::nullopt, large));  // it need not wait
+    int sent = 1;
+    for (const std::string some(50'000, 'y'); to.try_send(element(std::nullopt, some)); ++sent) {
+    }
+    while (to.try_send(element(std::nullopt, ""))) ++sent;
+    auto [numbers, number] = process_channel<int>::simplex();
+    element value(std::move(number), large);
+    EXPECT_THROW(to.send(std::move(value)), tutti::would_block);
+    EXPECT_EQ(from.receive().second, large);
+    for (; sent != 1; --sent) from.receive();
+    EXPECT_FALSE(from.try_receive()) << "nothing of it went";
+    to.send(std::move(value));
+    element got = from.receive();
+    EXPECT_EQ(got.second, large);
+    got.first->send(7);
+    EXPECT_EQ(numbers.receive(), 7);
+    loop.shutdown();
+  });
+  loop.run();
+}
+
 TEST_F(ProcessChannel, MisuseIsNamed) {
   process_writer<int> none;
   EXPECT_NE(text_of([&] { none.send(1); }).find("empty or was moved away"), std::string::npos);

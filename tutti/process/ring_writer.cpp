@@ -12,6 +12,7 @@
 #include <cerrno>
 #include <cstring>
 #include <ctime>
+#include <optional>
 #include <string>
 
 namespace tutti::detail {
@@ -131,21 +132,36 @@ bool ring_writer::put(std::string_view bytes, std::span<const unique_fd> handles
     publish();
     return true;
   }
-  if (can_stream) {
-    wait_for_room(word, how);
-    send_handles(handles, -1, how);
-    const std::uint64_t header = header_of(plain, handles.size(), bytes.size());
-    write(&header, word);
-    try {
-      publish();
-      stream(bytes, how);
-    } catch (...) {
-      break_off();  // half of it is out: the other side must not wait for the rest
-      throw;
-    }
-    return true;
+  return can_stream ? put_in_pieces(bytes, handles, how) : put_aside(bytes, handles, how);
+}
+
+bool ring_writer::put_in_pieces(std::string_view bytes, std::span<const unique_fd> handles, const message_wait& how) {
+  // When a part of it is out there is no way back. So who may not wait is told before.
+  std::optional<message_sleep> asleep;
+  try {
+    asleep.emplace(this, how, "process_channel");
+  } catch (const error&) {  // but it need not wait for what can go at once
+    if (put_aside(bytes, handles, message_wait::never(how.what, how.here))) return true;
+    throw;
   }
-  // All or nothing, and it does not fit: it goes beside the ring.
+  message_wait counted = how;
+  counted.is_counted = true;
+  wait_for_room(word, counted);
+  send_handles(handles, -1, counted);
+  const std::uint64_t header = header_of(plain, handles.size(), bytes.size());
+  write(&header, word);
+  try {
+    publish();
+    stream(bytes, counted);
+  } catch (...) {
+    break_off();  // half of it is out: the other side must not wait for the rest
+    throw;
+  }
+  return true;
+}
+
+// All or nothing, where it does not fit.
+bool ring_writer::put_aside(std::string_view bytes, std::span<const unique_fd> handles, const message_wait& how) {
   if (!wait_for_room(2 * word, how)) return false;
   const shared_memory aside(bytes.size(), "a process_channel's message");
   std::memcpy(aside.data(), bytes.data(), bytes.size());
