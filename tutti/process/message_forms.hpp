@@ -29,6 +29,9 @@ struct message_wait {
   static message_wait endless(const char* what, const place& here) noexcept { return {what, here, false, {}}; }
   static message_wait never(const char* what, const place& here) noexcept { return {what, here, true, {}}; }
 
+  /// The same, but no longer than `limit`, which is more than zero.
+  [[nodiscard]] message_wait at_most(std::chrono::nanoseconds limit) const noexcept;
+
   /// What is left of the limit, at least 0; as poll wants it.
   [[nodiscard]] std::chrono::nanoseconds left() const noexcept;
   [[nodiscard]] bool is_over() const noexcept { return waits_not || (until && clock::now() >= *until); }

@@ -5,6 +5,7 @@
 #include <tutti/base/error.hpp>
 #include <tutti/core/run_loop.hpp>
 #include <tutti/process/shared_memory.hpp>
+#include <tutti/process/shared_value.hpp>
 
 #include <signal.h>
 #include <sys/socket.h>
@@ -12,12 +13,14 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <stdexcept>
 #include <string>
 #include <tests/support/child.hpp>
 #include <tests/support/choices.hpp>
+#include <tests/support/few_descriptors.hpp>
 #include <vector>
 
 namespace {
@@ -137,6 +140,30 @@ TEST_F(ProcessChannelFaults, ASenderSeesTheReceiverKilledAtAnyMoment) {
         tutti::closed);
     EXPECT_EQ(killed.join(), 1000 + SIGKILL);
   }
+}
+
+TEST_F(ProcessChannelFaults, MoreDescriptorsOnTheirWayThanAreAllowedWait) {
+  child somebody([] {
+    if (!tutti_test::allow_descriptors(256)) return 1;
+    auto [in, out] = process_channel<std::vector<tutti::shared_value<int>>>::simplex();
+    const std::vector<tutti::shared_value<int>> some(100, tutti::shared_value<int>(5));
+    int sent = 0;
+    while (out.try_send(some)) ++sent;
+    if (sent < 1 || sent > 5) return 2;  // the limit of their number was met, not that of the socket
+    if (out.send_for(std::chrono::milliseconds(2), some)) return 3;
+    child sender([&, &from = in, &to = out] {
+      from.close();
+      to.send(some);
+      return 0;
+    });
+    out.close();
+    sender.until_asleep();
+    for (++sent; sent != 0; --sent) {
+      if (in.receive().at(99).load() != 5) return 4;
+    }
+    return in.next() ? 5 : sender.join();
+  });
+  EXPECT_EQ(somebody.join(), 0);
 }
 
 // The socket of an end; the end is as before.

@@ -220,11 +220,7 @@ TEST_F(ProcessChannel, TooManyDescriptorsAreRefusedAndMoreThanFitWait) {
   };
   EXPECT_THROW(out.send(some(250)), tutti::encode_error);
   int sent = 0;
-  try {
-    while (out.try_send(some(1))) ++sent;
-  } catch (const tutti::os_error& too_many) {  // those on their way count as open files of ours
-    EXPECT_EQ(too_many.code(), ETOOMANYREFS);
-  }
+  while (out.try_send(some(1))) ++sent;
   EXPECT_GT(sent, 10);
   for (int i = 0; i < sent; ++i) EXPECT_EQ(in.receive().size(), 1u);
   EXPECT_TRUE(out.try_send(some(1)));

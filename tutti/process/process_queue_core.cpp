@@ -219,7 +219,8 @@ std::uint32_t process_queue_core::own_slot(queue_visit& inside, process_key self
 bool process_queue_core::hand_in(std::uint64_t id, std::span<const unique_fd> handles) {
   if (handles.empty()) return true;
   if (send_with_handles(socket_in_.get(), &id, sizeof id, numbers_of(handles), MSG_DONTWAIT) >= 0) return true;
-  if (errno == EAGAIN || errno == EWOULDBLOCK) return false;
+  // ETOOMANYREFS: all programs of this user have too many descriptors on their way, here or elsewhere.
+  if (errno == EAGAIN || errno == EWOULDBLOCK || errno == ETOOMANYREFS) return false;
   throw os_error::of("process_queue: cannot send " + std::to_string(handles.size()) + " descriptors", errno);
 }
 

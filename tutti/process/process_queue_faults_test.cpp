@@ -5,6 +5,7 @@
 #include <tutti/base/error.hpp>
 #include <tutti/process/process_channel.hpp>
 #include <tutti/process/shared_memory.hpp>
+#include <tutti/process/shared_value.hpp>
 
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -21,6 +22,7 @@
 #include <string>
 #include <tests/support/child.hpp>
 #include <tests/support/choices.hpp>
+#include <tests/support/few_descriptors.hpp>
 #include <vector>
 
 namespace {
@@ -109,6 +111,27 @@ TEST_F(ProcessQueueFaults, KilledAsItWakesCostsASecondAtMost) {
   });
   EXPECT_EQ(q.receive(), 5);
   EXPECT_EQ(killed.join(), 1000 + SIGSYS);
+}
+
+TEST_F(ProcessQueueFaults, MoreDescriptorsOnTheirWayThanAreAllowedWait) {
+  child somebody([] {
+    if (!tutti_test::allow_descriptors(256)) return 1;
+    process_queue<std::vector<tutti::shared_value<int>>> q(100);
+    const std::vector<tutti::shared_value<int>> some(100, tutti::shared_value<int>(5));
+    int sent = 0;
+    while (q.try_send(some)) ++sent;
+    if (sent < 1 || sent > 5) return 2;  // the limit of their number was met, not that of the socket
+    child sender([&] {
+      q.send(some);
+      return 0;
+    });
+    sender.until_asleep();
+    for (++sent; sent != 0; --sent) {
+      if (q.receive().at(99).load() != 5) return 3;
+    }
+    return sender.join();
+  });
+  EXPECT_EQ(somebody.join(), 0);
 }
 
 // ---- killed at any moment

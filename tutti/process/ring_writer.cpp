@@ -3,6 +3,7 @@
 #include <tutti/process/channel_ring.hpp>
 #include <tutti/process/handle_transfer.hpp>
 #include <tutti/process/message_sleep.hpp>
+#include <tutti/process/process_futex.hpp>
 #include <tutti/process/ring_format.hpp>
 
 #include <poll.h>
@@ -10,6 +11,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <ctime>
 #include <optional>
@@ -90,13 +92,21 @@ bool ring_writer::wait_for_room(std::size_t size, const message_wait& how) {
 bool ring_writer::send_handles(std::span<const unique_fd> handles, int last, const message_wait& how) {
   if (handles.empty() && last < 0) return true;
   const std::vector<int> numbers = numbers_of(handles, last);
+  std::chrono::nanoseconds pause = std::chrono::milliseconds(1);
   while (send_with_handles(socket_.get(), &descriptors, 1, numbers, MSG_DONTWAIT) < 0) {
     if (errno == EPIPE || errno == ECONNRESET) refuse();
-    if (errno != EAGAIN && errno != EWOULDBLOCK)
+    const bool too_many = errno == ETOOMANYREFS;
+    if (!too_many && errno != EAGAIN && errno != EWOULDBLOCK)
       throw os_error::of("process_channel: cannot send " + std::to_string(numbers.size()) + " descriptors", errno);
     if (how.is_over()) return false;
     const message_sleep asleep(this, how, "process_channel");
-    if (!poll_until(socket_.get(), POLLOUT, how)) return false;
+    if (!too_many) {
+      if (!poll_until(socket_.get(), POLLOUT, how)) return false;
+    } else {
+      // All programs of this user have too many on their way, and nobody tells when they are fewer.
+      poll_until(socket_.get(), 0, how.at_most(pause));
+      pause = std::min<std::chrono::nanoseconds>(2 * pause, slow_look);
+    }
   }
   return true;
 }
