@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <iterator>
@@ -29,13 +30,12 @@ constexpr const char* kind = "process_queue";
 process_queue_core::process_queue_core(std::size_t capacity, std::size_t bytes) : capacity_(capacity) {
   if (capacity == 0 || bytes == 0 || bytes > std::size_t{1} << 46) {
     throw std::invalid_argument("process_queue: room for " + std::to_string(capacity) + " elements and " +
-                                std::to_string(bytes) + " bytes; both must be at least 1");
+                                std::to_string(bytes) + " bytes; both must be at least 1, and the bytes at most 2^46");
   }
   arena_ = (bytes + 7) / 8 * 8;
   shared_ = shared_memory(arena_start + arena_, kind);
   auto* const made = ::new (shared_.data()) queue_memory;
   made->capacity = capacity;
-  made->arena = arena_;
   std::tie(socket_in_, socket_out_) = connected_sockets(kind);
 }
 
@@ -43,11 +43,12 @@ process_queue_core::process_queue_core(const travelling_queue& from)
     : shared_(take_handle(from.memory, kind), kind),
       socket_in_(take_handle(from.socket_in, kind)),
       socket_out_(take_handle(from.socket_out, kind)) {
-  if (shared_.size() <= arena_start || memory().magic != queue_magic || memory().capacity == 0 ||
-      memory().arena % 8 != 0 || memory().arena != shared_.size() - arena_start)
-    throw decode_error("not the shared memory of a process_queue");
-  capacity_ = memory().capacity;
-  arena_ = memory().arena;
+  // What others write there is read once, and no size is taken from it.
+  if (shared_.size() > arena_start && memory().magic == queue_magic) {
+    capacity_ = std::atomic_ref(memory().capacity).load(std::memory_order_relaxed);
+    arena_ = shared_.size() - arena_start;
+  }
+  if (capacity_ == 0 || arena_ % 8 != 0) throw decode_error("not the shared memory of a process_queue");
 }
 
 travelling_queue process_queue_core::attach() const {

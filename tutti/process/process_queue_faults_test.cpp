@@ -23,6 +23,7 @@
 #include <tests/support/child.hpp>
 #include <tests/support/choices.hpp>
 #include <tests/support/few_descriptors.hpp>
+#include <tests/support/killed_at.hpp>
 #include <vector>
 
 namespace {
@@ -98,6 +99,39 @@ TEST_F(ProcessQueueFaults, KilledAsItTakesIsToldOnce) {
   q.task_done();
   EXPECT_THROW(q.join(), tutti::owner_lost);
   q.join();
+}
+
+TEST_F(ProcessQueueFaults, KilledAsItRepairsTheNextTellsNevertheless) {
+  using element = std::optional<tutti::process_writer<int>>;
+  std::optional<process_queue<element>> q;
+  const process_queue<element> other(1);
+  int calls = 0;  // of each repairer: it is a forked child
+  tutti_test::at_every_point(
+      [&] {
+        q.emplace(3);
+        auto [in, out] = process_channel<int>::simplex();
+        q->send(std::move(out));
+        q->send(std::nullopt);
+        child killed([&] {
+          die_at(SYS_recvfrom);
+          q->receive();
+          return 0;
+        });
+        ASSERT_EQ(killed.join(), 1000 + SIGSYS);
+      },
+      [&] { static_cast<void>((++calls == 1 ? other : *q).size()); },
+      [&] {
+        EXPECT_THROW(static_cast<void>(q->try_send(std::nullopt)), tutti::owner_lost);
+        EXPECT_TRUE(q->try_send(std::nullopt));
+        EXPECT_EQ(q->size(), 2u);
+        EXPECT_FALSE(q->receive());
+        q->task_done();
+        EXPECT_THROW(static_cast<void>(q->try_join()), tutti::owner_lost);
+        EXPECT_FALSE(q->receive());
+        q->task_done();
+        EXPECT_TRUE(q->try_join());
+      },
+      14);
 }
 
 TEST_F(ProcessQueueFaults, KilledAsItWakesCostsASecondAtMost) {
