@@ -209,7 +209,7 @@ class message_send_forms {
 
 /// The ways to receive. An element is received once, by one of those who wait. When nobody can send any more, what has
 /// been sent is still received, and then all throw `closed`, but for next() and iteration. All throw decode_error for
-/// bytes that are not a T, which are then gone.
+/// bytes that are not a T, and what decoding throws else, as std::bad_alloc: the element is then gone.
 template <class Self, class T>
 class message_receive_forms {
  public:
@@ -272,11 +272,16 @@ class message_receive_forms {
         from.refuse();
       case detail::arrival::message: break;
     }
-    if constexpr (Self::carries_handles) {
-      const detail::incoming_handles handles(std::move(arrived.handles));
-      return std::optional<T>(tutti::decode<T>(arrived.bytes));
-    } else {
-      return std::optional<T>(tutti::decode<T>(arrived.bytes));
+    try {
+      if constexpr (Self::carries_handles) {
+        const detail::incoming_handles handles(std::move(arrived.handles));
+        return std::optional<T>(tutti::decode<T>(arrived.bytes));
+      } else {
+        return std::optional<T>(tutti::decode<T>(arrived.bytes));
+      }
+    } catch (...) {
+      if constexpr (requires { from.not_received(); }) from.not_received();
+      throw;
     }
   }
 };

@@ -41,8 +41,8 @@ class process_queue : public message_send_forms<process_queue<T>, T>,
   /// Whether there is a queue behind it.
   explicit operator bool() const noexcept { return core_ != nullptr; }
 
-  /// Reports that the work with one element is done, by the process that received it. Throws std::logic_error when it
-  /// has received none that is not done.
+  /// Reports that the work with one element is done, by the process that received it; none is due for one that could
+  /// not be decoded. Throws std::logic_error when it has received none that is not done.
   void task_done() { core().task_done(); }
   /// Blocks until every element sent so far was received and reported by task_done. Throws owner_lost, once, when a
   /// process died with elements in hand, and says how many; those are then as done. Notices that within a second.

@@ -122,10 +122,13 @@ bool process_queue_core::try_put(std::string_view bytes, std::span<const unique_
   queue_state& next = inside.next;
   if (next.closed != 0) throw closed("process_queue: it is closed; this was not sent");
   const std::size_t space = space_for(bytes.size());
-  if (next.elements >= capacity_ || arena_ - (next.last - next.first) < space || !hand_in(next.next_id, handles)) {
+  const bool has_room = next.elements < capacity_ && arena_ - (next.last - next.first) >= space;
+  if (!has_room || !hand_in(inside, handles)) {
     if (sleeps == nullptr) return false;
-    if (next.largest < space) {
-      next.largest = space;
+    // Who waits for the socket cannot tell what will make room in it.
+    const std::size_t wants = has_room ? arena_ + 1 : space;
+    if (next.largest < wants) {
+      next.largest = wants;
       inside.commit();
     }
     *sleeps = memory().room.enter();
@@ -173,23 +176,29 @@ arrival process_queue_core::try_take(arrived_message& into, std::uint32_t* sleep
   copy_out(next.first + sizeof head, bytes, head.size);
   into.bytes = {bytes, head.size};
   into.handles.clear();
-  if (head.handles != 0) hand_out(head.id, head.handles, into);
-  // Where all that wait would have had room before, they wait for one element less, and one of them gets it.
+  const bool whole = head.handles == 0 || hand_out(head.id, head.handles, into);
+  // Where all that wait would have had bytes enough before, they wait for one element less, and whoever is woken can
+  // use it. Else any of them may be the one that can go on now: all look, and those who sleep again say what they want.
   const bool one_is_enough = arena_ - used >= next.largest;
+  if (!one_is_enough || memory().room.sleepers == 0) next.largest = 0;
   next.first += space_for(head.size);
   --next.elements;
-  ++next.held;
-  next.took = 1;
-  const queue_holder& mine = memory().holders[slot];
-  inside.set_holder(slot, {self, mine.who == self ? mine.elements + 1 : 1});
+  if (whole) {
+    ++next.held;
+    next.took = 1;
+    const queue_holder& mine = memory().holders[slot];
+    inside.set_holder(slot, {self, mine.who == self ? mine.elements + 1 : 1});
+  }
   inside.commit();
-  if (head.handles != 0) drop_handles();
+  if (head.handles != 0 && whole) drop_handles();
   if (one_is_enough) {
     inside.call_one(memory().room);
-  } else if (memory().room.sleepers != 0) {
+  } else {
     inside.call_all(memory().room);
   }
-  return arrival::message;
+  if (whole) return arrival::message;
+  if (next.held == 0 && next.elements == 0) inside.call_all(memory().done);
+  throw decode_error("process_queue: the descriptors of an element are not there; it is dropped");
 }
 
 // Where this process counts what it has in hand.
@@ -217,26 +226,50 @@ std::uint32_t process_queue_core::own_slot(queue_visit& inside, process_key self
 // handed in before the element is there, and looked at (which makes copies) before it is gone: whoever is killed, what
 // belongs to an element in the queue is in the socket, and what belongs to none has a smaller number and is dropped.
 
-bool process_queue_core::hand_in(std::uint64_t id, std::span<const unique_fd> handles) {
+bool process_queue_core::hand_in(const queue_visit& inside, std::span<const unique_fd> handles) {
   if (handles.empty()) return true;
-  if (send_with_handles(socket_in_.get(), &id, sizeof id, numbers_of(handles), MSG_DONTWAIT) >= 0) return true;
-  // ETOOMANYREFS: all programs of this user have too many descriptors on their way, here or elsewhere.
-  if (errno == EAGAIN || errno == EWOULDBLOCK || errno == ETOOMANYREFS) return false;
-  throw os_error::of("process_queue: cannot send " + std::to_string(handles.size()) + " descriptors", errno);
+  const std::uint64_t id = inside.next.next_id;
+  const std::vector<int> numbers = numbers_of(handles);
+  for (;;) {
+    if (send_with_handles(socket_in_.get(), &id, sizeof id, numbers, MSG_DONTWAIT) >= 0) return true;
+    // ETOOMANYREFS: all programs of this user have too many descriptors on their way, here or elsewhere.
+    const int why = errno;
+    if (why != EAGAIN && why != EWOULDBLOCK && why != ETOOMANYREFS)
+      throw os_error::of("process_queue: cannot send " + std::to_string(numbers.size()) + " descriptors", why);
+    if (!drop_stale(inside)) return false;
+  }
 }
 
-void process_queue_core::hand_out(std::uint64_t id, std::size_t count, arrived_message& into) {
+// Senders that were killed between hand_in and their commit may have filled the socket. True when it has less now.
+bool process_queue_core::drop_stale(const queue_visit& inside) noexcept {
+  std::uint64_t first_id = inside.next.next_id;
+  if (inside.next.elements != 0) {
+    queue_record head{};
+    copy_out(inside.next.first, &head, sizeof head);
+    first_id = head.id;
+  }
+  bool dropped = false;
+  std::uint64_t found = 0;
+  while (::recv(socket_out_.get(), &found, sizeof found, MSG_PEEK | MSG_DONTWAIT) == sizeof found && found < first_id) {
+    drop_handles();
+    dropped = true;
+  }
+  return dropped;
+}
+
+bool process_queue_core::hand_out(std::uint64_t id, std::size_t count, arrived_message& into) {
   for (;;) {
     std::uint64_t found = 0;
-    const ::ssize_t n =
-        receive_with_handles(socket_out_.get(), &found, sizeof found, into.handles, MSG_PEEK | MSG_DONTWAIT).size;
-    if (n != sizeof found) throw decode_error("process_queue: the descriptors of an element are not there");
+    const auto [n, handles_lost, cut] =
+        receive_with_handles(socket_out_.get(), &found, sizeof found, into.handles, MSG_PEEK | MSG_DONTWAIT);
+    if (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK)
+      throw os_error::of("process_queue: cannot take over the descriptors of an element, which stays in the queue", errno);
+    if (n != sizeof found || cut || found > id) return false;
     if (found < id) {
       drop_handles();
       continue;
     }
-    if (found != id) throw decode_error("process_queue: the descriptors of an element are not there");
-    if (into.handles.size() == count) return;
+    if (!handles_lost) return into.handles.size() == count;
     throw os_error::of("process_queue: cannot take over the " + std::to_string(count) +
                            " descriptors of an element, which stays in the queue; raise the limit of open files",
                        EMFILE);
@@ -264,19 +297,30 @@ bool process_queue_core::is_closed() { return enter().next.closed != 0; }
 std::size_t process_queue_core::size() { return enter().next.elements; }
 
 void process_queue_core::task_done() {
+  if (one_done()) return;
+  throw std::logic_error(
+      "process_queue: task_done was called more often than this process has received; call it once for each element, "
+      "where it was received");
+}
+
+void process_queue_core::not_received() noexcept {
+  try {
+    static_cast<void>(one_done());
+  } catch (const std::exception&) {  // then it is as an element that nobody has reported
+  }
+}
+
+bool process_queue_core::one_done() {
   queue_visit inside = enter();
   const process_key self = this_process();
   const auto* const mine = std::find_if(std::begin(memory().holders), std::end(memory().holders),
                                         [&](const queue_holder& one) { return one.who == self && one.elements != 0; });
-  if (mine == std::end(memory().holders) || inside.next.held == 0) {
-    throw std::logic_error(
-        "process_queue: task_done was called more often than this process has received; call it once for each element, "
-        "where it was received");
-  }
+  if (mine == std::end(memory().holders) || inside.next.held == 0) return false;
   --inside.next.held;
   inside.set_holder(static_cast<std::uint32_t>(mine - memory().holders), {self, mine->elements - 1});
   inside.commit();
   if (inside.next.held == 0 && inside.next.elements == 0) inside.call_all(memory().done);
+  return true;
 }
 
 // Writes off what dead processes have in hand.
@@ -301,10 +345,13 @@ bool process_queue_core::join(const message_wait& how) {
     if (inside.next.held != 0) bury(inside);
     const auto lost = std::max(inside.next.lost_silent, inside.next.lost - lost_before);
     if (lost != 0) {
+      // Made first: what cannot be told must not count as told.
+      const owner_lost told("process_queue: " + std::to_string(lost) +
+                            (lost == 1 ? " element was" : " elements were") +
+                            " received by processes that died before they called task_done; the others go on");
       inside.next.lost_silent = 0;
       inside.commit();
-      throw owner_lost("process_queue: " + std::to_string(lost) + (lost == 1 ? " element was" : " elements were") +
-                       " received by processes that died before they called task_done; the others go on");
+      throw told;
     }
     if (inside.next.held == 0 && inside.next.elements == 0) return true;
     if (sleeps != nullptr) *sleeps = memory().done.enter();
