@@ -190,6 +190,7 @@ named_source::filled named_source::fill() {
     }
     if (n == 0) {
       ended_ = true;  // for good, whoever may open it later: as every channel
+      from_.close();  // who does must not take us for somebody who receives
       return filled::end;
     }
     if (errno == EAGAIN) return filled::not_now;

@@ -68,8 +68,12 @@ class named_source {
   /// gone and one of them in the middle of a message; os_error.
   arrival take(arrived_message& into, const message_wait& how);
   [[noreturn]] void refuse() const;
-  void close() noexcept { from_.close(); }
-  [[nodiscard]] bool is_open() const noexcept { return from_.fd() >= 0; }
+  void close() noexcept {
+    from_.close();
+    ended_ = false;
+  }
+  /// Also at its end, when there is nothing more to receive.
+  [[nodiscard]] bool is_open() const noexcept { return from_.fd() >= 0 || ended_; }
   [[nodiscard]] const std::string& path() const noexcept { return from_.path(); }
 
  private:
