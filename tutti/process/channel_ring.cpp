@@ -3,6 +3,7 @@
 #include <tutti/base/error.hpp>
 #include <tutti/process/handle_transfer.hpp>
 #include <tutti/process/message_sleep.hpp>
+#include <tutti/process/ring_bytes.hpp>
 #include <tutti/process/ring_format.hpp>
 
 #include <fcntl.h>
@@ -12,7 +13,6 @@
 #include <algorithm>
 #include <bit>
 #include <cerrno>
-#include <cstring>
 #include <new>
 #include <stdexcept>
 #include <string>
@@ -70,19 +70,11 @@ ring_control& ring_end::control() const noexcept {
 std::size_t ring_end::ring_size() const noexcept { return memory_.size() - control_bytes; }
 
 void ring_end::copy_in(std::uint64_t at, const char* from, std::size_t size) noexcept {
-  const std::size_t start = at & (ring_size() - 1);
-  const std::size_t first = std::min(size, ring_size() - start);
-  std::byte* const ring = memory_.data() + control_bytes;
-  std::memcpy(ring + start, from, first);
-  if (first != size) std::memcpy(ring, from + first, size - first);
+  copy_into_ring({memory_.data() + control_bytes, ring_size()}, at & (ring_size() - 1), from, size);
 }
 
 void ring_end::copy_out(std::uint64_t at, char* to, std::size_t size) const noexcept {
-  const std::size_t start = at & (ring_size() - 1);
-  const std::size_t first = std::min(size, ring_size() - start);
-  const std::byte* const ring = memory_.data() + control_bytes;
-  std::memcpy(to, ring + start, first);
-  if (first != size) std::memcpy(to + first, ring, size - first);
+  copy_from_ring({memory_.data() + control_bytes, ring_size()}, at & (ring_size() - 1), to, size);
 }
 
 bool ring_end::ring_bell() const noexcept {

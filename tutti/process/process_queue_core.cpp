@@ -5,13 +5,13 @@
 #include <tutti/process/handle_transfer.hpp>
 #include <tutti/process/message_sleep.hpp>
 #include <tutti/process/queue_memory.hpp>
+#include <tutti/process/ring_bytes.hpp>
 
 #include <sys/socket.h>
 
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
-#include <cstring>
 #include <iterator>
 #include <new>
 #include <stdexcept>
@@ -63,19 +63,11 @@ queue_memory& process_queue_core::memory() const noexcept {
 }
 
 void process_queue_core::copy_in(std::uint64_t at, const void* from, std::size_t size) noexcept {
-  if (size == 0) return;
-  const std::size_t start = at % arena_, first = std::min(size, arena_ - start);
-  std::byte* const arena = shared_.data() + arena_start;
-  std::memcpy(arena + start, from, first);
-  if (first != size) std::memcpy(arena, static_cast<const std::byte*>(from) + first, size - first);
+  copy_into_ring({shared_.data() + arena_start, arena_}, at % arena_, from, size);
 }
 
 void process_queue_core::copy_out(std::uint64_t at, void* to, std::size_t size) const noexcept {
-  if (size == 0) return;
-  const std::size_t start = at % arena_, first = std::min(size, arena_ - start);
-  const std::byte* const arena = shared_.data() + arena_start;
-  std::memcpy(to, arena + start, first);
-  if (first != size) std::memcpy(static_cast<std::byte*>(to) + first, arena, size - first);
+  copy_from_ring({shared_.data() + arena_start, arena_}, at % arena_, to, size);
 }
 
 // ---- waiting
