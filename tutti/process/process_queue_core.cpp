@@ -162,7 +162,10 @@ arrival process_queue_core::try_take(arrived_message& into, std::uint32_t* sleep
   queue_record head{};
   copy_out(next.first, &head, sizeof head);
   const std::size_t used = next.last - next.first;
-  if (head.size > used || space_for(head.size) > used || head.handles > most_message_handles)
+  // What is left must be as many elements as are said to be left: else it stays as it is, for all to see.
+  const bool fits = head.size <= used && space_for(head.size) <= used && head.handles <= most_message_handles;
+  const std::size_t rest = fits ? used - space_for(head.size) : 0, others = next.elements - 1;
+  if (!fits || others * sizeof(queue_record) > rest || (others == 0 && rest != 0))
     throw decode_error("process_queue: a process has written nonsense into the shared memory");
   char* const bytes = into.room(head.size);
   copy_out(next.first + sizeof head, bytes, head.size);
