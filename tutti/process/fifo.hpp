@@ -1,10 +1,11 @@
 // fifo: a POSIX FIFO that two programs meet at: made, or found; opened when the other side is there; removed again.
 //
-// Whoever finds no FIFO makes one, under a name of its own that it then gives the path: nobody sees it before it has its
-// permissions (killed right then, it leaves that other name, `.tutti-` and a number). It bears a mark, the sticky bit, which means nothing for a FIFO. Who has made it and meets nobody removes
-// it again. Once two have met, only the one that receives removes it, at its end, if it bears the mark: writers come
-// and go under a living reader, and each that comes must find the same FIFO. So whatever killed programs leave is
-// removed at the end of the next meeting there, and a FIFO that somebody has made for others stays.
+// Whoever finds no FIFO makes one, under a name of its own that it then gives the path: nobody sees it before it has
+// its permissions (killed right then, it leaves that other name, `.tutti-` and a number). It bears a mark, the sticky
+// bit, which means nothing for a FIFO. Who has made it and meets nobody removes it again. Once two have met, only the
+// one that receives removes it, at its end, if it bears the mark: writers come and go under a living reader, and each
+// that comes must find the same FIFO. So whatever killed programs leave is removed at the end of the next meeting
+// there, and a FIFO that somebody has made for others stays.
 //
 // A reader that is at its end closes it, whatever becomes of the object: who comes later to send waits for another
 // reader instead of sending to nobody.

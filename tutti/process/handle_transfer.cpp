@@ -74,7 +74,8 @@ received receive_with_handles(int socket, void* bytes, std::size_t size, std::ve
   header.msg_controllen = sizeof control;
   ::ssize_t n = 0;
   while ((n = ::recvmsg(socket, &header, flags | MSG_CMSG_CLOEXEC)) < 0) {
-    // ECONNRESET: the other side has ended with unread bytes in its queue. That is told before what waits in ours, once.
+    // ECONNRESET: the other side has ended with unread bytes in its queue. That is told before what waits in ours,
+    // once.
     if (errno != EINTR && errno != ECONNRESET) return {n, false, false};
   }
   if (header.msg_controllen != 0) take_over(header, handles);

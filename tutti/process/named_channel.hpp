@@ -93,9 +93,9 @@ class named_reader : public detail::named_end<detail::named_source>, public mess
 /// same type, and be of the same byte order, as they are on one machine. An element may be up to 1 GiB large;
 /// descriptors cannot come along.
 ///
-/// Whoever comes first makes the FIFO; who receives removes it at its end, and who meets nobody its own. One that killed
-/// programs have left is used, and removed then; one that you have made yourself is left (ours have the sticky bit).
-/// Put it into a directory where only those you trust may write.
+/// Whoever comes first makes the FIFO; who receives removes it at its end, and who meets nobody its own. One that
+/// killed programs have left is used, and removed then; one that you have made yourself is left (ours have the sticky
+/// bit). Put it into a directory where only those you trust may write.
 template <class T>
 class named_channel {
  public:

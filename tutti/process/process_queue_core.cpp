@@ -258,7 +258,8 @@ bool process_queue_core::hand_out(std::uint64_t id, std::size_t count, arrived_m
     const auto [n, handles_lost, cut] =
         receive_with_handles(socket_out_.get(), &found, sizeof found, into.handles, MSG_PEEK | MSG_DONTWAIT);
     if (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK)
-      throw os_error::of("process_queue: cannot take over the descriptors of an element, which stays in the queue", errno);
+      throw os_error::of("process_queue: cannot take over the descriptors of an element, which stays in the queue",
+                         errno);
     if (n != sizeof found || cut || found > id) return false;
     if (found < id) {
       drop_handles();
@@ -341,8 +342,7 @@ bool process_queue_core::join(const message_wait& how) {
     const auto lost = std::max(inside.next.lost_silent, inside.next.lost - lost_before);
     if (lost != 0) {
       // Made first: what cannot be told must not count as told.
-      const owner_lost told("process_queue: " + std::to_string(lost) +
-                            (lost == 1 ? " element was" : " elements were") +
+      const owner_lost told("process_queue: " + std::to_string(lost) + (lost == 1 ? " element was" : " elements were") +
                             " received by processes that died before they called task_done; the others go on");
       inside.next.lost_silent = 0;
       inside.commit();

@@ -7,8 +7,8 @@
 
 namespace tutti::detail {
 
-/// Copies `size` bytes to `start` in the ring, which is inside of it, and goes on at its beginning. At most as many as it
-/// has.
+/// Copies `size` bytes to `start` in the ring, which is inside of it, and goes on at its beginning. At most as many as
+/// it has.
 inline void copy_into_ring(std::span<std::byte> ring, std::size_t start, const void* from, std::size_t size) noexcept {
   if (size == 0) return;  // memcpy wants real addresses
   const std::size_t first = std::min(size, ring.size() - start);
