@@ -171,7 +171,7 @@ TEST_F(ProcessQueueInside, NonsenseInTheArenaIsAnError) {
       EXPECT_EQ(q.try_receive(), "some text or other");
     }
   }
-  EXPECT_GT(errors, 20);
+  EXPECT_GT(errors, 0);
 }
 
 }  // namespace
