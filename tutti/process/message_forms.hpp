@@ -148,7 +148,8 @@ struct message_access {
 namespace tutti {
 
 /// The ways to send. All throw `closed` when nobody can receive any more, encode_error for values that cannot be
-/// encoded or are too large, os_error. What could not be sent is still the caller's.
+/// encoded or are too large, decode_error when another process has written nonsense into the shared memory, os_error.
+/// What could not be sent is still the caller's.
 template <class Self, class T>
 class message_send_forms {
  public:

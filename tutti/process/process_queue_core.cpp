@@ -122,6 +122,8 @@ bool process_queue_core::try_put(std::string_view bytes, std::span<const unique_
     if (next.largest < wants) {
       next.largest = wants;
       inside.commit();
+      // It may be the one that was woken for room which another can use.
+      if (next.elements < capacity_ && memory().room.sleepers != 0) inside.call_all(memory().room);
     }
     *sleeps = memory().room.enter();
     return false;

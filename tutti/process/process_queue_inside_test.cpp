@@ -76,6 +76,28 @@ TEST_F(ProcessQueueInside, WhileSomebodyWaitsForTheSocketAllLook) {
   EXPECT_EQ(queue.largest(), 0u);
 }
 
+TEST_F(ProcessQueueInside, WhoIsWokenForRoomThatItCannotUseHasTheOthersLook) {
+  tutti::detail::process_queue_core trial(5000, 1'000'000);
+  std::size_t most = 0;  // that can wait with descriptors
+  while (trial.put("", one_handle(), never)) ++most;
+  while (trial.size() != 0) {
+    tutti::detail::arrived_message message;
+    ASSERT_EQ(trial.take(message, never), tutti::detail::arrival::message);
+  }
+  tutti::detail::process_queue_core core(most + 2, 1'000'000);
+  const inside queue(core);
+  for (int i = 0; i < 2; ++i) ASSERT_TRUE(core.put("", {}, never));
+  for (std::size_t i = 0; i < most; ++i) ASSERT_TRUE(core.put("", one_handle(), never));
+  for (int i = 0; i < 3; ++i) EXPECT_FALSE(core.put("", {}, a_moment()));
+  const std::uint32_t before = queue.sleepers();
+  ASSERT_GE(before, 3u);
+  tutti::detail::arrived_message message;
+  ASSERT_EQ(core.take(message, never), tutti::detail::arrival::message);
+  ASSERT_EQ(queue.sleepers(), before - 1);
+  EXPECT_FALSE(core.put("", one_handle(), a_moment()));
+  EXPECT_LT(queue.sleepers(), before - 1) << "itself alone";
+}
+
 TEST_F(ProcessQueueInside, OneLargeSenderDoesNotWakeAllForEver) {
   tutti::detail::process_queue_core core(10, 10'000);
   const inside queue(core);
