@@ -153,12 +153,22 @@ void process_queue_core::refuse() const { throw closed("process_queue: it is clo
 arrival process_queue_core::try_take(arrived_message& into, std::uint32_t* sleeps) {
   queue_visit inside = enter();
   inside.report();
-  queue_state& next = inside.next;
-  if (next.elements == 0) {
-    if (next.closed != 0) return arrival::closed;
+  if (inside.next.elements == 0) {
+    if (inside.next.closed != 0) return arrival::closed;
     if (sleeps != nullptr) *sleeps = memory().elements.enter();
     return arrival::not_now;
   }
+  try {
+    take_first(inside, into);
+  } catch (...) {
+    inside.call_all(memory().elements);  // this was woken for one that others may be able to take
+    throw;
+  }
+  return arrival::message;
+}
+
+void process_queue_core::take_first(queue_visit& inside, arrived_message& into) {
+  queue_state& next = inside.next;
   const process_key self = this_process();
   const std::uint32_t slot = own_slot(inside, self);
   queue_record head{};
@@ -193,7 +203,7 @@ arrival process_queue_core::try_take(arrived_message& into, std::uint32_t* sleep
   } else {
     inside.call_all(memory().room);
   }
-  if (whole) return arrival::message;
+  if (whole) return;
   if (next.held == 0 && next.elements == 0) inside.call_all(memory().done);
   throw decode_error("process_queue: the descriptors of an element are not there; it is dropped");
 }

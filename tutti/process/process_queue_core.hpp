@@ -61,6 +61,7 @@ class process_queue_core {
   bool wait(queue_gate& gate, const message_wait& how, Look look);
   bool try_put(std::string_view bytes, std::span<const unique_fd> handles, std::uint32_t* sleeps);
   arrival try_take(arrived_message& into, std::uint32_t* sleeps);
+  void take_first(queue_visit& inside, arrived_message& into);
   void bury(queue_visit& inside);
   bool one_done();
   bool hand_in(const queue_visit& inside, std::span<const unique_fd> handles);

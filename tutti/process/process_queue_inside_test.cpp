@@ -7,6 +7,7 @@
 #include <tutti/process/queue_memory.hpp>
 #include <tutti/process/shared_memory.hpp>
 
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -132,6 +133,24 @@ TEST_F(ProcessQueueInside, WhatTheDeadHandedInMakesRoomForTheLiving) {
   EXPECT_FALSE(core.put("five", one_handle(), never)) << "they might belong to the first";
   ASSERT_EQ(core.take(message, never), tutti::detail::arrival::message);
   EXPECT_TRUE(core.put("five", one_handle(), never));
+}
+
+TEST_F(ProcessQueueInside, WhatOneCannotTakeForLackOfDescriptorsOthersMay) {
+  tutti::detail::process_queue_core core(10, 10'000);
+  const inside queue(core);
+  tutti::detail::arrived_message message;
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(core.take(message, a_moment()), tutti::detail::arrival::not_now);
+  ASSERT_TRUE(core.put("", one_handle(), never));
+  EXPECT_EQ(queue.content().elements.sleepers, 2u);
+  ::rlimit usual{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &usual), 0);
+  const ::rlimit none{0, usual.rlim_max};
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &none), 0);
+  EXPECT_THROW(core.take(message, never), tutti::os_error);
+  EXPECT_EQ(::setrlimit(RLIMIT_NOFILE, &usual), 0);
+  EXPECT_EQ(queue.content().elements.sleepers, 0u) << "all look for it";
+  EXPECT_EQ(core.take(message, never), tutti::detail::arrival::message);
+  EXPECT_EQ(message.handles.size(), 1u);
 }
 
 TEST_F(ProcessQueueInside, AnElementWithoutItsDescriptorsIsDroppedAndTold) {
