@@ -135,7 +135,7 @@ TEST_F(EveryPoint, OfAReceiveFromAQueueWhatIsLostIsTold) {
     EXPECT_EQ(message.bytes, "some text");
     EXPECT_EQ(message.handles.size(), 1u);
   };
-  int told_at_once = 0, left_alone = 0;
+  int left_alone = 0;
   at_every_point(
       [&] {
         q.emplace(3, 1000);
@@ -154,7 +154,6 @@ TEST_F(EveryPoint, OfAReceiveFromAQueueWhatIsLostIsTold) {
             ++i;
           } catch (const tutti::owner_lost&) {
             EXPECT_EQ(size, 1u);
-            ++told_at_once;
           }
         }
         const std::string text = tutti_test::text_of([&] { q->join(never); });
@@ -163,7 +162,6 @@ TEST_F(EveryPoint, OfAReceiveFromAQueueWhatIsLostIsTold) {
         left_alone += size == 2 ? 1 : 0;
       },
       64);
-  EXPECT_GT(told_at_once, 0);
   EXPECT_GT(left_alone, 0);
 }
 
