@@ -3,6 +3,7 @@
 #include <tutti/base/error.hpp>
 #include <tutti/process/handle_transfer.hpp>
 #include <tutti/process/message_sleep.hpp>
+#include <tutti/process/ring_bytes.hpp>
 #include <tutti/process/ring_format.hpp>
 
 #include <fcntl.h>
@@ -12,7 +13,6 @@
 #include <algorithm>
 #include <bit>
 #include <cerrno>
-#include <cstring>
 #include <new>
 #include <stdexcept>
 #include <string>
@@ -46,9 +46,15 @@ void ring_end::given() noexcept {
   state_ = state::given;
 }
 
+void ring_end::break_off() noexcept {
+  socket_.reset();
+  state_ = state::broken;
+}
+
 void ring_end::need_open(const char* kind) const {
   if (state_ == state::open) [[likely]]
     return;
+  if (is_broken()) throw closed(std::string(kind) + ": an earlier error has ended this channel");
   throw std::logic_error(std::string(kind) +
                          (state_ == state::given    ? ": this end was given away when it was sent or submitted; only "
                                                       "who received it can use it"
@@ -64,19 +70,11 @@ ring_control& ring_end::control() const noexcept {
 std::size_t ring_end::ring_size() const noexcept { return memory_.size() - control_bytes; }
 
 void ring_end::copy_in(std::uint64_t at, const char* from, std::size_t size) noexcept {
-  const std::size_t start = at & (ring_size() - 1);
-  const std::size_t first = std::min(size, ring_size() - start);
-  std::byte* const ring = memory_.data() + control_bytes;
-  std::memcpy(ring + start, from, first);
-  if (first != size) std::memcpy(ring, from + first, size - first);
+  copy_into_ring({memory_.data() + control_bytes, ring_size()}, at & (ring_size() - 1), from, size);
 }
 
 void ring_end::copy_out(std::uint64_t at, char* to, std::size_t size) const noexcept {
-  const std::size_t start = at & (ring_size() - 1);
-  const std::size_t first = std::min(size, ring_size() - start);
-  const std::byte* const ring = memory_.data() + control_bytes;
-  std::memcpy(to, ring + start, first);
-  if (first != size) std::memcpy(to + first, ring, size - first);
+  copy_from_ring({memory_.data() + control_bytes, ring_size()}, at & (ring_size() - 1), to, size);
 }
 
 bool ring_end::ring_bell() const noexcept {
@@ -93,14 +91,14 @@ ring_end::woken ring_end::listen(int flags, std::optional<std::vector<unique_fd>
   char what = 0;
   std::vector<unique_fd> arrived;
   const ::ssize_t n = receive_with_handles(socket_.get(), &what, 1, arrived, flags).size;
-  if (n == 0 || (n < 0 && errno == ECONNRESET)) return woken::gone;
+  if (n == 0) return woken::gone;
   if (n < 0) {
     if (errno == EAGAIN || errno == EWOULDBLOCK) return woken::time_up;
     throw os_error::of("cannot listen to another process", errno);
   }
   if (handles == nullptr || what != descriptors) return woken::look;
   if (*handles) {
-    close();
+    break_off();
     throw decode_error("process_channel: descriptors came without a message");
   }
   *handles = std::move(arrived);  // fewer than were sent when we may have no more: the message will miss them

@@ -50,7 +50,7 @@ class ring_end : public giveable {
   void given() noexcept final;
 
  protected:
-  enum class state : std::uint8_t { none, open, given, closed };
+  enum class state : std::uint8_t { none, open, given, closed, broken };
   enum class woken : std::uint8_t { look, gone, time_up };
 
   ring_end() = default;
@@ -59,7 +59,11 @@ class ring_end : public giveable {
   ring_end& operator=(ring_end&& other) noexcept;
   ~ring_end() = default;
 
+  /// Throws unless it is open: `closed` when it broke, else logic_error.
   void need_open(const char* kind) const;
+  [[nodiscard]] bool is_broken() const noexcept { return state_ == state::broken; }
+  /// Ends it, after what cannot be mended, for the other side as for this one. Its memory stays mapped.
+  void break_off() noexcept;
   [[nodiscard]] ring_control& control() const noexcept;
   [[nodiscard]] std::size_t ring_size() const noexcept;
   void copy_in(std::uint64_t at, const char* from, std::size_t size) noexcept;
@@ -85,7 +89,7 @@ class ring_writer final : public ring_end {
   ring_writer(shared_memory memory, unique_fd socket);
 
   /// Sends a message with its descriptors. False: the time is up, and nothing was sent. Throws `closed`, encode_error,
-  /// os_error, and logic_error for an end that is no more.
+  /// decode_error when the other side has gone mad, os_error, and logic_error for an end that is no more.
   bool put(std::string_view bytes, std::span<const unique_fd> handles, const message_wait& how);
 
   [[nodiscard]] travelling_ring give();
@@ -93,10 +97,13 @@ class ring_writer final : public ring_end {
 
  private:
   [[nodiscard]] std::size_t room();
+  woken wait_for_bell(std::size_t size, const message_wait& how);
   bool wait_for_room(std::size_t size, const message_wait& how);
   bool send_handles(std::span<const unique_fd> handles, int last, const message_wait& how);
   void write(const void* from, std::size_t size) noexcept;
   void publish();
+  bool put_in_pieces(std::string_view bytes, std::span<const unique_fd> handles, const message_wait& how);
+  bool put_aside(std::string_view bytes, std::span<const unique_fd> handles, const message_wait& how);
   void stream(std::string_view bytes, const message_wait& how);
   void look_after_peer();
   [[noreturn]] void refuse() const;

@@ -6,13 +6,15 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/file.h>
-#include <sys/ioctl.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <cstdint>
+#include <cstdio>
 #include <utility>
 
 namespace tutti::detail {
@@ -41,6 +43,15 @@ const char* kind_of_file(::mode_t mode) {
   return "a device";
 }
 
+constexpr ::mode_t mark = S_ISVTX;
+
+// Never over a file that is there: then EEXIST.
+bool rename_to_new(const std::string& from, const std::string& to) noexcept {
+  if (::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_NOREPLACE) == 0) return true;
+  if (errno != EINVAL && errno != ENOSYS) return false;
+  return ::link(from.c_str(), to.c_str()) == 0 && ::unlink(from.c_str()) == 0;  // the file system cannot do it
+}
+
 std::string by_number(int fd) { return "/proc/self/fd/" + std::to_string(fd); }
 
 }  // namespace
@@ -49,13 +60,15 @@ fifo::fifo(fifo&& other) noexcept
     : path_(std::move(other.path_)),
       name_(std::move(other.name_)),
       fd_(std::move(other.fd_)),
-      maker_(std::exchange(other.maker_, 0)) {}
+      remover_(std::exchange(other.remover_, 0)),
+      marked_(other.marked_) {}
 
 fifo& fifo::operator=(fifo&& other) noexcept {
   std::swap(path_, other.path_);
   std::swap(name_, other.name_);
   std::swap(fd_, other.fd_);
-  std::swap(maker_, other.maker_);
+  std::swap(remover_, other.remover_);
+  std::swap(marked_, other.marked_);
   return *this;
 }
 
@@ -66,8 +79,8 @@ void fifo::close() noexcept {
 }
 
 void fifo::remove() noexcept {
-  if (maker_ != 0 && maker_ == ::getpid() && is_still_there()) ::unlink(path_.c_str());
-  maker_ = 0;
+  if (remover_ != 0 && remover_ == ::getpid() && is_still_there()) ::unlink(path_.c_str());
+  remover_ = 0;
 }
 
 bool fifo::is_still_there() const noexcept {
@@ -77,14 +90,11 @@ bool fifo::is_still_there() const noexcept {
          named.st_ino == ours.st_ino;
 }
 
-// False when it was there and then no longer.
+// False when somebody else has made it in between.
 bool fifo::find(::mode_t permissions) {
-  const bool made = ::mkfifo(path_.c_str(), permissions) == 0;
-  if (!made && errno != EEXIST) refuse(path_, "make the FIFO", errno);
   name_.reset(::open(path_.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
-  if (!name_ && errno == ENOENT) return false;
+  if (!name_ && errno == ENOENT) return make(permissions);
   if (!name_) refuse(path_, "find the FIFO", errno);
-  if (made) maker_ = ::getpid();
   struct ::stat about{};
   if (::fstat(name_.get(), &about) != 0) refuse(path_, "look at the FIFO", errno);
   if (!S_ISFIFO(about.st_mode)) {
@@ -92,9 +102,27 @@ bool fifo::find(::mode_t permissions) {
                        " of that name, not a FIFO; remove it or choose another path",
                    EEXIST);
   }
-  // mkfifo has obeyed the umask. By number: the name may be another's by now.
-  if (made && ::chmod(by_number(name_.get()).c_str(), permissions) != 0) refuse(path_, "set the permissions", errno);
+  marked_ = (about.st_mode & mark) != 0;
   return true;
+}
+
+bool fifo::make(::mode_t permissions) {
+  std::uint64_t number = 0;
+  if (::getrandom(&number, sizeof number, 0) != sizeof number) refuse(path_, "make the FIFO", errno);
+  const std::string own = path_.substr(0, path_.rfind('/') + 1) + ".tutti-" + std::to_string(number);
+  if (::mkfifo(own.c_str(), 0600) != 0) refuse(path_, "make the FIFO", errno);
+  name_.reset(::open(own.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
+  // chmod: mkfifo obeys the umask.
+  if (name_ && ::chmod(by_number(name_.get()).c_str(), permissions | mark) == 0 && rename_to_new(own, path_)) {
+    remover_ = ::getpid();
+    marked_ = true;
+    return true;
+  }
+  const int why = errno;
+  ::unlink(own.c_str());
+  name_.reset();
+  if (why != EEXIST) refuse(path_, "make the FIFO", why);
+  return false;
 }
 
 // False when nobody reads.
@@ -104,6 +132,13 @@ bool fifo::open(side which) {
   if (fd_) return true;
   if (errno != ENXIO) refuse(path_, which == side::reads ? "open it to receive" : "open it to send", errno);
   return false;
+}
+
+// As the one that receives.
+void fifo::lock() {
+  if (::flock(fd_.get(), LOCK_EX | LOCK_NB) == 0) return;
+  if (errno != EWOULDBLOCK) refuse(path_, "lock it to receive", errno);
+  throw os_error(quoted(path_) + ": another program receives from it; only one can at a time", EBUSY);
 }
 
 // Without taking anything.
@@ -126,14 +161,16 @@ fifo::fifo(std::string path, side which, ::mode_t permissions, const message_wai
     for (;;) {
       while (!name_ && !find(permissions)) {
       }
-      if (!fd_ && open(which) && which == side::reads && ::flock(fd_.get(), LOCK_EX | LOCK_NB) != 0) {
-        throw os_error(quoted(path_) + ": another program receives from it; only one can at a time", EBUSY);
-      }
-      // In this order: who made it, sent something and removed it, is seen by the look after.
+      if (!fd_ && open(which) && which == side::reads) lock();
+      // In this order: its name may be taken away until both have met, and not after that.
+      const bool met = fd_ && (which == side::writes || somebody_writes());
       const bool there = is_still_there();
-      if (fd_ && (which == side::writes || somebody_writes())) return;
-      if (!there) {  // its maker has ended: we were waiting for nobody
-        maker_ = 0;
+      if (met && there) {
+        remover_ = which == side::reads && marked_ ? ::getpid() : 0;
+        return;
+      }
+      if (!there) {  // we were waiting for nobody
+        remover_ = 0;
         fd_.reset();
         name_.reset();
         continue;

@@ -4,8 +4,11 @@
 
 #include <sys/socket.h>
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
+#include <iterator>
 #include <string>
 
 namespace tutti::detail {
@@ -39,6 +42,27 @@ std::pair<unique_fd, unique_fd> connected_sockets(const char* what) {
   return n;
 }
 
+namespace {
+
+void take_over(::msghdr& header, std::vector<unique_fd>& handles) {
+  // All have an owner before the vector grows, which may throw.
+  std::array<unique_fd, most_message_handles> arrived;
+  std::size_t count = 0;
+  for (::cmsghdr* c = CMSG_FIRSTHDR(&header); c != nullptr; c = CMSG_NXTHDR(&header, c)) {
+    if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS) continue;
+    const std::size_t end = std::min(count + (c->cmsg_len - CMSG_LEN(0)) / sizeof(int), arrived.size());
+    for (const unsigned char* from = CMSG_DATA(c); count != end; ++count, from += sizeof(int)) {
+      int fd = -1;
+      std::memcpy(&fd, from, sizeof fd);
+      arrived[count].reset(fd);
+    }
+  }
+  const auto last = arrived.begin() + static_cast<std::ptrdiff_t>(count);
+  handles.assign(std::make_move_iterator(arrived.begin()), std::make_move_iterator(last));
+}
+
+}  // namespace
+
 received receive_with_handles(int socket, void* bytes, std::size_t size, std::vector<unique_fd>& handles, int flags) {
   handles.clear();
   ::iovec part{bytes, size};
@@ -50,18 +74,12 @@ received receive_with_handles(int socket, void* bytes, std::size_t size, std::ve
   header.msg_controllen = sizeof control;
   ::ssize_t n = 0;
   while ((n = ::recvmsg(socket, &header, flags | MSG_CMSG_CLOEXEC)) < 0) {
-    if (errno != EINTR) return {n, false};
+    // ECONNRESET: the other side has ended with unread bytes in its queue. That is told before what waits in ours,
+    // once.
+    if (errno != EINTR && errno != ECONNRESET) return {n, false, false};
   }
-  for (::cmsghdr* c = CMSG_FIRSTHDR(&header); c != nullptr; c = CMSG_NXTHDR(&header, c)) {
-    if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS) continue;
-    const std::size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-    for (std::size_t i = 0; i < count; ++i) {
-      int fd = -1;
-      std::memcpy(&fd, CMSG_DATA(c) + i * sizeof fd, sizeof fd);
-      handles.emplace_back(fd);
-    }
-  }
-  return {n, (header.msg_flags & MSG_CTRUNC) != 0};
+  if (header.msg_controllen != 0) take_over(header, handles);
+  return {n, (header.msg_flags & MSG_CTRUNC) != 0, (header.msg_flags & MSG_TRUNC) != 0};
 }
 
 std::vector<int> numbers_of(std::span<const unique_fd> handles, int last) {

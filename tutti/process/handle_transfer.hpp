@@ -25,9 +25,11 @@ std::pair<unique_fd, unique_fd> connected_sockets(const char* what);
 struct received {
   ::ssize_t size;     ///< as recvmsg's: -1, and errno says why
   bool handles_lost;  ///< fewer came than were sent: this process may have no more
+  bool cut;           ///< the message was longer than there was room
 };
 
-/// As recvmsg; never EINTR. `handles`: replaced by what came, close-on-exec.
+/// As recvmsg; never EINTR or ECONNRESET: the end is size 0, after all that was sent. `handles`: replaced by what came,
+/// close-on-exec.
 received receive_with_handles(int socket, void* bytes, std::size_t size, std::vector<unique_fd>& handles, int flags);
 /// The numbers of what is to be sent, and `last` behind them, if it is one.
 std::vector<int> numbers_of(std::span<const unique_fd> handles, int last = -1);

@@ -5,6 +5,7 @@
 
 #include <tutti/base/error.hpp>
 
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <stdexcept>
@@ -26,10 +27,30 @@ TEST(MessageSocket, KeepsMessagesApartAndSeesTheOtherSideGo) {
   EXPECT_FALSE(there.send("to nobody"));
 }
 
+TEST(MessageSocket, WhatWasSentArrivesAlsoFromWhoLeftSomethingUnread) {
+  auto [here, there] = message_socket::pair();
+  EXPECT_TRUE(there.send("never read"));
+  EXPECT_TRUE(here.send("last"));
+  EXPECT_TRUE(here.send("of all"));
+  here.close();
+  EXPECT_EQ(there.receive()->bytes, "last");
+  EXPECT_EQ(there.receive()->bytes, "of all");
+  EXPECT_FALSE(there.receive());
+}
+
 TEST(MessageSocket, RefusesWhatDoesNotFit) {
   auto [here, there] = message_socket::pair();
   EXPECT_THROW(here.send(""), std::length_error);
   EXPECT_THROW(here.send(std::string(most_message_bytes + 1, 'x')), std::length_error);
+}
+
+TEST(MessageSocket, ATooLongMessageIsNoShorterOne) {
+  auto [here, there] = message_socket::pair();
+  const std::string bytes(most_message_bytes + 1, 'x');
+  ASSERT_EQ(::send(here.fd(), bytes.data(), bytes.size(), 0), static_cast<::ssize_t>(bytes.size()));
+  EXPECT_TRUE(here.send("next"));
+  EXPECT_THROW(there.receive(), decode_error);
+  EXPECT_EQ(there.receive()->bytes, "next");
 }
 
 TEST(Handles, TravelBesideTheBytes) {

@@ -1,5 +1,7 @@
 #include <tutti/process/message_forms.hpp>
 
+#include <tutti/process/process_futex.hpp>
+
 #include <algorithm>
 #include <cstring>
 
@@ -14,9 +16,16 @@ thread_local byte_buffer spare_room;
 
 message_wait message_wait::within(std::chrono::nanoseconds limit, const char* what, const place& here) noexcept {
   if (limit <= std::chrono::nanoseconds::zero()) return never(what, here);
-  const auto now = clock::now();
-  if (limit >= clock::time_point::max() - now) return endless(what, here);
-  return {what, here, false, now + limit};
+  const auto until = machine_time_after(limit);
+  if (until == clock::time_point::max()) return endless(what, here);
+  return {what, here, false, until};
+}
+
+message_wait message_wait::at_most(std::chrono::nanoseconds limit) const noexcept {
+  message_wait result = *this;
+  const auto until_then = machine_time_after(limit);
+  result.until = until ? std::min(*until, until_then) : until_then;
+  return result;
 }
 
 std::chrono::nanoseconds message_wait::left() const noexcept {

@@ -29,6 +29,9 @@ struct message_wait {
   static message_wait endless(const char* what, const place& here) noexcept { return {what, here, false, {}}; }
   static message_wait never(const char* what, const place& here) noexcept { return {what, here, true, {}}; }
 
+  /// The same, but no longer than `limit`, which is more than zero.
+  [[nodiscard]] message_wait at_most(std::chrono::nanoseconds limit) const noexcept;
+
   /// What is left of the limit, at least 0; as poll wants it.
   [[nodiscard]] std::chrono::nanoseconds left() const noexcept;
   [[nodiscard]] bool is_over() const noexcept { return waits_not || (until && clock::now() >= *until); }
@@ -38,6 +41,7 @@ struct message_wait {
   place here;
   bool waits_not;                          ///< one look only
   std::optional<clock::time_point> until;  ///< none: without end
+  bool is_counted = false;                 ///< the thread counts as blocked already, see message_sleep
 };
 
 /// Memory for bytes to come, which nobody has set to zero.
@@ -144,7 +148,8 @@ struct message_access {
 namespace tutti {
 
 /// The ways to send. All throw `closed` when nobody can receive any more, encode_error for values that cannot be
-/// encoded or are too large, os_error. What could not be sent is still the caller's.
+/// encoded or are too large, decode_error when another process has written nonsense into the shared memory, os_error.
+/// What could not be sent is still the caller's.
 template <class Self, class T>
 class message_send_forms {
  public:
@@ -205,7 +210,7 @@ class message_send_forms {
 
 /// The ways to receive. An element is received once, by one of those who wait. When nobody can send any more, what has
 /// been sent is still received, and then all throw `closed`, but for next() and iteration. All throw decode_error for
-/// bytes that are not a T, which are then gone.
+/// bytes that are not a T, and what decoding throws else, as std::bad_alloc: the element is then gone.
 template <class Self, class T>
 class message_receive_forms {
  public:
@@ -268,11 +273,16 @@ class message_receive_forms {
         from.refuse();
       case detail::arrival::message: break;
     }
-    if constexpr (Self::carries_handles) {
-      const detail::incoming_handles handles(std::move(arrived.handles));
-      return std::optional<T>(tutti::decode<T>(arrived.bytes));
-    } else {
-      return std::optional<T>(tutti::decode<T>(arrived.bytes));
+    try {
+      if constexpr (Self::carries_handles) {
+        const detail::incoming_handles handles(std::move(arrived.handles));
+        return std::optional<T>(tutti::decode<T>(arrived.bytes));
+      } else {
+        return std::optional<T>(tutti::decode<T>(arrived.bytes));
+      }
+    } catch (...) {
+      if constexpr (requires { from.not_received(); }) from.not_received();
+      throw;
     }
   }
 };

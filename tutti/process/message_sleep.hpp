@@ -3,11 +3,12 @@
 #include <tutti/core/blocking_wait.hpp>
 #include <tutti/process/message_forms.hpp>
 
+#include <optional>
 #include <string_view>
 
 namespace tutti::detail {
 
-/// While it lives, the thread counts as blocked. Throws would_block and pool_exhausted.
+/// While it lives, the thread counts as blocked. Throws would_block and pool_exhausted, unless it is counted already.
 class message_sleep {
  public:
   /// `source` and `kind`: what is waited for, as wait_target has it; `name` must outlive this.
@@ -17,13 +18,14 @@ class message_sleep {
              .here = how.here,
              .what = how.what,
              .target = &target_,
-             .instead = "a pool's submit() of it"},
-        blocked_(source, how_) {}
+             .instead = "a pool's submit() of it"} {
+    if (!how.is_counted) blocked_.emplace(source, how_);
+  }
 
  private:
   const wait_target target_;
   const wait_how how_;
-  const blocking_wait blocked_;
+  std::optional<blocking_wait> blocked_;
 };
 
 /// Until one of the poll `events`, or the other side's end, shows at `fd`. False when the time is up. Throws os_error.

@@ -26,11 +26,13 @@ bool message_socket::send(std::string_view bytes, std::span<const int> handles) 
 std::optional<message> message_socket::receive() {
   message result;
   result.bytes.resize(most_message_bytes);
-  const auto [size, handles_lost] =
+  const auto [size, handles_lost, cut] =
       receive_with_handles(fd_.get(), result.bytes.data(), result.bytes.size(), result.handles, 0);
-  if (size == 0 || (size < 0 && errno == ECONNRESET)) return std::nullopt;  // no message is empty
+  if (size == 0) return std::nullopt;  // no message is empty
   if (size < 0) throw os_error::of("cannot receive from another process", errno);
   if (handles_lost) throw os_error::of("cannot take over the descriptors another process sent", EMFILE);
+  if (cut)
+    throw decode_error("a message of more than " + std::to_string(most_message_bytes) + " bytes is none of ours");
   result.bytes.resize(static_cast<std::size_t>(size));
   return result;
 }

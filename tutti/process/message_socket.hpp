@@ -34,7 +34,7 @@ class message_socket {
   /// std::length_error beyond the two limits, os_error.
   bool send(std::string_view bytes, std::span<const int> handles = {});
   /// The next message; blocks. Nothing: the other side is gone, and all it had sent was read. Throws os_error, when
-  /// there were no descriptors left for the message's own, too.
+  /// there were no descriptors left for the message's own, too; decode_error for one that is too long.
   std::optional<message> receive();
 
   /// The descriptor, for poll; -1 when there is none.

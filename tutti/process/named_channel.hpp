@@ -30,7 +30,7 @@ template <class Core>
 class named_end {
  public:
   named_end() = default;
-  /// Gives this end up, as its destructor does, and removes the FIFO if this end made it.
+  /// Gives this end up, as its destructor does, and removes the FIFO if it received and it is one of ours.
   void close() noexcept {
     if (core_ != nullptr) core_->close();
   }
@@ -71,9 +71,10 @@ class named_writer : public detail::named_end<detail::named_sink>, public messag
 
 /// An end of a named_channel to receive from. Move-only; for one thread at a time; not to be encoded.
 ///
-/// When all who sent are gone it is closed for good: what they had sent is received first. A message that its sender
-/// was killed in the middle of is never delivered, and disturbs no other: at the end `closed` says so, from next(),
-/// too. What strangers have written is a decode_error each time it is met; the next messages are received after it.
+/// When all who sent are gone it is closed for good: what they had sent is received first, and who comes then to send
+/// waits for another reader. A message that its sender was killed in the middle of is never delivered, and disturbs no
+/// other: at the end `closed` says so, from next(), too. What strangers have written is a decode_error each time it is
+/// met; the next messages are received after it.
 template <class T>
 class named_reader : public detail::named_end<detail::named_source>, public message_receive_forms<named_reader<T>, T> {
  public:
@@ -92,8 +93,9 @@ class named_reader : public detail::named_end<detail::named_source>, public mess
 /// same type, and be of the same byte order, as they are on one machine. An element may be up to 1 GiB large;
 /// descriptors cannot come along.
 ///
-/// Whoever comes first makes the FIFO, and removes it when its end ends; one that a dead program has left is used, and
-/// left. Put it into a directory where only those you trust may write.
+/// Whoever comes first makes the FIFO; who receives removes it at its end, and who meets nobody its own. One that
+/// killed programs have left is used, and removed then; one that you have made yourself is left (ours have the sticky
+/// bit). Put it into a directory where only those you trust may write.
 template <class T>
 class named_channel {
  public:

@@ -2,11 +2,11 @@
 
 #include <tutti/base/error.hpp>
 #include <tutti/process/message_sleep.hpp>
+#include <tutti/process/no_sigpipe.hpp>
 
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
-#include <signal.h>
 #include <sys/random.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -42,36 +42,6 @@ bool is_head(const piece_head& head) noexcept {
   return head.magic == piece_magic && head.check == check_of(head) && head.size <= piece_bytes &&
          head.size <= head.left && head.left <= most_named_message_bytes;
 }
-
-/// A write to a FIFO that nobody reads raises SIGPIPE, and no flag prevents it: kept from this thread, and taken back
-/// if it was raised here.
-class no_sigpipe {
- public:
-  no_sigpipe() noexcept {
-    ::sigemptyset(&pipe_);
-    ::sigaddset(&pipe_, SIGPIPE);
-    ::pthread_sigmask(SIG_BLOCK, &pipe_, &before_);
-    if (::sigismember(&before_, SIGPIPE) == 0) return;  // else one may wait already, and is not ours
-    ::sigset_t waiting;
-    ::sigpending(&waiting);
-    not_ours_ = ::sigismember(&waiting, SIGPIPE) != 0;
-  }
-  ~no_sigpipe() {
-    const ::timespec now{};
-    if (raised && !not_ours_) {
-      while (::sigtimedwait(&pipe_, nullptr, &now) < 0 && errno == EINTR) {
-      }
-    }
-    ::pthread_sigmask(SIG_SETMASK, &before_, nullptr);
-  }
-  no_sigpipe(const no_sigpipe&) = delete;
-  no_sigpipe& operator=(const no_sigpipe&) = delete;
-  bool raised = false;
-
- private:
-  ::sigset_t pipe_{}, before_{};
-  bool not_ours_ = false;
-};
 
 // False when the time is up.
 bool wait_for(const fifo& at, short events, const message_wait& how) {
@@ -129,7 +99,7 @@ bool named_sink::put(std::string_view bytes, const message_wait& how) {
     head.left = bytes.size();
     if (!first) half_written_ = true;  // until its last piece is out, also when this throws
     if (!write_until(head, bytes.substr(0, head.size), how)) {
-      quiet.raised = nobody_reads_;
+      if (nobody_reads_) quiet.raised();
       if (nobody_reads_) break;
       return false;
     }
@@ -151,7 +121,7 @@ void named_sink::finish() noexcept {
   head.check = check_of(head);
   no_sigpipe quiet;
   try {
-    quiet.raised = write(head, {}) == written::nobody_reads;
+    if (write(head, {}) == written::nobody_reads) quiet.raised();
   } catch (const std::exception&) {
   }
 }
@@ -190,6 +160,7 @@ named_source::filled named_source::fill() {
     }
     if (n == 0) {
       ended_ = true;  // for good, whoever may open it later: as every channel
+      from_.close();  // who does must not take us for somebody who receives
       return filled::end;
     }
     if (errno == EAGAIN) return filled::not_now;
@@ -216,6 +187,14 @@ void named_source::skip_nonsense() {
   broken(std::to_string(next - begin) + " bytes that are no message: another program writes to it, or another version");
 }
 
+// Of many that were begun, the one that has had no piece for the longest time is that of a killed sender.
+void named_source::forget_oldest() {
+  begun_.erase(std::min_element(begun_.begin(), begun_.end(), [](const auto& one, const auto& other) {
+    return one.second.last_piece < other.second.last_piece;
+  }));
+  ++forgotten_;
+}
+
 // True when a message is complete.
 bool named_source::use_piece(const piece_head& head, const char* bytes, arrived_message& into) {
   if (head.flags == given_up) {
@@ -229,10 +208,7 @@ bool named_source::use_piece(const piece_head& head, const char* bytes, arrived_
       into.bytes = {bytes, head.size};
       return true;
     }
-    if (begun_.size() == most_begun) {
-      begun_.clear();
-      broken(std::to_string(most_begun) + " messages were begun and not ended; they are dropped");
-    }
+    if (begun_.size() == most_begun) forget_oldest();
     begun& fresh = begun_[head.sender];
     fresh.left = head.left;
     fresh.number = head.number;
@@ -252,6 +228,7 @@ bool named_source::use_piece(const piece_head& head, const char* bytes, arrived_
   std::memcpy(message.bytes.data() + message.got, bytes, head.size);
   message.got = end;
   message.left -= head.size;
+  message.last_piece = ++pieces_;
   if (message.left != 0) return false;
   whole_.emplace(std::move(message));
   begun_.erase(at);
@@ -276,7 +253,7 @@ arrival named_source::take(arrived_message& into, const message_wait& how) {
         break;
       case filled::end: {
         const std::size_t torn = std::exchange(last_, 0) - std::exchange(first_, 0);
-        const std::size_t lost = begun_.size();
+        const std::size_t lost = begun_.size() + std::exchange(forgotten_, 0);
         begun_.clear();
         if (torn != 0) broken(std::to_string(torn) + " bytes that are no message, and then the end");
         if (lost == 0) return arrival::closed;

@@ -68,8 +68,12 @@ class named_source {
   /// gone and one of them in the middle of a message; os_error.
   arrival take(arrived_message& into, const message_wait& how);
   [[noreturn]] void refuse() const;
-  void close() noexcept { from_.close(); }
-  [[nodiscard]] bool is_open() const noexcept { return from_.fd() >= 0; }
+  void close() noexcept {
+    from_.close();
+    ended_ = false;
+  }
+  /// Also at its end, when there is nothing more to receive.
+  [[nodiscard]] bool is_open() const noexcept { return from_.fd() >= 0 || ended_; }
   [[nodiscard]] const std::string& path() const noexcept { return from_.path(); }
 
  private:
@@ -78,11 +82,13 @@ class named_source {
     std::size_t got = 0;
     std::uint64_t left = 0;
     std::uint32_t number = 0;
+    std::uint64_t last_piece = 0;  // when: in pieces
   };
   enum class filled : std::uint8_t { more, not_now, end };
   filled fill();
   bool next_piece(piece_head& head);
   bool use_piece(const piece_head& head, const char* bytes, arrived_message& into);
+  void forget_oldest();
   void skip_nonsense();
   [[noreturn]] void broken(const std::string& why) const;
 
@@ -90,6 +96,8 @@ class named_source {
   byte_buffer buffer_;
   std::size_t first_ = 0, last_ = 0;  // what was read and not used
   std::map<std::uint64_t, begun> begun_;
+  std::uint64_t pieces_ = 0;   // so far
+  std::size_t forgotten_ = 0;  // begun, and dropped for others
   std::optional<begun> whole_;
   std::uint64_t skipped_sender_ = 0;  // whose message without a beginning was told already
   std::uint32_t skipped_number_ = 0;

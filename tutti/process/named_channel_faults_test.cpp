@@ -3,15 +3,18 @@
 #include <tutti/process/named_channel.hpp>
 
 #include <tutti/base/error.hpp>
+#include <tutti/process/no_sigpipe.hpp>
 
 #include <fcntl.h>
 #include <signal.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstdint>
 #include <cstring>
 #include <string>
+#include <string_view>
 #include <tests/support/child.hpp>
 #include <tests/support/choices.hpp>
 #include <tests/support/meeting_place.hpp>
@@ -21,7 +24,6 @@
 namespace {
 
 using tutti::named_channel;
-using tutti::named_reader;
 using tutti::named_writer;
 using tutti_test::child;
 using tutti_test::text_of;
@@ -121,8 +123,7 @@ TEST_F(NamedChannelFaults, StrangersBytesAreAnErrorAndTheNextMessagesAreFound) {
 }
 
 // What a real piece looks like, to be spoilt.
-std::string piece(named_reader<std::string>& in, named_writer<std::string>& out, const std::filesystem::path& path) {
-  static_cast<void>(in);
+std::string piece(named_writer<std::string>& out, const std::filesystem::path& path) {
   out.send("some text");
   const tutti::unique_fd from(::open(path.c_str(), O_RDONLY | O_NONBLOCK));
   std::string bytes(4096, '\0');
@@ -134,7 +135,7 @@ std::string piece(named_reader<std::string>& in, named_writer<std::string>& out,
 TEST_F(NamedChannelFaults, SpoiltPiecesAreErrors) {
   tutti_test::choices choices(22);
   auto [in, out] = both<std::string>();
-  const std::string good = piece(in, out, path_);
+  const std::string good = piece(out, path_);
   ASSERT_EQ(good.size(), sizeof(tutti::detail::piece_head) + 10);
   for (int round = 0; round < 2000; ++round) {
     std::string bad = good;
@@ -162,10 +163,66 @@ TEST_F(NamedChannelFaults, SpoiltPiecesAreErrors) {
   EXPECT_GE(received, 1) << "a torn piece before it may have eaten the first";
 }
 
+// Of so many that began and did not end, those who go on are not forgotten.
+TEST_F(NamedChannelFaults, ManyKilledInTheMiddleDoNotTakeTheLivingWithThem) {
+  auto [in, out] = both<std::string>();
+  const auto write_piece = [&](std::uint64_t sender, std::string_view bytes, std::size_t left, std::uint16_t flags) {
+    tutti::detail::piece_head head{.magic = 0x21747574,
+                                   .check = 0,
+                                   .sender = sender,
+                                   .left = left,
+                                   .number = 1,
+                                   .size = static_cast<std::uint16_t>(bytes.size()),
+                                   .flags = flags};
+    head.check = tutti::detail::check_of(head);
+    write_raw(std::string(reinterpret_cast<const char*>(&head), sizeof head) + std::string(bytes));
+  };
+  const std::string whole = tutti::encode(std::string("from the living"));
+  constexpr std::uint64_t living = 10'000, most = 1000;
+  write_piece(1, "x", 2, 1);
+  write_piece(living, std::string_view(whole).substr(0, 4), whole.size(), 1);
+  for (std::uint64_t sender = 2; sender <= most; ++sender) {  // the last is one more than are kept
+    write_piece(sender, "x", 2, 1);
+    EXPECT_FALSE(in.try_receive());
+  }
+  write_piece(living, std::string_view(whole).substr(4), whole.size() - 4, 0);
+  EXPECT_EQ(in.try_receive(), "from the living");
+  out.close();
+  const std::string text = text_of([&, &from = in] { from.receive(); });
+  EXPECT_NE(text.find(std::to_string(most) + " of them in the middle"), std::string::npos) << text;
+}
+
+std::atomic<int> caught = 0;
+
+TEST_F(NamedChannelFaults, ASignalThatSomebodyElseSendsMeanwhileArrives) {
+  struct ::sigaction count{};
+  struct ::sigaction before{};
+  count.sa_handler = [](int) { ++caught; };
+  ASSERT_EQ(::sigaction(SIGPIPE, &count, &before), 0);
+  int ends[2];
+  ASSERT_EQ(::pipe(ends), 0);
+  ::close(ends[0]);
+  caught = 0;
+  {
+    tutti::detail::no_sigpipe quiet;
+    EXPECT_LT(::write(ends[1], "x", 1), 0);
+    quiet.raised();
+  }
+  EXPECT_EQ(caught, 0) << "its own";
+  {
+    const tutti::detail::no_sigpipe quiet;
+    ::pthread_kill(::pthread_self(), SIGPIPE);
+    EXPECT_EQ(caught, 0);
+  }
+  EXPECT_EQ(caught, 1);
+  ::close(ends[1]);
+  ::sigaction(SIGPIPE, &before, nullptr);
+}
+
 // Who claims much and sends little gets no memory for it.
 TEST_F(NamedChannelFaults, HugeClaimsAreNotBelieved) {
   auto [in, out] = both<std::string>();
-  const std::string good = piece(in, out, path_);
+  const std::string good = piece(out, path_);
   tutti::detail::piece_head head{};
   for (const std::uint64_t claim : {std::uint64_t{1} << 29, std::uint64_t{1} << 31, ~std::uint64_t{0}}) {
     std::memcpy(&head, good.data(), sizeof head);

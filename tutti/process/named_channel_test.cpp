@@ -160,18 +160,18 @@ TEST_F(NamedChannel, PermissionsAreThoseAskedFor) {
   const ::mode_t before = ::umask(077);
   {
     auto [in, out] = both<int>();
-    EXPECT_EQ(mode_of(path_), 0600u);
+    EXPECT_EQ(mode_of(path_) & 0777, 0600u);
   }
   child waits([&] {
     static_cast<void>(named_channel<int>::reader(directory_ / "wide", {.permissions = 0622}));
     return 0;
   });
   while (!std::filesystem::exists(directory_ / "wide")) ::sched_yield();
-  while (mode_of(directory_ / "wide") != 0622) ::sched_yield();
+  EXPECT_EQ(mode_of(directory_ / "wide") & 0777, 0622u) << "it was never there with others";
   ::umask(before);
 }
 
-TEST_F(NamedChannel, WhatADeadProgramLeftIsUsedAndLeft) {
+TEST_F(NamedChannel, WhatAKilledProgramLeftIsUsedAndRemoved) {
   child killed([&] {
     static_cast<void>(named_channel<int>::reader(path_));
     return 0;
@@ -185,7 +185,83 @@ TEST_F(NamedChannel, WhatADeadProgramLeftIsUsedAndLeft) {
     out.send(1);
     EXPECT_EQ(in.receive(), 1);
   }
+  EXPECT_TRUE(std::filesystem::is_empty(directory_));
+}
+
+TEST_F(NamedChannel, WhatSomebodyHasMadeIsUsedAndLeft) {
+  ASSERT_EQ(::mkfifo(path_.c_str(), 0640), 0);
+  for (int round = 0; round < 2; ++round) {
+    auto [in, out] = both<int>();
+    out.send(1);
+    EXPECT_EQ(in.receive(), 1);
+    out.close();
+    EXPECT_FALSE(in.next());
+  }
   EXPECT_TRUE(std::filesystem::exists(path_));
+  EXPECT_EQ(mode_of(path_) & 0777, mode_of(path_)) << "no mark of ours";
+}
+
+TEST_F(NamedChannel, WhoComesAfterTheEndMeetsNobody) {
+  for (const bool was_there : {false, true}) {
+    if (was_there) {
+      ASSERT_EQ(::mkfifo(path_.c_str(), 0600), 0);
+    }
+    auto [in, out] = both<std::string>();
+    out.send("one");
+    out.close();
+    EXPECT_EQ(in.receive(), "one");
+    EXPECT_FALSE(in.next());
+    EXPECT_THROW(static_cast<void>(named_channel<std::string>::writer(path_, {.limit = 0s})), tutti::timed_out);
+    EXPECT_TRUE(in) << "it is at its end, and not closed by its owner";
+    EXPECT_FALSE(in.next());
+    EXPECT_THROW(in.receive(), tutti::closed);
+    auto [next_in, next_out] = both<std::string>();  // although the first reader is still an object
+    next_out.send("two");
+    EXPECT_EQ(next_in.receive(), "two");
+    EXPECT_FALSE(in.next());
+    in.close();
+    EXPECT_THROW(static_cast<void>(in.next()), std::logic_error);
+    next_in.close();
+    EXPECT_EQ(std::filesystem::exists(path_), was_there);
+  }
+}
+
+TEST_F(NamedChannel, WritersComeAndGoUnderALivingReader) {
+  child maker([&](const tutti_test::talk& parent) {
+    auto out = named_channel<int>::writer(path_);
+    parent.hear();
+    out.send(1);
+    return 0;
+  });
+  while (!std::filesystem::exists(path_)) ::sched_yield();
+  auto in = named_channel<int>::reader(path_);
+  auto second = named_channel<int>::writer(path_);
+  maker.say();
+  EXPECT_EQ(in.receive(), 1);
+  EXPECT_EQ(maker.join(), 0);
+  auto third = named_channel<int>::writer(path_, {.limit = 0s});  // the reader is there
+  second.send(2);
+  third.send(3);
+  EXPECT_EQ(in.receive(), 2);
+  EXPECT_EQ(in.receive(), 3);
+  second.close();
+  third.close();
+  EXPECT_TRUE(std::filesystem::exists(path_));
+  EXPECT_FALSE(in.next());
+  EXPECT_TRUE(std::filesystem::is_empty(directory_)) << "the reader is at its end";
+}
+
+TEST_F(NamedChannel, AForkedCopyRemovesNothing) {
+  auto [in, out] = both<int>();
+  child copy([&, &from = in, &to = out] {
+    from.close();
+    to.close();
+    return 0;
+  });
+  EXPECT_EQ(copy.join(), 0);
+  EXPECT_TRUE(std::filesystem::exists(path_));
+  out.send(1);
+  EXPECT_EQ(in.receive(), 1);
 }
 
 TEST_F(NamedChannel, WaitingHasALimit) {

@@ -1,5 +1,6 @@
 #include <tutti/process/no_sigpipe.hpp>
 
+#include <cerrno>
 #include <ctime>
 
 namespace tutti::detail {
@@ -15,20 +16,20 @@ namespace {
 }  // namespace
 
 no_sigpipe::no_sigpipe() noexcept {
+  const ::sigset_t pipe = just_sigpipe();
+  ::pthread_sigmask(SIG_BLOCK, &pipe, &before_);
   ::sigset_t pending;
   ::sigemptyset(&pending);
   ::sigpending(&pending);
   was_pending_ = ::sigismember(&pending, SIGPIPE) == 1;  // somebody else's, which stays
-  const ::sigset_t pipe = just_sigpipe();
-  ::pthread_sigmask(SIG_BLOCK, &pipe, &before_);
 }
 
-// A write raises it for the thread that writes, so what is pending now and was not before is ours.
+// A write raises it for the thread that writes, and that one is taken before those that are for the whole process.
 no_sigpipe::~no_sigpipe() {
-  const ::sigset_t pipe = just_sigpipe();
-  const ::timespec at_once{};
-  if (!was_pending_) {
-    while (::sigtimedwait(&pipe, nullptr, &at_once) == SIGPIPE) {
+  if (raised_ && !was_pending_) {
+    const ::sigset_t pipe = just_sigpipe();
+    const ::timespec at_once{};
+    while (::sigtimedwait(&pipe, nullptr, &at_once) < 0 && errno == EINTR) {
     }
   }
   ::pthread_sigmask(SIG_SETMASK, &before_, nullptr);

@@ -239,7 +239,7 @@ process_output process::communicate(std::string_view input, std::chrono::nanosec
   if (!input.empty() && !in())
     throw std::logic_error("process::communicate: input, but its standard input is no pipe: give .in = stdio::pipe()");
   process_output result{{}, {}, exit_status::exited(0)};
-  const detail::no_sigpipe quiet;
+  detail::no_sigpipe quiet;
   if (in()) ::fcntl(in().get(), F_SETFL, O_NONBLOCK);
   if (input.empty()) in().reset();
   std::string piece(64 * 1024, '\0');
@@ -254,6 +254,7 @@ process_output process::communicate(std::string_view input, std::chrono::nanosec
     if (polled[0].revents != 0) {
       const ::ssize_t n = ::write(in().get(), input.data(), input.size());
       if (n > 0) input.remove_prefix(static_cast<std::size_t>(n));
+      if (n < 0 && errno == EPIPE) quiet.raised();
       // EPIPE: it does not want the rest, which is its own business.
       if (input.empty() || (n < 0 && errno != EAGAIN && errno != EINTR)) in().reset();
     }

@@ -24,7 +24,7 @@ class process_queue : public message_send_forms<process_queue<T>, T>,
   using value_type = T;
   static constexpr bool carries_handles = true;
 
-  /// No queue: for decoding.
+  /// No queue; can be sent as such.
   process_queue() = default;
   /// `capacity`: elements that may wait. `bytes`: all that they may take together, and so the largest: each takes what
   /// its encoding has, filled up to 8, and 24 more. Throws std::invalid_argument for 0, os_error.
@@ -41,8 +41,8 @@ class process_queue : public message_send_forms<process_queue<T>, T>,
   /// Whether there is a queue behind it.
   explicit operator bool() const noexcept { return core_ != nullptr; }
 
-  /// Reports that the work with one element is done, by the process that received it. Throws std::logic_error when it
-  /// has received none that is not done.
+  /// Reports that the work with one element is done, by the process that received it; none is due for one that could
+  /// not be decoded. Throws std::logic_error when it has received none that is not done.
   void task_done() { core().task_done(); }
   /// Blocks until every element sent so far was received and reported by task_done. Throws owner_lost, once, when a
   /// process died with elements in hand, and says how many; those are then as done. Notices that within a second.
@@ -59,11 +59,17 @@ class process_queue : public message_send_forms<process_queue<T>, T>,
 
   template <class Archive>
   void save(Archive& archive) const {
-    const detail::travelling_queue from = core().attach();
+    archive(core_ != nullptr);
+    if (core_ == nullptr) return;
+    const detail::travelling_queue from = core_->attach();
     archive(from.memory, from.socket_in, from.socket_out);
   }
   template <class Archive>
   void load(Archive& archive) {
+    bool refers = false;
+    archive(refers);
+    core_.reset();
+    if (!refers) return;
     detail::travelling_queue from;
     archive(from.memory, from.socket_in, from.socket_out);
     core_ = std::make_shared<detail::process_queue_core>(from);

@@ -5,12 +5,13 @@
 #include <tutti/process/handle_transfer.hpp>
 #include <tutti/process/message_sleep.hpp>
 #include <tutti/process/queue_memory.hpp>
+#include <tutti/process/ring_bytes.hpp>
 
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
-#include <cstring>
 #include <iterator>
 #include <new>
 #include <stdexcept>
@@ -29,13 +30,12 @@ constexpr const char* kind = "process_queue";
 process_queue_core::process_queue_core(std::size_t capacity, std::size_t bytes) : capacity_(capacity) {
   if (capacity == 0 || bytes == 0 || bytes > std::size_t{1} << 46) {
     throw std::invalid_argument("process_queue: room for " + std::to_string(capacity) + " elements and " +
-                                std::to_string(bytes) + " bytes; both must be at least 1");
+                                std::to_string(bytes) + " bytes; both must be at least 1, and the bytes at most 2^46");
   }
   arena_ = (bytes + 7) / 8 * 8;
   shared_ = shared_memory(arena_start + arena_, kind);
   auto* const made = ::new (shared_.data()) queue_memory;
   made->capacity = capacity;
-  made->arena = arena_;
   std::tie(socket_in_, socket_out_) = connected_sockets(kind);
 }
 
@@ -43,11 +43,12 @@ process_queue_core::process_queue_core(const travelling_queue& from)
     : shared_(take_handle(from.memory, kind), kind),
       socket_in_(take_handle(from.socket_in, kind)),
       socket_out_(take_handle(from.socket_out, kind)) {
-  if (shared_.size() <= arena_start || memory().magic != queue_magic || memory().capacity == 0 ||
-      memory().arena % 8 != 0 || memory().arena != shared_.size() - arena_start)
-    throw decode_error("not the shared memory of a process_queue");
-  capacity_ = memory().capacity;
-  arena_ = memory().arena;
+  // What others write there is read once, and no size is taken from it.
+  if (shared_.size() > arena_start && memory().magic == queue_magic) {
+    capacity_ = std::atomic_ref(memory().capacity).load(std::memory_order_relaxed);
+    arena_ = shared_.size() - arena_start;
+  }
+  if (capacity_ == 0 || arena_ % 8 != 0) throw decode_error("not the shared memory of a process_queue");
 }
 
 travelling_queue process_queue_core::attach() const {
@@ -62,19 +63,11 @@ queue_memory& process_queue_core::memory() const noexcept {
 }
 
 void process_queue_core::copy_in(std::uint64_t at, const void* from, std::size_t size) noexcept {
-  if (size == 0) return;
-  const std::size_t start = at % arena_, first = std::min(size, arena_ - start);
-  std::byte* const arena = shared_.data() + arena_start;
-  std::memcpy(arena + start, from, first);
-  if (first != size) std::memcpy(arena, static_cast<const std::byte*>(from) + first, size - first);
+  copy_into_ring({shared_.data() + arena_start, arena_}, at % arena_, from, size);
 }
 
 void process_queue_core::copy_out(std::uint64_t at, void* to, std::size_t size) const noexcept {
-  if (size == 0) return;
-  const std::size_t start = at % arena_, first = std::min(size, arena_ - start);
-  const std::byte* const arena = shared_.data() + arena_start;
-  std::memcpy(to, arena + start, first);
-  if (first != size) std::memcpy(static_cast<std::byte*>(to) + first, arena, size - first);
+  copy_from_ring({shared_.data() + arena_start, arena_}, at % arena_, to, size);
 }
 
 // ---- waiting
@@ -121,11 +114,16 @@ bool process_queue_core::try_put(std::string_view bytes, std::span<const unique_
   queue_state& next = inside.next;
   if (next.closed != 0) throw closed("process_queue: it is closed; this was not sent");
   const std::size_t space = space_for(bytes.size());
-  if (next.elements >= capacity_ || arena_ - (next.last - next.first) < space || !hand_in(next.next_id, handles)) {
+  const bool has_room = next.elements < capacity_ && arena_ - (next.last - next.first) >= space;
+  if (!has_room || !hand_in(inside, handles)) {
     if (sleeps == nullptr) return false;
-    if (next.largest < space) {
-      next.largest = space;
+    // Who waits for the socket cannot tell what will make room in it.
+    const std::size_t wants = has_room ? arena_ + 1 : space;
+    if (next.largest < wants) {
+      next.largest = wants;
       inside.commit();
+      // It may be the one that was woken for room which another can use.
+      if (next.elements < capacity_ && memory().room.sleepers != 0) inside.call_all(memory().room);
     }
     *sleeps = memory().room.enter();
     return false;
@@ -155,40 +153,59 @@ void process_queue_core::refuse() const { throw closed("process_queue: it is clo
 arrival process_queue_core::try_take(arrived_message& into, std::uint32_t* sleeps) {
   queue_visit inside = enter();
   inside.report();
-  queue_state& next = inside.next;
-  if (next.elements == 0) {
-    if (next.closed != 0) return arrival::closed;
+  if (inside.next.elements == 0) {
+    if (inside.next.closed != 0) return arrival::closed;
     if (sleeps != nullptr) *sleeps = memory().elements.enter();
     return arrival::not_now;
   }
+  try {
+    take_first(inside, into);
+  } catch (...) {
+    inside.call_all(memory().elements);  // this was woken for one that others may be able to take
+    throw;
+  }
+  return arrival::message;
+}
+
+void process_queue_core::take_first(queue_visit& inside, arrived_message& into) {
+  queue_state& next = inside.next;
   const process_key self = this_process();
   const std::uint32_t slot = own_slot(inside, self);
   queue_record head{};
   copy_out(next.first, &head, sizeof head);
   const std::size_t used = next.last - next.first;
-  if (head.size > used || space_for(head.size) > used || head.handles > most_message_handles)
+  // What is left must be as many elements as are said to be left: else it stays as it is, for all to see.
+  const bool fits = head.size <= used && space_for(head.size) <= used && head.handles <= most_message_handles;
+  const std::size_t rest = fits ? used - space_for(head.size) : 0, others = next.elements - 1;
+  if (!fits || others * sizeof(queue_record) > rest || (others == 0 && rest != 0))
     throw decode_error("process_queue: a process has written nonsense into the shared memory");
   char* const bytes = into.room(head.size);
   copy_out(next.first + sizeof head, bytes, head.size);
   into.bytes = {bytes, head.size};
   into.handles.clear();
-  if (head.handles != 0) hand_out(head.id, head.handles, into);
-  // Where all that wait would have had room before, they wait for one element less, and one of them gets it.
+  const bool whole = head.handles == 0 || hand_out(head.id, head.handles, into);
+  // Where all that wait would have had bytes enough before, they wait for one element less, and whoever is woken can
+  // use it. Else any of them may be the one that can go on now: all look, and those who sleep again say what they want.
   const bool one_is_enough = arena_ - used >= next.largest;
+  if (!one_is_enough || memory().room.sleepers == 0) next.largest = 0;
   next.first += space_for(head.size);
   --next.elements;
-  ++next.held;
-  next.took = 1;
-  const queue_holder& mine = memory().holders[slot];
-  inside.set_holder(slot, {self, mine.who == self ? mine.elements + 1 : 1});
+  if (whole) {
+    ++next.held;
+    next.took = 1;
+    const queue_holder& mine = memory().holders[slot];
+    inside.set_holder(slot, {self, mine.who == self ? mine.elements + 1 : 1});
+  }
   inside.commit();
-  if (head.handles != 0) drop_handles();
+  if (head.handles != 0 && whole) drop_handles();
   if (one_is_enough) {
     inside.call_one(memory().room);
-  } else if (memory().room.sleepers != 0) {
+  } else {
     inside.call_all(memory().room);
   }
-  return arrival::message;
+  if (whole) return;
+  if (next.held == 0 && next.elements == 0) inside.call_all(memory().done);
+  throw decode_error("process_queue: the descriptors of an element are not there; it is dropped");
 }
 
 // Where this process counts what it has in hand.
@@ -216,25 +233,51 @@ std::uint32_t process_queue_core::own_slot(queue_visit& inside, process_key self
 // handed in before the element is there, and looked at (which makes copies) before it is gone: whoever is killed, what
 // belongs to an element in the queue is in the socket, and what belongs to none has a smaller number and is dropped.
 
-bool process_queue_core::hand_in(std::uint64_t id, std::span<const unique_fd> handles) {
+bool process_queue_core::hand_in(const queue_visit& inside, std::span<const unique_fd> handles) {
   if (handles.empty()) return true;
-  if (send_with_handles(socket_in_.get(), &id, sizeof id, numbers_of(handles), MSG_DONTWAIT) >= 0) return true;
-  if (errno == EAGAIN || errno == EWOULDBLOCK) return false;
-  throw os_error::of("process_queue: cannot send " + std::to_string(handles.size()) + " descriptors", errno);
+  const std::uint64_t id = inside.next.next_id;
+  const std::vector<int> numbers = numbers_of(handles);
+  for (;;) {
+    if (send_with_handles(socket_in_.get(), &id, sizeof id, numbers, MSG_DONTWAIT) >= 0) return true;
+    // ETOOMANYREFS: all programs of this user have too many descriptors on their way, here or elsewhere.
+    const int why = errno;
+    if (why != EAGAIN && why != EWOULDBLOCK && why != ETOOMANYREFS)
+      throw os_error::of("process_queue: cannot send " + std::to_string(numbers.size()) + " descriptors", why);
+    if (!drop_stale(inside)) return false;
+  }
 }
 
-void process_queue_core::hand_out(std::uint64_t id, std::size_t count, arrived_message& into) {
+// Senders that were killed between hand_in and their commit may have filled the socket. True when it has less now.
+bool process_queue_core::drop_stale(const queue_visit& inside) noexcept {
+  std::uint64_t first_id = inside.next.next_id;
+  if (inside.next.elements != 0) {
+    queue_record head{};
+    copy_out(inside.next.first, &head, sizeof head);
+    first_id = head.id;
+  }
+  bool dropped = false;
+  std::uint64_t found = 0;
+  while (::recv(socket_out_.get(), &found, sizeof found, MSG_PEEK | MSG_DONTWAIT) == sizeof found && found < first_id) {
+    drop_handles();
+    dropped = true;
+  }
+  return dropped;
+}
+
+bool process_queue_core::hand_out(std::uint64_t id, std::size_t count, arrived_message& into) {
   for (;;) {
     std::uint64_t found = 0;
-    const ::ssize_t n =
-        receive_with_handles(socket_out_.get(), &found, sizeof found, into.handles, MSG_PEEK | MSG_DONTWAIT).size;
-    if (n != sizeof found) throw decode_error("process_queue: the descriptors of an element are not there");
+    const auto [n, handles_lost, cut] =
+        receive_with_handles(socket_out_.get(), &found, sizeof found, into.handles, MSG_PEEK | MSG_DONTWAIT);
+    if (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK)
+      throw os_error::of("process_queue: cannot take over the descriptors of an element, which stays in the queue",
+                         errno);
+    if (n != sizeof found || cut || found > id) return false;
     if (found < id) {
       drop_handles();
       continue;
     }
-    if (found != id) throw decode_error("process_queue: the descriptors of an element are not there");
-    if (into.handles.size() == count) return;
+    if (!handles_lost) return into.handles.size() == count;
     throw os_error::of("process_queue: cannot take over the " + std::to_string(count) +
                            " descriptors of an element, which stays in the queue; raise the limit of open files",
                        EMFILE);
@@ -262,19 +305,30 @@ bool process_queue_core::is_closed() { return enter().next.closed != 0; }
 std::size_t process_queue_core::size() { return enter().next.elements; }
 
 void process_queue_core::task_done() {
+  if (one_done()) return;
+  throw std::logic_error(
+      "process_queue: task_done was called more often than this process has received; call it once for each element, "
+      "where it was received");
+}
+
+void process_queue_core::not_received() noexcept {
+  try {
+    static_cast<void>(one_done());
+  } catch (const std::exception&) {  // then it is as an element that nobody has reported
+  }
+}
+
+bool process_queue_core::one_done() {
   queue_visit inside = enter();
   const process_key self = this_process();
   const auto* const mine = std::find_if(std::begin(memory().holders), std::end(memory().holders),
                                         [&](const queue_holder& one) { return one.who == self && one.elements != 0; });
-  if (mine == std::end(memory().holders) || inside.next.held == 0) {
-    throw std::logic_error(
-        "process_queue: task_done was called more often than this process has received; call it once for each element, "
-        "where it was received");
-  }
+  if (mine == std::end(memory().holders) || inside.next.held == 0) return false;
   --inside.next.held;
   inside.set_holder(static_cast<std::uint32_t>(mine - memory().holders), {self, mine->elements - 1});
   inside.commit();
   if (inside.next.held == 0 && inside.next.elements == 0) inside.call_all(memory().done);
+  return true;
 }
 
 // Writes off what dead processes have in hand.
@@ -299,10 +353,12 @@ bool process_queue_core::join(const message_wait& how) {
     if (inside.next.held != 0) bury(inside);
     const auto lost = std::max(inside.next.lost_silent, inside.next.lost - lost_before);
     if (lost != 0) {
+      // Made first: what cannot be told must not count as told.
+      const owner_lost told("process_queue: " + std::to_string(lost) + (lost == 1 ? " element was" : " elements were") +
+                            " received by processes that died before they called task_done; the others go on");
       inside.next.lost_silent = 0;
       inside.commit();
-      throw owner_lost("process_queue: " + std::to_string(lost) + (lost == 1 ? " element was" : " elements were") +
-                       " received by processes that died before they called task_done; the others go on");
+      throw told;
     }
     if (inside.next.held == 0 && inside.next.elements == 0) return true;
     if (sleeps != nullptr) *sleeps = memory().done.enter();

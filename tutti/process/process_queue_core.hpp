@@ -42,6 +42,8 @@ class process_queue_core {
 
   void close();
   void task_done();
+  /// What take gave was no good: needs no task_done.
+  void not_received() noexcept;
   /// False: the time is up.
   bool join(const message_wait& how);
 
@@ -59,9 +61,13 @@ class process_queue_core {
   bool wait(queue_gate& gate, const message_wait& how, Look look);
   bool try_put(std::string_view bytes, std::span<const unique_fd> handles, std::uint32_t* sleeps);
   arrival try_take(arrived_message& into, std::uint32_t* sleeps);
+  void take_first(queue_visit& inside, arrived_message& into);
   void bury(queue_visit& inside);
-  bool hand_in(std::uint64_t id, std::span<const unique_fd> handles);
-  void hand_out(std::uint64_t id, std::size_t count, arrived_message& into);
+  bool one_done();
+  bool hand_in(const queue_visit& inside, std::span<const unique_fd> handles);
+  bool drop_stale(const queue_visit& inside) noexcept;
+  /// False: they are not there.
+  bool hand_out(std::uint64_t id, std::size_t count, arrived_message& into);
   void drop_handles() noexcept;
   std::uint32_t own_slot(queue_visit& inside, process_key self);
 

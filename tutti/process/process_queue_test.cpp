@@ -14,6 +14,7 @@
 #include <stdexcept>
 #include <string>
 #include <tests/support/child.hpp>
+#include <tests/support/round_trip.hpp>
 #include <thread>
 #include <vector>
 
@@ -274,6 +275,7 @@ TEST_F(ProcessQueue, MisuseIsNamed) {
   EXPECT_FALSE(none);
   EXPECT_NE(text_of([&] { none.send(1); }).find("make it with a capacity"), std::string::npos);
   EXPECT_THROW(none.close(), std::logic_error);
+  EXPECT_FALSE(tutti_test::round_trip(none)) << "as all handles";
   EXPECT_THROW(process_queue<int>(0), std::invalid_argument);
   EXPECT_THROW(process_queue<int>(1, 0), std::invalid_argument);
   process_queue<int> q(2);

@@ -108,6 +108,11 @@ TEST_P(Process, HasItsArgumentsAndItsStreams) {
   EXPECT_EQ(e.communicate(much).out, much);
 }
 
+TEST_P(Process, WhoDoesNotListenRaisesNoSignal) {
+  process p(with({.in = stdio::pipe()}), fn<process_test::leave_with>, 3);
+  EXPECT_EQ(p.communicate(std::string(1 << 20, 'x')).status, exit_status::exited(3));
+}
+
 TEST_P(Process, EndsInManyWays) {
   process code(with(), fn<process_test::leave_with>, 3);
   EXPECT_EQ(code.join(), exit_status::exited(3));

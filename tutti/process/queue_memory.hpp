@@ -89,7 +89,6 @@ struct queue_state {
 struct queue_memory {
   std::uint64_t magic = queue_magic;
   std::uint64_t capacity = 0;
-  std::uint64_t arena = 0;
   alignas(cpu::cache_line) robust_mutex lock;
   std::atomic<std::uint32_t> current{0};  // which state counts
   std::uint64_t changing = 0;             // the number of the last change of who has the lock; 0: none yet
@@ -108,9 +107,9 @@ class queue_visit {
  public:
   queue_visit(queue_memory& memory, std::size_t capacity, std::size_t arena)
       : memory_(memory), lock_(memory.lock, "process_queue") {
+    renew();
     check(capacity, arena);
     if (lock_.from_dead()) repair();
-    renew();
   }
   ~queue_visit() {
     std::atomic_signal_fence(std::memory_order_seq_cst);
@@ -121,17 +120,8 @@ class queue_visit {
 
   /// Makes `next` what counts, and prepares another.
   void commit() noexcept {
-    const std::uint32_t other = 1 - (memory_.current.load(std::memory_order_relaxed) & 1);
-    ++next.change;
-    memory_.states[other] = next;
-    memory_.changing = next.change;
-    // A killed process has done all its instructions up to one, and none after it: their order is the compiler's.
-    std::atomic_signal_fence(std::memory_order_seq_cst);
-    memory_.current.store(other, std::memory_order_release);
-    std::atomic_signal_fence(std::memory_order_seq_cst);
-    if (next.slot != no_slot) memory_.holders[next.slot] = next.set;
-    memory_.changes.store(next.change, std::memory_order_relaxed);
-    renew();
+    memory_.changing = next.change + 1;
+    make();
   }
   void call_one(queue_gate& gate) noexcept {
     if (gate.call_one()) calls_.one = &gate;
@@ -145,10 +135,12 @@ class queue_visit {
     if (next.taken_by_dead == 0) [[likely]]
       return;
     const auto lost = std::exchange(next.taken_by_dead, 0);
+    // Made first: what cannot be told must not count as told.
+    const owner_lost told("process_queue: a process died as it was receiving: " + std::to_string(lost) +
+                          (lost == 1 ? " element is" : " elements are") +
+                          " lost; the queue is in order, and what failed with this can be tried again");
     commit();
-    throw owner_lost("process_queue: a process died as it was receiving: " + std::to_string(lost) +
-                     (lost == 1 ? " element is" : " elements are") +
-                     " lost; the queue is in order, and what failed with this can be tried again");
+    throw told;
   }
   /// Sets what the process in `slot` has in hand, as part of the change.
   void set_holder(std::uint32_t slot, const queue_holder& to) noexcept {
@@ -159,27 +151,41 @@ class queue_visit {
   queue_state next;
 
  private:
+  // The state that counts, copied before anything in it is believed: who writes there without the lock is mad.
   void renew() noexcept {
     next = memory_.states[memory_.current.load(std::memory_order_relaxed) & 1];
+    std::atomic_signal_fence(std::memory_order_seq_cst);
+    last_ = {next.slot, next.set, next.took != 0};
     next.slot = no_slot;
     next.took = 0;
   }
+  void make() noexcept {
+    const std::uint32_t other = 1 - (memory_.current.load(std::memory_order_relaxed) & 1);
+    ++next.change;
+    memory_.states[other] = next;
+    // A killed process has done all its instructions up to one, and none after it: their order is the compiler's.
+    std::atomic_signal_fence(std::memory_order_seq_cst);
+    memory_.current.store(other, std::memory_order_release);
+    std::atomic_signal_fence(std::memory_order_seq_cst);
+    if (next.slot != no_slot) memory_.holders[next.slot] = next.set;
+    memory_.changes.store(next.change, std::memory_order_relaxed);
+    std::atomic_signal_fence(std::memory_order_seq_cst);  // all of it before another change begins
+    renew();
+  }
   void check(std::size_t capacity, std::size_t arena) const {
-    const queue_state& now = memory_.states[memory_.current.load(std::memory_order_relaxed) & 1];
-    if (now.elements <= capacity && now.last - now.first <= arena && now.first % 8 == 0 &&
-        now.elements * sizeof(queue_record) <= now.last - now.first && (now.slot == no_slot || now.slot < most_holders))
+    if (next.elements <= capacity && next.last - next.first <= arena && next.first % 8 == 0 &&
+        next.elements * sizeof(queue_record) <= next.last - next.first &&
+        (last_.slot == no_slot || last_.slot < most_holders))
       return;
     throw decode_error("process_queue: a process has written nonsense into the shared memory");
   }
   void repair() noexcept {
-    const queue_state& now = memory_.states[memory_.current.load(std::memory_order_relaxed) & 1];
-    const bool made = memory_.changing != 0 && memory_.changing == now.change;
-    if (made && now.slot != no_slot) memory_.holders[now.slot] = now.set;
-    const bool took = made && now.took != 0;
-    renew();
-    if (took) ++next.taken_by_dead;
+    const bool made = memory_.changing != 0 && memory_.changing == next.change;
+    if (made && last_.slot != no_slot) memory_.holders[last_.slot] = last_.set;
+    if (made && last_.took) ++next.taken_by_dead;
     ++next.next_id;  // descriptors may have been handed in under the old one
-    commit();
+    // `changing` stays what the dead have left: killed before it counts, this is done again by the next.
+    make();
     // It may have been about to wake somebody.
     call_all(memory_.elements);
     call_all(memory_.room);
@@ -201,7 +207,15 @@ class queue_visit {
     const queue_gate* all[6] = {};
   };
 
+  // What the last change was besides its state: who repairs does it again.
+  struct change {
+    std::uint32_t slot = no_slot;
+    queue_holder set;
+    bool took = false;
+  };
+
   queue_memory& memory_;
+  change last_;
   calls calls_;
   const robust_guard lock_;
 };

@@ -37,6 +37,22 @@ constexpr std::size_t handles_of(std::uint64_t header) noexcept { return (header
 constexpr std::size_t size_of(std::uint64_t header) noexcept { return header & size_mask; }
 constexpr std::size_t filled(std::size_t size) noexcept { return (size + word - 1) / word * word; }
 
+/// Says in shared memory that this end waits, as long as it lives: an end that stopped waiting by an exception must not
+/// be rung.
+template <class Word>
+class waiting_word {
+ public:
+  waiting_word(std::atomic<Word>& where, Word value) noexcept : word_(where) {
+    word_.store(value, std::memory_order_seq_cst);
+  }
+  ~waiting_word() { word_.store(0, std::memory_order_relaxed); }
+  waiting_word(const waiting_word&) = delete;
+  waiting_word& operator=(const waiting_word&) = delete;
+
+ private:
+  std::atomic<Word>& word_;
+};
+
 inline constexpr char bell = 'b', descriptors = 'd';
 inline constexpr const char* writer_kind = "process_channel's writer";
 inline constexpr const char* reader_kind = "process_channel's reader";

@@ -37,11 +37,12 @@ void ring_reader::take_over(const travelling_ring& from) {
 }
 
 void ring_reader::refuse() const {
+  if (is_broken()) need_open(reader_kind);
   throw closed("process_channel: the end that sends is gone, and all it had sent was received");
 }
 
 void ring_reader::broken(const char* why) {
-  close();
+  break_off();
   throw decode_error(std::string("process_channel: the end that sends has written nonsense into the shared memory: ") +
                      why);
 }
@@ -136,14 +137,13 @@ ring_end::woken ring_reader::wait_for_bytes(const message_wait& how) {
   for (spinner spin(spinner::before_sleep); spin.once();) {
     if (look()) return woken::look;
   }
-  control().reader_waits.store(1, std::memory_order_seq_cst);
+  const waiting_word waits(control().reader_waits, std::uint32_t{1});
   const bool there = control().written.load(std::memory_order_seq_cst) != read_;
-  const woken why = there ? woken::look : sleep(how, &early_);
-  control().reader_waits.store(0, std::memory_order_relaxed);
-  return why;
+  return there ? woken::look : sleep(how, &early_);
 }
 
 arrival ring_reader::take(arrived_message& into, const message_wait& how) {
+  if (is_broken()) return arrival::closed;
   need_open(reader_kind);
   if (header_ == 0) message_.trim();
   woken why = woken::look;

@@ -3,6 +3,7 @@
 #include <tutti/process/channel_ring.hpp>
 #include <tutti/process/handle_transfer.hpp>
 #include <tutti/process/message_sleep.hpp>
+#include <tutti/process/process_futex.hpp>
 #include <tutti/process/ring_format.hpp>
 
 #include <poll.h>
@@ -10,8 +11,10 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <ctime>
+#include <optional>
 #include <string>
 
 namespace tutti::detail {
@@ -52,10 +55,16 @@ void ring_writer::look_after_peer() {
 std::size_t ring_writer::room() {
   const std::uint64_t used = written_ - read_;
   if (used > ring_size()) {
-    close();
-    throw closed("process_channel: the end that receives has written nonsense into the shared memory");
+    break_off();
+    throw decode_error("process_channel: the end that receives has written nonsense into the shared memory");
   }
   return ring_size() - used;
+}
+
+ring_end::woken ring_writer::wait_for_bell(std::size_t size, const message_wait& how) {
+  const waiting_word wants(control().writer_wants, std::uint64_t{size});
+  read_ = control().read.load(std::memory_order_seq_cst);
+  return room() >= size ? woken::look : sleep(how, nullptr);
 }
 
 bool ring_writer::wait_for_room(std::size_t size, const message_wait& how) {
@@ -73,11 +82,7 @@ bool ring_writer::wait_for_room(std::size_t size, const message_wait& how) {
     if (look()) return true;
   }
   for (;;) {
-    control().writer_wants.store(size, std::memory_order_seq_cst);
-    read_ = control().read.load(std::memory_order_seq_cst);
-    const bool there = room() >= size;
-    const woken why = there ? woken::look : sleep(how, nullptr);
-    control().writer_wants.store(0, std::memory_order_relaxed);
+    const woken why = wait_for_bell(size, how);
     if (why == woken::gone) refuse();
     if (look()) return true;
     if (why == woken::time_up) return false;
@@ -87,13 +92,21 @@ bool ring_writer::wait_for_room(std::size_t size, const message_wait& how) {
 bool ring_writer::send_handles(std::span<const unique_fd> handles, int last, const message_wait& how) {
   if (handles.empty() && last < 0) return true;
   const std::vector<int> numbers = numbers_of(handles, last);
+  std::chrono::nanoseconds pause = std::chrono::milliseconds(1);
   while (send_with_handles(socket_.get(), &descriptors, 1, numbers, MSG_DONTWAIT) < 0) {
     if (errno == EPIPE || errno == ECONNRESET) refuse();
-    if (errno != EAGAIN && errno != EWOULDBLOCK)
+    const bool too_many = errno == ETOOMANYREFS;
+    if (!too_many && errno != EAGAIN && errno != EWOULDBLOCK)
       throw os_error::of("process_channel: cannot send " + std::to_string(numbers.size()) + " descriptors", errno);
     if (how.is_over()) return false;
     const message_sleep asleep(this, how, "process_channel");
-    if (!poll_until(socket_.get(), POLLOUT, how)) return false;
+    if (!too_many) {
+      if (!poll_until(socket_.get(), POLLOUT, how)) return false;
+    } else {
+      // All programs of this user have too many on their way, and nobody tells when they are fewer.
+      poll_until(socket_.get(), 0, how.at_most(pause));
+      pause = std::min<std::chrono::nanoseconds>(2 * pause, slow_look);
+    }
   }
   return true;
 }
@@ -129,21 +142,36 @@ bool ring_writer::put(std::string_view bytes, std::span<const unique_fd> handles
     publish();
     return true;
   }
-  if (can_stream) {
-    wait_for_room(word, how);
-    send_handles(handles, -1, how);
-    const std::uint64_t header = header_of(plain, handles.size(), bytes.size());
-    write(&header, word);
-    try {
-      publish();
-      stream(bytes, how);
-    } catch (...) {
-      close();  // half of it is out: the other side must not wait for the rest
-      throw;
-    }
-    return true;
+  return can_stream ? put_in_pieces(bytes, handles, how) : put_aside(bytes, handles, how);
+}
+
+bool ring_writer::put_in_pieces(std::string_view bytes, std::span<const unique_fd> handles, const message_wait& how) {
+  // When a part of it is out there is no way back. So who may not wait is told before.
+  std::optional<message_sleep> asleep;
+  try {
+    asleep.emplace(this, how, "process_channel");
+  } catch (const error&) {  // but it need not wait for what can go at once
+    if (put_aside(bytes, handles, message_wait::never(how.what, how.here))) return true;
+    throw;
   }
-  // All or nothing, and it does not fit: it goes beside the ring.
+  message_wait counted = how;
+  counted.is_counted = true;
+  wait_for_room(word, counted);
+  send_handles(handles, -1, counted);
+  const std::uint64_t header = header_of(plain, handles.size(), bytes.size());
+  write(&header, word);
+  try {
+    publish();
+    stream(bytes, counted);
+  } catch (...) {
+    break_off();  // half of it is out: the other side must not wait for the rest
+    throw;
+  }
+  return true;
+}
+
+// All or nothing, where it does not fit.
+bool ring_writer::put_aside(std::string_view bytes, std::span<const unique_fd> handles, const message_wait& how) {
   if (!wait_for_room(2 * word, how)) return false;
   const shared_memory aside(bytes.size(), "a process_channel's message");
   std::memcpy(aside.data(), bytes.data(), bytes.size());
