@@ -3,6 +3,7 @@
 #include <tutti/base/error.hpp>
 #include <tutti/process/handle_transfer.hpp>
 #include <tutti/process/message_sleep.hpp>
+#include <tutti/process/process_futex.hpp>
 #include <tutti/process/ring_bytes.hpp>
 #include <tutti/process/ring_format.hpp>
 
@@ -19,14 +20,17 @@
 
 namespace tutti::detail {
 
-ring_end::ring_end(shared_memory memory, unique_fd socket)
-    : memory_(std::move(memory)), socket_(std::move(socket)), state_(state::open) {}
+ring_end::ring_end(side which, shared_memory memory, unique_fd socket)
+    : memory_(std::move(memory)), socket_(std::move(socket)), state_(state::open), side_(which) {
+  holder(side_).store(this_process(), std::memory_order_relaxed);
+}
 
 ring_end::ring_end(ring_end&& other) noexcept
     : giveable(other),
       memory_(std::move(other.memory_)),
       socket_(std::move(other.socket_)),
-      state_(std::exchange(other.state_, state::none)) {}
+      state_(std::exchange(other.state_, state::none)),
+      side_(other.side_) {}
 
 ring_end& ring_end::operator=(ring_end&& other) noexcept {
   memory_ = std::exchange(other.memory_, shared_memory());
@@ -67,6 +71,10 @@ ring_control& ring_end::control() const noexcept {
   return *std::launder(reinterpret_cast<ring_control*>(memory_.data()));
 }
 
+std::atomic<process_key>& ring_end::holder(side which) const noexcept {
+  return control().holders[static_cast<std::size_t>(which)];
+}
+
 std::size_t ring_end::ring_size() const noexcept { return memory_.size() - control_bytes; }
 
 void ring_end::copy_in(std::uint64_t at, const char* from, std::size_t size) noexcept {
@@ -85,6 +93,12 @@ bool ring_end::ring_bell() const noexcept {
 bool ring_end::peer_is_gone() const noexcept {
   ::pollfd one{socket_.get(), 0, 0};
   return ::poll(&one, 1, 0) > 0 && (one.revents & (POLLHUP | POLLERR | POLLNVAL)) != 0;
+}
+
+bool ring_end::peer_is_dead() const noexcept {
+  // relaxed: whoever is found dead, by the kernel's word, has done nothing after that.
+  const process_key peer = holder(side_ == side::reads ? side::writes : side::reads).load(std::memory_order_relaxed);
+  return peer != 0 && !is_running(peer);
 }
 
 ring_end::woken ring_end::listen(int flags, std::optional<std::vector<unique_fd>>* handles) {
@@ -107,11 +121,11 @@ ring_end::woken ring_end::listen(int flags, std::optional<std::vector<unique_fd>
 
 ring_end::woken ring_end::sleep(const message_wait& how, std::optional<std::vector<unique_fd>>* handles) {
   const message_sleep asleep(this, how, "process_channel");
-  if (how.is_endless()) {
-    const woken result = listen(0, handles);
-    if (result != woken::time_up) return result;  // else somebody has made the socket non-blocking
+  holder(side_).store(this_process(), std::memory_order_relaxed);  // also if it was to be given away, and was not
+  while (!poll_until(socket_.get(), POLLIN, how.at_most(slow_look))) {
+    if (peer_is_dead()) return woken::gone;
+    if (how.is_over()) return woken::time_up;
   }
-  if (!poll_until(socket_.get(), POLLIN, how)) return woken::time_up;
   const woken result = listen(MSG_DONTWAIT, handles);
   return result == woken::time_up ? woken::look : result;
 }
@@ -125,6 +139,7 @@ travelling_ring ring_end::give(const char* kind, const std::optional<std::vector
   if (early) {
     for (const unique_fd& one : *early) result.early.push_back(attach_duplicate(one.get(), kind));
   }
+  holder(side_).store(0, std::memory_order_relaxed);  // before it can be taken over
   giving::encoded(*this);
   return result;
 }
@@ -142,7 +157,7 @@ std::pair<shared_memory, unique_fd> ring_end::take_parts(const travelling_ring& 
 std::pair<ring_reader, ring_writer> make_ring(std::size_t size) {
   shared_memory memory(control_bytes + size, "process_channel");
   ::new (memory.data())
-      ring_control{.magic = ring_magic, .written = 0, .read = 0, .reader_waits = 0, .writer_wants = 0};
+      ring_control{.magic = ring_magic, .written = 0, .read = 0, .reader_waits = 0, .writer_wants = 0, .holders = {}};
   const int copy = ::fcntl(memory.fd(), F_DUPFD_CLOEXEC, 0);
   if (copy < 0) throw os_error::of("cannot make a process_channel", errno);
   shared_memory same{unique_fd(copy), "process_channel"};

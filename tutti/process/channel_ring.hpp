@@ -8,11 +8,15 @@
 // Who finds the ring empty (or too full) says so in shared memory, looks again, and then sleeps in the socket; who has
 // published looks for that word afterwards, and rings: sends a byte. Store and load are seq_cst on both sides, so one
 // of the two sees the other and no wake-up is lost. The socket is each side's proof of the other's life, too: the
-// kernel closes it whatever ends a process, and everything published before is seen by who has seen that.
+// kernel closes it whatever ends a process, and everything published before is seen by who has seen that. Unless a
+// child has it that the process had forked by itself: so who sleeps looks every slow_look whether its peer, which has
+// left its key in shared memory, still runs.
 #pragma once
 #include <tutti/process/message_forms.hpp>
+#include <tutti/process/process_key.hpp>
 #include <tutti/process/shared_memory.hpp>
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -52,9 +56,10 @@ class ring_end : public giveable {
  protected:
   enum class state : std::uint8_t { none, open, given, closed, broken };
   enum class woken : std::uint8_t { look, gone, time_up };
+  enum class side : std::uint8_t { reads, writes };
 
-  ring_end() = default;
-  ring_end(shared_memory memory, unique_fd socket);
+  explicit ring_end(side which) noexcept : side_(which) {}
+  ring_end(side which, shared_memory memory, unique_fd socket);
   ring_end(ring_end&& other) noexcept;
   ring_end& operator=(ring_end&& other) noexcept;
   ~ring_end() = default;
@@ -74,18 +79,25 @@ class ring_end : public giveable {
   woken sleep(const message_wait& how, std::optional<std::vector<unique_fd>>* handles);
   woken listen(int flags, std::optional<std::vector<unique_fd>>* handles);
   [[nodiscard]] bool peer_is_gone() const noexcept;
+  /// Also when its socket lives on. Costs some us.
+  [[nodiscard]] bool peer_is_dead() const noexcept;
   static std::pair<shared_memory, unique_fd> take_parts(const travelling_ring& from, const char* kind);
   [[nodiscard]] travelling_ring give(const char* kind, const std::optional<std::vector<unique_fd>>& early);
 
   shared_memory memory_;
   unique_fd socket_;
   state state_ = state::none;
+
+ private:
+  [[nodiscard]] std::atomic<process_key>& holder(side which) const noexcept;
+
+  const side side_;
 };
 
 /// The end that sends.
 class ring_writer final : public ring_end {
  public:
-  ring_writer() = default;
+  ring_writer() noexcept : ring_end(side::writes) {}
   ring_writer(shared_memory memory, unique_fd socket);
 
   /// Sends a message with its descriptors. False: the time is up, and nothing was sent. Throws `closed`, encode_error,
@@ -116,7 +128,7 @@ class ring_writer final : public ring_end {
 /// The end that receives.
 class ring_reader final : public ring_end {
  public:
-  ring_reader() = default;
+  ring_reader() noexcept : ring_end(side::reads) {}
   ring_reader(shared_memory memory, unique_fd socket);
 
   /// The next message. Throws `closed` once when the writer died in the middle of one; decode_error, os_error,

@@ -25,7 +25,8 @@ bool send_if_possible(message_socket& socket, const note& what, std::span<const 
     if (!socket.send(encode(what), handles)) throw closed("the socket of a worker is closed on its side");
     return true;
   } catch (const os_error& e) {
-    if (e.code() == EAGAIN || e.code() == EWOULDBLOCK) return false;
+    // ETOOMANYREFS: this user's programs have too many descriptors on their way.
+    if (e.code() == EAGAIN || e.code() == EWOULDBLOCK || e.code() == ETOOMANYREFS) return false;
     throw;
   }
 }

@@ -1,6 +1,7 @@
 // ring_format: what the two ends of a channel_ring agree upon: its first page, and how messages lie in it.
 #pragma once
 #include <tutti/core/cpu.hpp>
+#include <tutti/process/process_key.hpp>
 
 #include <atomic>
 #include <cstddef>
@@ -15,6 +16,8 @@ struct ring_control {
   alignas(cpu::cache_line) std::atomic<std::uint64_t> read;
   alignas(cpu::cache_line) std::atomic<std::uint32_t> reader_waits;
   alignas(cpu::cache_line) std::atomic<std::uint64_t> writer_wants;  // so many free bytes; 0: does not wait
+  // Who has the end that reads, and that writes; 0: it is on its way.
+  alignas(cpu::cache_line) std::atomic<process_key> holders[2];
 };
 static_assert(std::atomic<std::uint64_t>::is_always_lock_free, "shared between processes");
 

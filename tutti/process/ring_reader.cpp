@@ -13,7 +13,8 @@
 
 namespace tutti::detail {
 
-ring_reader::ring_reader(shared_memory memory, unique_fd socket) : ring_end(std::move(memory), std::move(socket)) {
+ring_reader::ring_reader(shared_memory memory, unique_fd socket)
+    : ring_end(side::reads, std::move(memory), std::move(socket)) {
   read_ = control().read.load(std::memory_order_relaxed);
   written_ = read_;
 }

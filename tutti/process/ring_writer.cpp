@@ -29,7 +29,8 @@ std::int64_t coarse_now() noexcept {
 
 }  // namespace
 
-ring_writer::ring_writer(shared_memory memory, unique_fd socket) : ring_end(std::move(memory), std::move(socket)) {
+ring_writer::ring_writer(shared_memory memory, unique_fd socket)
+    : ring_end(side::writes, std::move(memory), std::move(socket)) {
   written_ = control().written.load(std::memory_order_relaxed);
   read_ = control().read.load(std::memory_order_acquire);
 }
