@@ -7,6 +7,7 @@
 #include <tutti/core/home.hpp>
 #include <tutti/core/run_loop.hpp>
 #include <tutti/core/scheduler.hpp>
+#include <tutti/core/sleep_hook.hpp>
 #include <tutti/core/spin.hpp>
 #include <tutti/core/timers.hpp>
 #include <tutti/core/unhandled.hpp>
@@ -155,6 +156,7 @@ class future_state_base::callback_queue::handed_over final : public call_node {
 };
 
 void future_state_base::callback_queue::hand_over() noexcept {
+  if (detail::before_callbacks_sleep != nullptr) detail::before_callbacks_sleep();
   if (pending.empty()) return;
   if (auto* const others = new (std::nothrow) handed_over(pending))
     start_at_home(0, call(others));

@@ -118,10 +118,11 @@ class chunk_gate {
   wait_list waiters_;
 };
 
-// Calls `call(item)` for each item; an exception is that item's outcome, the others go on. While `retries` are left, a
-// copy of the item is used up in its place. Once the task is asked to stop, the rest is cancelled.
-template <class T, class Items, class Call>
-chunk_result<T> run_chunk(Items& items, Call&& call, chunk_gate* gate, int retries) {
+// Calls `begins(i)` and `call(item)` for the i-th item; an exception is that item's outcome, the others go on. While
+// `retries` are left, a copy of the item is used up in its place. Once the task is asked to stop, the rest is
+// cancelled.
+template <class T, class Items, class Call, class Begins>
+chunk_result<T> run_chunk(Items& items, Call&& call, chunk_gate* gate, int retries, Begins begins) {
   const auto start = std::chrono::steady_clock::now();
   const chunk_gate::visit inside(gate);
   chunk_result<T> result;
@@ -133,6 +134,7 @@ chunk_result<T> run_chunk(Items& items, Call&& call, chunk_gate* gate, int retri
       while (result.outcomes.size() < items.size()) result.outcomes.push_back({std::nullopt, why});
       break;
     }
+    begins(result.outcomes.size());
     element_outcome<T>& slot = result.outcomes.emplace_back();
     for (int left = retries;; --left) {
       try {
@@ -154,6 +156,11 @@ chunk_result<T> run_chunk(Items& items, Call&& call, chunk_gate* gate, int retri
   }
   result.took = std::chrono::steady_clock::now() - start;
   return result;
+}
+
+template <class T, class Items, class Call>
+chunk_result<T> run_chunk(Items& items, Call&& call, chunk_gate* gate, int retries) {
+  return run_chunk<T>(items, std::forward<Call>(call), gate, retries, [](std::size_t) {});
 }
 
 template <class T>
@@ -249,9 +256,7 @@ struct portable_chunk {
     std::vector<std::pair<std::exception_ptr, std::string>> told;
     auto done = run_chunk<T>(
         items,
-        [&told, first = items.data()](args& item) -> decltype(auto) {
-          if (part_begun != nullptr)  // read when this process is dead: no order is needed
-            part_begun->store(static_cast<std::uint32_t>(&item - first), std::memory_order_relaxed);
+        [&told](args& item) -> decltype(auto) {
           try {
             return noting_throws([&]() -> decltype(auto) { return traits::call(item); });
           } catch (...) {
@@ -259,7 +264,10 @@ struct portable_chunk {
             throw;
           }
         },
-        nullptr, retries);
+        nullptr, retries,
+        [](std::size_t at) {  // read when this process is dead: no order is needed
+          if (part_begun != nullptr) part_begun->store(static_cast<std::uint32_t>(at), std::memory_order_relaxed);
+        });
     auto encoded = [&told, at = std::size_t{0}](const std::exception_ptr& error) mutable {
       for (std::size_t i = at; i < told.size(); ++i) {  // they are in the same order, attempts that were repeated too
         if (told[i].first != error) continue;

@@ -42,7 +42,7 @@ std::uint32_t parcel_sender::put(std::string_view bytes, message_socket& socket)
     drop_free(needed);
     // Some more, so that the next one, a little longer, fits too.
     const std::size_t rounded = (needed + needed / 8 + 4095) / 4096 * 4096;
-    parcel made{++last_, shared_memory(rounded, "a long argument or result")};
+    parcel made{++last_, shared_memory(rounded, "a long argument or result"), false};
     const int handle[] = {made.memory.fd()};
     parcels_.reserve(parcels_.size() + 1);
     if (!send_if_possible(socket, note{made.number, 0}, handle)) return 0;
@@ -50,6 +50,7 @@ std::uint32_t parcel_sender::put(std::string_view bytes, message_socket& socket)
   }
   std::memcpy(chosen->memory.data() + parcel_data_at, bytes.data(), bytes.size());
   head_of(chosen->memory).busy.store(1, std::memory_order_relaxed);  // published with the record
+  chosen->is_taken = true;
   return chosen->number;
 }
 
@@ -66,9 +67,14 @@ void parcel_sender::drop(std::uint32_t number) noexcept {
 }
 
 void parcel_sender::take_back(std::uint32_t number) noexcept {
-  for (const parcel& p : parcels_) {
-    if (p.number == number) head_of(p.memory).busy.store(0, std::memory_order_release);
+  for (parcel& p : parcels_) {
+    if (p.number == number) p.is_taken = false;
   }
+}
+
+// What the other side writes into the parcels of its arguments is not believed.
+bool parcel_sender::is_free(const parcel& p) const noexcept {
+  return freed_ == freed::by_sender ? !p.is_taken : head_of(p.memory).busy.load(std::memory_order_acquire) == 0;
 }
 
 std::uint32_t parcel_sender::take_dropped() noexcept {
@@ -83,7 +89,7 @@ parcel_sender::parcel* parcel_sender::find(std::size_t size) noexcept {
   parcel* best = nullptr;
   for (parcel& p : parcels_) {
     if (p.memory.size() < size || p.memory.size() / 16 > size) continue;
-    if (head_of(p.memory).busy.load(std::memory_order_acquire) != 0) continue;
+    if (!is_free(p)) continue;
     if (best == nullptr || p.memory.size() < best->memory.size()) best = &p;
   }
   return best;
@@ -94,7 +100,7 @@ void parcel_sender::drop_free(std::size_t wanted) {
   std::size_t kept = wanted;
   for (const parcel& p : parcels_) kept += p.memory.size();
   std::erase_if(parcels_, [&](const parcel& p) {
-    if (kept <= most_kept || head_of(p.memory).busy.load(std::memory_order_acquire) != 0) return false;
+    if (kept <= most_kept || !is_free(p)) return false;
     kept -= p.memory.size();
     dropped_.push_back(p.number);
     return true;
@@ -109,9 +115,9 @@ std::string_view parcel_receiver::get(std::uint32_t number, std::uint64_t size, 
   return {reinterpret_cast<const char*>(memory.data() + parcel_data_at), static_cast<std::size_t>(size)};
 }
 
-void parcel_receiver::give_back(std::uint32_t number) noexcept {
+parcel_head* parcel_receiver::head(std::uint32_t number) const noexcept {
   const auto found = parcels_.find(number);
-  if (found != parcels_.end()) head_of(found->second).busy.store(0, std::memory_order_release);
+  return found == parcels_.end() ? nullptr : &head_of(found->second);
 }
 
 std::vector<unique_fd> parcel_receiver::take_handles(std::uint64_t ticket, message_socket& socket) {

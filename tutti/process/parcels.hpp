@@ -26,6 +26,10 @@ inline constexpr std::size_t parcel_data_at = 64;
 /// The side that fills parcels. For one thread at a time.
 class parcel_sender {
  public:
+  /// Who says that a parcel is free again: the other side, or take_back alone.
+  enum class freed : std::uint8_t { by_receiver, by_sender };
+  explicit parcel_sender(freed by) noexcept : freed_(by) {}
+
   /// Puts `bytes` into a parcel, tells the other side of it over `socket` if it is new, and returns its number; 0: the
   /// socket takes no more now. Throws `closed` when the other side is gone, os_error when there is no memory.
   std::uint32_t put(std::string_view bytes, message_socket& socket);
@@ -44,10 +48,13 @@ class parcel_sender {
   struct parcel {
     std::uint32_t number;
     shared_memory memory;
+    bool is_taken = false;
   };
+  bool is_free(const parcel& p) const noexcept;
   parcel* find(std::size_t size) noexcept;
   void drop_free(std::size_t wanted);
 
+  const freed freed_;
   std::vector<parcel> parcels_;
   std::vector<std::uint32_t> dropped_;
   std::uint32_t last_ = 0;
@@ -60,7 +67,8 @@ class parcel_receiver {
   /// sent, and os_error.
   std::string_view get(std::uint32_t number, std::uint64_t size, message_socket& socket);
   [[nodiscard]] bool has(std::uint32_t number) const noexcept { return parcels_.contains(number); }
-  void give_back(std::uint32_t number) noexcept;
+  /// The head of one that has come, where it is given back by a 0 in `busy`; null: there is none.
+  [[nodiscard]] parcel_head* head(std::uint32_t number) const noexcept;
   void forget(std::uint32_t number) noexcept { parcels_.erase(number); }
   /// Descriptors that came before a parcel's, under the ticket they were sent with.
   std::vector<unique_fd> take_handles(std::uint64_t ticket, message_socket& socket);

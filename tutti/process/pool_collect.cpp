@@ -2,6 +2,7 @@
 #include <tutti/base/error.hpp>
 #include <tutti/base/exception_codec.hpp>
 #include <tutti/base/log.hpp>
+#include <tutti/core/sleep_hook.hpp>
 #include <tutti/core/spin.hpp>
 #include <tutti/process/pool_core.hpp>
 #include <tutti/process/pool_section.hpp>
@@ -18,34 +19,95 @@
 namespace tutti::detail {
 namespace {
 
-// The pools whose answers this thread is reading: completing a call may run code that waits for another pool's.
-struct collecting {
-  explicit collecting(const pool_core* p) noexcept : pool(p), outer(std::exchange(innermost, this)) {}
-  ~collecting() { innermost = outer; }
-  collecting(const collecting&) = delete;
-  collecting& operator=(const collecting&) = delete;
-  const pool_core* const pool;
-  collecting* const outer;
-  static constinit thread_local collecting* innermost;
-};
-constinit thread_local collecting* collecting::innermost = nullptr;
-
 constexpr auto for_ever = std::chrono::steady_clock::time_point::max();
 
 }  // namespace
 
-bool pool_core::is_collecting_here() const noexcept {
-  for (const collecting* one = collecting::innermost; one != nullptr; one = one->outer) {
-    if (one->pool == this) return true;
+// ---------------------------------------------------------------- whose turn it is
+
+// Who reads answers, on its stack. What it completes runs foreign code, which may sleep, perhaps for another answer:
+// before that the turn is given up, to the resident or to one that takes the resident's place. Whoever has given it up
+// touches nothing of the collector's any more, and says so to its caller.
+class pool_core::collecting {
+ public:
+  enum class as : std::uint8_t { visitor, resident };
+  collecting(pool_core& pool, std::unique_lock<std::mutex>& turn, as role) noexcept
+      : pool_(pool), turn_(turn), role_(role), outer_(std::exchange(innermost, this)) {
+    before_callbacks_sleep = give_up_all;
   }
-  return false;
+  ~collecting() {
+    innermost = outer_;
+    if (outer_ == nullptr) before_callbacks_sleep = nullptr;
+  }
+  collecting(const collecting&) = delete;
+  collecting& operator=(const collecting&) = delete;
+
+  [[nodiscard]] bool goes_on() const noexcept { return turn_.owns_lock(); }
+  static bool is_here(const pool_core& pool) noexcept {
+    for (const collecting* one = innermost; one != nullptr; one = one->outer_) {
+      if (&one->pool_ == &pool) return true;
+    }
+    return false;
+  }
+  /// Those of all pools whose answers this thread is reading.
+  static void give_up_all() noexcept {
+    for (collecting* one = innermost; one != nullptr; one = one->outer_) one->give_up();
+  }
+
+ private:
+  void give_up() noexcept {
+    if (!goes_on()) return;
+    if (role_ == as::resident) {
+      if (!pool_.replace_resident()) return;
+      pool_.is_resident_.store(false, std::memory_order_relaxed);
+    } else {
+      pool_.bell_.visitor.store(bell::away, std::memory_order_seq_cst);
+    }
+    turn_.unlock();
+    ring_loudly(pool_.bell_);  // what was published meanwhile, for who reads now
+  }
+
+  pool_core& pool_;
+  std::unique_lock<std::mutex>& turn_;
+  const as role_;
+  collecting* const outer_;
+  static constinit thread_local collecting* innermost;
+};
+constinit thread_local pool_core::collecting* pool_core::collecting::innermost = nullptr;
+
+bool pool_core::is_collecting_here() const noexcept { return collecting::is_here(*this); }
+
+// False: there is no thread to be had. Then its callback keeps the answers waiting.
+bool pool_core::replace_resident() noexcept {
+  try {
+    const std::lock_guard lock(residents_mutex_);
+    residents_.emplace_back([self = shared_from_this()] { self->reside(); });
+    return true;
+  } catch (const std::exception& wrong) {
+    log(log_level::error, "process_pool \"" + settings_.name +
+                              "\": a callback of a call sleeps, and all others wait for it: " + wrong.what());
+    return false;
+  }
 }
+
+// This thread was the resident, and another one is now.
+void pool_core::retire_resident() noexcept {
+  const std::lock_guard lock(residents_mutex_);
+  const auto self = std::find_if(residents_.begin(), residents_.end(),
+                                 [](const std::thread& one) { return one.get_id() == std::this_thread::get_id(); });
+  if (self == residents_.end()) return;  // shutdown() waits for it
+  self->detach();
+  residents_.erase(self);
+}
+
+// ---------------------------------------------------------------- what there is to read
 
 bool pool_core::anything_to_collect() const noexcept {
   if (seen_version_ != version_.load(std::memory_order_seq_cst)) return true;
   for (const lane_ref& one : *seen_) {
     if (!one->responses.is_empty() && !one->is_mad) return true;
     if (one->over.load(std::memory_order_seq_cst) && !one->is_buried) return true;
+    if (one->is_overdue.load(std::memory_order_seq_cst)) return true;
     if (one->waits_for_room.load(std::memory_order_seq_cst) &&
         one->words.requests_full.load(std::memory_order_seq_cst) == 0)
       return true;
@@ -53,8 +115,8 @@ bool pool_core::anything_to_collect() const noexcept {
   return false;
 }
 
-bool pool_core::collect() {
-  const collecting here(this);
+// True: there was something. When the turn was given up meanwhile, there may be more.
+bool pool_core::collect(const collecting& here) {
   bool any = false;
   try {
     if (seen_version_ != version_.load(std::memory_order_seq_cst)) {
@@ -62,21 +124,22 @@ bool pool_core::collect() {
       seen_ = std::make_shared<const std::vector<lane_ref>>(lanes_);
       seen_version_ = version_.load(std::memory_order_relaxed);
     }
-    const auto lanes = seen_;  // a callback that waits collects, too
+    const auto lanes = seen_;  // it may change when the turn is given up
     for (const lane_ref& one : *lanes) {
       if (one->is_buried) continue;
       const bool over = one->over.load(std::memory_order_seq_cst);  // before what it has left is read
-      any |= collect_from(one);
-      if (over) {
+      any |= collect_from(here, one);
+      if (here.goes_on() && over) {
         bury(one);
         any = true;
-      } else if (one->waits_for_room.load(std::memory_order_relaxed) &&
+      } else if (here.goes_on() && one->waits_for_room.load(std::memory_order_relaxed) &&
                  one->words.requests_full.load(std::memory_order_seq_cst) == 0) {
         section in(*this);
         one->waits_for_room.store(false, std::memory_order_relaxed);
         settle(in);
         any = true;
       }
+      if (!here.goes_on()) return true;
     }
   } catch (const std::exception& wrong) {  // no memory: the next look tries again
     log(log_level::error, wrong.what());
@@ -84,12 +147,16 @@ bool pool_core::collect() {
   return any;
 }
 
-bool pool_core::collect_from(const lane_ref& from) {
+bool pool_core::collect_from(const collecting& here, const lane_ref& from) {
   // So that one worker that never stops does not keep the others waiting.
   constexpr int most_at_once = 1024;
   bool any = false;
+  if (from->is_overdue.load(std::memory_order_seq_cst)) {
+    say_overdue(*from);
+    any = true;
+  }
   try {
-    for (int n = 0; n < most_at_once && !from->is_mad; ++n) {
+    for (int n = 0; n < most_at_once && here.goes_on() && !from->is_mad; ++n) {
       record* const next = from->responses.front();
       if (next == nullptr) break;
       any = true;
@@ -100,6 +167,8 @@ bool pool_core::collect_from(const lane_ref& from) {
                                    from->responses.front_size() - sizeof head);
       read(from, head, bytes);
     }
+  } catch (const std::bad_alloc&) {
+    throw;                                 // ours, and not its fault: the record is still there
   } catch (const std::exception& wrong) {  // it writes nonsense
     from->is_mad = true;
     const section in(*this);
@@ -112,6 +181,19 @@ bool pool_core::collect_from(const lane_ref& from) {
     }
   }
   return any;
+}
+
+// The time of the call that it runs is over: that ends here, and not on the thread of timers, as it runs foreign code.
+void pool_core::say_overdue(lane& which) noexcept {
+  portable_call* target = nullptr;
+  std::exception_ptr error;
+  {
+    const std::lock_guard lock(mutex_);
+    which.is_overdue.store(false, std::memory_order_relaxed);
+    target = std::exchange(which.overdue, nullptr);
+    error = std::exchange(which.overdue_error, nullptr);
+  }
+  if (target != nullptr) target->fail(std::move(error));
 }
 
 // Gives the record back that was read. Before a call is completed: its callbacks may collect, and would read it again.
@@ -140,7 +222,6 @@ void pool_core::read(const lane_ref& from, const response_head& head, std::strin
     default: throw decode_error("an answer of an unknown kind");
   }
   if (head.parcel != 0) {
-    pop(*from);
     std::string_view result;
     std::exception_ptr failure;
     try {
@@ -148,11 +229,13 @@ void pool_core::read(const lane_ref& from, const response_head& head, std::strin
     } catch (const os_error&) {  // we have no memory or descriptors for it
       failure = std::current_exception();
     }
+    parcel_head* const parcel = from->incoming.head(head.parcel);
+    pop(*from);
     answered(from, head, result, std::move(failure));
-    from->incoming.give_back(head.parcel);
+    if (parcel != nullptr) parcel->busy.store(0, std::memory_order_release);  // also when it is another one's turn now
   } else if (!from->parts.empty()) {
-    std::string whole = std::exchange(from->parts, {});
-    whole += bytes;
+    from->parts += bytes;
+    const std::string whole = std::exchange(from->parts, {});
     pop(*from);
     answered(from, head, whole);
   } else {
@@ -171,6 +254,7 @@ void pool_core::initialised(lane& of, std::exception_ptr failure) {
     of.failure = std::move(failure);  // it is about to end
     return;
   }
+  if (of.initializer_parcel != 0) of.outgoing.take_back(std::exchange(of.initializer_parcel, 0));
   of.is_ready = true;
   of.stalled = false;
   failures_ = 0;
@@ -182,6 +266,12 @@ void pool_core::refused(lane& from, std::uint64_t ticket) {
   section in(*this);
   job* const one = from.jobs.front();
   if (one == nullptr || one->ticket != ticket) throw decode_error("a refusal of a call that it was not given");
+  const std::exception_ptr lost =  // made before anything is changed: it may throw
+      !one->handles_gone
+          ? nullptr
+          : std::make_exception_ptr(worker_lost(task_text(one->name) +
+                                                " was not begun: another call has closed the socket of its worker, " +
+                                                "or left it no descriptor, and so its shared objects are gone"));
   from.jobs.erase(*one);
   from.now = lane::state::leaving;
   from.was_dismissed = true;  // by itself
@@ -190,9 +280,8 @@ void pool_core::refused(lane& from, std::uint64_t ticket) {
     in.end(*one, nullptr);
   } else if (cancelled_ != nullptr) {
     in.end(*one, cancelled_);
-  } else if (one->handles_gone) {
-    in.end(*one, std::make_exception_ptr(worker_lost(task_text(one->name) + " was not begun: another call has closed " +
-                                                     "the socket of its worker, and its shared objects with it")));
+  } else if (lost != nullptr) {
+    in.end(*one, lost);
   } else {
     recover(from, *one);
     enqueue(*one, true);
@@ -250,6 +339,7 @@ void pool_core::answered(const lane_ref& from, const response_head& head, std::s
   }
   settle(in);
   in.leave();
+  if (from->is_overdue.load(std::memory_order_relaxed)) say_overdue(*from);
   if (again) return;
   if (one->target == nullptr) {
     // It has its end.
@@ -265,19 +355,19 @@ void pool_core::answered(const lane_ref& from, const response_head& head, std::s
 
 // ---------------------------------------------------------------- who does it
 
-// Collects, or sleeps until there is something to collect. The caller holds collecting_.
-void pool_core::collect_until(bool (*is_done)(const void*), const void* context) {
+// Collects, or sleeps until there is something to collect; until `is_done(context)`, or the turn was given up.
+void pool_core::collect_until(const collecting& here, bool (*is_done)(const void*), const void* context) {
   for (;;) {
-    collect();
-    if (is_done(context)) return;
+    collect(here);
+    if (!here.goes_on() || is_done(context)) return;
     bool found = false;
     for (spinner spin(spinner::before_sleep); !found && spin.once();) found = anything_to_collect() || is_done(context);
     if (found) continue;
-    before_sleeping();
     bell_.visitor_hint.sleeps();
     bell_.visitor.store(bell::asleep, std::memory_order_seq_cst);
     if (!anything_to_collect() && !is_done(context)) {
-      process_futex_wait(bell_.visitor, bell::asleep, for_ever);
+      // A worker that was to ring may have been stopped, or killed, before it did.
+      process_futex_wait(bell_.visitor, bell::asleep, std::chrono::steady_clock::now() + slow_look);
       bell_.visitor_hint.woken();
     }
     bell_.visitor.store(bell::awake, std::memory_order_seq_cst);
@@ -286,30 +376,26 @@ void pool_core::collect_until(bool (*is_done)(const void*), const void* context)
 
 void pool_core::help(bool (*is_done)(const void*), const void* context) noexcept {
   if (!is_of_this_process()) return;
-  if (is_collecting_here()) {
-    // A callback of one call waits for another one: nobody else can collect now. Who collects further out looks again
-    // when it has us back, visitor or resident, so what comes after the last look here is not overlooked.
-    const auto before = bell_.visitor.exchange(bell::awake, std::memory_order_seq_cst);
-    collect_until(is_done, context);
-    return bell_.visitor.store(before, std::memory_order_seq_cst);
-  }
+  before_sleeping();  // callbacks that are to be called, and turns of this thread's
   struct presence {
     std::atomic<int>& count;
     explicit presence(std::atomic<int>& c) : count(c) { count.fetch_add(1, std::memory_order_seq_cst); }
     ~presence() { count.fetch_sub(1, std::memory_order_relaxed); }
   };
-  {
-    const presence here(visitors_);
-    std::unique_lock visit(collecting_, std::try_to_lock);
-    // The resident goes when it has nothing to do; another visitor stays.
-    for (spinner spin(spinner::before_sleep); !visit && is_resident_.load(std::memory_order_relaxed) && spin.once();)
-      static_cast<void>(visit.try_lock());
-    if (!visit) return;
-    bell_.visitor.store(bell::awake, std::memory_order_seq_cst);
-    collect_until(is_done, context);
-    bell_.visitor.store(bell::away, std::memory_order_seq_cst);
-    collect();  // what was published while this looked awake
-  }
+  const presence present(visitors_);
+  std::unique_lock visit(collecting_, std::try_to_lock);
+  // The resident goes when it has nothing to do; another visitor stays.
+  for (spinner spin(spinner::before_sleep); !visit && is_resident_.load(std::memory_order_relaxed) && spin.once();)
+    static_cast<void>(visit.try_lock());
+  if (!visit) return;
+  bell_.visitor.store(bell::awake, std::memory_order_seq_cst);
+  const collecting here(*this, visit, collecting::as::visitor);
+  collect_until(here, is_done, context);
+  if (!here.goes_on()) return;
+  bell_.visitor.store(bell::away, std::memory_order_seq_cst);
+  collect(here);  // what was published while this looked awake
+  if (!here.goes_on()) return;
+  visit.unlock();
   // A resident that found this one here sleeps without having looked; see reside().
   if (was_sent_off_.exchange(false, std::memory_order_seq_cst)) ring_loudly(bell_);
 }
@@ -331,7 +417,11 @@ void pool_core::reside() {
     if (turn) {
       is_resident_.store(true, std::memory_order_relaxed);
       bell_.resident.store(bell::awake, std::memory_order_seq_cst);
-      any = collect();
+      {
+        const collecting here(*this, turn, collecting::as::resident);
+        any = collect(here);
+        if (!here.goes_on()) return retire_resident();
+      }
       const auto alone = [this] { return visitors_.load(std::memory_order_relaxed) == 0; };
       for (spinner spin(std::chrono::microseconds(10)); !any && alone() && spin.once();) any = anything_to_collect();
       if (!any) {

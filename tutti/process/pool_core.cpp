@@ -115,8 +115,14 @@ void pool_core::expired(const std::weak_ptr<lane>& where, std::uint64_t ticket) 
   job* const late = at->jobs.find([&](const job& j) { return j.ticket == ticket; });
   if (late == nullptr || late->target == nullptr || !late->limits.timeout) return;
   timer killing = kill_later(at, ticket);
-  const std::string part = late->target->part_text(at->words.part.load(std::memory_order_relaxed));
-  in.fail(*late, std::make_exception_ptr(timed_out(timeout_text(late->name, *late->limits.timeout) + part)));
+  try {
+    const std::string part = late->target->part_text(at->words.part.load(std::memory_order_relaxed));
+    at->overdue_error = std::make_exception_ptr(timed_out(timeout_text(late->name, *late->limits.timeout) + part));
+  } catch (...) {
+    at->overdue_error = std::current_exception();
+  }
+  at->overdue = std::exchange(late->target, nullptr);
+  at->is_overdue.store(true, std::memory_order_seq_cst);
   ask_to_stop(*at, *late);
   at->condemned = true;  // nobody shall wait behind it
   while (at->jobs.back() != late) {
@@ -126,6 +132,8 @@ void pool_core::expired(const std::weak_ptr<lane>& where, std::uint64_t ticket) 
   }
   late->expiry = std::move(killing);
   settle(in);
+  in.leave();
+  ring_loudly(bell_);
 }
 
 void pool_core::kill_if_still(const std::weak_ptr<lane>& where, std::uint64_t ticket) {
@@ -175,7 +183,16 @@ void pool_core::shutdown(shutdown_mode mode) {
   let_workers_go();  // may throw, and be called again
   leaving_.store(true, std::memory_order_seq_cst);
   ring_loudly(bell_);
-  if (resident_.joinable()) resident_.join();
+  for (;;) {
+    std::thread one;
+    {
+      const std::lock_guard lock(residents_mutex_);
+      if (residents_.empty()) break;
+      one = std::move(residents_.back());
+      residents_.pop_back();
+    }
+    one.join();
+  }
   shut_down_ = true;
   // Futures that are kept hold this object, but what the workers had is not needed any more.
   const std::lock_guard nobody_reads(collecting_);
@@ -189,7 +206,7 @@ void pool_core::shutdown(shutdown_mode mode) {
 void pool_core::release_handle() noexcept {
   if (handles_.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
   if (!is_of_this_process()) {
-    if (resident_.joinable()) resident_.detach();  // it is not in this process
+    for (std::thread& one : residents_) one.detach();  // they are not in this process
     return;
   }
   for (;;) {

@@ -71,13 +71,18 @@ struct lane {
   bool full = false;          // its ring had no room; requests_full tells when it has some
   job_list jobs;              // given, in order; the worker runs the first that it has not answered
   std::vector<bool> defined;  // functions
-  parcel_sender outgoing;
+  parcel_sender outgoing{parcel_sender::freed::by_sender};
+  std::uint32_t initializer_parcel = 0;
   std::uint64_t last_ticket = 0;
   std::uint64_t given = 0;     // calls, ever
   std::exception_ptr failure;  // of its initializer, or ours to understand it
 
   std::atomic<bool> waits_for_room{false};  // `full`, for the collector
   std::atomic<bool> over{false};            // noted by the launcher's thread; seq_cst with the bell
+  // Of the call that it runs: its time is over, and it is to be told so.
+  std::atomic<bool> is_overdue{false};
+  portable_call* overdue = nullptr;
+  std::exception_ptr overdue_error;
   // The collector's own.
   parcel_receiver incoming;
   std::string parts;    // of an answer that comes in several records
@@ -153,9 +158,13 @@ class pool_core final : public call_runner, public std::enable_shared_from_this<
   void kill_if_still(const std::weak_ptr<lane>& where, std::uint64_t ticket);
 
   // ---- by the collector
-  bool collect();
-  void collect_until(bool (*is_done)(const void*), const void* context);
-  bool collect_from(const lane_ref& from);
+  class collecting;
+  bool collect(const collecting& here);
+  void collect_until(const collecting& here, bool (*is_done)(const void*), const void* context);
+  bool collect_from(const collecting& here, const lane_ref& from);
+  void say_overdue(lane& which) noexcept;
+  bool replace_resident() noexcept;
+  void retire_resident() noexcept;
   static void pop(lane& from) noexcept;
   void read(const lane_ref& from, const response_head& head, std::string_view bytes);
   void answered(const lane_ref& from, const response_head& head, std::string_view bytes,
@@ -210,8 +219,9 @@ class pool_core final : public call_runner, public std::enable_shared_from_this<
   wait_list drained_;
   std::mutex shutting_down_;
   bool shut_down_ = false;  // under that
-  std::thread resident_;
-  std::atomic<bool> leaving_{false};  // the resident
+  std::mutex residents_mutex_;
+  std::vector<std::thread> residents_;  // the last one is; the others sleep in callbacks
+  std::atomic<bool> leaving_{false};    // the residents
 };
 
 }  // namespace tutti::detail

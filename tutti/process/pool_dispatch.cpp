@@ -140,6 +140,7 @@ bool pool_core::write(lane& to, const request_head& head, std::string_view bytes
     room = to.requests.prepare(size);
     if (room == nullptr) {
       to.full = true;
+      if (to.requests.has_mad_reader()) to.process->signal(SIGKILL);
       return false;
     }
     to.words.requests_full.store(0, std::memory_order_seq_cst);

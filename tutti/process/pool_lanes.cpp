@@ -29,7 +29,7 @@ void pool_core::open() {
       const section in(*this);
       for (int n = 0; n < settings_.workers; ++n) start_lane();
     }
-    resident_ = std::thread([this] { reside(); });
+    residents_.emplace_back([self = shared_from_this()] { self->reside(); });
   } catch (const std::system_error& e) {
     let_workers_go();
     throw os_error::of("cannot start the thread of process_pool \"" + settings_.name + '"', e.code().value());
@@ -89,7 +89,7 @@ void pool_core::initialise(lane& made) {
   head.size = settings_.initializer_arguments.size();
   head.has_handles = settings_.initializer_handles.empty() ? 0 : 1;
   const bool is_long = settings_.initializer_arguments.size() > most_inline;
-  if (is_long) head.parcel = made.outgoing.put(settings_.initializer_arguments, made.socket);
+  if (is_long) head.parcel = made.initializer_parcel = made.outgoing.put(settings_.initializer_arguments, made.socket);
   write(made, head, is_long ? std::string_view() : std::string_view(settings_.initializer_arguments));
   if (head.has_handles != 0) send_handles(head.ticket, settings_.initializer_handles, made.socket);
   made.requests.publish();
@@ -231,6 +231,8 @@ void pool_core::bury(const lane_ref& dead) {
     failure_ = loss;
   }
   settle(in);
+  in.leave();
+  if (dead->is_overdue.load(std::memory_order_relaxed)) say_overdue(*dead);
 }
 
 }  // namespace tutti::detail

@@ -18,17 +18,10 @@ class pool_core::section {
     ended_.push_back(one);
     ++pool_.counts_.completed;
   }
-  /// The call fails, but the job stays where it is.
-  void fail(job& one, std::exception_ptr error) noexcept {
-    failed_ = std::exchange(one.target, nullptr);
-    error_ = std::move(error);
-  }
-
   /// Unlocks and does it.
   void leave() noexcept {
     if (!lock_.owns_lock()) return;
     lock_.unlock();
-    if (failed_ != nullptr) failed_->fail(std::move(error_));
     const std::size_t count = ended_.size();
     while (job* const one = ended_.front()) {
       ended_.erase(*one);
@@ -37,7 +30,7 @@ class pool_core::section {
     }
     if (count != 0 && pool_.left_.fetch_sub(count, std::memory_order_seq_cst) == count) pool_.drained_.wake_all();
     // Whoever collects may wait for one of these.
-    if (count != 0 || failed_ != nullptr) ring(pool_.bell_);
+    if (count != 0) ring(pool_.bell_);
   }
 
  private:
@@ -53,8 +46,6 @@ class pool_core::section {
   pool_core& pool_;
   std::unique_lock<std::mutex> lock_;
   job_list ended_;
-  portable_call* failed_ = nullptr;
-  std::exception_ptr error_;
 };
 
 }  // namespace tutti::detail

@@ -452,7 +452,7 @@ class pool_worker {
   lane_ring requests_, responses_;
   std::vector<known_function> functions_;
   parcel_receiver incoming_;
-  parcel_sender outgoing_;
+  parcel_sender outgoing_{parcel_sender::freed::by_receiver};
   std::vector<unique_fd> handles_;  // of the call that is about to run
   descriptor_reserve reserve_;
   std::string result_;

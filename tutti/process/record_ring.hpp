@@ -55,9 +55,10 @@ class record_ring {
     const std::uint32_t to_end = Capacity - at_ % Capacity;
     const std::uint32_t skipped = whole <= to_end ? 0 : to_end;
     if (Capacity - (at_ - other_) < whole + skipped) {
-      other_ = shared_.words.read.load(std::memory_order_seq_cst);
-      // A reader gone mad: there is no room that we could trust.
-      if (at_ - other_ > Capacity || Capacity - (at_ - other_) < whole + skipped) return nullptr;
+      const std::uint32_t seen = shared_.words.read.load(std::memory_order_seq_cst);
+      if (at_ - seen > Capacity) return nullptr;  // see has_mad_reader()
+      other_ = seen;
+      if (Capacity - (at_ - other_) < whole + skipped) return nullptr;
     }
     if (skipped != 0) {
       record& filler = *record_at(at_);
@@ -71,6 +72,10 @@ class record_ring {
     made.size = size;
     prepared_ = whole;  // not read back from where others write
     return made.data();
+  }
+  /// Whether the reader says that it has read what was never written: then there never will be room.
+  [[nodiscard]] bool has_mad_reader() const noexcept {
+    return at_ - shared_.words.read.load(std::memory_order_acquire) > Capacity;
   }
   /// Publishes what was prepared; its position, for revoke.
   std::uint32_t publish() noexcept {

@@ -115,6 +115,9 @@ TEST(RecordRing, BelievesNoWriterGoneMad) {
   int written = 0;
   while (put(writer, std::string(1000, 'x'))) ++written;
   EXPECT_LE(written, 4);  // what there was room for before anybody read
+  EXPECT_FALSE(put(writer, "y"));
+  EXPECT_FALSE(put(writer, "y")) << "at the second look";
+  EXPECT_TRUE(writer.has_mad_reader());
 }
 
 TEST(RecordRing, BetweenThreadsEveryRecordHasOneOwner) {
