@@ -312,7 +312,8 @@ void launcher::launch() {
   } catch (const std::exception&) {
     const std::lock_guard lock(mutex_);
     if (connection_ == connection::ready) {
-      log(log_level::error, "the launcher of processes is given up: what it said makes no sense");
+      log(log_level::error, "the launcher of processes is given up: what it said makes no sense",
+          {{"program", shown_path(program_)}});
     } else {
       refused_ = std::current_exception();
       ++attempts_;
@@ -349,11 +350,16 @@ void launcher::greet(int process) {
         in_quotes(shown) + ", started as the launcher of processes, did not reach tutti::init within 5 s: " + init_line,
         ETIMEDOUT);
   }
-  std::optional<message> first = receive_bytes(socket_);
-  if (first) {
-    if (!std::holds_alternative<hello>(decode<launcher_report>(first->bytes)))
-      throw decode_error("the launcher of processes did not begin with a greeting");
-    return;
+  try {
+    const std::optional<message> first = receive_bytes(socket_);
+    if (first && std::holds_alternative<hello>(decode<launcher_report>(first->bytes))) return;
+    if (first) throw decode_error("something else");
+  } catch (const decode_error&) {
+    throw os_error(in_quotes(shown) +
+                       ", started as the launcher of processes, has not begun with a greeting, but has written "
+                       "something else to its descriptor " +
+                       std::to_string(launcher_socket) + ": it must be a program of tutti::process; " + init_line,
+                   ENOEXEC);
   }
   int status = 0;
   ::siginfo_t ended{};

@@ -15,6 +15,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
+#include <filesystem>
 #include <fstream>
 #include <string>
 #include <tests/support/processes.hpp>
@@ -259,6 +260,18 @@ TEST(ProcessStart, OfAProgramThatIsNotOursIsRefused) {
   EXPECT_THAT(refusal_of("/nonexistent"), HasSubstr("No such file"));
   EXPECT_THAT(refusal_of("/bin/true"), testing::AllOf(HasSubstr("\"/bin/true\""), HasSubstr("(exit code 0)"),
                                                       HasSubstr("must be a program of tutti::process")));
+}
+
+TEST(ProcessStart, OfAProgramThatTalksNonsenseIsRefused) {
+  const tutti_test::fresh_path file;
+  for (const char* words : {"nonsense", "m", "mnonsense", "M", "m\\0000000000"}) {
+    std::ofstream(file.path()) << "#!/bin/sh\nprintf '" << words << "' >&3\n";
+    std::filesystem::permissions(file.path(), std::filesystem::perms::owner_all);
+    EXPECT_THAT(refusal_of(file.path()), testing::AllOf(HasSubstr('"' + file.path() + '"'), HasSubstr("greeting"),
+                                                        HasSubstr("must be a program of tutti::process"),
+                                                        HasSubstr("`tutti::init(argc, argv);`")))
+        << words;
+  }
 }
 
 TEST(ProcessStart, OfAProgramThatReachesInitTooLateIsRefused) {
