@@ -405,7 +405,10 @@ void launcher::take(const launcher_report& report) {
       case launch_stage::directory: text += "directory " + in_quotes(child->directory_); break;
       case launch_stage::limits: text += "its resource limits"; break;
       case launch_stage::cpus: text += "its processors"; break;
-      case launch_stage::program: text += "program " + in_quotes(child->program_); break;
+      case launch_stage::program:
+        text += "program " + in_quotes(child->program_);
+        if (started->error == ENOEXEC) text += " (a script begins with a line like #!/bin/sh)";
+        break;
       case launch_stage::init: text += child->program_ + " did not reach tutti::init within 5 s; " + init_line; break;
     }
     child->failure_ = std::make_exception_ptr(os_error::of(text, started->error));
