@@ -279,7 +279,8 @@ std::string current_text() {
   try {
     throw;
   } catch (const std::exception& e) {
-    return e.what();
+    const char* const text = e.what();  // null: a type of the program's may do that
+    return text != nullptr ? text : "";
   } catch (const std::string& text) {
     return text;
   } catch (const char* text) {

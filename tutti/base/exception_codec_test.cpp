@@ -52,9 +52,28 @@ struct breaks_when_encoded : std::exception {
     throw std::runtime_error("no");
   }
 };
+// Has no text, which what() must not say so.
+struct silent : std::exception {
+  const char* what() const noexcept override { return nullptr; }
+};
+struct registered_silent : silent {
+  registered_silent() = default;
+  explicit registered_silent(const std::string&) {}
+};
+struct silent_when_decoded : std::exception {
+  const char* what() const noexcept override { return "loud"; }
+  template <class Archive>
+  void save(Archive&) const {}
+  template <class Archive>
+  void load(Archive&) {
+    throw silent();
+  }
+};
 
 const bool registered = tutti::register_exception<parse_failure>() && tutti::register_exception<http_failure>() &&
-                        tutti::register_exception<odd>() && tutti::register_exception<breaks_when_encoded>();
+                        tutti::register_exception<odd>() && tutti::register_exception<breaks_when_encoded>() &&
+                        tutti::register_exception<registered_silent>() &&
+                        tutti::register_exception<silent_when_decoded>();
 
 class my_category final : public std::error_category {
  public:
@@ -230,6 +249,14 @@ TEST(exception_codec, the_others_are_remote_errors) {
   EXPECT_TRUE(remote(try_again("x")).retry());
   EXPECT_TRUE(tutti::is_retryable(cross(std::make_exception_ptr(try_again("x")))));
   EXPECT_STREQ(remote(breaks_when_encoded()).what(), "still told");
+}
+
+TEST(exception_codec, without_a_text) {
+  const auto got = remote(silent());
+  EXPECT_EQ(got.type(), "exception_codec_test::silent");
+  EXPECT_STREQ(got.what(), "");
+  EXPECT_EQ(got.stack(), "line 1\nline 2");
+  EXPECT_EQ(remote(registered_silent()).type(), "exception_codec_test::registered_silent");
 }
 
 TEST(exception_codec, what_is_no_exception) {
