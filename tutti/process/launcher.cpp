@@ -444,6 +444,11 @@ void launcher::lost() {
     children.swap(children_);
   }
   changed_.notify_all();
+  // They are being killed, which may take a moment: nobody is said to have ended while another one still works.
+  const auto end = std::chrono::steady_clock::now() + time_to_end;
+  for (const auto& [id, child] : children) {
+    if (child->pid() != 0) static_cast<void>(child->ends_until(end));
+  }
   for (auto& [id, child] : children) {
     if (child->now() == launched::state::starting) {
       child->failure_ = std::make_exception_ptr(worker_lost("cannot start process " + in_quotes(child->name_) +
