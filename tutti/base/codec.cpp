@@ -70,7 +70,8 @@ void byte_reader::translate() const {
   } catch (const std::bad_alloc&) {
     throw;
   } catch (const std::exception& e) {
-    fail(e.what());
+    const char* const text = e.what();
+    fail(text != nullptr ? text : "what was thrown has no text");
   }
 }
 

@@ -279,7 +279,8 @@ std::string current_text() {
   try {
     throw;
   } catch (const std::exception& e) {
-    return e.what();
+    const char* const text = e.what();  // null: a type of the program's may do that
+    return text != nullptr ? text : "";
   } catch (const std::string& text) {
     return text;
   } catch (const char* text) {
@@ -361,7 +362,10 @@ std::exception_ptr restore(std::string_view bytes, int depth) {
       const auto found = known.entries.find(in.type);
       if (found != known.entries.end()) entry = found->second;
     }
-    if (entry) return entry->decode(*in.data, inner);
+    try {
+      if (entry) return entry->decode(*in.data, inner);
+    } catch (...) {  // it cannot be made here: all that we know of it is worth more than what its type threw now
+    }
   }
   return make_nesting(remote_error(in.type, in.what, in.stack, in.retry), inner);
 }

@@ -18,7 +18,7 @@ namespace tutti {
 /// Thread-safe.
 [[nodiscard]] std::string encode_exception(const std::exception_ptr& failure, std::string (*stack)() = nullptr);
 
-/// The exception that `bytes` are; a remote_error when its type is not known here. Throws decode_error. Thread-safe.
+/// The exception that `bytes` are; a remote_error if its type cannot be made here. Throws decode_error. Thread-safe.
 [[nodiscard]] std::exception_ptr decode_exception(std::string_view bytes);
 
 namespace detail {

@@ -52,9 +52,34 @@ struct breaks_when_encoded : std::exception {
     throw std::runtime_error("no");
   }
 };
+// Registered, but made from its own text it throws.
+struct needs_a_name : std::runtime_error {
+  explicit needs_a_name(const std::string& name) : runtime_error("no such name: " + name) {
+    if (name.find(' ') != name.npos) throw std::invalid_argument("not a name");
+  }
+};
+// Has no text, which what() must not say so.
+struct silent : std::exception {
+  const char* what() const noexcept override { return nullptr; }
+};
+struct registered_silent : silent {
+  registered_silent() = default;
+  explicit registered_silent(const std::string&) {}
+};
+struct silent_when_decoded : std::exception {
+  const char* what() const noexcept override { return "loud"; }
+  template <class Archive>
+  void save(Archive&) const {}
+  template <class Archive>
+  void load(Archive&) {
+    throw silent();
+  }
+};
 
 const bool registered = tutti::register_exception<parse_failure>() && tutti::register_exception<http_failure>() &&
-                        tutti::register_exception<odd>() && tutti::register_exception<breaks_when_encoded>();
+                        tutti::register_exception<odd>() && tutti::register_exception<breaks_when_encoded>() &&
+                        tutti::register_exception<needs_a_name>() && tutti::register_exception<registered_silent>() &&
+                        tutti::register_exception<silent_when_decoded>();
 
 class my_category final : public std::error_category {
  public:
@@ -230,6 +255,39 @@ TEST(exception_codec, the_others_are_remote_errors) {
   EXPECT_TRUE(remote(try_again("x")).retry());
   EXPECT_TRUE(tutti::is_retryable(cross(std::make_exception_ptr(try_again("x")))));
   EXPECT_STREQ(remote(breaks_when_encoded()).what(), "still told");
+}
+
+TEST(exception_codec, what_cannot_be_made_again_is_a_remote_error) {
+  const auto got = remote(needs_a_name("anna"));
+  EXPECT_EQ(got.type(), "exception_codec_test::needs_a_name");
+  EXPECT_STREQ(got.what(), "no such name: anna");
+  EXPECT_STREQ(remote(silent_when_decoded()).what(), "loud");
+  EXPECT_THROW(tutti::decode<silent_when_decoded>(tutti::encode(silent_when_decoded())), tutti::decode_error);
+  // With what it nests.
+  std::exception_ptr caught;
+  try {
+    try {
+      throw http_failure(500);
+    } catch (...) {
+      std::throw_with_nested(needs_a_name("anna"));
+    }
+  } catch (...) {
+    caught = std::current_exception();
+  }
+  try {
+    std::rethrow_exception(cross(caught));
+  } catch (const tutti::remote_error& e) {
+    EXPECT_STREQ(e.what(), "no such name: anna");
+    EXPECT_THROW(std::rethrow_if_nested(e), http_failure);
+  }
+}
+
+TEST(exception_codec, without_a_text) {
+  const auto got = remote(silent());
+  EXPECT_EQ(got.type(), "exception_codec_test::silent");
+  EXPECT_STREQ(got.what(), "");
+  EXPECT_EQ(got.stack(), "line 1\nline 2");
+  EXPECT_EQ(remote(registered_silent()).type(), "exception_codec_test::registered_silent");
 }
 
 TEST(exception_codec, what_is_no_exception) {

@@ -18,7 +18,8 @@ std::string describe(const std::exception_ptr& error, std::string& type) {
     std::rethrow_exception(error);
   } catch (const std::exception& e) {
     type = demangle(typeid(e).name());
-    return e.what();
+    const char* const text = e.what();
+    return text != nullptr ? text : "";
   } catch (...) {
     type = "not a std::exception";
     return "";

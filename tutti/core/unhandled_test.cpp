@@ -40,6 +40,10 @@ void collect(const std::exception_ptr& error, const char* task, unhandled_origin
   reports.push_back({what, task, origin});
 }
 
+struct silent : std::exception {
+  const char* what() const noexcept override { return nullptr; }
+};
+
 struct Unhandled : testing::Test {
   Unhandled() { reports.clear(); }
   ~Unhandled() override { tutti::on_unhandled(before); }
@@ -210,6 +214,10 @@ TEST_F(Unhandled, TheDefaultLogs) {
   EXPECT_TRUE(log.contains("error: exception of a dropped future task=failing"));
   EXPECT_TRUE(log.contains("what=\"nobody looks\""));
   EXPECT_TRUE(log.contains("not a std::exception"));
+  {
+    auto dropped = here.submit([] { throw silent(); });
+  }
+  EXPECT_TRUE(log.contains("silent"));
   EXPECT_NE(tutti::on_unhandled(collect), nullptr);
   EXPECT_EQ(tutti::on_unhandled(nullptr), &collect) << "gives the one before";
 }

@@ -53,7 +53,8 @@ int end_with_exception(const launch_request& request, const unique_fd& payload) 
   try {
     throw;
   } catch (const std::exception& e) {
-    text = e.what();
+    const char* const what = e.what();
+    text = what != nullptr ? what : "";
   } catch (...) {
   }
   std::fflush(stdout);

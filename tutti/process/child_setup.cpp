@@ -12,9 +12,11 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <climits>
 #include <cstdlib>
 #include <exception>
 #include <string>
+#include <string_view>
 #include <utility>
 
 namespace tutti::detail {
@@ -64,12 +66,42 @@ std::vector<char*> pointers_to(const std::vector<std::string>& texts) {
   return result;
 }
 
-// execvpe looks for the program in our PATH; the caller's counts.
+// Where execute() looks for the program is its own PATH.
 void take_over_environment(const launch_request& request) {
   ::clearenv();
   for (const std::string& variable : request.environment) {
     const std::size_t equals = variable.find('=');
     if (equals != variable.npos) ::setenv(variable.substr(0, equals).c_str(), variable.c_str() + equals + 1, 1);
+  }
+}
+
+// What execvp does, but that one has a shell read what the system cannot execute. Returns why it failed.
+int execute_found(const std::string& program, char* const* arguments) {
+  if (program.find('/') != program.npos) {
+    ::execv(program.c_str(), arguments);
+    return errno;
+  }
+  if (program.size() > NAME_MAX) return ENAMETOOLONG;
+  const char* const given = std::getenv("PATH");
+  std::string_view folders = given != nullptr ? given : "/bin:/usr/bin";
+  bool denied = false;
+  for (;;) {
+    const std::size_t end = folders.find(':');
+    std::string path(folders.substr(0, end));
+    if (!path.empty()) path += '/';  // nothing is the current directory
+    ::execv((path + program).c_str(), arguments);
+    switch (errno) {
+      case EACCES: denied = true; break;
+      case ENOENT:
+      case ENOTDIR:
+      case ENODEV:
+      case ESTALE:
+      case ETIMEDOUT:
+      case ENAMETOOLONG: break;
+      default: return errno;
+    }
+    if (end == folders.npos) return denied ? EACCES : ENOENT;
+    folders.remove_prefix(end + 1);
   }
 }
 
@@ -79,8 +111,7 @@ void take_over_environment(const launch_request& request) {
   // Whatever libraries have opened here: a program gets its three streams and nothing else.
   ::close_range(3, ~0U, CLOSE_RANGE_CLOEXEC);
   std::vector<char*> arguments = pointers_to(request.arguments);
-  ::execvp(arguments.front(), arguments.data());
-  give_up(notes, launch_stage::program, errno);
+  give_up(notes, launch_stage::program, execute_found(request.arguments.front(), arguments.data()));
 }
 
 // A new image of this program: what it is to become lies in a file whose number is its argument.

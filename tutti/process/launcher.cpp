@@ -27,6 +27,7 @@
 #include <map>
 #include <stdexcept>
 #include <string_view>
+#include <system_error>
 #include <thread>
 #include <utility>
 #include <variant>
@@ -53,6 +54,9 @@ std::string own_path() {
   const auto path = std::filesystem::read_symlink("/proc/self/exe", unknown);
   return unknown ? "this program" : path.string();
 }
+
+// Of a launcher's program, for errors.
+std::string shown_path(const std::string& program) { return program.empty() ? own_path() : program; }
 
 }  // namespace
 
@@ -177,7 +181,7 @@ std::shared_ptr<launched> launcher::start(launch_request request, std::span<cons
   for (;;) {  // the launcher process may have died unnoticed
     {
       std::unique_lock lock(mutex_);
-      connect(lock);
+      connect(lock, request.name);
       request.id = child->id_ = ++last_id_;
       children_.emplace(request.id, child);
     }
@@ -201,13 +205,20 @@ std::shared_ptr<launched> launcher::start(launch_request request, std::span<cons
   throw closed("cannot start process " + in_quotes(request.name) + ": this program is ending");
 }
 
-void launcher::connect(std::unique_lock<std::mutex>& lock) {
+// `name`: for whom.
+void launcher::connect(std::unique_lock<std::mutex>& lock, const std::string& name) {
   const std::uint64_t before = attempts_;
   while (connection_ != connection::ready) {
-    if (leaving_) throw closed("cannot start a process: this program is ending");
+    if (leaving_) throw closed("cannot start process " + in_quotes(name) + ": this program is ending");
     if (attempts_ != before) std::rethrow_exception(refused_);
     if (!has_thread_) {
-      std::thread([self = shared_from_this()] { self->run(); }).detach();  // until leave(), or the end of the process
+      try {  // until leave(), or the end of the process
+        std::thread([self = shared_from_this()] { self->run(); }).detach();
+      } catch (const std::system_error& wrong) {
+        throw os_error::of("cannot start process " + in_quotes(name) + ": the thread that starts processes of " +
+                               in_quotes(shown_path(program_)) + " cannot be made",
+                           wrong.code().value());
+      }
       has_thread_ = true;
     }
     if (connection_ == connection::none) connection_ = connection::wanted;
@@ -265,7 +276,7 @@ void launcher::launch() {
     ::posix_spawnattr_setsigmask(&attributes, &none);
     ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
     const std::string path = program_.empty() ? "/proc/self/exe" : program_;
-    std::string shown = program_.empty() ? own_path() : program_;
+    std::string shown = shown_path(program_);
     std::string flag = "--tutti-worker=launcher";
     char* const arguments[] = {shown.data(), flag.data(), nullptr};
     std::vector<std::string> environment = current_environment();
@@ -301,7 +312,8 @@ void launcher::launch() {
   } catch (const std::exception&) {
     const std::lock_guard lock(mutex_);
     if (connection_ == connection::ready) {
-      log(log_level::error, "the launcher of processes is given up: what it said makes no sense");
+      log(log_level::error, "the launcher of processes is given up: what it said makes no sense",
+          {{"program", shown_path(program_)}});
     } else {
       refused_ = std::current_exception();
       ++attempts_;
@@ -326,7 +338,7 @@ void launcher::wait_for_end(int process) {
 
 // Waits for its first words.
 void launcher::greet(int process) {
-  const std::string shown = program_.empty() ? own_path() : program_;
+  const std::string shown = shown_path(program_);
   ::pollfd polled{socket_.fd(), POLLIN, 0};
   int ready = 0;
   const auto end = std::chrono::steady_clock::now() + time_to_init;
@@ -338,11 +350,16 @@ void launcher::greet(int process) {
         in_quotes(shown) + ", started as the launcher of processes, did not reach tutti::init within 5 s: " + init_line,
         ETIMEDOUT);
   }
-  std::optional<message> first = receive_bytes(socket_);
-  if (first) {
-    if (!std::holds_alternative<hello>(decode<launcher_report>(first->bytes)))
-      throw decode_error("the launcher of processes did not begin with a greeting");
-    return;
+  try {
+    const std::optional<message> first = receive_bytes(socket_);
+    if (first && std::holds_alternative<hello>(decode<launcher_report>(first->bytes))) return;
+    if (first) throw decode_error("something else");
+  } catch (const decode_error&) {
+    throw os_error(in_quotes(shown) +
+                       ", started as the launcher of processes, has not begun with a greeting, but has written "
+                       "something else to its descriptor " +
+                       std::to_string(launcher_socket) + ": it must be a program of tutti::process; " + init_line,
+                   ENOEXEC);
   }
   int status = 0;
   ::siginfo_t ended{};
@@ -388,7 +405,10 @@ void launcher::take(const launcher_report& report) {
       case launch_stage::directory: text += "directory " + in_quotes(child->directory_); break;
       case launch_stage::limits: text += "its resource limits"; break;
       case launch_stage::cpus: text += "its processors"; break;
-      case launch_stage::program: text += "program " + in_quotes(child->program_); break;
+      case launch_stage::program:
+        text += "program " + in_quotes(child->program_);
+        if (started->error == ENOEXEC) text += " (a script begins with a line like #!/bin/sh)";
+        break;
       case launch_stage::init: text += child->program_ + " did not reach tutti::init within 5 s; " + init_line; break;
     }
     child->failure_ = std::make_exception_ptr(os_error::of(text, started->error));
@@ -424,6 +444,11 @@ void launcher::lost() {
     children.swap(children_);
   }
   changed_.notify_all();
+  // They are being killed, which may take a moment: nobody is said to have ended while another one still works.
+  const auto end = std::chrono::steady_clock::now() + time_to_end;
+  for (const auto& [id, child] : children) {
+    if (child->pid() != 0) static_cast<void>(child->ends_until(end));
+  }
   for (auto& [id, child] : children) {
     if (child->now() == launched::state::starting) {
       child->failure_ = std::make_exception_ptr(worker_lost("cannot start process " + in_quotes(child->name_) +

@@ -91,7 +91,7 @@ class launcher : public std::enable_shared_from_this<launcher> {
   // What is known of the launcher process.
   enum class connection : std::uint8_t { none, wanted, ready };
 
-  void connect(std::unique_lock<std::mutex>& lock);
+  void connect(std::unique_lock<std::mutex>& lock, const std::string& name);
   void run();
   void launch();
   void greet(int process);

@@ -72,7 +72,7 @@ class launcher_process {
       }
       if (::poll(polled.data(), polled.size(), time_left()) < 0 && errno != EINTR) break;
       std::uint64_t count = 0;
-      // A SIGTERM that anybody may send is not the program's death.
+      // A signal that anybody may send is not the program's death.
       if (::read(signals_.get(), &count, sizeof count) > 0 && ::getppid() != program_) break;
       look_at_starting();
       reap();
@@ -84,9 +84,7 @@ class launcher_process {
  private:
   void prepare() {
     ::prctl(PR_SET_NAME, "tutti-launcher");
-    // When the program dies its end of the socket closes, unless a fork of it has it too: then we get this signal.
     program_ = ::getppid();
-    ::prctl(PR_SET_PDEATHSIG, SIGTERM);
     struct ::sigaction ignore{};
     ignore.sa_handler = SIG_IGN;
     ::sigaction(SIGINT, &ignore, &traits_.on_interrupt);  // control-C is for the program
@@ -97,11 +95,15 @@ class launcher_process {
     handled.sa_handler = hear;
     handled.sa_flags = SA_RESTART | SA_NOCLDSTOP;
     ::sigaction(SIGCHLD, &handled, &traits_.on_child);  // ignored, it would take the exit statuses
-    ::sigaction(SIGTERM, &handled, &on_terminate_);
+    ::sigaction(SIGTERM, &handled, &on_terminate_);     // is not how it ends
+    ::sigaction(SIGCONT, &handled, &on_continue_);
     ::sigemptyset(&heard_signals_);
-    ::sigaddset(&heard_signals_, SIGCHLD);
-    ::sigaddset(&heard_signals_, SIGTERM);
+    for (const int signal : {SIGCHLD, SIGTERM, SIGCONT}) ::sigaddset(&heard_signals_, signal);
     ::sigprocmask(SIG_UNBLOCK, &heard_signals_, &mask_before_);
+    // When the program dies its end of the socket closes, unless a fork of it has it too: then we get this signal, the
+    // only one that can be heard and wakes who is stopped.
+    ::prctl(PR_SET_PDEATHSIG, SIGCONT);
+    hear(SIGCONT);  // it may have died before that
     // 0 to 2 are taken, so that nothing that is received has these numbers.
     unique_fd probe(::open("/dev/null", O_RDWR | O_CLOEXEC));
     while (probe && probe.get() <= 2) {
@@ -143,12 +145,18 @@ class launcher_process {
     if (!c.tree) {
       ::kill(c.forked, request.signal);
     } else if (request.signal == SIGKILL) {
-      ::kill(c.forked, keeper_kill);
+      kill(c);
     } else if (request.signal == SIGTERM) {
       ::kill(c.forked, keeper_terminate);
     } else if (c.pid != 0) {
       ::kill(c.pid, request.signal);
     }
+  }
+
+  // With all its descendants, if it is a tree.
+  static void kill(const child& c) {
+    ::kill(c.forked, c.tree ? keeper_kill : SIGKILL);
+    if (c.tree) ::kill(c.forked, SIGCONT);  // a keeper that somebody has stopped would not hear it
   }
 
   bool start(const launch_request& request, std::vector<unique_fd> handles) {
@@ -164,6 +172,7 @@ class launcher_process {
       as_usual.sa_handler = SIG_DFL;
       ::sigaction(SIGCHLD, &as_usual, nullptr);
       ::sigaction(SIGTERM, &on_terminate_, nullptr);
+      ::sigaction(SIGCONT, &on_continue_, nullptr);
     }
     const int error = errno;
     ::sigprocmask(forked == 0 ? SIG_SETMASK : SIG_UNBLOCK, forked == 0 ? &mask_before_ : &heard_signals_, nullptr);
@@ -209,7 +218,7 @@ class launcher_process {
     }
     if (n < 0) {  // nothing yet
       if (c.must_run == clock::time_point() || clock::now() < c.must_run) return false;
-      ::kill(c.forked, c.tree ? keeper_kill : SIGKILL);
+      kill(c);
       c.failed = setup_note{0, launch_stage::init, ETIMEDOUT};
     }
     c.notes.reset();
@@ -245,7 +254,7 @@ class launcher_process {
   }
 
   void end_all() {
-    for (const auto& [id, c] : children_) ::kill(c.forked, c.tree ? keeper_kill : SIGKILL);
+    for (const auto& [id, c] : children_) kill(c);
     while (::waitpid(-1, nullptr, 0) > 0 || errno == EINTR) {
     }
   }
@@ -253,7 +262,7 @@ class launcher_process {
   message_socket socket_;
   unique_fd signals_;
   ::sigset_t heard_signals_{}, mask_before_{};
-  struct ::sigaction on_terminate_{};
+  struct ::sigaction on_terminate_{}, on_continue_{};
   ::pid_t program_ = 0;
   launcher_traits traits_{};
   std::map<std::uint64_t, child> children_;

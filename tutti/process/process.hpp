@@ -103,8 +103,9 @@ class process {
   process(const process_options& options, Function&& function, A&&... arguments) {
     detail::refuse_function<Function>();
   }
-  /// Starts a program: its name, which is looked for in PATH unless it has a slash, and its arguments. Throws os_error,
-  /// naming what was not found or not allowed; std::invalid_argument for no name.
+  /// Starts a program: its name, which is looked for in its PATH unless it has a slash, and its arguments. No shell
+  /// takes part: a script needs its line #!. Throws os_error, naming what was not found or not allowed;
+  /// std::invalid_argument for no name.
   static process exec(const std::vector<std::string>& command, const process_options& options = {});
 
   process(process&& other) noexcept = default;

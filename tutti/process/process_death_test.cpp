@@ -15,6 +15,8 @@
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
+#include <filesystem>
+#include <fstream>
 #include <string>
 #include <tests/support/processes.hpp>
 #include <thread>
@@ -52,6 +54,18 @@ void be_forked_and_wait() {
   }
   say(std::to_string(inner.pid()));
   wait_for_ever();
+}
+// Those signals of the launcher's own that a child would have otherwise than usual.
+void say_unusual_signals() {
+  ::sigset_t mask;
+  ::sigprocmask(SIG_BLOCK, nullptr, &mask);
+  std::string unusual;
+  for (const int number : {SIGCHLD, SIGTERM, SIGCONT, SIGUSR1, SIGUSR2}) {
+    struct ::sigaction action{};
+    ::sigaction(number, nullptr, &action);
+    if (action.sa_handler != SIG_DFL || ::sigismember(&mask, number) == 1) unusual += ' ' + std::to_string(number);
+  }
+  say("unusual:" + unusual);
 }
 
 }  // namespace process_death_test
@@ -157,6 +171,73 @@ TEST(ProcessDeath, IsSeenThoughTheLauncherHasAThreadOfALibrary) {
   for (int n = 0; n < 100; ++n) process(fn<process_death_test::say>, std::string()).join();
 }
 
+// "12 (sh) S 11 ..."
+int parent_of(int pid) {
+  std::ifstream in("/proc/" + std::to_string(pid) + "/stat");
+  std::string text;
+  std::getline(in, text);
+  return std::stoi(text.substr(text.rfind(')') + 4));
+}
+
+void stop(int pid) {
+  ASSERT_EQ(::kill(pid, SIGSTOP), 0);
+  while (tutti_test::state_of(pid) != 'T') std::this_thread::yield();
+}
+
+TEST(ProcessDeath, OfTheLauncherWakesAStoppedKeeper) {
+  process p({.tree = true}, fn<process_death_test::wait_for_ever>);
+  const int keeper = parent_of(p.pid()), launcher = parent_of(keeper);
+  stop(p.pid());
+  stop(keeper);
+  ASSERT_EQ(::kill(launcher, SIGKILL), 0);
+  EXPECT_EQ(p.join(), exit_status::killed(SIGKILL));
+  until_gone(p.pid());
+  until_gone(keeper);
+}
+
+TEST(ProcessDeath, IsForStoppedTreesToo) {
+  process p({.tree = true}, fn<process_death_test::wait_for_ever>);
+  stop(parent_of(p.pid()));
+  p.kill();
+  EXPECT_EQ(p.join(), exit_status::killed(SIGKILL));
+}
+
+TEST(ProcessDeath, OfATreeIsToldAsItWasThoughItWasTerminatedAndKilledSince) {
+  process p({.tree = true}, fn<process_death_test::wait_for_ever>);
+  stop(parent_of(p.pid()));
+  ASSERT_EQ(::kill(p.pid(), SIGHUP), 0);
+  until_gone(p.pid());
+  p.terminate();
+  p.kill();
+  EXPECT_EQ(p.join(), exit_status::killed(SIGHUP));
+}
+
+// By these the launcher and the keepers hear of a death, or do not die themselves.
+TEST(ProcessDeath, IsNotWhatASignalOfAnybodyMeans) {
+  process p({.tree = true}, fn<process_death_test::wait_for_ever>);
+  const int keeper = parent_of(p.pid()), launcher = parent_of(keeper);
+  for (const int signal : {SIGCONT, SIGTERM, SIGCONT}) {
+    ASSERT_EQ(::kill(keeper, signal), 0);
+    ASSERT_EQ(::kill(launcher, signal), 0);
+    process next({.daemon = true}, fn<process_death_test::wait_for_ever>);
+    EXPECT_EQ(parent_of(next.pid()), launcher);
+  }
+  EXPECT_TRUE(p.alive());
+  EXPECT_EQ(::kill(p.pid(), SIGHUP), 0);
+  EXPECT_EQ(p.join(), exit_status::killed(SIGHUP));  // of itself: its keeper was there to tell
+}
+
+TEST(ProcessStart, GivesAChildTheSignalsAsUsual) {
+  for (const bool tree : {false, true}) {
+    for (const auto start : {start_method::fork, start_method::exec}) {
+      process p({.tree = tree, .out = stdio::pipe(), .start = start}, fn<process_death_test::say_unusual_signals>);
+      EXPECT_EQ(p.communicate().out, "unusual:\n") << tree;
+    }
+    process q = process::exec({"grep", "SigBlk", "/proc/self/status"}, {.tree = tree, .out = stdio::pipe()});
+    EXPECT_EQ(q.communicate().out, "SigBlk:\t0000000000000000\n") << tree;
+  }
+}
+
 TEST(ProcessStart, WithoutInitSaysWhatIsMissing) {
   const std::pair<std::string, std::string> environment[] = {{scenario, "without init"}};
   process p = process::exec({"/proc/self/exe"}, {.out = stdio::pipe(), .environment = environment});
@@ -179,6 +260,18 @@ TEST(ProcessStart, OfAProgramThatIsNotOursIsRefused) {
   EXPECT_THAT(refusal_of("/nonexistent"), HasSubstr("No such file"));
   EXPECT_THAT(refusal_of("/bin/true"), testing::AllOf(HasSubstr("\"/bin/true\""), HasSubstr("(exit code 0)"),
                                                       HasSubstr("must be a program of tutti::process")));
+}
+
+TEST(ProcessStart, OfAProgramThatTalksNonsenseIsRefused) {
+  const tutti_test::fresh_path file;
+  for (const char* words : {"nonsense", "m", "mnonsense", "M", "m\\0000000000"}) {
+    std::ofstream(file.path()) << "#!/bin/sh\nprintf '" << words << "' >&3\n";
+    std::filesystem::permissions(file.path(), std::filesystem::perms::owner_all);
+    EXPECT_THAT(refusal_of(file.path()), testing::AllOf(HasSubstr('"' + file.path() + '"'), HasSubstr("greeting"),
+                                                        HasSubstr("must be a program of tutti::process"),
+                                                        HasSubstr("`tutti::init(argc, argv);`")))
+        << words;
+  }
 }
 
 TEST(ProcessStart, OfAProgramThatReachesInitTooLateIsRefused) {

@@ -36,6 +36,10 @@ void echo() {
 void fail() { throw std::out_of_range("no such page"); }
 struct strange {};
 void fail_strangely() { throw strange(); }
+struct silent : std::exception {
+  const char* what() const noexcept override { return nullptr; }
+};
+void fail_silently() { throw silent(); }
 void raise(int signal) { ::raise(signal); }
 void wait_for_ever() {
   for (;;) ::pause();
@@ -132,6 +136,9 @@ TEST_P(Process, AnExceptionIsSaidAndKept) {
   process q(with({.err = stdio::pipe()}), fn<process_test::fail_strangely>);
   EXPECT_THAT(q.communicate().err, HasSubstr("process_test::strange"));
   EXPECT_THROW(std::rethrow_exception(q.failure()), remote_error);
+  process r(with({.name = "reader", .err = stdio::pipe()}), fn<process_test::fail_silently>);
+  EXPECT_EQ(r.communicate().err, "reader: process_test::silent: \n");
+  EXPECT_THROW(std::rethrow_exception(r.failure()), remote_error);
 }
 
 TEST_P(Process, IsEndedFromOutside) {

@@ -11,6 +11,7 @@
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <pthread.h>
 #include <sched.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -72,6 +73,19 @@ void without_processes() {
   for (int i = 0; i < 2; ++i) say_os_error([&] { static_cast<void>(pool.submit<add>(1, 2).get()); });
 }
 
+void without_threads() {
+  ::pthread_attr_t usual;
+  if (::pthread_getattr_default_np(&usual) != 0) say("no attributes");
+  ::pthread_attr_t huge = usual;  // no memory has room for such a stack
+  ::pthread_attr_setstacksize(&huge, std::size_t{1} << 50);
+  ::pthread_setattr_default_np(&huge);
+  say_os_error([] { tutti::process p({.name = "job"}, tutti::fn<add>, 1, 2); });
+  say_os_error([] { tutti::process::exec({"true"}, {.name = "job"}); });
+  ::pthread_setattr_default_np(&usual);
+  ::pthread_attr_destroy(&usual);
+  say(to_string(tutti::process::exec({"true"}).join()));
+}
+
 void without_descriptors() {
   tutti::process_pool pool(1);
   tutti::shared_array<double> numbers(10);
@@ -128,6 +142,16 @@ TEST(SystemLimits, NoProcesses) {
   EXPECT_EQ(said[1], said[0]);
   EXPECT_THAT(said[2], testing::AllOf(HasSubstr("\"mill/"), HasSubstr("Resource temporarily unavailable")));
   EXPECT_THAT(said[3], HasSubstr("Resource temporarily unavailable"));
+}
+
+TEST(SystemLimits, NoThreads) {
+  const auto said =
+      lines_of(process({.out = stdio::pipe(), .err = stdio::pipe()}, fn<system_limits_test::without_threads>));
+  ASSERT_EQ(said.size(), 3u);
+  EXPECT_THAT(said[0], testing::AllOf(testing::StartsWith(std::to_string(EAGAIN) + " cannot start process \"job\": "),
+                                      HasSubstr("thread"), HasSubstr("Resource temporarily unavailable")));
+  EXPECT_EQ(said[1], said[0]);
+  EXPECT_EQ(said[2], to_string(exit_status::exited(0)));
 }
 
 TEST(SystemLimits, NoDescriptors) {

@@ -53,9 +53,11 @@ void kill_all() {
   const ::rlimit no_core{0, 0};  // one is enough
   ::setrlimit(RLIMIT_CORE, &no_core);
   ::signal(WTERMSIG(status), SIG_DFL);
-  ::sigset_t all;
-  ::sigemptyset(&all);
-  ::sigprocmask(SIG_SETMASK, &all, nullptr);
+  // Not by another signal that came too late to be heard.
+  ::sigset_t all_others;
+  ::sigfillset(&all_others);
+  ::sigdelset(&all_others, WTERMSIG(status));
+  ::sigprocmask(SIG_SETMASK, &all_others, nullptr);
   ::raise(WTERMSIG(status));
   ::_exit(128 + WTERMSIG(status));
 }
@@ -72,8 +74,8 @@ void kill_all() {
     int signal = 0;
     ::sigwait(&heard, &signal);
     if (signal == keeper_terminate) ::kill(process, SIGTERM);
-    // SIGTERM is how we hear of the launcher's death; anybody may send one.
-    if (signal == keeper_kill || (signal == SIGTERM && ::getppid() != launcher)) {
+    // SIGCONT is how we hear of the launcher's death; anybody may send one.
+    if (signal == keeper_kill || (signal == SIGCONT && ::getppid() != launcher)) {
       ::kill(process, SIGKILL);
       kill_all();
       end_as(SIGKILL);
@@ -86,7 +88,7 @@ void kill_all() {
 void keep_tree(const unique_fd& notes) {
   ::sigset_t heard, before;
   ::sigemptyset(&heard);
-  for (const int signal : {SIGCHLD, SIGTERM, keeper_terminate, keeper_kill}) ::sigaddset(&heard, signal);
+  for (const int signal : {SIGCHLD, SIGTERM, SIGCONT, keeper_terminate, keeper_kill}) ::sigaddset(&heard, signal);
   ::sigprocmask(SIG_BLOCK, &heard, &before);
   ::prctl(PR_SET_CHILD_SUBREAPER, 1);
   const ::pid_t keeper = ::getpid();
@@ -106,8 +108,8 @@ void keep_tree(const unique_fd& notes) {
   [[maybe_unused]] const ::ssize_t written = ::write(notes.get(), &note, sizeof note);
   ::close_range(3, ~0U, 0);  // the end of the pipe is the process's; all else is not for us
   ::prctl(PR_SET_NAME, "tutti-keeper");
-  // Its death is not ours: there is something to be done first.
-  ::prctl(PR_SET_PDEATHSIG, SIGTERM);
+  // Its death is not ours: there is something to be done first, also if we are stopped.
+  ::prctl(PR_SET_PDEATHSIG, SIGCONT);
   if (::getppid() != launcher) {
     ::kill(process, SIGKILL);
     kill_all();
