@@ -47,7 +47,6 @@ class HugePages : public testing::Test {
 };
 
 TEST_F(HugePages, AreForLongBlocksAndForNothingBesideThem) {
-  if (!std::ifstream("/sys/kernel/mm/transparent_hugepage/enabled")) GTEST_SKIP() << "this kernel has none";
   char* const block = memory_ + 3 * mib + 100;
   errno = 7;
   detail::advise_huge_pages(block, 20 * mib);
@@ -67,7 +66,10 @@ TEST_F(HugePages, AreNotForShortBlocks) {
 TEST_F(HugePages, OfWhatIsDecodedHoldIt) {
   std::vector<std::uint32_t> numbers(3 * mib);
   for (std::size_t i = 0; i < numbers.size(); ++i) numbers[i] = static_cast<std::uint32_t>(i * 2654435761U);
-  EXPECT_EQ(decode<std::vector<std::uint32_t>>(encode(numbers)), numbers);
+  const auto decoded = decode<std::vector<std::uint32_t>>(encode(numbers));
+  EXPECT_EQ(decoded, numbers);
+  const char* const from = reinterpret_cast<const char*>(decoded.data());
+  EXPECT_GE(advised_in(from, from + decoded.size() * sizeof(std::uint32_t)), 8 * mib);
   const std::string text(9 * mib, 'x');
   EXPECT_EQ(decode<std::string>(encode(text)), text);
 }

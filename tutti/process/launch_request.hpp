@@ -1,7 +1,7 @@
 // launch_request: what the launcher is asked, and what it reports.
 //
-// The launcher is a process of the same program that stays inside init: it has one thread, so it may fork at any time.
-// It is connected with the program by a message_socket: requests go there, reports come back.
+// The launcher is a process of the same program that stays inside init: it has no thread that main would start, so it
+// may fork at any time. It is connected with the program by a message_socket: requests go there, reports come back.
 #pragma once
 #include <array>
 #include <cstdint>

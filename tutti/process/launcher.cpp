@@ -153,11 +153,15 @@ bool launched::is_of_this_process() const noexcept { return by_->forks_ == forks
 
 bool launched::ends_until(std::chrono::steady_clock::time_point deadline) const noexcept {
   const unique_fd ended(static_cast<int>(::syscall(SYS_pidfd_open, pid(), 0)));
+  const int error = errno;
   if (is_over()) return true;
-  if (!ended) return false;
+  if (!ended && error == ESRCH) return true;  // its launcher has waited for it already
+  // Without a descriptor to be had this looks again and again.
+  constexpr std::chrono::milliseconds pause(1);
   for (;;) {
     ::pollfd polled{ended.get(), POLLIN, 0};
-    if (::poll(&polled, 1, milliseconds_until(deadline)) > 0) return true;
+    const auto until = ended ? deadline : std::min(deadline, std::chrono::steady_clock::now() + pause);
+    if (::poll(&polled, 1, milliseconds_until(until)) > 0 || is_over()) return true;
     if (std::chrono::steady_clock::now() >= deadline) return false;
   }
 }

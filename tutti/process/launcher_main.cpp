@@ -88,6 +88,13 @@ class launcher_process {
     struct ::sigaction ignore{};
     ignore.sa_handler = SIG_IGN;
     ::sigaction(SIGINT, &ignore, &traits_.on_interrupt);  // control-C is for the program
+    // 0 to 2 are taken, so that nothing that is opened or received has these numbers.
+    unique_fd probe(::open("/dev/null", O_RDWR | O_CLOEXEC));
+    while (probe && probe.get() <= 2) {
+      ::fcntl(probe.get(), F_SETFD, 0);
+      static_cast<void>(probe.release());
+      probe.reset(::open("/dev/null", O_RDWR | O_CLOEXEC));
+    }
     signals_.reset(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
     if (!signals_) throw os_error::of("the launcher cannot hear signals", errno);
     heard = signals_.get();
@@ -104,13 +111,6 @@ class launcher_process {
     // only one that can be heard and wakes who is stopped.
     ::prctl(PR_SET_PDEATHSIG, SIGCONT);
     hear(SIGCONT);  // it may have died before that
-    // 0 to 2 are taken, so that nothing that is received has these numbers.
-    unique_fd probe(::open("/dev/null", O_RDWR | O_CLOEXEC));
-    while (probe && probe.get() <= 2) {
-      ::fcntl(probe.get(), F_SETFD, 0);
-      static_cast<void>(probe.release());
-      probe.reset(::open("/dev/null", O_RDWR | O_CLOEXEC));
-    }
     traits_.pid = ::getpid();
   }
 

@@ -9,14 +9,17 @@
 namespace tutti {
 
 /// The lines that come from a pipe or another descriptor, as they come:
-/// `for (const std::string& line : lines(p.out())) ...`. Without their newlines; what stands behind the last newline
-/// is a line, too. Iteration blocks until there is one, or the end of the file: for a pipe, until nobody can write any
-/// more. An input range, to be gone through once, by one thread at a time; what it has read ahead is lost with it.
+/// `for (const std::string& line : lines(p.out())) ...`. Without their newlines, but with a carriage return before one;
+/// what stands behind the last newline is a line, too. Iteration blocks until there is one, or the end of the file: for
+/// a pipe, until nobody can write any more. An input range, to be gone through once, by one thread at a time; what it
+/// has read ahead is lost with it.
 class lines {
  public:
   /// Refers to the descriptor, which must outlive it. Throws std::invalid_argument if there is none.
   explicit lines(const unique_fd& from);
   explicit lines(unique_fd&&) = delete;
+  lines(const lines&) = delete;
+  lines& operator=(const lines&) = delete;
 
   class iterator {
    public:

@@ -15,9 +15,6 @@
 namespace tutti::detail {
 namespace {
 
-// Memory for encoded arguments beyond this is not kept.
-constexpr std::size_t most_spare = std::size_t{256} << 20;
-
 // For encoding, warm.
 thread_local std::string encoding_room;
 

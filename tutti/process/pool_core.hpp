@@ -119,6 +119,8 @@ class pool_core final : public call_runner, public std::enable_shared_from_this<
   class section;
   /// So many workers in a row that die before they are ready, and no more are started until another call comes.
   static constexpr int most_failures = 3;
+  /// Memory for encoded arguments beyond this is not kept.
+  static constexpr std::size_t most_spare = std::size_t{256} << 20;
 
   // ---- in a section
   void settle(section& in) noexcept;

@@ -18,7 +18,6 @@ constexpr double prefetched_ns = 200'000;
 constexpr std::size_t most_prefetched = 128;
 // Of calls with long arguments or shared objects: each takes memory, descriptors and room in the socket.
 constexpr std::size_t most_costly = 4;
-constexpr std::size_t most_spare = std::size_t{256} << 20;
 
 }  // namespace
 

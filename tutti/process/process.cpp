@@ -158,6 +158,9 @@ void process::end() noexcept {
 
 detail::launched& process::held(const char* what) const {
   if (running_ == nullptr) throw std::logic_error(std::string("process::") + what + ": it holds no process");
+  if (!running_->is_of_this_process())
+    throw std::logic_error("process \"" + name_ + "\": " + what +
+                           " in a forked child: only its parent can wait for it");
   return *running_;
 }
 
@@ -222,11 +225,15 @@ void process::kill() noexcept { signal(SIGKILL); }
 
 // Its time is up.
 void process::too_long(std::chrono::nanoseconds limit) {
+  const bool ended = running_->is_over();
   kill();
-  for (unique_fd& pipe : pipes_) pipe.reset();
   join();
-  const auto ms = std::to_string(std::chrono::ceil<std::chrono::milliseconds>(limit).count());
-  throw timed_out("process::communicate: process \"" + name_ + "\" was killed, as it took longer than " + ms + " ms");
+  for (unique_fd& pipe : pipes_) pipe.reset();
+  const auto ms = std::to_string(std::chrono::ceil<std::chrono::milliseconds>(limit).count()) + " ms";
+  throw timed_out("process::communicate: " +
+                  (ended ? "after " + ms + " something that process \"" + name_ +
+                               "\" has started still holds its output; with .tree it ends too"
+                         : "process \"" + name_ + "\" was killed, as it took longer than " + ms));
 }
 
 process_output process::communicate(std::string_view input) {
@@ -236,6 +243,7 @@ process_output process::communicate(std::string_view input) {
 process_output process::communicate(std::string_view input, std::chrono::nanoseconds limit) {
   held("communicate");
   const auto deadline = detail::machine_time_after(limit);
+  const bool is_limited = limit != std::chrono::nanoseconds::max();
   if (!input.empty() && !in())
     throw std::logic_error("process::communicate: input, but its standard input is no pipe: give .in = stdio::pipe()");
   process_output result{{}, {}, exit_status::exited(0)};
@@ -254,9 +262,9 @@ process_output process::communicate(std::string_view input, std::chrono::nanosec
     if (polled[0].revents != 0) {
       const ::ssize_t n = ::write(in().get(), input.data(), input.size());
       if (n > 0) input.remove_prefix(static_cast<std::size_t>(n));
-      if (n < 0 && errno == EPIPE) quiet.raised();
-      // EPIPE: it does not want the rest, which is its own business.
-      if (input.empty() || (n < 0 && errno != EAGAIN && errno != EINTR)) in().reset();
+      const int error = n < 0 ? errno : 0;
+      if (error == EPIPE) quiet.raised();  // it does not want the rest, which is its own business
+      if (input.empty() || (error != 0 && error != EAGAIN && error != EINTR)) in().reset();
     }
     for (int stream = 1; stream < 3; ++stream) {
       if (polled[stream].revents == 0) continue;
@@ -269,7 +277,7 @@ process_output process::communicate(std::string_view input, std::chrono::nanosec
     }
   }
   // Without its pipes it may go on.
-  if (limit != std::chrono::nanoseconds::max() && !running_->ends_until(deadline)) too_long(limit);
+  if (is_limited && !running_->ends_until(deadline)) too_long(limit);
   result.status = join();
   return result;
 }

@@ -24,12 +24,16 @@ namespace tutti {
 
 namespace detail {
 class launched;
+}
+class process;
 
-// What somebody may try to run in another process, as other libraries run it in a thread.
-template <class F>
+namespace detail {
+// What somebody may try to run in another process, as other libraries run it in a thread: functions, and objects that
+// are no options.
+template <class F, class Bare = std::remove_cvref_t<F>>
 concept function_without_name =
-    !portable_value<F> && (std::is_function_v<std::remove_pointer_t<std::remove_cvref_t<F>>> ||
-                           requires { &std::remove_cvref_t<F>::operator(); });
+    !portable_value<F> && (std::is_function_v<std::remove_pointer_t<Bare>> ||
+                           (std::is_class_v<Bare> && !std::is_aggregate_v<Bare> && !std::is_same_v<Bare, process>));
 template <class F>
 void refuse_function() {
   static_assert(portable_value<F>,

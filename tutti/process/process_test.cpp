@@ -76,6 +76,8 @@ void check_interrupt_is_ignored() {
 namespace tutti {
 namespace {
 
+using namespace std::chrono_literals;
+
 namespace fs = std::filesystem;
 using testing::HasSubstr;
 using tutti_test::is_gone;
@@ -334,6 +336,37 @@ TEST(ProcessMany, FromManyThreads) {
       for (int i = 0; i < 10; ++i) EXPECT_EQ(process(fn<process_test::leave_with>, i).join().code(), i);
     });
   }
+}
+
+TEST(ProcessLimits, WhatEndsAtOnceIsNeverTooLate) {
+  ::cpu_set_t before, one;
+  ::sched_getaffinity(0, sizeof before, &before);
+  CPU_ZERO(&one);
+  CPU_SET(::sched_getcpu(), &one);
+  ::sched_setaffinity(0, sizeof one, &one);
+  for (int n = 0; n < 300; ++n) EXPECT_TRUE(process(fn<process_test::nothing>).communicate("", 60s).status.success());
+  ::sched_setaffinity(0, sizeof before, &before);
+}
+
+TEST(ProcessLimits, WhatWritesWithoutEndIsEnded) {
+  process p = process::exec({"yes"}, {.out = stdio::pipe()});
+  EXPECT_THROW(p.communicate("", 10ms), timed_out);
+  EXPECT_EQ(p.join(), exit_status::killed(SIGKILL));
+}
+
+TEST(ProcessLimits, WhatAnEndedProcessHasLeftIsNamed) {
+  const tutti_test::fresh_path left;
+  process p = process::exec({"sh", "-c", "sleep 1000 & echo $! > " + left.path() + "; exit 3"}, {.out = stdio::pipe()});
+  try {
+    p.communicate("", 100ms);
+    FAIL() << "it has ended";
+  } catch (const timed_out& e) {
+    EXPECT_THAT(e.what(), HasSubstr(".tree"));
+  }
+  EXPECT_EQ(p.join().code(), 3);
+  int pid = 0;
+  std::ifstream(left.path()) >> pid;
+  ::kill(pid, SIGKILL);
 }
 
 }  // namespace
