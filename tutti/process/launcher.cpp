@@ -6,6 +6,7 @@
 #include <tutti/base/init.hpp>
 #include <tutti/base/log.hpp>
 #include <tutti/base/unique_fd.hpp>
+#include <tutti/process/launchers.hpp>
 #include <tutti/process/machine_time.hpp>
 #include <tutti/process/value_message.hpp>
 
@@ -60,113 +61,9 @@ std::string shown_path(const std::string& program) { return program.empty() ? ow
 
 }  // namespace
 
-// ---------------------------------------------------------------- all launchers of this process
-
-class launchers {
- public:
-  static std::shared_ptr<launcher> of(const std::string& program);
-  // The near ends of the sockets: a fork must not keep them open, or the launcher processes would not see us go.
-  static void opened(int socket);
-  static void closed(int socket) noexcept;
-
- private:
-  struct state {
-    std::mutex mutex;
-    std::uint32_t forks = 0;  // of which the launchers are known
-    std::map<std::string, std::shared_ptr<launcher>> all;
-    std::vector<int> sockets;
-  };
-  static state& current();
-  static void leave_all() noexcept;
-};
-
-launchers::state& launchers::current() { return process_wide<state>(); }
-
-std::shared_ptr<launcher> launchers::of(const std::string& program) {
-  state& s = current();
-  const std::lock_guard guard(s.mutex);
-  if (s.forks != forks_before_this_process()) {
-    // Those of the parent; their threads are not here. Never destroyed: their locks may be held for ever.
-    for (auto& [path, other] : s.all) [[maybe_unused]]
-      auto* const kept = new std::shared_ptr<launcher>(std::move(other));
-    s.all.clear();
-    s.forks = forks_before_this_process();
-  }
-  static const bool prepared = [] {
-    ::pthread_atfork(nullptr, nullptr, [] {
-      for (const int socket : std::exchange(current().sockets, {})) ::close(socket);
-    });
-    std::atexit([] { leave_all(); });
-    return true;
-  }();
-  static_cast<void>(prepared);
-  auto& found = s.all[program];
-  if (found == nullptr) found = std::make_shared<launcher>(program);
-  return found;
-}
-
-void launchers::opened(int socket) {
-  state& s = current();
-  const std::lock_guard guard(s.mutex);
-  s.sockets.push_back(socket);
-}
-
-void launchers::closed(int socket) noexcept {
-  state& s = current();
-  const std::lock_guard guard(s.mutex);
-  std::erase(s.sockets, socket);
-}
-
-// At the end of the program: nothing that was started is left behind, not even for a moment.
-void launchers::leave_all() noexcept {
-  std::vector<std::shared_ptr<launcher>> all;
-  {
-    state& s = current();
-    const std::lock_guard guard(s.mutex);
-    if (s.forks != forks_before_this_process()) return;
-    for (const auto& [path, one] : s.all) all.push_back(one);
-  }
-  for (const auto& one : all) one->leave();
-}
-
 launcher::launcher(std::string program) : program_(std::move(program)), forks_(forks_before_this_process()) {}
 
 std::shared_ptr<launcher> launcher::of(const std::string& program) { return launchers::of(program); }
-
-// ---------------------------------------------------------------- a process
-
-void launched::become(state next) noexcept {
-  state_.store(next, std::memory_order_seq_cst);
-  waiters_.wake_all();
-}
-
-void launched::wait_started() {
-  waiters_.wait([this] { return now() != state::starting; }, wait_how{.what = "start of a process"});
-  if (now() == state::failed) std::rethrow_exception(failure_);
-}
-
-wait_result launched::wait_over(const wait_how& how) {
-  return waiters_.wait([this] { return is_over(); }, how);
-}
-
-bool launched::is_of_this_process() const noexcept { return by_->forks_ == forks_before_this_process(); }
-
-bool launched::ends_until(std::chrono::steady_clock::time_point deadline) const noexcept {
-  const unique_fd ended(static_cast<int>(::syscall(SYS_pidfd_open, pid(), 0)));
-  const int error = errno;
-  if (is_over()) return true;
-  if (!ended && error == ESRCH) return true;  // its launcher has waited for it already
-  // Without a descriptor to be had this looks again and again.
-  constexpr std::chrono::milliseconds pause(1);
-  for (;;) {
-    ::pollfd polled{ended.get(), POLLIN, 0};
-    const auto until = ended ? deadline : std::min(deadline, std::chrono::steady_clock::now() + pause);
-    if (::poll(&polled, 1, milliseconds_until(until)) > 0 || is_over()) return true;
-    if (std::chrono::steady_clock::now() >= deadline) return false;
-  }
-}
-
-void launched::signal(int number) noexcept { by_->signal(id_, number); }
 
 // ---------------------------------------------------------------- starting
 

@@ -64,9 +64,10 @@ shared_segment::shared_segment(unique_fd fd, const segment_form& form, std::size
 }
 
 void shared_segment::throw_empty(const char* what) {
-  throw std::logic_error(std::string(what) +
-                         ": used while it refers to nothing, as a default-constructed one does; make it from a value, "
-                         "or take it from another process");
+  throw std::logic_error(
+      std::string(what) +
+      ": used while it refers to nothing, as a default-constructed one does; make it with arguments, "
+      "or take it from another process");
 }
 
 }  // namespace tutti::detail
