@@ -193,6 +193,8 @@ void pool_core::collect_until(const collecting& here, bool (*is_done)(const void
     bool found = false;
     for (spinner spin(spinner::before_sleep); !found && spin.once();) found = anything_to_collect() || is_done(context);
     if (found) continue;
+    before_sleeping();  // in a callback: what was completed here has callbacks behind it
+    if (!here.goes_on()) return;
     bell_.visitor_hint.sleeps();
     bell_.visitor.store(bell::asleep, std::memory_order_seq_cst);
     if (!anything_to_collect() && !is_done(context)) {

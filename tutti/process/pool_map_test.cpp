@@ -158,6 +158,23 @@ TEST_P(PoolCallbacks, WaitInAnyWayForOtherCalls) {
   EXPECT_EQ(inside([&] { return default_pool().submit([&] { return pool_.submit<fs::add>(3, 4).get(); }).get(); }), 7);
 }
 
+// In a callback the callbacks of what is completed meanwhile are queued behind it: who sleeps there has others call
+// them.
+TEST_P(PoolCallbacks, WaitForWhatTheCallbackOfAnotherCallBringsAbout) {
+  const tutti_test::fresh_path gate;
+  promise<int> first;
+  auto begun = first.get_future();
+  bool opened = false;
+  begun.on_done([&](const auto&) {
+    auto slow = pool_.submit<fs::wait_for_file>(gate.path());
+    auto quick = pool_.submit<fs::add>(1, 2);
+    quick.on_done([&](const auto&) { std::ofstream(gate.path()) << 'x'; });
+    opened = slow.get();
+  });
+  first.set_value(1);
+  EXPECT_TRUE(opened);
+}
+
 TEST_P(PoolCallbacks, WaitForCallsOfAnotherPoolWhoseCallbacksWaitForThisOnes) {
   process_pool other(1);
   EXPECT_EQ(inside([&] {
