@@ -17,6 +17,7 @@
 #include <string>
 #include <tests/support/processes.hpp>
 #include <tutti/base/unique_fd.hpp>
+#include <tutti/process/process.hpp>
 #include <vector>
 
 namespace tutti_test {
@@ -51,6 +52,7 @@ class tidy_test : public testing::Test {
  protected:
   void SetUp() override {
     ::alarm(120);
+    tutti::process::exec({"true"}).join();  // what starts processes stays, with its socket
     before_ = open_descriptors();
   }
   void TearDown() override {

@@ -267,6 +267,7 @@ TEST_F(SpecPoolStdout, ArrivesBeforeTheResult) { run(fn<at_the_latest_when_over>
 TEST_F(SpecPoolStdout, MayBeClosedInTheProgram) {
   process p(fn<without_streams>);
   EXPECT_EQ(p.join(), exit_status::exited(0));
+  if (p.failure() != nullptr) std::rethrow_exception(p.failure());
 }
 
 TEST_F(SpecPoolStdout, MayHaveNoReader) {
