@@ -75,6 +75,8 @@ std::atomic<process_key>& ring_end::holder(side which) const noexcept {
   return control().holders[static_cast<std::size_t>(which)];
 }
 
+void ring_end::note_holder() const noexcept { holder(side_).store(this_process(), std::memory_order_release); }
+
 std::size_t ring_end::ring_size() const noexcept { return memory_.size() - control_bytes; }
 
 void ring_end::copy_in(std::uint64_t at, const char* from, std::size_t size) noexcept {
@@ -96,9 +98,10 @@ bool ring_end::peer_is_gone() const noexcept {
 }
 
 bool ring_end::peer_is_dead() const noexcept {
-  // relaxed: whoever is found dead, by the kernel's word, has done nothing after that.
-  const process_key peer = holder(side_ == side::reads ? side::writes : side::reads).load(std::memory_order_relaxed);
-  return peer != 0 && !is_running(peer);
+  const std::atomic<process_key>& other = holder(side_ == side::reads ? side::writes : side::reads);
+  const process_key peer = other.load(std::memory_order_acquire);
+  // It may have given its end away before it died: then, as the kernel has said that it did, the word shows that.
+  return peer != 0 && !is_running(peer) && other.load(std::memory_order_acquire) == peer;
 }
 
 ring_end::woken ring_end::listen(int flags, std::optional<std::vector<unique_fd>>* handles) {
@@ -121,7 +124,7 @@ ring_end::woken ring_end::listen(int flags, std::optional<std::vector<unique_fd>
 
 ring_end::woken ring_end::sleep(const message_wait& how, std::optional<std::vector<unique_fd>>* handles) {
   const message_sleep asleep(this, how, "process_channel");
-  holder(side_).store(this_process(), std::memory_order_relaxed);  // also if it was to be given away, and was not
+  note_holder();  // also if it was to be given away, and was not
   while (!poll_until(socket_.get(), POLLIN, how.at_most(slow_look))) {
     if (peer_is_dead()) return woken::gone;
     if (how.is_over()) return woken::time_up;
@@ -139,7 +142,7 @@ travelling_ring ring_end::give(const char* kind, const std::optional<std::vector
   if (early) {
     for (const unique_fd& one : *early) result.early.push_back(attach_duplicate(one.get(), kind));
   }
-  holder(side_).store(0, std::memory_order_relaxed);  // before it can be taken over
+  holder(side_).store(0, std::memory_order_release);  // before it can be taken over
   giving::encoded(*this);
   return result;
 }

@@ -81,6 +81,8 @@ class ring_end : public giveable {
   [[nodiscard]] bool peer_is_gone() const noexcept;
   /// Also when its socket lives on. Costs some us.
   [[nodiscard]] bool peer_is_dead() const noexcept;
+  /// This process has this end.
+  void note_holder() const noexcept;
   static std::pair<shared_memory, unique_fd> take_parts(const travelling_ring& from, const char* kind);
   [[nodiscard]] travelling_ring give(const char* kind, const std::optional<std::vector<unique_fd>>& early);
 

@@ -1,6 +1,7 @@
 // The near side of one process that was asked for.
 #include <tutti/base/at_fork.hpp>
 #include <tutti/base/unique_fd.hpp>
+#include <tutti/core/wait_list.hpp>
 #include <tutti/process/launcher.hpp>
 #include <tutti/process/machine_time.hpp>
 
@@ -38,6 +39,7 @@ bool launched::ends_until(std::chrono::steady_clock::time_point deadline) const 
   if (!ended && error == ESRCH) return true;  // its launcher has waited for it already
   // Without a descriptor to be had this looks again and again.
   constexpr std::chrono::milliseconds pause(1);
+  before_sleeping();
   for (;;) {
     ::pollfd polled{ended.get(), POLLIN, 0};
     const auto until = ended ? deadline : std::min(deadline, std::chrono::steady_clock::now() + pause);

@@ -124,6 +124,7 @@ void launcher::connect(std::unique_lock<std::mutex>& lock, const std::string& na
     }
     if (connection_ == connection::none) connection_ = connection::wanted;
     changed_.notify_all();
+    before_sleeping();
     changed_.wait(lock);
   }
 }

@@ -1,6 +1,7 @@
 #include <tutti/process/lines.hpp>
 
 #include <tutti/base/error.hpp>
+#include <tutti/core/wait_list.hpp>
 
 #include <poll.h>
 #include <unistd.h>
@@ -25,6 +26,7 @@ bool lines::read() {
       return true;
     }
     line_.append(ahead_, at_);
+    before_sleeping();
     ahead_.resize(64 * 1024);
     at_ = 0;
     const ::ssize_t n = ::read(from_->get(), ahead_.data(), ahead_.size());

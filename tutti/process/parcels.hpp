@@ -33,7 +33,7 @@ class parcel_sender {
   /// Puts `bytes` into a parcel, tells the other side of it over `socket` if it is new, and returns its number; 0: the
   /// socket takes no more now. Throws `closed` when the other side is gone, os_error when there is no memory.
   std::uint32_t put(std::string_view bytes, message_socket& socket);
-  /// The bytes of a parcel that the other side has not given back.
+  /// The bytes of a parcel that has not been taken or given back.
   [[nodiscard]] std::string_view bytes(std::uint32_t number, std::size_t size) const noexcept;
   /// The other side has not got it: another one is to take its place.
   void drop(std::uint32_t number) noexcept;

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <exception>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -17,15 +18,12 @@ namespace tutti::detail {
 
 // The time of the call that it runs is over: that ends here, and not on the thread of timers, as it runs foreign code.
 void pool_core::say_overdue(lane& which) noexcept {
-  portable_call* target = nullptr;
-  std::exception_ptr error;
+  lane::overdue_call call;
   {
     const std::lock_guard lock(mutex_);
-    which.is_overdue.store(false, std::memory_order_relaxed);
-    target = std::exchange(which.overdue, nullptr);
-    error = std::exchange(which.overdue_error, nullptr);
+    call = which.take_overdue();
   }
-  if (target != nullptr) target->fail(std::move(error));
+  call.tell();
 }
 
 // Gives the record back that was read. Before a call is completed: its callbacks may collect, and would read it again.
@@ -43,7 +41,7 @@ void pool_core::read(const lane_ref& from, const response_head& head, std::strin
   switch (head.kind) {
     case response_kind::ready: pop(*from); return initialised(*from, nullptr);
     case response_kind::forget: pop(*from); return from->incoming.forget(head.parcel);
-    case response_kind::refused: pop(*from); return refused(*from, head.ticket);
+    case response_kind::refused: return refused(*from, head.ticket);
     case response_kind::worn: pop(*from); return worn(*from);
     case response_kind::part:
       if (from->parts.size() + bytes.size() > most_in_parts) throw decode_error("an answer without an end");
@@ -98,16 +96,23 @@ void pool_core::refused(lane& from, std::uint64_t ticket) {
   section in(*this);
   job* const one = from.jobs.front();
   if (one == nullptr || one->ticket != ticket) throw decode_error("a refusal of a call that it was not given");
-  const std::exception_ptr lost =  // made before anything is changed: it may throw
-      !one->handles_gone
+  // Made before anything is changed, the record too: it may throw.
+  const bool is_over = one->handles_gone || one->refusals + 1 >= most_failures;
+  const std::exception_ptr lost =
+      !is_over
           ? nullptr
-          : std::make_exception_ptr(worker_lost(task_text(one->name) +
-                                                " was not begun: another call has closed the socket of its worker, " +
-                                                "or left it no descriptor, and so its shared objects are gone"));
+          : std::make_exception_ptr(worker_lost(
+                task_text(one->name) + " was not begun: its arguments did not reach " +
+                (one->handles_gone ? "its worker: another call has closed its socket, or left it no descriptor, and "
+                                     "so its shared objects are gone"
+                                   : "three workers in a row: they have no memory or descriptors for them")));
+  pop(from);
+  ++one->refusals;
   from.jobs.erase(*one);
   from.now = lane::state::leaving;
   from.was_dismissed = true;  // by itself
   one->expiry.cancel();
+  take_back_all(in, from);
   if (one->target == nullptr) {
     in.end(*one, nullptr);
   } else if (cancelled_ != nullptr) {
@@ -118,7 +123,6 @@ void pool_core::refused(lane& from, std::uint64_t ticket) {
     recover(from, *one);
     enqueue(*one, true);
   }
-  take_back_all(from);
   settle(in);
 }
 
@@ -126,7 +130,7 @@ void pool_core::refused(lane& from, std::uint64_t ticket) {
 void pool_core::worn(lane& which) {
   section in(*this);
   if (which.now == lane::state::open) which.now = lane::state::leaving;
-  take_back_all(which);
+  take_back_all(in, which);
   settle(in);
 }
 
@@ -169,9 +173,12 @@ void pool_core::answered(const lane_ref& from, const response_head& head, std::s
     ++counts_.completed;
     if (one->parcel != 0) from->outgoing.take_back(one->parcel);
   }
+  lane::overdue_call overdue = from->take_overdue();  // the next one given may be overdue before this is over
   settle(in);
+  std::optional<callbacks_later> together;
+  if (in.has_ended_any() || overdue.target != nullptr) together.emplace();
   in.leave();
-  if (from->is_overdue.load(std::memory_order_relaxed)) say_overdue(*from);
+  overdue.tell();
   if (again) return;
   if (one->target == nullptr) {
     // It has its end.

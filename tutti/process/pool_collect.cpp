@@ -42,7 +42,8 @@ class pool_core::collecting {
   collecting(const collecting&) = delete;
   collecting& operator=(const collecting&) = delete;
 
-  [[nodiscard]] bool goes_on() const noexcept { return turn_.owns_lock(); }
+  /// False also in a child that a callback has forked: the answers are its parent's.
+  [[nodiscard]] bool goes_on() const noexcept { return turn_.owns_lock() && pool_.is_of_this_process(); }
   static bool is_here(const pool_core& pool) noexcept {
     for (const collecting* one = innermost; one != nullptr; one = one->outer_) {
       if (&one->pool_ == &pool) return true;
@@ -64,7 +65,8 @@ class pool_core::collecting {
       pool_.bell_.visitor.store(bell::away, std::memory_order_seq_cst);
     }
     turn_.unlock();
-    ring_loudly(pool_.bell_);  // what was published meanwhile, for who reads now
+    std::atomic_thread_fence(std::memory_order_seq_cst);  // see reside()
+    ring_loudly(pool_.bell_);                             // what was published meanwhile, for who reads now
   }
 
   pool_core& pool_;
@@ -83,9 +85,8 @@ bool pool_core::replace_resident() noexcept {
     const std::lock_guard lock(residents_mutex_);
     residents_.emplace_back([self = shared_from_this()] { self->reside(); });
     return true;
-  } catch (const std::exception& wrong) {
-    log(log_level::error, "process_pool \"" + settings_.name +
-                              "\": a callback of a call sleeps, and all others wait for it: " + wrong.what());
+  } catch (const std::exception&) {
+    log(log_level::error, "process_pool: no thread to read answers while a callback sleeps: all of them wait for it");
     return false;
   }
 }
@@ -189,12 +190,11 @@ bool pool_core::collect_from(const collecting& here, const lane_ref& from) {
 void pool_core::collect_until(const collecting& here, bool (*is_done)(const void*), const void* context) {
   for (;;) {
     collect(here);
+    before_sleeping();  // in a callback: what was completed here has callbacks behind it, which are for others
     if (!here.goes_on() || is_done(context)) return;
     bool found = false;
     for (spinner spin(spinner::before_sleep); !found && spin.once();) found = anything_to_collect() || is_done(context);
     if (found) continue;
-    before_sleeping();  // in a callback: what was completed here has callbacks behind it
-    if (!here.goes_on()) return;
     bell_.visitor_hint.sleeps();
     bell_.visitor.store(bell::asleep, std::memory_order_seq_cst);
     if (!anything_to_collect() && !is_done(context)) {
@@ -228,6 +228,7 @@ void pool_core::help(bool (*is_done)(const void*), const void* context) noexcept
   collect(here);  // what was published while this looked awake
   if (!here.goes_on()) return;
   visit.unlock();
+  std::atomic_thread_fence(std::memory_order_seq_cst);  // see reside()
   // A resident that found this one here sleeps without having looked; see reside().
   if (was_sent_off_.exchange(false, std::memory_order_seq_cst)) ring_loudly(bell_);
 }
@@ -241,9 +242,11 @@ void pool_core::reside() {
     std::unique_lock turn(collecting_, std::try_to_lock);
     bool any = false;
     if (!turn) {
-      // A visitor does it all. It looks at this word when it has unlocked; so it sees it, or this gets the lock.
+      // A visitor does it all. It looks at these words when it has unlocked; so it sees them, or this gets the lock:
+      // the fences on both sides stand for what a mutex does not promise.
       bell_.resident.store(bell::asleep, std::memory_order_seq_cst);
       was_sent_off_.store(true, std::memory_order_seq_cst);
+      std::atomic_thread_fence(std::memory_order_seq_cst);
       static_cast<void>(turn.try_lock());
     }
     if (turn) {
@@ -252,6 +255,7 @@ void pool_core::reside() {
       {
         const collecting here(*this, turn, collecting::as::resident);
         any = collect(here);
+        if (!is_of_this_process()) return;
         if (!here.goes_on()) return retire_resident();
       }
       const auto alone = [this] { return visitors_.load(std::memory_order_relaxed) == 0; };

@@ -114,11 +114,11 @@ void pool_core::expired(const std::weak_ptr<lane>& where, std::uint64_t ticket) 
   timer killing = kill_later(at, ticket);
   try {
     const std::string part = late->target->part_text(at->words.part.load(std::memory_order_relaxed));
-    at->overdue_error = std::make_exception_ptr(timed_out(timeout_text(late->name, *late->limits.timeout) + part));
+    at->overdue.error = std::make_exception_ptr(timed_out(timeout_text(late->name, *late->limits.timeout) + part));
   } catch (...) {
-    at->overdue_error = std::current_exception();
+    at->overdue.error = std::current_exception();
   }
-  at->overdue = std::exchange(late->target, nullptr);
+  at->overdue.target = std::exchange(late->target, nullptr);
   at->is_overdue.store(true, std::memory_order_seq_cst);
   ask_to_stop(*at, *late);
   at->condemned = true;  // nobody shall wait behind it

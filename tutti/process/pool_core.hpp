@@ -10,7 +10,7 @@
 // launcher's thread, which only notes them and wakes the collector: so what a dead worker has published is read before
 // its lane is given up, and nobody reads a lane beside that.
 //
-// Locks are taken in this order: collecting_, mutex_.
+// Locks are taken in this order: shutting_down_, collecting_, residents_mutex_ or mutex_.
 #pragma once
 #include <tutti/core/call.hpp>
 #include <tutti/core/executor.hpp>
@@ -81,8 +81,17 @@ struct lane {
   std::atomic<bool> over{false};            // noted by the launcher's thread; seq_cst with the bell
   // Of the call that it runs: its time is over, and it is to be told so.
   std::atomic<bool> is_overdue{false};
-  portable_call* overdue = nullptr;
-  std::exception_ptr overdue_error;
+  struct overdue_call {
+    portable_call* target = nullptr;
+    std::exception_ptr error;
+    void tell() noexcept {
+      if (target != nullptr) std::exchange(target, nullptr)->fail(std::move(error));
+    }
+  } overdue;
+  overdue_call take_overdue() noexcept {
+    is_overdue.store(false, std::memory_order_relaxed);
+    return std::exchange(overdue, {});
+  }
   // The collector's own.
   parcel_receiver incoming;
   std::string parts;    // of an answer that comes in several records
@@ -139,7 +148,7 @@ class pool_core final : public call_runner, public std::enable_shared_from_this<
   bool has_room(lane& one) noexcept;
   std::uint32_t number_of(const function_info& function, const char* name);
   bool take_back(lane& from, job& one) noexcept;
-  void take_back_all(lane& from) noexcept;
+  void take_back_all(section& in, lane& from) noexcept;
   void recover(lane& from, job& one) noexcept;
   bool say_lost(lane& to, std::uint32_t parcel) noexcept;
   void balance(section& in);

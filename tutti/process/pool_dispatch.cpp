@@ -293,10 +293,14 @@ bool pool_core::take_back(lane& from, job& one) noexcept {
   return true;
 }
 
-void pool_core::take_back_all(lane& from) noexcept {
+void pool_core::take_back_all(section& in, lane& from) noexcept {
   while (job* const last = from.jobs.back()) {
     if (!take_back(from, *last)) break;
-    enqueue(*last, true);
+    if (last->target == nullptr) {
+      in.end(*last, nullptr);  // its time was over before it began
+    } else {
+      enqueue(*last, true);
+    }
   }
 }
 

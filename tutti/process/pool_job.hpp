@@ -33,6 +33,7 @@ struct job : pooled {
   std::vector<unique_fd> handles;
   const call_limits limits;
   int retries;
+  int refusals = 0;  // by workers that it did not reach
   const int priority;
   std::uint64_t ticket = 0;    // in its lane
   std::uint32_t position = 0;  // in its lane's ring

@@ -230,9 +230,11 @@ void pool_core::bury(const lane_ref& dead) {
     ++failures_;
     failure_ = loss;
   }
+  lane::overdue_call overdue = dead->take_overdue();
   settle(in);
+  const callbacks_later together;
   in.leave();
-  if (dead->is_overdue.load(std::memory_order_relaxed)) say_overdue(*dead);
+  overdue.tell();
 }
 
 }  // namespace tutti::detail

@@ -188,6 +188,27 @@ TEST_P(PoolCallbacks, WaitForCallsOfAnotherPoolWhoseCallbacksWaitForThisOnes) {
             4);
 }
 
+TEST(PoolCallbacksMany, WaitForWhatEndsWithTheirOwnCall) {
+  process_pool pool({.workers = 1, .grace = 0s});
+  const tutti_test::fresh_path never;
+  auto runs = pool.submit<fs::wait_for_file>(never.path());
+  std::vector<future<int>> queued;
+  for (int n = 0; n < 300; ++n) queued.push_back(pool.submit<fs::add>(n, 1));
+  int cancelled_too = 0;
+  queued.front().on_done([&](const auto&) {
+    for (auto one = queued.begin() + 1; one != queued.end(); ++one) {
+      try {
+        one->get();
+      } catch (const cancelled&) {
+        ++cancelled_too;
+      }
+    }
+  });
+  pool.shutdown(cancel);
+  EXPECT_EQ(cancelled_too, 299);
+  EXPECT_THROW(runs.get(), cancelled);
+}
+
 // The timeouts' own thread has no part in it: it is needed for the next one.
 TEST_P(PoolCallbacks, WaitBehindATimeoutForAnother) {
   process_pool pool({.workers = 2, .grace = 0s});

@@ -42,7 +42,7 @@ struct bell_words {
 
 /// Wakes who collects, if nobody is awake for it.
 void ring(bell_words& bell) noexcept;
-/// The same after a death: who died may have said that it wakes somebody, and not done it.
+/// The same, whatever the words say: who died may have said that it wakes somebody, and not done it.
 void ring_loudly(bell_words& bell) noexcept;
 
 enum class request_kind : std::uint8_t {

@@ -124,10 +124,19 @@ class pool_worker {
             return EXIT_FAILURE;
           }
           call(next, head, rest);
-          look_for_damage();
           break;
         case request_kind::initialise:
-          take_along(head);
+          if (!take_along(head)) {
+            response_head answer;
+            answer.kind = response_kind::error;
+            answer.ticket = head.ticket;
+            result_ = encode_exception(
+                std::make_exception_ptr(worker_lost("the arguments of the initializer did not reach the worker: it has "
+                                                    "no memory or descriptors for them")));
+            respond(answer);
+            ring_now();
+            return EXIT_FAILURE;
+          }
           if (!call(next, head, rest)) return EXIT_FAILURE;  // it has said why
           say_ready();
           break;
@@ -156,6 +165,8 @@ class pool_worker {
     pool_worker& worker_;
   };
   void take_no_more() noexcept {
+    // In a forked child nobody takes anything; the thread that serves cannot wait for itself.
+    if (forks_ != forks_before_this_process() || std::this_thread::get_id() == serving_thread_) return;
     takes_no_more_.store(true, std::memory_order_seq_cst);
     while (is_taking_.load(std::memory_order_seq_cst)) ::sched_yield();
   }
@@ -291,6 +302,8 @@ class pool_worker {
             closed("the result has shared objects, which cannot be sent: a task has closed the worker's socket")));
       }
     }
+    // Before the answer: whoever has that must not have the next call given to this worker.
+    if (head.kind == request_kind::call) look_for_damage();
     respond(answer);
     return ok;
   }
@@ -428,6 +441,7 @@ class pool_worker {
   std::int64_t unlooked_ = 0;  // ns of calls since the last look for damage
   bool is_worn_ = false;
   std::atomic<bool> is_taking_{false}, takes_no_more_{false};
+  const std::thread::id serving_thread_ = std::this_thread::get_id();
   static inline pool_worker* here_ = nullptr;
   bool must_ring_ = false;  // something was published, and nobody told
 

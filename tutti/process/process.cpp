@@ -251,6 +251,7 @@ process_output process::communicate(std::string_view input, std::chrono::nanosec
   if (in()) ::fcntl(in().get(), F_SETFL, O_NONBLOCK);
   if (input.empty()) in().reset();
   std::string piece(64 * 1024, '\0');
+  before_sleeping();
   while (in() || out() || err()) {
     ::pollfd polled[] = {{in().get(), POLLOUT, 0}, {out().get(), POLLIN, 0}, {err().get(), POLLIN, 0}};
     const int ready = ::poll(polled, 3, detail::milliseconds_until(deadline));

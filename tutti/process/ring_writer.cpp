@@ -50,6 +50,7 @@ void ring_writer::look_after_peer() {
   const std::int64_t now = coarse_now();
   if (now == looked_at_) return;
   looked_at_ = now;
+  note_holder();  // a forked child goes on with what its parent had
   if (peer_is_gone()) refuse();
 }
 
