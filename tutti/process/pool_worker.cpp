@@ -86,8 +86,8 @@ class pool_worker {
     lane_.pid.store(::getpid(), std::memory_order_relaxed);
     // Registered before any call can register something, so it is called when that has been destroyed, but before what
     // was there before: functions by their names.
-    here_ = this;
-    std::atexit([] { here_->take_no_more(); });
+    serving = this;
+    std::atexit([] { serving->take_no_more(); });
   }
 
   int serve() {
@@ -442,7 +442,7 @@ class pool_worker {
   bool is_worn_ = false;
   std::atomic<bool> is_taking_{false}, takes_no_more_{false};
   const std::thread::id serving_thread_ = std::this_thread::get_id();
-  static inline pool_worker* here_ = nullptr;
+  static inline pool_worker* serving = nullptr;
   bool must_ring_ = false;  // something was published, and nobody told
 
   const std::uint32_t forks_ = forks_before_this_process();

@@ -100,11 +100,11 @@ class process {
   }
   /// Says what is missing; there is no such constructor.
   template <detail::function_without_name Function, class... A>
-  explicit process(Function&& function, A&&... arguments) {
+  explicit process(Function&& /*function*/, A&&... /*arguments*/) {
     detail::refuse_function<Function>();
   }
   template <detail::function_without_name Function, class... A>
-  process(const process_options& options, Function&& function, A&&... arguments) {
+  process(const process_options& /*options*/, Function&& /*function*/, A&&... /*arguments*/) {
     detail::refuse_function<Function>();
   }
   /// Starts a program: its name, which is looked for in its PATH unless it has a slash, and its arguments. No shell

@@ -81,11 +81,11 @@ class process_pool : public executor {
       : process_pool(process_pool_options{.workers = workers}, initializer, std::forward<A>(arguments)...) {}
   /// Says what is missing; there is no such constructor.
   template <detail::function_without_name Function, class... A>
-  process_pool(const process_pool_options& options, Function&& function, A&&... arguments) {
+  process_pool(const process_pool_options& /*options*/, Function&& /*function*/, A&&... /*arguments*/) {
     detail::refuse_function<Function>();
   }
   template <detail::function_without_name Function, class... A>
-  process_pool(int workers, Function&& function, A&&... arguments) {
+  process_pool(int /*workers*/, Function&& /*function*/, A&&... /*arguments*/) {
     detail::refuse_function<Function>();
   }
   ~process_pool() override;
