@@ -31,6 +31,16 @@ inline std::vector<std::string> program_of(const std::string& test) {
           "--gtest_also_run_disabled_tests", "--gtest_brief=1"};
 }
 
+/// Ends the process as a wild pointer does. Sanitizers have a handler, and see the null pointer before.
+inline void segfault() {
+  ::signal(SIGSEGV, SIG_DFL);
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+  ::raise(SIGSEGV);
+#else
+  *const_cast<volatile int*>(static_cast<int*>(nullptr)) = 1;
+#endif
+}
+
 /// A process to be waited for that is not ours to wait for. None when it is gone already.
 inline tutti::unique_fd watch(::pid_t id) {
   return tutti::unique_fd(static_cast<int>(::syscall(SYS_pidfd_open, id, 0)));

@@ -293,7 +293,7 @@ TEST(PoolLimits, AMemoryLimitThatIsNoneIsRefused) {
   } catch (const std::invalid_argument& e) {
     EXPECT_THAT(e.what(), HasSubstr("a memory_limit of 512 bytes; give at least 1048576"));
   }
-  EXPECT_THROW(process_pool(1).with({.retries = -1}).submit<fs::nothing>(), std::invalid_argument);
+  EXPECT_THROW(static_cast<void>(process_pool(1).with({.retries = -1}).submit<fs::nothing>()), std::invalid_argument);
 }
 
 TEST(PoolStreams, TheProgramsInputIsNotForItsWorkers) {
