@@ -73,6 +73,10 @@ void kill_all() {
     if (ended > 0) continue;
     int signal = 0;
     ::sigwait(&heard, &signal);
+    if (::waitpid(process, &status, WNOHANG) == process) {  // it had ended before, however it was to end
+      kill_all();
+      end_as(status);
+    }
     if (signal == keeper_terminate) ::kill(process, SIGTERM);
     // SIGCONT is how we hear of the launcher's death; anybody may send one.
     if (signal == keeper_kill || (signal == SIGCONT && ::getppid() != launcher)) {
