@@ -11,7 +11,7 @@ function(tutti_install_module name)
           OBJECTS DESTINATION ${CMAKE_INSTALL_LIBDIR}/tutti
           INCLUDES DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
   install(DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR}/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/tutti/${name}
-          FILES_MATCHING PATTERN "*.hpp")
+          FILES_MATCHING PATTERN "*.hpp" PATTERN inside EXCLUDE)  # that folder is for the module's own .cpp files
   install(EXPORT tutti-${name} FILE tutti-${name}-targets.cmake NAMESPACE tutti:: DESTINATION ${TUTTI_CONFIG_DIR})
   # What the package file must have loaded before those targets make sense.
   set(needs "set(tutti_${name}_DEPENDS \"${arg_DEPENDS}\")\nfind_dependency(Threads)\n")

@@ -33,6 +33,9 @@ POOL_FREE = {"data", "reactive", "array"}
 HEAVY = re.compile(
     r"^(boost/(asio|beast|json)\b|(mpi|sqlite3|amqp)\.h$|(hiredis|CL|spdlog|CLI|openssl|rabbitmq-c)/)")
 
+# The folder of a module's headers that only .cpp files include, its own; those may include heavy ones.
+INSIDE = "inside"
+
 # A function defined `inline`, which no .cpp file needs: what only it uses is in its unnamed namespace.
 INLINE = re.compile(r"^[ \t]*(?:\w+[ \t]+)*inline[ \t]+(?!namespace\b)[^;={}]*\(", re.MULTILINE)
 NOT_LIBRARY = re.compile(r"_(test|testlib|fuzz|nocompile)\.cpp$")
@@ -85,9 +88,12 @@ def check_file(path, name, module, reachable):
         place = f"{name}:{text.count(chr(10), 0, match.start()) + 1}"
         if quote == '"':
             yield f'{place}: "{target}": write project headers as <tutti/...> and all others in <> too'
-        if path.suffix == ".hpp" and HEAVY.match(target):
-            yield f"{place}: <{target}> in a header: include it in a .cpp file"
         parts = target.split("/")
+        if path.suffix == ".hpp" and path.parent.name != INSIDE:
+            if HEAVY.match(target):
+                yield f"{place}: <{target}> in a header: include it in a .cpp file, or in a header in {INSIDE}/"
+            if INSIDE in parts:
+                yield f"{place}: <{target}> in a header: what is in {INSIDE}/ is for .cpp files"
         if len(parts) < 2 or parts[0] != "tutti":
             continue
         if len(parts) == 2:
@@ -96,6 +102,8 @@ def check_file(path, name, module, reachable):
         other = parts[1]
         if other == module:
             continue
+        if INSIDE in parts:
+            yield f"{place}: {module} includes <{target}>, which is {other}'s own"
         if other not in allowed:
             beside = any({module, other} <= layer for layer in LAYERS)
             why = "stands beside it in its layer" if beside else "is not below it"

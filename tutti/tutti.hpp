@@ -21,6 +21,9 @@
 #ifdef TUTTI_LINKS_PROCESS
 #include <tutti/process/processes.hpp>
 #endif
+#ifdef TUTTI_LINKS_IO
+#include <tutti/io/io.hpp>
+#endif
 #ifdef TUTTI_LINKS_TRACE
 #include <tutti/trace/trace.hpp>
 #endif

@@ -105,6 +105,10 @@ void loop_engine::queue(call work) {
 
 void loop_engine::wake() noexcept {
   // seq_cst, as in put: this thread sees the sleeper, or the sleeper, who shows itself first, sees the call.
+  if (polling_.load(std::memory_order_seq_cst)) {
+    if (polling_.exchange(false, std::memory_order_seq_cst)) poller_->interrupt();
+    return;
+  }
   if (parker* const sleeper = sleeper_.load(std::memory_order_seq_cst)) sleeper->unpark();
 }
 
@@ -158,7 +162,13 @@ void loop_engine::run_until_ready(std::unique_lock<std::mutex>&& as_driver, cons
 }
 
 void loop_engine::run_some(const driving&, bool (*done)(void*), void* context) {
-  while (!done(context)) {
+  // Calls that go on for ever must not keep events from being seen.
+  constexpr int most_between_looks = 64;
+  for (int calls = 0; !done(context); ++calls) {
+    if (calls == most_between_looks && poller_ != nullptr) {
+      calls = 0;
+      poller_->look_for_events();
+    }
     call_node* const node = take();
     if (node == nullptr) {
       sleep(done, context);
@@ -200,6 +210,7 @@ void loop_engine::shut_down(bool cancel) {
 void loop_engine::sleep(bool (*done)(void*), void* context) {
   worker* const outer = blocked_worker();
   const auto nothing_to_do = [&] { return inbox_.empty() && !done(context); };
+  if (poller_ != nullptr && outer == nullptr) return sleep_in_poller(nothing_to_do);
   for (spinner spin(spinner::before_sleep); spin.once();) {
     if (!nothing_to_do()) return;
   }
@@ -207,9 +218,23 @@ void loop_engine::sleep(bool (*done)(void*), void* context) {
   if (outer != nullptr) outer->pool->must_block(*outer);
   {
     const thread_record::waiting shown("run_loop", place{}, this);
-    if (!move_idle_clock(nothing_to_do) && nothing_to_do()) this_parker().park();
+    if (poller_ != nullptr) {
+      sleep_in_poller(nothing_to_do);
+    } else if (!move_idle_clock(nothing_to_do) && nothing_to_do()) {
+      this_parker().park();
+    }
   }
   if (outer != nullptr) outer->pool->end_block(*outer);
+}
+
+// Who waits for events waits for others than this program: a virtual clock does not move on its account.
+template <class NothingToDo>
+void loop_engine::sleep_in_poller(NothingToDo nothing_to_do) {
+  before_sleeping();
+  if (poller_->expects_nothing() && move_idle_clock(nothing_to_do)) return;
+  polling_.store(true, std::memory_order_seq_cst);  // before the look: see wake()
+  if (nothing_to_do()) poller_->wait_for_events();
+  polling_.store(false, std::memory_order_relaxed);
 }
 
 }  // namespace detail
@@ -225,11 +250,12 @@ namespace {
 }
 
 // As for pools: handles, the last of which ends the loop, and those who only keep its memory.
-std::shared_ptr<detail::loop_engine> make_loop() {
-  auto memory = std::make_shared<detail::loop_engine>(new_executor_id());
+std::shared_ptr<detail::loop_engine> make_loop(detail::loop_poller* poller = nullptr,
+                                               std::shared_ptr<void> kept = nullptr) {
+  auto memory = std::make_shared<detail::loop_engine>(new_executor_id(), poller);
   register_home(memory->id(), memory);
   detail::loop_engine* const engine = memory.get();
-  return {engine, [memory = std::move(memory)](detail::loop_engine* last) {
+  return {engine, [memory = std::move(memory), kept = std::move(kept)](detail::loop_engine* last) {
             if (last->driven_by_this_thread()) fatal_own_call();
             last->shut_down(/*cancel=*/false);
             forget_home(last->id());
@@ -239,6 +265,8 @@ std::shared_ptr<detail::loop_engine> make_loop() {
 }  // namespace
 
 run_loop::run_loop() : run_loop(make_loop()) {}
+run_loop::run_loop(detail::loop_poller& poller, std::shared_ptr<void> memory)
+    : run_loop(make_loop(&poller, std::move(memory))) {}
 run_loop::run_loop(std::shared_ptr<detail::loop_engine> engine)
     : local_executor(engine->id()), engine_(std::move(engine)) {}
 run_loop::~run_loop() = default;

@@ -14,12 +14,29 @@ namespace tutti {
 
 namespace detail {
 
+/// What the thread of a loop sleeps in when it has no calls: where something other than calls can wake it.
+class loop_poller {
+ public:
+  /// Waits until something has happened, or was interrupted, and lets calls of the loop follow from it. By the thread
+  /// that drives the loop.
+  virtual void wait_for_events() noexcept = 0;
+  /// The same for what has happened already. Does not wait.
+  virtual void look_for_events() noexcept = 0;
+  /// Ends wait_for_events, or the next one at once. Thread-safe.
+  virtual void interrupt() noexcept = 0;
+  /// Whether nothing but an interrupt can end wait_for_events. By the thread that drives the loop.
+  virtual bool expects_nothing() const noexcept = 0;
+
+ protected:
+  ~loop_poller() = default;
+};
+
 /// The working part. While a thread drives it, that thread is nobody's worker: what it waits for must not be run on top
 /// of a coroutine that waits here, and its pool, if it has one, has a spare in its place whenever the loop sleeps.
 class loop_engine final : public call_target, public std::enable_shared_from_this<loop_engine> {
  public:
-  /// `id`: what calls for it are sent to; see home.hpp.
-  explicit loop_engine(std::uint64_t id) noexcept : id_(id) {}
+  /// `id`: what calls for it are sent to; see home.hpp. `poller`: null, or outlives the loop.
+  explicit loop_engine(std::uint64_t id, loop_poller* poller = nullptr) noexcept : id_(id), poller_(poller) {}
   loop_engine(const loop_engine&) = delete;
   loop_engine& operator=(const loop_engine&) = delete;
 
@@ -55,6 +72,7 @@ class loop_engine final : public call_target, public std::enable_shared_from_thi
   void shut_down(bool cancel);
   void wake() noexcept;
   std::uint64_t id() const noexcept { return id_; }
+  loop_poller* poller() const noexcept { return poller_; }
   /// Whether this thread drives it, perhaps beneath others.
   bool driven_by_this_thread() const noexcept;
   /// Whether this thread drives the loop of that number so.
@@ -88,11 +106,15 @@ class loop_engine final : public call_target, public std::enable_shared_from_thi
   call_node* take() noexcept;
   void put_in_order(call_node& node) noexcept;
   void sleep(bool (*done)(void*), void* context);
+  template <class NothingToDo>
+  void sleep_in_poller(NothingToDo nothing_to_do);
 
   const std::uint64_t id_;
+  loop_poller* const poller_;
   std::mutex driver_;                      // held by who drives it
   inbox inbox_;                            // from other threads
   std::atomic<parker*> sleeper_{nullptr};  // of the driving thread
+  std::atomic<bool> polling_{false};       // it sleeps in poller_, or is about to
   std::atomic<std::int64_t> held_{0};
   std::atomic<std::uint32_t> visitors_{0};
   std::atomic<bool> closed_{false}, cancelling_{false};
@@ -108,7 +130,7 @@ class loop_engine final : public call_target, public std::enable_shared_from_thi
 /// An executor whose calls run on the thread that calls `run`, one at a time: first in, first out within a priority.
 /// Any thread may hand calls in at any time. Destroying it runs what is left; doing so in one of its own calls is a
 /// fatal error that names it.
-class run_loop final : public local_executor {
+class run_loop : public local_executor {
  public:
   run_loop();
   ~run_loop() override;
@@ -142,6 +164,9 @@ class run_loop final : public local_executor {
 
  protected:
   void start(call work) override { engine_->start(std::move(work)); }
+
+  /// A loop with a poller, for which `memory` must live.
+  run_loop(detail::loop_poller& poller, std::shared_ptr<void> memory);
 
  private:
   explicit run_loop(std::shared_ptr<detail::loop_engine> engine);

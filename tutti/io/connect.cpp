@@ -1,0 +1,136 @@
+#include <tutti/io/connect.hpp>
+
+#include <tutti/io/helpers.hpp>
+#include <tutti/io/ready_wait.hpp>
+#include <tutti/io/until.hpp>
+#include <tutti/task/await.hpp>
+#include <tutti/task/sleep.hpp>
+#include <tutti/task/with_timeout.hpp>
+
+#include <fmt/format.h>
+
+#include <netdb.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
+#include <cerrno>
+#include <optional>
+#include <stdexcept>
+
+namespace tutti::io {
+namespace {
+
+using namespace std::chrono_literals;
+
+std::optional<endpoint> in_numbers(const std::string& host, std::uint16_t port) {
+  try {
+    return endpoint::of(host, port);
+  } catch (const std::invalid_argument&) {
+    return std::nullopt;
+  }
+}
+
+std::vector<endpoint> look_up(const std::string& host, std::uint16_t port) {
+  ::addrinfo hints{};
+  hints.ai_flags = AI_ADDRCONFIG;
+  hints.ai_socktype = SOCK_STREAM;
+  ::addrinfo* found = nullptr;
+  int failed = ::getaddrinfo(host.c_str(), std::to_string(port).c_str(), &hints, &found);
+  if (failed != 0) {  // on a machine that has the loopback only, its addresses are not "configured"
+    hints.ai_flags = 0;
+    failed = ::getaddrinfo(host.c_str(), std::to_string(port).c_str(), &hints, &found);
+  }
+  if (failed != 0)
+    throw dns_error(
+        fmt::format("cannot find host \"{}\": {}", host,
+                    failed == EAI_SYSTEM ? os_error::of("resolver", errno).what() : ::gai_strerror(failed)));
+  std::vector<endpoint> places;
+  for (const ::addrinfo* a = found; a != nullptr; a = a->ai_next) places.emplace_back(a->ai_addr, a->ai_addrlen);
+  ::freeaddrinfo(found);
+  return places;
+}
+
+void check_name(const std::string& host) {
+  if (host.empty() || host.size() > 253 || host.find('\0') != std::string::npos)
+    throw dns_error(
+        fmt::format("cannot find host \"{}\": a name has 1 to 253 characters, none of them zero", host.substr(0, 64)));
+}
+
+task<std::vector<endpoint>> answer(shared_future<std::vector<endpoint>> asked) { co_return co_await asked; }
+
+}  // namespace
+
+task<std::vector<endpoint>> resolve(std::string host, std::uint16_t port, std::chrono::nanoseconds limit) {
+  check_name(host);
+  if (const auto place = in_numbers(host, port)) co_return std::vector<endpoint>{*place};
+  // Nobody can end getaddrinfo early: who gives up leaves it to itself. Who awaits a shared future does not own it.
+  const auto asked = detail::helpers().submit([host, port] { return look_up(host, port); }).share();
+  task<std::vector<endpoint>> answered = answer(asked);
+  if (limit == no_limit) co_return co_await std::move(answered);
+  task<std::vector<endpoint>> limited = with_timeout(std::move(answered), limit);
+  try {
+    co_return co_await std::move(limited);
+  } catch (const timed_out&) {
+    throw timed_out(
+        fmt::format("looking up host \"{}\" took longer than the limit of {}", host, detail::in_words(limit)));
+  }
+}
+
+task<stream> connect(endpoint to, connect_options options) {
+  const detail::until end(options.limit);
+  const std::string tried = "connecting to " + to.text();
+  unique_fd made(::socket(to.family(), SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!made) throw os_error::of(tried, errno);
+  if (to.is_ip() && options.no_delay) {
+    const int on = 1;
+    ::setsockopt(made.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  }
+  const int socket = made.get();
+  detail::byte_stream_ptr body;
+  for (;;) {
+    if (::connect(socket, to.data(), to.size()) == 0) break;
+    const int error = errno;
+    if (error == EAGAIN && to.is_unix()) {  // its backlog is full; nothing tells when it is not
+      if (end.left() == 0ns) throw timed_out(tried + ": it accepts nobody in time");
+      co_await sleep_for(std::min<std::chrono::nanoseconds>(1ms, end.left()));
+      continue;
+    }
+    if (error != EINPROGRESS && error != EINTR) throw os_error::of(tried, error);
+    body = detail::make_descriptor_stream(std::move(made), to, "connect");
+    co_await detail::ready_wait("connect", body.get(), detail::readiness::to_write, end.left());
+    int outcome = 0;
+    ::socklen_t size = sizeof outcome;
+    ::getsockopt(socket, SOL_SOCKET, SO_ERROR, &outcome, &size);
+    if (outcome != 0) throw os_error::of(tried, outcome);
+    break;
+  }
+  if (body == nullptr) body = detail::make_descriptor_stream(std::move(made), to, "connect");
+  co_return stream(std::move(body));
+}
+
+task<stream> connect(std::string to, connect_options options) {
+  if (to.starts_with("unix:")) co_return co_await connect(endpoint::parse(to), options);
+  const auto [host, port] = detail::split_port(to);
+  const detail::until end(options.limit);
+  const std::vector<endpoint> places = co_await resolve(host, port, options.limit);
+  std::exception_ptr failed;
+  for (const endpoint& place : places) {
+    try {
+      co_return co_await connect(place, connect_options{.limit = end.left(), .no_delay = options.no_delay});
+    } catch (const os_error&) {
+      failed = std::current_exception();
+    }
+  }
+  std::rethrow_exception(failed);
+}
+
+std::pair<stream, stream> stream_pair() {
+  int ends[2];
+  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) != 0)
+    throw os_error::of("cannot make a pair of sockets", errno);
+  unique_fd first(ends[0]), second(ends[1]);
+  return {stream(detail::make_descriptor_stream(std::move(first), {}, "a socket of a pair")),
+          stream(detail::make_descriptor_stream(std::move(second), {}, "a socket of a pair"))};
+}
+
+}  // namespace tutti::io

@@ -1,0 +1,216 @@
+// A descriptor as a byte_stream.
+#include <tutti/base/error.hpp>
+#include <tutti/io/byte_stream.hpp>
+#include <tutti/io/inside/reactor.hpp>
+
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <csignal>
+#include <ctime>
+#include <utility>
+
+#include <boost/asio/post.hpp>
+
+namespace tutti::io::detail {
+namespace {
+
+// write() to a pipe or terminal whose other end is gone raises SIGPIPE, which would end the program: for this thread
+// and while it lives, it does not.
+class no_sigpipe {
+ public:
+  no_sigpipe() noexcept {
+    ::sigemptyset(&pipe_);
+    ::sigaddset(&pipe_, SIGPIPE);
+    ::sigset_t pending;
+    ::sigpending(&pending);
+    was_pending_ = ::sigismember(&pending, SIGPIPE) == 1;
+    ::pthread_sigmask(SIG_BLOCK, &pipe_, &before_);
+  }
+  ~no_sigpipe() {
+    const int error = errno;
+    if (!was_pending_) {
+      const ::timespec at_once{};
+      while (::sigtimedwait(&pipe_, nullptr, &at_once) < 0 && errno == EINTR) {
+      }
+    }
+    ::pthread_sigmask(SIG_SETMASK, &before_, nullptr);
+    errno = error;
+  }
+  no_sigpipe(const no_sigpipe&) = delete;
+  no_sigpipe& operator=(const no_sigpipe&) = delete;
+
+ private:
+  ::sigset_t pipe_, before_;
+  bool was_pending_;
+};
+
+class descriptor_stream final : public byte_stream {
+ public:
+  descriptor_stream(reactor& loop, unique_fd fd, const endpoint& remote, const char* what, bool is_socket)
+      : loop_(loop.shared_from_this()), descriptor_(loop.executor()), remote_(remote), what_(what), socket_(is_socket) {
+    flags_before_ = ::fcntl(fd.get(), F_GETFL);
+    // Both fail for what cannot be waited for.
+    descriptor_.assign(fd.get());
+    static_cast<void>(fd.release());
+    descriptor_.non_blocking(true);
+  }
+
+  void start_read(mutable_buffer room, operation& who) noexcept override {
+    begun();
+    reading_ = {&who, false};
+    room_ = room;
+    read();
+  }
+
+  std::size_t write_now(const_buffer bytes, std::error_code& error) noexcept override {
+    const int fd = descriptor_.native_handle();
+    ::ssize_t n = 0;
+    do {
+      if (socket_) {
+        n = ::send(fd, bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+      } else {
+        const no_sigpipe here;
+        n = ::write(fd, bytes.data(), bytes.size());
+      }
+    } while (n < 0 && errno == EINTR);
+    if (n >= 0) return static_cast<std::size_t>(n);
+    if (errno != EAGAIN && errno != EWOULDBLOCK) error.assign(errno, std::system_category());
+    return 0;
+  }
+
+  void start_write(const_buffer bytes, operation& who) noexcept override {
+    begun();
+    writing_ = {&who, false};
+    bytes_ = bytes;
+    wait_for_room();
+  }
+
+  void start_shutdown(operation& who) noexcept override {
+    // At once; but `happened` is not to be called in here.
+    begun();
+    asio::post(loop_->context(),
+               operation_handler(who, [this](operation& op, const boost::system::error_code&, std::size_t) {
+                 std::error_code error;
+                 if (!descriptor_.is_open()) {
+                   error = std::make_error_code(std::errc::bad_file_descriptor);
+                 } else if (!socket_) {
+                   forget_descriptor();  // a pipe's end says so by being closed
+                 } else if (::shutdown(descriptor_.native_handle(), SHUT_WR) != 0 && errno != ENOTCONN) {
+                   error.assign(errno, std::system_category());
+                 }
+                 op.happened(error, 0);
+                 ended();
+               }));
+  }
+
+  void end(operation& who) noexcept override {
+    if (reading_.who == &who) reading_.ending = true;
+    if (writing_.who == &who) writing_.ending = true;
+    boost::system::error_code ignored;
+    descriptor_.cancel(ignored);  // of both: the other one begins again
+  }
+
+  void close() noexcept override { forget_descriptor(); }
+
+  std::string describe() const override {
+    return remote_.family() == AF_UNSPEC || (remote_.is_unix() && remote_.host().empty()) ? what_ : remote_.text();
+  }
+  const endpoint& remote() const noexcept override { return remote_; }
+  endpoint local() const noexcept override {
+    ::sockaddr_storage address{};
+    ::socklen_t size = sizeof address;
+    auto* const at = reinterpret_cast<::sockaddr*>(&address);
+    if (!socket_ || ::getsockname(descriptor(), at, &size) != 0) return {};
+    return {at, size};
+  }
+  int descriptor() const noexcept override { return const_cast<reactor::descriptor&>(descriptor_).native_handle(); }
+  const loop_notes& where() const noexcept override { return *loop_; }
+
+ private:
+  struct under_way {
+    operation* who = nullptr;
+    bool ending = false;
+  };
+
+  // Whether an aborted operation was meant; if not, it begins again.
+  bool meant(const boost::system::error_code& error, const under_way& which) const noexcept {
+    return error != asio::error::operation_aborted || which.ending || !descriptor_.is_open();
+  }
+  std::error_code as_ours(const boost::system::error_code& error) const noexcept {
+    if (!error || error == asio::error::eof) return {};
+    if (!descriptor_.is_open()) return std::make_error_code(std::errc::bad_file_descriptor);
+    if (error == asio::error::operation_aborted) return std::make_error_code(std::errc::operation_canceled);
+    return {error.value(), std::system_category()};
+  }
+
+  void read() noexcept {
+    operation_handler handler(*reading_.who,
+                              [this](operation&, const boost::system::error_code& error, std::size_t bytes) {
+                                if (!meant(error, reading_)) return read();
+                                operation* const who = std::exchange(reading_.who, nullptr);
+                                who->happened(as_ours(error), bytes);
+                                ended();
+                              });
+    if (room_.empty()) {
+      descriptor_.async_wait(asio::posix::descriptor_base::wait_read, std::move(handler));
+    } else {
+      descriptor_.async_read_some(asio::buffer(room_.data(), room_.size()), std::move(handler));
+    }
+  }
+
+  void wait_for_room() noexcept {
+    descriptor_.async_wait(
+        asio::posix::descriptor_base::wait_write,
+        operation_handler(*writing_.who, [this](operation&, const boost::system::error_code& error, std::size_t) {
+          if (!meant(error, writing_)) return wait_for_room();
+          std::error_code failed = as_ours(error);
+          std::size_t bytes = 0;
+          if (!failed && !bytes_.empty()) {
+            bytes = write_now(bytes_, failed);
+            if (bytes == 0 && !failed && !writing_.ending) return wait_for_room();
+            if (bytes == 0 && !failed) failed = std::make_error_code(std::errc::operation_canceled);
+          }
+          operation* const who = std::exchange(writing_.who, nullptr);
+          who->happened(failed, bytes);
+          ended();
+        }));
+  }
+
+  void forget_descriptor() noexcept {
+    if (!descriptor_.is_open()) return;
+    // Others may share it: the shell its terminal.
+    if (!socket_ && flags_before_ >= 0) ::fcntl(descriptor_.native_handle(), F_SETFL, flags_before_);
+    boost::system::error_code ignored;
+    descriptor_.close(ignored);
+  }
+
+  const std::shared_ptr<reactor> loop_;
+  reactor::descriptor descriptor_;
+  const endpoint remote_;
+  const char* const what_;
+  const bool socket_;
+  int flags_before_ = -1;
+  under_way reading_, writing_;
+  mutable_buffer room_;
+  const_buffer bytes_;
+};
+
+}  // namespace
+
+byte_stream_ptr make_descriptor_stream(unique_fd fd, const endpoint& remote, const char* what) {
+  reactor& loop = reactor::here(what);
+  struct ::stat status{};
+  if (::fstat(fd.get(), &status) != 0) throw os_error::of(std::string(what) + ": bad descriptor", errno);
+  if (S_ISREG(status.st_mode) || S_ISDIR(status.st_mode))
+    throw os_error::of(std::string(what) + ": a file is always ready, and then blocks; use io::file", EPERM);
+  try {
+    return byte_stream_ptr(new descriptor_stream(loop, std::move(fd), remote, what, S_ISSOCK(status.st_mode)));
+  } catch (const boost::system::system_error& e) {
+    throw os_error::of(what, e.code().value());
+  }
+}
+
+}  // namespace tutti::io::detail

@@ -1,0 +1,79 @@
+// reactor: the Asio side of a loop.
+#pragma once
+#include <tutti/base/unique_fd.hpp>
+#include <tutti/io/loop.hpp>
+#include <tutti/io/operation.hpp>
+
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/posix/basic_stream_descriptor.hpp>
+
+#include <memory>
+
+namespace tutti::io::detail {
+
+namespace asio = boost::asio;
+
+/// Only the thread that drives the loop touches it, but for interrupt(): so Asio needs no locks.
+class reactor final : public tutti::detail::loop_poller,
+                      public loop_notes,
+                      public std::enable_shared_from_this<reactor> {
+ public:
+  using executor_type = asio::io_context::executor_type;
+  using descriptor = asio::posix::basic_stream_descriptor<executor_type>;
+
+  reactor();
+  void wait_for_events() noexcept override { context_.run_one(); }
+  void look_for_events() noexcept override { context_.poll(); }
+  void interrupt() noexcept override;
+  bool expects_nothing() const noexcept override { return under_way == 0; }
+  [[nodiscard]] asio::io_context& context() noexcept { return context_; }
+  [[nodiscard]] executor_type executor() noexcept { return context_.get_executor(); }
+
+  /// That of the loop on which this code runs. Throws std::logic_error on other threads; `what`: who asks.
+  static reactor& here(const char* what);
+  /// The same, null on other threads.
+  static reactor* here_if_any() noexcept;
+
+ private:
+  void hear_interrupts();
+
+  asio::io_context context_;
+  asio::executor_work_guard<executor_type> goes_on_;
+  descriptor interrupts_;  // an eventfd
+};
+
+/// Asio's allocator over an operation's memory.
+template <class T>
+class operation_allocator {
+ public:
+  using value_type = T;
+  explicit operation_allocator(operation& who) noexcept : who_(&who) {}
+  template <class U>
+  operation_allocator(const operation_allocator<U>& other) noexcept  // NOLINT(google-explicit-constructor): a rebind
+      : who_(other.who_) {}
+  T* allocate(std::size_t n) { return static_cast<T*>(who_->take_memory(n * sizeof(T))); }
+  void deallocate(T* memory, std::size_t) noexcept { who_->give_back_memory(memory); }
+  friend bool operator==(const operation_allocator& a, const operation_allocator& b) noexcept = default;
+
+ private:
+  template <class U>
+  friend class operation_allocator;
+  operation* who_;
+};
+
+/// A completion handler whose memory is the operation's: calls `body(who, error, bytes)`.
+template <class Body>
+class operation_handler {
+ public:
+  using allocator_type = operation_allocator<void>;
+  operation_handler(operation& who, Body body) noexcept : who_(&who), body_(body) {}
+  allocator_type get_allocator() const noexcept { return allocator_type(*who_); }
+  void operator()(const boost::system::error_code& error = {}, std::size_t bytes = 0) { body_(*who_, error, bytes); }
+
+ private:
+  operation* who_;
+  Body body_;
+};
+
+}  // namespace tutti::io::detail

@@ -1,0 +1,74 @@
+#include <tutti/io/io_wait.hpp>
+
+#include <tutti/base/error.hpp>
+#include <tutti/io/loop.hpp>
+
+#include <fmt/format.h>
+
+#include <stdexcept>
+
+namespace tutti::io::detail {
+
+bool io_wait::wait(coroutine_link& link) {
+  // Only there does it go on where its operation is.
+  if (link.home.id != where().id)
+    throw std::logic_error(std::string(what()) +
+                           ": this coroutine runs on another executor than the loop of what it "
+                           "waits for; co_await resume_on(loop) first");
+  if (limit_ != no_limit) {
+    expiry_.emplace(ticket());
+    expiry_->set(tutti::detail::time_after(limit_));
+  }
+  waited_ = true;
+  begin(link);
+  if (!commit()) return false;
+  // Whoever has claimed the ticket meanwhile has had this queued: nothing of it runs before the loop has this thread
+  // back.
+  begin_one();
+  return true;
+}
+
+void io_wait::begin_one() noexcept {
+  under_way_ = true;
+  ++where().under_way;
+  begin_operation();
+}
+
+void io_wait::happened(std::error_code error, std::size_t bytes) noexcept {
+  under_way_ = false;
+  --where().under_way;
+  if (ending_) {
+    // Through after all, if it was faster than its end.
+    if (error != std::errc::operation_canceled) through_ = is_through(error, bytes);
+    return post();
+  }
+  if (!is_through(error, bytes)) return begin_one();
+  through_ = true;
+  // Claimed by somebody else: it is queued already.
+  ticket().claim(0);
+}
+
+void io_wait::go_on() noexcept {
+  if (!under_way_) return suspension::go_on();
+  ending_ = true;
+  end_operation();
+}
+
+void io_wait::finish() {
+  if (!waited_) return;
+  const std::uint32_t outcome = end();
+  if (expiry_) expiry_->cancel_and_wait();
+  if (through_) return;  // also if it was to stop: what has arrived is not lost
+  if (outcome == wait_ticket::by_stop) throw_cancelled();
+  throw timed_out(fmt::format("{} took longer than the limit of {}", subject(), in_words(limit_)));
+}
+
+std::string in_words(std::chrono::nanoseconds duration) {
+  const auto count = [](double n) { return fmt::format("{:.3g}", n); };
+  const auto n = static_cast<double>(duration.count());
+  if (duration < std::chrono::microseconds(1)) return count(n) + " ns";
+  if (duration < std::chrono::milliseconds(1)) return count(n / 1e3) + " us";
+  return duration < std::chrono::seconds(1) ? count(n / 1e6) + " ms" : count(n / 1e9) + " s";
+}
+
+}  // namespace tutti::io::detail

@@ -1,0 +1,72 @@
+// io_wait: a coroutine that waits for an operation, and how such a wait ends early.
+//
+// All but the ticket belongs to the loop's thread: the coroutine waits, its operation is begun, its end is told, and it
+// is resumed there. A stop or a time limit, from any thread, claims the ticket, and so has the coroutine queued on its
+// loop; there `go_on` finds that the operation is still under way, which uses the coroutine's memory. It ends the
+// operation, and the coroutine goes on when that end was told.
+#pragma once
+#include <tutti/core/suspension.hpp>
+#include <tutti/core/timers.hpp>
+#include <tutti/io/operation.hpp>
+
+#include <chrono>
+#include <optional>
+#include <string>
+
+namespace tutti::io {
+
+/// A time limit that never comes: the default of all waits.
+inline constexpr std::chrono::nanoseconds no_limit = std::chrono::nanoseconds::max();
+
+namespace detail {
+
+class loop_notes;
+
+class io_wait : public tutti::detail::own_awaiter, public suspension, public operation {
+ public:
+  template <class Promise>
+  bool await_suspend(std::coroutine_handle<Promise> awaiter) {
+    return wait(awaiter.promise());
+  }
+  void happened(std::error_code error, std::size_t bytes) noexcept final;
+
+ protected:
+  /// `what`: a literal. `limit`: on tutti's clock, from the wait's beginning.
+  io_wait(const char* what, std::chrono::nanoseconds limit) noexcept : suspension(what), limit_(limit) {}
+  ~io_wait() override = default;
+
+  /// Begins the operation.
+  virtual void begin_operation() noexcept = 0;
+  /// Ends it early: `happened` is called soon, with errc::operation_canceled unless it was through already.
+  virtual void end_operation() noexcept = 0;
+  /// An operation has ended, and not early. True: so has the wait; false: another one is to be begun.
+  virtual bool is_through(std::error_code error, std::size_t bytes) noexcept = 0;
+  /// The loop whose operation it is.
+  virtual const loop_notes& where() const noexcept = 0;
+
+  /// await_resume, if it has waited. Throws `cancelled` or `timed_out` if that ended the wait and the operation was not
+  /// through.
+  void finish();
+  /// What it would have done, for the words of timed_out: "reading from 127.0.0.1:80".
+  [[nodiscard]] virtual std::string subject() const = 0;
+
+ private:
+  struct expiry final : timer_entry {
+    explicit expiry(wait_ticket& t) noexcept : ticket(t) {}
+    void due() noexcept override { ticket.claim(wait_ticket::by_timeout); }
+    wait_ticket& ticket;
+  };
+  bool wait(coroutine_link& link);
+  void begin_one() noexcept;
+  void go_on() noexcept final;
+
+  const std::chrono::nanoseconds limit_;
+  std::optional<expiry> expiry_;
+  bool waited_ = false, under_way_ = false, through_ = false, ending_ = false;
+};
+
+/// A duration that is no_limit or more ends nothing.
+std::string in_words(std::chrono::nanoseconds duration);
+
+}  // namespace detail
+}  // namespace tutti::io

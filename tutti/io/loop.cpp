@@ -1,0 +1,77 @@
+#include <tutti/io/loop.hpp>
+
+#include <tutti/base/error.hpp>
+#include <tutti/io/inside/reactor.hpp>
+
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdint>
+#include <stdexcept>
+#include <string>
+
+namespace tutti::io {
+namespace detail {
+namespace {
+
+int new_eventfd() {
+  const int fd = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  if (fd < 0) throw os_error::of("cannot make an io::loop", errno);
+  return fd;
+}
+
+}  // namespace
+
+reactor::reactor()
+    : context_(BOOST_ASIO_CONCURRENCY_HINT_UNSAFE), goes_on_(context_.get_executor()), interrupts_(context_) {
+  interrupts_.assign(new_eventfd());
+  hear_interrupts();
+}
+
+void reactor::hear_interrupts() {
+  interrupts_.async_wait(asio::posix::descriptor_base::wait_read, [this](const boost::system::error_code& error) {
+    if (error) return;  // it is being destroyed
+    std::uint64_t count = 0;
+    [[maybe_unused]] const ::ssize_t n = ::read(interrupts_.native_handle(), &count, sizeof count);
+    hear_interrupts();
+  });
+}
+
+void reactor::interrupt() noexcept {
+  const int before = errno;
+  const std::uint64_t one = 1;
+  [[maybe_unused]] const ::ssize_t n = ::write(interrupts_.native_handle(), &one, sizeof one);  // full: it is readable
+  errno = before;
+}
+
+reactor* reactor::here_if_any() noexcept {
+  const tutti::detail::loop_engine* const loop = tutti::detail::loop_engine::current();
+  return loop == nullptr ? nullptr : static_cast<reactor*>(loop->poller());
+}
+
+reactor& reactor::here(const char* what) {
+  if (reactor* const found = here_if_any()) return *found;
+  throw std::logic_error(std::string(what) +
+                         ": this does not run on an io::loop; begin it with io::run(task), or go to one first: "
+                         "co_await resume_on(loop)");
+}
+
+}  // namespace detail
+
+namespace {
+
+std::shared_ptr<detail::reactor> new_reactor() {
+  try {
+    return std::make_shared<detail::reactor>();
+  } catch (const boost::system::system_error& e) {
+    throw os_error::of("cannot make an io::loop", e.code().value());
+  }
+}
+
+}  // namespace
+
+loop::loop() : loop(new_reactor()) {}
+loop::loop(std::shared_ptr<detail::reactor> events) : run_loop(*events, events) { events->id = id(); }
+
+}  // namespace tutti::io

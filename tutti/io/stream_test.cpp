@@ -1,0 +1,142 @@
+// Streams: what is written on one side is read on the other, in whatever pieces.
+#include <gtest/gtest.h>
+#include <tutti/io/io.hpp>
+#include <tutti/task/sleep.hpp>
+#include <tutti/task/task_group.hpp>
+#include <tutti/task/with_timeout.hpp>
+
+#include <array>
+#include <string>
+
+namespace {
+
+using namespace std::chrono_literals;
+namespace io = tutti::io;
+
+TEST(stream, reads_what_the_other_end_writes) {
+  const std::string got = io::run([]() -> tutti::task<std::string> {
+    auto [a, b] = io::stream_pair();
+    co_await a.write("hello");
+    std::array<char, 16> room{};
+    const std::size_t n = co_await b.read_some(room);
+    co_return std::string(room.data(), n);
+  }());
+  EXPECT_EQ(got, "hello");
+}
+
+TEST(stream, reads_the_end_when_the_other_end_is_closed) {
+  io::run([]() -> tutti::task<> {
+    auto [a, b] = io::stream_pair();
+    a.close();
+    std::array<char, 16> room{};
+    const std::size_t n = co_await b.read_some(room);
+    EXPECT_EQ(n, 0U);
+  }());
+}
+
+TEST(stream, waits_for_what_comes_later) {
+  io::run([]() -> tutti::task<> {
+    auto [a, b] = io::stream_pair();
+    co_await tutti::task_group::run([&, &a = a, &b = b](tutti::task_group& group) -> tutti::task<> {
+      group.spawn([&]() -> tutti::task<> {
+        const std::string all = co_await b.read_exactly(300'000);
+        EXPECT_EQ(all, std::string(300'000, 'x'));
+      });
+      co_await a.write(std::string(300'000, 'x'));
+    });
+  }());
+}
+
+TEST(stream, a_wait_ends_at_its_limit_and_loses_nothing) {
+  io::run([]() -> tutti::task<> {
+    auto [a, b] = io::stream_pair();
+    std::array<char, 4> room{};
+    bool late = false;
+    try {
+      co_await b.read_some(room, 1ms);
+    } catch (const tutti::timed_out& e) {
+      late = true;
+      EXPECT_STREQ(e.what(), "reading from a socket of a pair took longer than the limit of 1 ms");
+    }
+    EXPECT_TRUE(late);
+    co_await a.write("abcd");
+    co_await b.read_exactly(room);
+    EXPECT_EQ(std::string(room.data(), 4), "abcd");
+  }());
+}
+
+TEST(stream, a_task_that_is_stopped_leaves_its_read) {
+  io::run([]() -> tutti::task<> {
+    auto [a, b] = io::stream_pair();
+    co_await tutti::task_group::run([&, &b = b](tutti::task_group& group) -> tutti::task<> {
+      group.spawn([&]() -> tutti::task<> {
+        std::array<char, 4> room{};
+        co_await b.read_some(room);
+        ADD_FAILURE();
+      });
+      co_await tutti::sleep_for(1ms);
+      group.stop();
+    });
+  }());
+}
+
+TEST(stream, lines) {
+  io::run([]() -> tutti::task<> {
+    auto [a, b] = io::stream_pair();
+    co_await a.write("one\r\ntwo\n\nlast");
+    co_await a.shutdown_write();
+    EXPECT_EQ(co_await b.read_line(), "one");
+    EXPECT_EQ(co_await b.read_line(), "two");
+    EXPECT_EQ(co_await b.read_line(), "");
+    EXPECT_EQ(co_await b.read_line(), "last");
+    EXPECT_EQ(co_await b.read_line(), std::nullopt);
+  }());
+}
+
+tutti::task<> echo(io::stream s) {
+  std::array<char, 4096> room{};
+  for (;;) {
+    const std::size_t n = co_await s.read_some(room);
+    if (n == 0) co_return;
+    co_await s.write(std::span(room.data(), n));
+  }
+}
+
+TEST(serve, echoes_over_tcp_and_drains) {
+  io::run([]() -> tutti::task<> {
+    io::listener at = io::listen("127.0.0.1:0");
+    const io::endpoint place = at.local();
+    std::stop_source quit;
+    const std::stop_token token = quit.get_token();
+    co_await tutti::task_group::run([&](tutti::task_group& group) -> tutti::task<> {
+      group.spawn(io::serve(std::move(at), echo, {.stop = token}));
+      io::stream s = co_await io::connect(place);
+      co_await s.write("over there");
+      EXPECT_EQ(co_await s.read_exactly(10), "over there");
+      quit.request_stop();
+      co_await s.write("still");
+      EXPECT_EQ(co_await s.read_exactly(5), "still");
+      s.close();
+    });
+  }());
+}
+
+TEST(serve, on_several_loops) {
+  io::run([]() -> tutti::task<> {
+    io::listener at = io::listen("localhost:0");
+    const std::string place = at.local().text();
+    std::stop_source quit;
+    const std::stop_token token = quit.get_token();
+    co_await tutti::task_group::run([&](tutti::task_group& group) -> tutti::task<> {
+      group.spawn(io::serve(std::move(at), echo, {.loops = 3, .stop = token}));
+      for (int i = 0; i < 20; ++i) {
+        io::stream s = co_await io::connect(place);
+        co_await s.write("x");
+        EXPECT_EQ(co_await s.read_exactly(1), "x");
+      }
+      quit.request_stop();
+    });
+  }());
+}
+
+}  // namespace
