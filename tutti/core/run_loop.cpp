@@ -194,7 +194,7 @@ void loop_engine::run_until_closed() {
 void loop_engine::shut_down(bool cancel) {
   closed_.store(true, std::memory_order_seq_cst);
   if (cancel) {
-    cancelling_.store(true, std::memory_order_relaxed);
+    cancelling_.store(true, std::memory_order_seq_cst);  // see suspension::commit
     stop_waiting_on(*this);
   }
   wake();

@@ -100,7 +100,7 @@ class loop_engine final : public call_target, public std::enable_shared_from_thi
   };
   void run_some(const driving& here, bool (*done)(void*), void* context);
   void run_all(const driving& here);
-  bool cancelling() const noexcept { return cancelling_.load(std::memory_order_relaxed); }
+  bool cancelling() const noexcept { return cancelling_.load(std::memory_order_seq_cst); }
   bool empty() noexcept;
   void queue(call work);
   call_node* take() noexcept;

@@ -85,8 +85,8 @@ bool suspension::commit() noexcept {
     since_ = coarse_clock();
     published_ = true;
     run.show_waiting(*this);
-    // Who asks it to stop sets a flag, then looks at what it waits for under the lock that show_waiting has just held:
-    // one of the two sees the other.
+    // Who asks it to stop sets a flag, then looks at what it waits for; here the two are the other way round. All four
+    // are seq_cst, so one of the two sees the other.
     if (run.stopping(*link_)) on_stop();
   }
   return gate_.fetch_add(1, std::memory_order_acq_rel) == 0;
