@@ -109,6 +109,11 @@ bool read_wait::await_ready() {
     std::memcpy(room_.data(), ahead.data(), done_);
     drop_ahead(stream(), done_);
   }
+  if (!enough() && stream().where().may_go_on()) {
+    std::error_code error;
+    done_ += stream().read_now(room_.behind(done_), error);
+    if (error) return fail(error);
+  }
   if (enough()) return true;
   occupy(stream().is_read);
   return false;
@@ -148,7 +153,7 @@ bool write_wait::await_ready() {
     to.behind.append(bytes_.text());
     return true;
   }
-  while (!next().empty() && to.where().may_go_on()) {
+  for (bool first = true; !next().empty() && (first || to.where().may_go_on()); first = false) {
     std::error_code error;
     const std::size_t n = to.write_now(next(), error);
     if (error) return fail(error);
