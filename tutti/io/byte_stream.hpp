@@ -33,7 +33,7 @@ class byte_stream {
   virtual void start_shutdown(operation& who) noexcept = 0;
   /// Ends that operation early, if it is under way.
   virtual void end(operation& who) noexcept = 0;
-  /// Ends all operations, with errc::bad_file_descriptor, and lets go of what it has. Once.
+  /// Ends all operations, with errc::bad_file_descriptor, and lets go of what it has. Again: nothing.
   virtual void close() noexcept = 0;
 
   /// What to call it in errors: "127.0.0.1:80", "a pipe".

@@ -5,6 +5,7 @@
 #include <tutti/core/promise.hpp>
 #include <tutti/core/unhandled.hpp>
 #include <tutti/io/loop.hpp>
+#include <tutti/io/tls.hpp>
 #include <tutti/sync/event.hpp>
 #include <tutti/sync/semaphore.hpp>
 #include <tutti/task/task_group.hpp>
@@ -69,6 +70,8 @@ void tell(const std::exception_ptr& failed, const std::string& peer) {
   } catch (const closed& e) {
     log(log_level::debug, "connection ended", {{"peer", peer}, {"because", e.what()}});
   } catch (const timed_out& e) {
+    log(log_level::debug, "connection ended", {{"peer", peer}, {"because", e.what()}});
+  } catch (const tls_error& e) {
     log(log_level::debug, "connection ended", {{"peer", peer}, {"because", e.what()}});
   } catch (const too_long& e) {
     log(log_level::debug, "connection ended", {{"peer", peer}, {"because", e.what()}});

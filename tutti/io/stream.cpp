@@ -54,6 +54,8 @@ std::string take_ahead(byte_stream& from, std::size_t bytes) {
 std::exception_ptr as_exception(const std::string& tried, std::error_code error) noexcept {
   if (error == std::errc::bad_file_descriptor)
     return std::make_exception_ptr(closed(tried + ": the stream was closed meanwhile"));
+  if (const auto* const own = dynamic_cast<const throwing_category*>(&error.category()))
+    return own->exception(tried, error.value());
   if (is_system(error)) return std::make_exception_ptr(os_error::of(tried, error.value()));
   return std::make_exception_ptr(os_error(fmt::format("{}: {}", tried, error.message()), EPROTO));
 }

@@ -34,6 +34,10 @@ class reactor final : public tutti::detail::loop_poller,
   static reactor& here(const char* what);
   /// The same, null on other threads.
   static reactor* here_if_any() noexcept;
+  /// That of a stream: its `where()`.
+  static reactor& of(const loop_notes& notes) noexcept {
+    return const_cast<reactor&>(static_cast<const reactor&>(notes));
+  }
 
  private:
   void hear_interrupts();
