@@ -6,3 +6,4 @@
 #include <tutti/io/loop.hpp>
 #include <tutti/io/serve.hpp>
 #include <tutti/io/stream.hpp>
+#include <tutti/io/udp.hpp>
