@@ -74,11 +74,16 @@ void io_wait::finish() {
 void io_wait::describe(std::ostream& out) const { out << what() << ": " << subject(); }
 
 std::string in_words(std::chrono::nanoseconds duration) {
-  const auto count = [](double n) { return fmt::format("{:.3g}", n); };
+  struct unit {
+    const char* name;
+    double size;
+  };
+  static constexpr unit units[] = {{"s", 1e9}, {"ms", 1e6}, {"us", 1e3}, {"ns", 1}};
   const auto n = static_cast<double>(duration.count());
-  if (duration < std::chrono::microseconds(1)) return count(n) + " ns";
-  if (duration < std::chrono::milliseconds(1)) return count(n / 1e3) + " us";
-  return duration < std::chrono::seconds(1) ? count(n / 1e6) + " ms" : count(n / 1e9) + " s";
+  // With three digits 999.9 us are 1 ms.
+  const unit* u = units;
+  while (u->size > 1 && n / u->size < 0.9995) ++u;
+  return fmt::format("{:.3g} {}", n / u->size, u->name);
 }
 
 }  // namespace tutti::io::detail

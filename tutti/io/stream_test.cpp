@@ -93,6 +93,18 @@ TEST(stream, lines) {
   }());
 }
 
+TEST(stream, limits_are_told_as_they_were_given) {
+  using io::detail::in_words;
+  EXPECT_EQ(in_words(1ns), "1 ns");
+  EXPECT_EQ(in_words(999ns), "999 ns");
+  EXPECT_EQ(in_words(1us), "1 us");
+  EXPECT_EQ(in_words(999'400ns), "999 us");
+  EXPECT_EQ(in_words(999'999ns), "1 ms");  // what is left of a millisecond when the wait begins
+  EXPECT_EQ(in_words(1500ms), "1.5 s");
+  EXPECT_EQ(in_words(120s), "120 s");
+  EXPECT_EQ(in_words(0ns), "0 ns");
+}
+
 tutti::task<> echo(io::stream s) {
   std::array<char, 4096> room{};
   for (;;) {

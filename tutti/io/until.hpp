@@ -17,6 +17,8 @@ class until {
     if (limit_ == no_limit) return no_limit;
     return std::max<std::chrono::nanoseconds>(at_ - now(), std::chrono::nanoseconds(0));
   }
+  /// All of it, as it was given.
+  std::chrono::nanoseconds limit() const noexcept { return limit_; }
 
  private:
   std::chrono::nanoseconds limit_;
