@@ -1,0 +1,175 @@
+#include <tutti/io/http/connection.hpp>
+
+#include <tutti/io/http/message.hpp>
+#include <tutti/io/until.hpp>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cstring>
+#include <ctime>
+
+namespace tutti::io::http::detail {
+
+using io::detail::until;
+using namespace std::chrono_literals;
+
+bool connection::try_head(message_head& into) {
+  const parser::step done = parser_.head({input_.get() + begin_, end_ - begin_}, into);
+  begin_ += done.used;
+  return done.complete;
+}
+
+mutable_buffer connection::room() {
+  if (begin_ == end_) begin_ = end_ = 0;
+  if (end_ == capacity_) {
+    if (begin_ == 0) {
+      // The parser takes what it is given before that is as much as this.
+      const std::size_t larger = std::min(std::max(2 * capacity_, least_input), most_input_);
+      std::unique_ptr<char[]> moved(new char[larger]);
+      if (end_ != 0) std::memcpy(moved.get(), input_.get(), end_);
+      input_ = std::move(moved);
+      capacity_ = larger;
+    } else {
+      std::memmove(input_.get(), input_.get() + begin_, end_ - begin_);
+      end_ -= begin_;
+      begin_ = 0;
+    }
+  }
+  return {input_.get() + end_, capacity_ - end_};
+}
+
+task<std::size_t> connection::read_body(mutable_buffer room_for_body) {
+  while (!parser_.is_complete()) {
+    if (has_input()) {
+      const parser::step done = parser_.body({input_.get() + begin_, end_ - begin_}, room_for_body);
+      begin_ += done.used;
+      if (done.put != 0) co_return done.put;
+      if (done.complete) break;
+    }
+    if (!out.empty()) co_await flush();
+    const std::uint64_t plain = parser_.plain_left();
+    std::size_t n = 0;
+    if (plain != 0) {  // without a copy
+      const mutable_buffer direct(room_for_body.data(), std::min<std::uint64_t>(plain, room_for_body.size()));
+      n = co_await stream_.read_some(direct, progress_);
+      parser_.skip(n);
+      if (n != 0) co_return n;
+    } else {
+      n = co_await stream_.read_some(room(), progress_);
+      took(n);
+    }
+    if (n == 0) parser_.end();
+  }
+  co_return 0;
+}
+
+bool connection::drop_arrived() {
+  std::array<char, 1024> dropped;
+  while (has_input() && !parser_.is_complete()) {
+    const parser::step done = parser_.body({input_.get() + begin_, end_ - begin_}, dropped);
+    begin_ += done.used;
+    if (done.used == 0) break;
+  }
+  return parser_.is_complete();
+}
+
+task<bool> connection::drop_body(std::size_t most) {
+  std::array<char, 4096> dropped;
+  while (!parser_.is_complete()) {
+    const std::size_t n = co_await read_body(dropped);
+    if (n > most) co_return false;
+    most -= n;
+  }
+  co_return true;
+}
+
+task<> connection::flush() {
+  // In one piece, but for such as the system does not take at once: who takes nothing for a while is given up.
+  co_await stream_.write(out, progress_);
+  out.clear();
+  if (out.capacity() > 4 * most_gathered) std::string().swap(out);
+}
+
+task<> connection::write(const_buffer bytes) {
+  constexpr std::size_t piece = 262'144;  // for each of which the peer has the time of `progress`
+  const std::size_t gathered = std::min(bytes.size(), most_gathered - std::min(most_gathered, out.size()));
+  out.append(bytes.text().substr(0, gathered));
+  const_buffer rest = bytes.behind(gathered);
+  if (rest.empty() && out.size() < most_gathered) co_return;
+  co_await flush();
+  while (!rest.empty()) {
+    const const_buffer next(rest.data(), std::min(rest.size(), piece));
+    co_await stream_.write(next, progress_);
+    rest = rest.behind(next.size());
+  }
+}
+
+task<> connection::linger() {
+  // A socket that is closed with input unread tells its peer to forget what it has not read yet.
+  try {
+    const until end(2s);
+    if (!out.empty()) co_await flush();
+    co_await stream_.shutdown_write(end.left());
+    std::array<char, 4096> dropped;
+    for (std::size_t left = 1U << 20;;) {
+      const std::size_t n = co_await stream_.read_some(dropped, end.left());
+      if (n == 0 || n > left) break;
+      left -= n;
+    }
+  } catch (const error&) {  // it is over either way
+  }
+}
+
+void put_status_line(std::string& out, int status) {
+  const std::string_view words = reason(status);
+  char digits[16];
+  char* const end = std::to_chars(digits, digits + sizeof digits, status).ptr;
+  out.append("HTTP/1.1 ").append(digits, end).append(" ").append(words).append("\r\n");
+}
+
+void put_field(std::string& out, std::string_view name, std::string_view value) {
+  out.append(name).append(": ").append(value).append("\r\n");
+}
+
+void put_field(std::string& out, std::string_view name, std::uint64_t value) {
+  char digits[24];
+  char* const end = std::to_chars(digits, digits + sizeof digits, value).ptr;
+  put_field(out, name, std::string_view(digits, static_cast<std::size_t>(end - digits)));
+}
+
+bool put_fields(std::string& out, const fields& headers) {
+  bool close = false;
+  for (const fields::field f : headers) {
+    if (same_word(f.name, "Content-Length") || same_word(f.name, "Transfer-Encoding")) continue;
+    if (same_word(f.name, "Connection")) {
+      for_each_word(f.value, [&](std::string_view word) { close = close || same_word(word, "close"); });
+      if (same_word(f.value, "close") || same_word(f.value, "keep-alive")) continue;
+    }
+    put_field(out, f.name, f.value);
+  }
+  return close;
+}
+
+void put_date(std::string& out) {
+  // Each thread writes it anew once a second.
+  thread_local std::time_t written = 0;
+  thread_local char line[64];
+  thread_local std::size_t size = 0;
+  const std::time_t now = std::time(nullptr);
+  if (now != written || size == 0) {
+    static constexpr const char* days[] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
+    static constexpr const char* months[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
+                                             "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+    std::tm parts{};
+    ::gmtime_r(&now, &parts);
+    const int n = std::snprintf(line, sizeof line, "Date: %s, %02d %s %04d %02d:%02d:%02d GMT\r\n", days[parts.tm_wday],
+                                parts.tm_mday, months[parts.tm_mon], parts.tm_year + 1900, parts.tm_hour, parts.tm_min,
+                                parts.tm_sec);
+    size = static_cast<std::size_t>(n);
+    written = now;
+  }
+  out.append(line, size);
+}
+
+}  // namespace tutti::io::http::detail

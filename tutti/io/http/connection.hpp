@@ -1,0 +1,85 @@
+// connection: messages of HTTP/1.1 over a stream, on either side: what is read, what is written, and their buffers.
+#pragma once
+#include <tutti/io/http/parser.hpp>
+#include <tutti/io/stream.hpp>
+#include <tutti/task/task.hpp>
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+
+namespace tutti::io::http::detail {
+
+/// Over one stream. What is written gathers in `out` until it is flushed, or is large. Whoever reads from the stream
+/// flushes first: the peer may wait for what is in there.
+class connection {
+ public:
+  /// `most_head`: see parser. `progress`: how long the peer may do nothing while a body is read, or anything written.
+  connection(stream s, parser::of reads, std::size_t most_head, std::chrono::nanoseconds progress)
+      : parser_(reads, most_head), stream_(std::move(s)), most_input_(most_head + least_input), progress_(progress) {}
+
+  stream& io() noexcept { return stream_; }
+  std::chrono::nanoseconds progress() const noexcept { return progress_; }
+  void set_progress(std::chrono::nanoseconds limit) noexcept { progress_ = limit; }
+
+  // ---- what is read
+
+  /// A new message comes; see parser.
+  void begin(bool answers_head = false) { parser_.begin(answers_head); }
+  /// Reads its head from what has arrived; false: more is needed. Throws bad_message.
+  bool try_head(message_head& into);
+  /// Whether something has arrived that was not read yet.
+  bool has_input() const noexcept { return begin_ != end_; }
+  /// Where the stream is to put what comes; `took`: how much it was.
+  mutable_buffer room();
+  void took(std::size_t bytes) noexcept { end_ += bytes; }
+
+  /// Reads some of the body into `room`, which is not empty; 0 at its end. Throws bad_message, also when the connection
+  /// ends before, and what a stream throws.
+  task<std::size_t> read_body(mutable_buffer room);
+  /// Drops what has arrived of the body; whether it is all.
+  bool drop_arrived();
+  /// Reads the rest of the body and drops it; false when that were more than `most` bytes.
+  task<bool> drop_body(std::size_t most);
+  /// Whether all of the message was read.
+  bool is_complete() const noexcept { return parser_.is_complete(); }
+
+  // ---- what is written
+
+  std::string out;
+  /// Awaits until the system has taken what is in `out`.
+  task<> flush();
+  /// Awaits until it has taken what is in `out`, and `bytes`; small ones may stay in `out`.
+  task<> write(const_buffer bytes);
+  /// Ends the connection such that the peer gets what was written although it may still send: nothing is thrown.
+  task<> linger();
+
+  /// How much of `out` may gather.
+  static constexpr std::size_t most_gathered = 16384;
+
+ private:
+  static constexpr std::size_t least_input = 4096;
+
+  parser parser_;
+  stream stream_;
+  std::unique_ptr<char[]> input_;
+  std::size_t begin_ = 0, end_ = 0, capacity_ = 0;
+  const std::size_t most_input_;
+  std::chrono::nanoseconds progress_;
+};
+
+/// Appends "HTTP/1.1 200 OK\r\n".
+void put_status_line(std::string& out, int status);
+/// Appends "Name: value\r\n".
+void put_field(std::string& out, std::string_view name, std::string_view value);
+void put_field(std::string& out, std::string_view name, std::uint64_t value);
+/// Appends all of `headers` but those that say where a message ends, which is this module's to say. Whether one of them
+/// was "Connection: close".
+bool put_fields(std::string& out, const fields& headers);
+/// Appends "Date: ...\r\n" with the time of now.
+void put_date(std::string& out);
+
+}  // namespace tutti::io::http::detail

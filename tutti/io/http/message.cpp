@@ -1,0 +1,84 @@
+#include <tutti/io/http/message.hpp>
+
+#include <tutti/io/http/http_error.hpp>
+#include <tutti/io/http/url.hpp>
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <stdexcept>
+
+#include <boost/beast/http/status.hpp>
+
+namespace tutti::io::http {
+
+void request::begin(std::size_t most_body) {
+  most_body_ = most_body;
+  params_.clear();
+  queries_.reset();
+  path_ = query_ = host_ = {};
+}
+
+void request::split_target() {
+  std::string_view target = head_.target;
+  host_ = head_.headers.get("Host", "");
+  const bool plain = std::all_of(host_.begin(), host_.end(), [](char c) {
+    return static_cast<unsigned char>(c) > ' ' && std::string_view("/?#@\\,").find(c) == std::string_view::npos;
+  });
+  if (!plain) throw bad_message("HTTP request: the Host header is no host", 400);
+  if (target.empty() || target.front() != '/') {
+    if (target == "*" && head_.method == "OPTIONS") {
+      path_ = target;
+      return;
+    }
+    // The whole URL, as for a proxy; its host goes before the header's.
+    const std::size_t at = target.find("://");
+    if (at == std::string_view::npos)
+      throw bad_message(fmt::format("HTTP request: the target {:?} is neither a path nor a URL", target.substr(0, 100)),
+                        400);
+    target.remove_prefix(at + 3);
+    const std::size_t end = std::min(target.find_first_of("/?"), target.size());
+    host_ = target.substr(0, end);
+    host_.remove_prefix(host_.rfind('@') + 1);  // npos + 1 is 0
+    target.remove_prefix(end);
+    if (host_.empty()) throw bad_message("HTTP request: the target has no host", 400);
+    if (!target.starts_with('/')) {
+      absolute_.assign("/").append(target);
+      target = absolute_;
+    }
+  }
+  const std::size_t mark = std::min(target.find('?'), target.size());
+  path_ = target.substr(0, mark);
+  query_ = target.substr(std::min(mark + 1, target.size()));
+}
+
+const std::string& request::param(std::string_view name) const {
+  for (const auto& [key, value] : params_)
+    if (key == name) return value;
+  throw std::out_of_range(fmt::format("HTTP request: the route's pattern has no {{{}}}", name));
+}
+
+const std::vector<std::pair<std::string, std::string>>& request::queries() const {
+  if (!queries_) queries_ = parse_query(query_);
+  return *queries_;
+}
+
+std::optional<std::string> request::query(std::string_view name) const {
+  for (const auto& [key, value] : queries())
+    if (key == name) return value;
+  return std::nullopt;
+}
+
+void response::throw_if_error() const {
+  if (status < 400) return;
+  throw http_error(fmt::format("{}: {} {}", url.empty() ? "HTTP" : url, status, reason(status)), url, "answered",
+                   status, nullptr);
+}
+
+std::string_view reason(int status) noexcept {
+  const auto text = boost::beast::http::obsolete_reason(static_cast<boost::beast::http::status>(status));
+  if (text == "<unknown-status>") return {};
+  return {text.data(), text.size()};
+}
+
+}  // namespace tutti::io::http
