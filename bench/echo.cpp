@@ -42,8 +42,8 @@ placement cores(bool same) {
   return {cpus[0], cpus[same || cpus.size() < 2 ? 0 : 1]};
 }
 
-// Runs a load, in a process of its own, against every server: a function of load.hpp and its arguments after the target.
-// Servers that are not `fresh` each time live as long as the case.
+// Runs a load, in a process of its own, against every server: a function of load.hpp and its arguments after the
+// target. Servers that are not `fresh` each time live as long as the case.
 void compare(bench::session& session, const std::vector<metric>& metrics, int repetitions, bool same_core,
              const std::vector<std::string>& load, bool fresh = false) {
   std::vector<bench::subject> subjects;
