@@ -9,3 +9,4 @@
 #include <tutti/io/stream.hpp>
 #include <tutti/io/tls.hpp>
 #include <tutti/io/udp.hpp>
+#include <tutti/io/websocket.hpp>

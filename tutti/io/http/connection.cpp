@@ -14,6 +14,13 @@ namespace tutti::io::http::detail {
 using io::detail::until;
 using namespace std::chrono_literals;
 
+stream connection::release() {
+  io::detail::byte_stream_ptr body = stream_.release();
+  body->ahead.append(input_.get() + begin_, end_ - begin_);
+  begin_ = end_;
+  return stream(std::move(body));
+}
+
 bool connection::try_head(message_head& into) {
   const parser::step done = parser_.head({input_.get() + begin_, end_ - begin_}, into);
   begin_ += done.used;

@@ -25,6 +25,9 @@ class connection {
   std::chrono::nanoseconds progress() const noexcept { return progress_; }
   void set_progress(std::chrono::nanoseconds limit) noexcept { progress_ = limit; }
 
+  /// The stream, for another protocol that goes on where this one ends, with what has arrived of that already.
+  stream release();
+
   // ---- what is read
 
   /// A new message comes; see parser.

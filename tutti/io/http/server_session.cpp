@@ -205,6 +205,11 @@ task<> session::run() {
       }
       if (failed != nullptr) answer = failed_answer(failed);
     }
+    if (answer.takeover != nullptr) {
+      co_await wire_.flush();
+      co_await answer.takeover(wire_.release(), asked_);
+      co_return;
+    }
     if (!wire_.is_complete()) co_await finish_body();
     if (all_.quit.stop_requested()) ends_ = true;
     const bool more = put(answer);

@@ -111,14 +111,11 @@ class handler_operation final : public operation {
 class async_stream {
  public:
   using executor_type = reactor::executor_type;
-  using next_layer_type = async_stream;
   using lowest_layer_type = async_stream;
 
   explicit async_stream(byte_stream_ptr body) noexcept : body_(std::move(body)) {}
 
   executor_type get_executor() const noexcept { return reactor::of(body_->where()).executor(); }
-  async_stream& next_layer() noexcept { return *this; }
-  const async_stream& next_layer() const noexcept { return *this; }
   async_stream& lowest_layer() noexcept { return *this; }
   const async_stream& lowest_layer() const noexcept { return *this; }
 
