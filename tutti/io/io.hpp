@@ -6,5 +6,6 @@
 #include <tutti/io/listener.hpp>
 #include <tutti/io/loop.hpp>
 #include <tutti/io/serve.hpp>
+#include <tutti/io/signals.hpp>
 #include <tutti/io/stream.hpp>
 #include <tutti/io/udp.hpp>
