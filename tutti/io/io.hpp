@@ -6,6 +6,7 @@
 #include <tutti/io/listener.hpp>
 #include <tutti/io/loop.hpp>
 #include <tutti/io/serve.hpp>
+#include <tutti/io/signals.hpp>
 #include <tutti/io/stream.hpp>
 #include <tutti/io/tls.hpp>
 #include <tutti/io/udp.hpp>
