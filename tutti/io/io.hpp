@@ -3,6 +3,7 @@
 #include <tutti/io/connect.hpp>
 #include <tutti/io/file.hpp>
 #include <tutti/io/framing.hpp>
+#include <tutti/io/http/http.hpp>
 #include <tutti/io/listener.hpp>
 #include <tutti/io/loop.hpp>
 #include <tutti/io/serve.hpp>
