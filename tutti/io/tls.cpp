@@ -43,13 +43,13 @@ task<stream> speak(const char* what, stream lower, std::string host, tls_context
 task<stream> tls_connect(stream lower, std::string host, tls_context context, std::chrono::nanoseconds limit) {
   if (context.settings()->is_server)
     throw std::invalid_argument("tls_connect: the context is a server's; make one by tls_context::client");
-  co_return co_await speak("tls_connect", std::move(lower), std::move(host), std::move(context), limit);
+  co_return co_await speak("tls_connect", std::move(lower), std::move(host), context, limit);
 }
 
 task<stream> tls_accept(stream lower, tls_context context, std::chrono::nanoseconds limit) {
   if (!context.settings()->is_server)
     throw std::invalid_argument("tls_accept: the context is a client's; make one by tls_context::server");
-  co_return co_await speak("tls_accept", std::move(lower), {}, std::move(context), limit);
+  co_return co_await speak("tls_accept", std::move(lower), {}, context, limit);
 }
 
 task<stream> connect_tls(std::string to, tls_context context, connect_options options) {
@@ -59,7 +59,7 @@ task<stream> connect_tls(std::string to, tls_context context, connect_options op
   std::string host = detail::split_port(to).host;
   const detail::until end(options.limit);
   stream lower = co_await connect(std::move(to), options);
-  co_return co_await tls_connect(std::move(lower), std::move(host), std::move(context), end.left());
+  co_return co_await tls_connect(std::move(lower), std::move(host), context, end.left());
 }
 
 tls_info tls_info::of(const stream& s) {

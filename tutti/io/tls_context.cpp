@@ -5,6 +5,7 @@
 
 #include <openssl/err.h>
 #include <openssl/pem.h>
+#include <openssl/x509v3.h>
 
 #include <fstream>
 #include <iterator>
@@ -114,6 +115,13 @@ int choose_protocol(::SSL*, const unsigned char** chosen, unsigned char* size, c
   return SSL_TLSEXT_ERR_OK;
 }
 
+bool is_address(const std::string& host) {
+  const std::unique_ptr<::ASN1_OCTET_STRING, decltype([](::ASN1_OCTET_STRING* s) { ::ASN1_OCTET_STRING_free(s); })>
+      bytes(::a2i_IPADDRESS(host.c_str()));
+  ::ERR_clear_error();
+  return bytes != nullptr;
+}
+
 std::shared_ptr<tls_settings> new_settings(bool is_server) {
   auto made = std::make_shared<tls_settings>();
   made->is_server = is_server;
@@ -129,6 +137,26 @@ std::shared_ptr<tls_settings> new_settings(bool is_server) {
 }
 
 }  // namespace
+
+void expect_host(::SSL* ssl, std::string host, bool verify) {
+  if (host.ends_with('.')) host.pop_back();
+  if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
+  if (host.empty() || host.size() > 253 || host.find('\0') != std::string::npos)
+    throw std::invalid_argument(
+        fmt::format("tls_connect: \"{}\" is no host name: it is that which the server's certificate is to be for",
+                    host.substr(0, 64)));
+  ::X509_VERIFY_PARAM* const checks = ::SSL_get0_param(ssl);
+  ::X509_VERIFY_PARAM_set_hostflags(checks, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+  bool fine = true;
+  if (is_address(host)) {
+    if (verify) fine = ::X509_VERIFY_PARAM_set1_ip_asc(checks, host.c_str()) == 1;
+  } else {
+    fine = SSL_set_tlsext_host_name(ssl, host.c_str()) == 1;
+    if (fine && verify) fine = ::X509_VERIFY_PARAM_set1_host(checks, host.c_str(), host.size()) == 1;
+  }
+  if (!fine) throw tls_error(fmt::format("TLS with {}: {}", host, openssl_words()));
+}
+
 }  // namespace detail
 
 tls_context::tls_context(std::shared_ptr<const detail::tls_settings> settings) noexcept

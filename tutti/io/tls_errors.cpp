@@ -28,10 +28,12 @@ const char* words_for(int reason) {
       return "the peer does not speak TLS: is it the right port, and does the peer expect TLS there?";
     case SSL_R_UNSUPPORTED_PROTOCOL:
     case SSL_R_NO_PROTOCOLS_AVAILABLE:
-    case alert + SSL3_AD_HANDSHAKE_FAILURE:
     case SSL_R_TLSV1_ALERT_PROTOCOL_VERSION:
-    case SSL_R_NO_SHARED_CIPHER:
-      return "both sides have no version (TLS 1.2 or newer) or no cipher in common, or the peer asks for a certificate";
+    case SSL_R_NO_SHARED_CIPHER: return "both sides have no version (TLS 1.2 or newer) or no cipher in common";
+    case alert + SSL3_AD_HANDSHAKE_FAILURE:
+      return "the peer could not come to terms with us: no version (TLS 1.2 or newer) or no cipher in common, or it "
+             "asks "
+             "for a certificate";
     case SSL_R_NO_APPLICATION_PROTOCOL:
     case SSL_R_TLSV1_ALERT_NO_APPLICATION_PROTOCOL: return "both sides have no ALPN protocol in common";
     case SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE:

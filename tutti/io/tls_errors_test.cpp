@@ -125,6 +125,14 @@ TEST_F(tls_errors, a_certificate_that_nobody_has_signed_for) {
   EXPECT_EQ(meet(io::tls_context::client({.authorities = own.certificate}), server_with(own)).client, "");
 }
 
+TEST_F(tls_errors, none_where_the_system_believes_the_authority) {
+  const tutti_test::text_file authorities(test_trust().authority.certificate);
+  ::setenv("SSL_CERT_FILE", authorities.path().c_str(), 1);  // NOLINT(concurrency-mt-unsafe)
+  const io::tls_context client = io::tls_context::client();
+  ::unsetenv("SSL_CERT_FILE");  // NOLINT(concurrency-mt-unsafe)
+  EXPECT_EQ(meet(client, believed()).client, "");
+}
+
 TEST_F(tls_errors, none_for_who_does_not_want_to_know) {
   const identity own = make_certificate({.hosts = "DNS:example.org", .begins = -7200, .ends = -3600});
   const complaints said = meet(io::tls_context::client({.verify = false}), server_with(own));

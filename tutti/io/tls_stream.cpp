@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 
 #include <openssl/err.h>
-#include <openssl/x509v3.h>
 
 #include <algorithm>
 #include <cstring>
@@ -19,37 +18,6 @@ namespace {
 constexpr std::size_t record = 17 * 1024;      // the longest has 16 KiB and what belongs to it
 constexpr std::size_t write_at_once = 65536;   // so many bytes go out in one piece
 constexpr std::size_t most_answers = 1 << 17;  // to what a peer asks for that does not take them
-
-bool is_address(const std::string& host) {
-  const std::unique_ptr<::ASN1_OCTET_STRING, decltype([](::ASN1_OCTET_STRING* s) { ::ASN1_OCTET_STRING_free(s); })>
-      bytes(::a2i_IPADDRESS(host.c_str()));
-  ::ERR_clear_error();
-  return bytes != nullptr;
-}
-
-[[noreturn]] void throw_no_memory(const std::string& host) {
-  throw tls_error(fmt::format("TLS with {}: {}", host.empty() ? "a client" : host, openssl_words()));
-}
-
-// Whose certificate is asked for, and taken.
-void expect_host(::SSL* ssl, std::string host, bool verify) {
-  if (host.ends_with('.')) host.pop_back();
-  if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
-  if (host.empty() || host.size() > 253 || host.find('\0') != std::string::npos)
-    throw std::invalid_argument(
-        fmt::format("tls_connect: \"{}\" is no host name: it is that which the server's certificate is to be for",
-                    host.substr(0, 64)));
-  ::X509_VERIFY_PARAM* const checks = ::SSL_get0_param(ssl);
-  ::X509_VERIFY_PARAM_set_hostflags(checks, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
-  bool fine = true;
-  if (is_address(host)) {
-    if (verify) fine = ::X509_VERIFY_PARAM_set1_ip_asc(checks, host.c_str()) == 1;
-  } else {
-    fine = SSL_set_tlsext_host_name(ssl, host.c_str()) == 1;
-    if (fine && verify) fine = ::X509_VERIFY_PARAM_set1_host(checks, host.c_str(), host.size()) == 1;
-  }
-  if (!fine) throw_no_memory(host);
-}
 
 }  // namespace
 
@@ -123,7 +91,7 @@ tls_stream::tls_stream(byte_stream_ptr lower, std::string host, std::shared_ptr<
   ::BIO* const bio = bio_method() == nullptr ? nullptr : ::BIO_new(bio_method());
   if (ssl_ == nullptr || bio == nullptr) {
     ::BIO_free(bio);
-    throw_no_memory(host_);
+    throw tls_error("TLS with " + lower_->describe() + ": " + openssl_words());
   }
   ::BIO_set_data(bio, this);
   ::BIO_set_init(bio, 1);
@@ -205,13 +173,13 @@ void tls_stream::end(operation& who) noexcept {
     finish_later(reader_, canceled, 0);
   }
   if (writer_.who == &who && writer_.told && output_ == output::data && taken_ != bytes_.size())
-    write_failed_ = make_error(tls_fault::write_given_up);  // a part has gone out
+    given_up_ = true;  // a part has gone out
   if (writer_.who == &who && !writer_.told) {
     writer_.ending = true;
     const bool is_its_own = output_ == output::data ? taken_ != 0 : farewell_said_;
     if (is_its_own && lower_write_.under_way) return lower_->end(lower_write_);
     // What is on its way is the engine's: an answer to the peer, which is not to be torn apart.
-    if (output_ == output::data) write_failed_ = make_error(tls_fault::write_given_up);
+    given_up_ = given_up_ || output_ == output::data;
     finish_later(writer_, canceled, 0);
   }
 }
@@ -219,8 +187,8 @@ void tls_stream::end(operation& who) noexcept {
 void tls_stream::close() noexcept {
   if (std::exchange(closed_, true)) return;
   // The peer should know that this was all; but nobody waits for that here.
-  if (shaken_ && !read_failed_ && !write_failed_ && all_out() && writer_.who == nullptr && behind.empty() &&
-      !std::exchange(farewell_said_, true)) {
+  if (shaken_ && !read_failed_ && !write_failed_ && !given_up_ && all_out() && writer_.who == nullptr &&
+      behind.empty() && !std::exchange(farewell_said_, true)) {
     ::ERR_clear_error();
     ::SSL_shutdown(ssl_.get());
     ::ERR_clear_error();
@@ -322,10 +290,10 @@ void tls_stream::input_came(std::error_code error, std::size_t bytes) noexcept {
 void tls_stream::go_on_writing() noexcept {
   if (writer_.who == nullptr || writer_.told) return;
   if (closed_) return finish(writer_, std::make_error_code(std::errc::bad_file_descriptor), 0);
+  if (given_up_) return finish(writer_, make_error(tls_fault::write_given_up), 0);
   if (write_failed_) {
-    const std::error_code error = write_failed_;
-    if (error == std::errc::operation_canceled) write_failed_ = make_error(tls_fault::write_given_up);
-    return finish(writer_, error, 0);
+    given_up_ = write_failed_ == std::errc::operation_canceled;  // in the middle of a record
+    return finish(writer_, write_failed_, 0);
   }
   if (!all_out()) return;
   if (output_ == output::data) {
@@ -349,8 +317,7 @@ void tls_stream::go_on_writing() noexcept {
   if (write_failed_) return finish(writer_, write_failed_, 0);
   if (!all_out()) return;
   const std::size_t n = output_ == output::data ? taken_ : 0;
-  if (writer_.ending && output_ == output::data && n != bytes_.size())
-    write_failed_ = make_error(tls_fault::write_given_up);
+  given_up_ = writer_.ending && output_ == output::data && n != bytes_.size();
   finish(writer_, {}, n);
 }
 

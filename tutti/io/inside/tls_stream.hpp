@@ -35,6 +35,10 @@ struct tls_settings {
   std::string alpn;  ///< as it goes over the wire
 };
 
+/// Whose certificate is asked for, and taken if `verify`. Throws std::invalid_argument for what cannot be a name,
+/// tls_error.
+void expect_host(::SSL* ssl, std::string host, bool verify);
+
 class tls_stream final : public byte_stream {
  public:
   /// `host`: the server's name, "" for a server. What `lower` has read ahead is the beginning of TLS. Throws tls_error,
@@ -145,7 +149,8 @@ class tls_stream final : public byte_stream {
   const_buffer bytes_;
   std::size_t taken_ = 0;  // of bytes_, by the engine
   bool farewell_said_ = false;
-  std::error_code write_failed_;
+  std::error_code write_failed_;  // of what is beneath, or torn apart
+  bool given_up_ = false;         // a write; what the engine writes by itself still goes out
 
   lower_operation<&tls_stream::input_came> lower_read_{*this};
   lower_operation<&tls_stream::output_went> lower_write_{*this};
