@@ -92,7 +92,8 @@ class response {
       : response(200, text) {}
   /// One whose body `source` writes while it is sent: in chunks, or, for peers of HTTP/1.0, until the connection ends.
   /// `size`: how many bytes there will be, if that is known. When `source` throws, or writes more or less than that,
-  /// the connection ends within the body.
+  /// the connection ends within the body. It runs when the handler has ended, whose variables are gone; the request is
+  /// still there.
   [[nodiscard]] static response stream(body_source source, std::string_view type = "application/octet-stream",
                                        std::optional<std::uint64_t> size = {}) {
     response made;

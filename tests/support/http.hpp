@@ -1,0 +1,97 @@
+// http: a server for a test, and peers that speak to it byte by byte or are programs.
+#pragma once
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <functional>
+#include <stop_token>
+#include <string>
+#include <tests/support/peer.hpp>
+#include <tutti/io/helpers.hpp>
+#include <tutti/io/http/http.hpp>
+#include <tutti/io/io.hpp>
+#include <tutti/task/submit.hpp>
+#include <tutti/task/task_group.hpp>
+#include <utility>
+#include <vector>
+
+namespace tutti_test {
+
+/// The most that any wait here may take before it counts as a hang.
+inline constexpr std::chrono::seconds http_hang{30};
+
+/// A server that runs, as the body of a test sees it.
+struct http_server {
+  tutti::io::endpoint at;
+  std::string origin;     ///< "http://127.0.0.1:1234"
+  std::stop_source quit;  ///< requested in the end, if not before
+};
+
+/// Serves `what` while `body(server)`, a task, runs, on a loop of its own.
+inline void with_http_server(tutti::io::http::routes what, tutti::io::http::serve_options options,
+                             const std::function<tutti::task<>(http_server&)>& body,
+                             tutti::io::http::connection_wrapper wrap = {}) {
+  const auto all = [&]() -> tutti::task<> {
+    tutti::io::listener listener = tutti::io::listen("127.0.0.1:0");
+    http_server server{listener.local(), "http://" + listener.local().text(), {}};
+    const std::stop_token token = server.quit.get_token();
+    options.stop = token;
+    co_await tutti::task_group::run([&](tutti::task_group& group) -> tutti::task<> {
+      group.spawn(tutti::io::http::serve(std::move(listener), std::move(what), options, std::move(wrap)));
+      std::exception_ptr failed;
+      try {
+        co_await body(server);
+      } catch (...) {
+        failed = std::current_exception();
+      }
+      server.quit.request_stop();
+      if (failed != nullptr) std::rethrow_exception(failed);
+    });
+  };
+  tutti::io::run(all());
+}
+
+/// Sends `bytes` and gives all that comes until the server closes. `ends`: the server is told that nothing more comes.
+inline tutti::task<std::string> raw_exchange(tutti::io::endpoint at, std::string bytes, bool ends = true) {
+  tutti::io::stream s = co_await tutti::io::connect(at, {.limit = http_hang});
+  std::string got;
+  try {
+    co_await s.write(bytes, http_hang);
+    if (ends) co_await s.shutdown_write(http_hang);
+    char room[4096];
+    for (;;) {
+      const std::size_t n = co_await s.read_some(room, http_hang);
+      if (n == 0) break;
+      got.append(room, n);
+    }
+  } catch (const tutti::os_error&) {  // closed on us
+  } catch (const tutti::closed&) {
+  }
+  co_return got;
+}
+
+/// Runs a program to its end, on another thread; its output.
+inline tutti::task<std::string> output_of_command(std::vector<std::string> command) {
+  auto work = [command = std::move(command)] {
+    peer p(command);
+    std::string all = p.all();
+    EXPECT_EQ(p.code(), 0) << command[0] << " wrote " << all;
+    return all;
+  };
+  auto done = tutti::io::detail::helpers().submit(std::move(work));
+  co_return co_await std::move(done);
+}
+
+template <class... Words>
+tutti::task<std::string> output_of(const Words&... words) {
+  return output_of_command(std::vector<std::string>{std::string(words)...});
+}
+
+/// How often `what` is in `text`.
+inline int count_of(const std::string& text, const std::string& what) {
+  int n = 0;
+  for (std::size_t at = 0; (at = text.find(what, at)) != std::string::npos; at += what.size()) ++n;
+  return n;
+}
+
+}  // namespace tutti_test
