@@ -9,3 +9,4 @@
 #include <tutti/io/signals.hpp>
 #include <tutti/io/stream.hpp>
 #include <tutti/io/udp.hpp>
+#include <tutti/io/watchdog.hpp>
