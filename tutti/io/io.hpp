@@ -11,4 +11,5 @@
 #include <tutti/io/stream.hpp>
 #include <tutti/io/tls.hpp>
 #include <tutti/io/udp.hpp>
+#include <tutti/io/watchdog.hpp>
 #include <tutti/io/websocket.hpp>
