@@ -288,7 +288,7 @@ TEST_F(tls_errors, a_peer_that_says_nothing) {
     } catch (const tutti::timed_out& e) {
       text = e.what();
     }
-    EXPECT_EQ(text, "the TLS handshake with a socket of a pair took longer than the limit of 5 ms");
+    EXPECT_THAT(text, StartsWith("the TLS handshake with a socket of a pair took longer than the limit of "));
     // It is closed.
     std::array<char, 4> room{};
     const std::size_t n = co_await b.read_some(room);
