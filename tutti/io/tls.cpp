@@ -70,7 +70,7 @@ class handshake_wait final : public detail::stream_wait {
 
 task<stream> speak(const char* what, stream lower, std::string host, tls_context context,
                    std::chrono::nanoseconds limit) {
-  const detail::until end(limit);
+  detail::until end(limit);
   co_await lower.flush(end.left());
   auto* const tls = new detail::tls_stream(lower.release(), std::move(host), context.settings());
   stream made{detail::byte_stream_ptr(tls)};
@@ -98,7 +98,7 @@ task<stream> connect_tls(std::string to, tls_context context, connect_options op
     throw std::invalid_argument("connect_tls: \"" + to +
                                 "\" has no host name for the certificate; use connect, then tls_connect");
   std::string host = detail::split_port(to).host;
-  const detail::until end(options.limit);
+  detail::until end(options.limit);
   stream lower = co_await connect(std::move(to), options);
   co_return co_await tls_connect(std::move(lower), std::move(host), context, end.left());
 }
