@@ -103,10 +103,12 @@ int main(int argc, char** argv) try {
     exchange_case(session, connections, "1 KiB", 1024, false);
     exchange_case(session, connections, "64 KiB", 65536, false);
   }
-  compare(session,
-          {{"connect, one message, close, by 50 clients", "connections/s", better::more},
-           {"connect, one message, close, server CPU", "us/connection"}},
-          session.reps(11), false, {"reconnect", "50", session.quick() ? "0.05" : "0.2"});
+  for (bool same_core : {false, true}) {
+    const std::string name = std::string("connect, one message, close") + (same_core ? ", same core" : "");
+    compare(session,
+            {{name + ", connections", "connections/s", better::more}, {name + ", server CPU", "us/connection"}},
+            session.reps(11), same_core, {"reconnect", "50", session.quick() ? "0.05" : "0.2"});
+  }
   compare(session, {{"memory per silent connection", "bytes"}}, session.reps(3, 1), false,
           {"idle_memory", std::to_string(silent)}, true);
   return session.finish();
