@@ -56,7 +56,7 @@ sample wrk(int port, int cpu, int seconds) {
   for (const char* trouble : {"Socket errors", "Non-2xx"}) {
     if (text.find(trouble) != std::string::npos) throw std::runtime_error("wrk saw errors: " + text);
   }
-  return {figure(text, "Requests/sec:"), figure(text, "50%"), figure(text, "99%")};
+  return {figure(text, "Requests/sec:"), figure(text, " 50%"), figure(text, " 99%")};
 }
 
 // Whether wrk is there; -v makes it print its version and exit with 1.
