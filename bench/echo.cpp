@@ -7,6 +7,7 @@
 #include "echo/load.hpp"
 #include "echo/systems.hpp"
 #include "harness/child.hpp"
+#include "harness/distance.hpp"
 #include "harness/harness.hpp"
 #include "harness/machine.hpp"
 #include "harness/server.hpp"
@@ -54,6 +55,7 @@ void compare(bench::session& session, const std::vector<metric>& metrics, int re
       std::vector<std::string> command = {load[0], std::to_string(server->port()), std::to_string(server->pid()),
                                           std::to_string(where.clients)};
       command.insert(command.end(), load.begin() + 1, load.end());
+      bench::wait_until_near(where.server, where.clients);
       return bench::probe(command);
     };
     subjects.push_back({s.system, run});

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "harness/child.hpp"
+#include "harness/distance.hpp"
 #include "harness/harness.hpp"
 #include "harness/machine.hpp"
 #include "harness/server.hpp"
@@ -87,6 +88,7 @@ int main(int argc, char** argv) try {
                             server = std::make_shared<bench::server_process>(s.system, server_cpu);
                             bench::http::check(server->port());
                           }
+                          bench::wait_until_near(server_cpu, client_cpu);
                           const double before = bench::cpu_seconds(server->pid());
                           const sample taken = wrk(server->port(), client_cpu, seconds);
                           const double used = bench::cpu_seconds(server->pid()) - before;
