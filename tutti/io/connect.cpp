@@ -104,7 +104,7 @@ task<stream> connect(std::string to, connect_options options) {
   if (to.starts_with("unix:")) co_return co_await connect(endpoint::parse(to), options);
   const auto [host, port] = detail::split_port(to);
   detail::until end(options.limit);
-  const std::vector<endpoint> places = co_await resolve(host, port, options.limit);
+  const std::vector<endpoint> places = co_await resolve(host, port, end.left());  // the first to be told all of it
   std::exception_ptr failed;
   for (const endpoint& place : places) {
     try {
