@@ -273,7 +273,8 @@ TEST_F(files, who_gives_up_does_so_at_once_and_what_had_not_begun_never_does) {
       std::array<char, 4> room{};
       const std::string read_late = co_await failure_of<tutti::timed_out>(f.read_at(room, 0, 1ms));
       EXPECT_EQ(read_late, "reading " + path + " took longer than the limit of 1 ms");
-      const std::string open_late = co_await failure_of<tutti::timed_out>(io::file::open(path, io::file_mode::read, 1ms));
+      const std::string open_late =
+          co_await failure_of<tutti::timed_out>(io::file::open(path, io::file_mode::read, 1ms));
       EXPECT_EQ(open_late, "opening " + path + " took longer than the limit of 1 ms");
       bool stopped = false;
       co_await tutti::task_group::run([&](tutti::task_group& group) -> tutti::task<> {
