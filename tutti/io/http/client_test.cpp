@@ -1,0 +1,536 @@
+// The client with our server, with Python's, and with such as break the rules.
+#include <gtest/gtest.h>
+#include <tests/support/http.hpp>
+#include <tutti/base/clock.hpp>
+#include <tutti/sync/event.hpp>
+#include <tutti/task/sleep.hpp>
+
+#include <array>
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace {
+
+using namespace std::chrono_literals;
+using testing::HasSubstr;
+using testing::StartsWith;
+using tutti::task;
+using tutti_test::http_server;
+using tutti_test::with_http_server;
+namespace io = tutti::io;
+namespace http = tutti::io::http;
+
+// What a request fails with, as text; "" when it does not.
+task<std::string> failure_of(http::client c, http::client_request what) {
+  try {
+    static_cast<void>(co_await c.request(std::move(what)));
+  } catch (const tutti::error& e) {
+    co_return e.what();
+  }
+  co_return "";
+}
+
+// A server that answers the n-th connection with the n-th text, to each request on it, then closes it; "" closes it
+// without an answer. `body` gets the URL.
+void with_scripted_server(std::vector<std::string> answers, const std::function<task<>(std::string)>& body,
+                          std::vector<std::string>* asked = nullptr) {
+  const auto all = [&]() -> task<> {
+    io::listener listener = io::listen("127.0.0.1:0");
+    const std::string origin = "http://" + listener.local().text();
+    co_await tutti::task_group::run([&](tutti::task_group& group) -> task<> {
+      group.spawn([&]() -> task<> {
+        for (const std::string& answer : answers) {
+          io::stream s = co_await listener.accept();
+          const std::string head = co_await s.read_until("\r\n\r\n", 65536, tutti_test::http_hang);
+          if (asked != nullptr) asked->push_back(head);
+          co_await s.write(answer);
+        }
+      });
+      co_await body(origin);
+    });
+  };
+  io::run(all());
+}
+
+http::routes echo_routes() {
+  http::routes r;
+  r.any("/echo", [](http::request& q) -> task<http::response> {
+    const std::string body = co_await q.read_body();
+    http::response answer(q.method() + " " + q.target() + " [" + body + "]");
+    for (const char* name : {"Content-Type", "User-Agent", "Authorization", "Cookie", "Host", "X-More"})
+      answer.headers.add(std::string("Got-") + name, q.headers().get(name, "none"));
+    answer.headers.add("Peer", q.remote().text());
+    co_return answer;
+  });
+  return r;
+}
+
+TEST(http_client, asks) {
+  with_http_server(echo_routes(), {}, [](http_server& s) -> task<> {
+    http::client c({.user_agent = "tester/1"});
+    const http::response got = co_await c.get(s.origin + "/echo?a=b#part");
+    EXPECT_EQ(got.status, 200);
+    EXPECT_TRUE(got.ok());
+    EXPECT_EQ(got.body, "GET /echo?a=b []");
+    EXPECT_EQ(got.url, s.origin + "/echo?a=b#part");
+    EXPECT_EQ(got.headers.get("got-user-agent"), "tester/1");
+    EXPECT_EQ(got.headers.get("got-host"), s.at.text());
+    EXPECT_EQ(got.headers.get("got-authorization"), "none");
+    const http::response posted = co_await c.post(s.origin + "/echo", "{}", "application/json");
+    EXPECT_EQ(posted.body, "POST /echo [{}]");
+    EXPECT_EQ(posted.headers.get("got-content-type"), "application/json");
+    http::client_request put(s.origin + "/echo", "PUT");
+    put.headers.add("X-More", "v");
+    put.body = "text";
+    const http::response did = co_await c.request(put);
+    EXPECT_EQ(did.body, "PUT /echo [text]");
+    EXPECT_EQ(did.headers.get("got-x-more"), "v");
+    const http::response head = co_await c.request(http::client_request(s.origin + "/echo", "HEAD"));
+    EXPECT_EQ(head.body, "");
+    EXPECT_EQ(head.headers.get("Content-Length"), "13");
+    const http::response secret = co_await c.get("http://us%40er:pass@" + s.at.text() + "/echo");
+    EXPECT_EQ(secret.headers.get("got-authorization"), "Basic dXNAZXI6cGFzcw==");
+    EXPECT_EQ(secret.url, s.origin + "/echo");
+    const http::response none = co_await c.get(s.origin + "/none");
+    EXPECT_EQ(none.status, 404);
+    try {
+      none.throw_if_error();
+      ADD_FAILURE();
+    } catch (const http::http_error& e) {
+      EXPECT_EQ(e.what(), s.origin + "/none: 404 Not Found");
+      EXPECT_EQ(e.status(), 404);
+    }
+    EXPECT_NO_THROW(got.throw_if_error());
+    EXPECT_EQ(c.idle_connections(), 1U);
+  });
+}
+
+TEST(http_client, asks_python) {
+  tutti_test::peer python({"python3", "-u", "-c", R"(
+import http.server, os, sys
+class H(http.server.BaseHTTPRequestHandler):
+    protocol_version = sys.argv[1]
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(200)
+        if self.path == "/sized": self.send_header("Content-Length", str(len(body)))
+        if self.path == "/chunked": self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        if self.path == "/chunked":
+            for b in body: self.wfile.write(b"1\r\n%c\r\n" % b)
+            self.wfile.write(b"0\r\n\r\n")
+        else:
+            self.wfile.write(body)
+            self.close_connection = self.path == "/ends"
+    def log_message(self, *a): pass
+s = http.server.ThreadingHTTPServer(("127.0.0.1", 0), H)
+print(s.server_port)
+s.serve_forever()
+)",
+                           "HTTP/1.1"});
+  const std::string origin = "http://localhost:" + python.line();
+  const auto work = [&]() -> task<> {
+    http::client c;
+    for (const char* path : {"/sized", "/chunked", "/ends", "/sized"}) {
+      const http::response got = co_await c.post(origin + path, "some text", "text/plain");
+      EXPECT_EQ(got.body, "some text") << path;
+    }
+  };
+  io::run(work());
+}
+
+TEST(http_client, keeps_connections) {
+  with_http_server(echo_routes(), {}, [](http_server& s) -> task<> {
+    http::client c;
+    const http::response first = co_await c.get(s.origin + "/echo"), second = co_await c.get(s.origin + "/echo");
+    EXPECT_EQ(first.headers.get("Peer"), second.headers.get("Peer"));
+    http::client_request last(s.origin + "/echo");
+    last.headers.add("Connection", "close");
+    const http::response third = co_await c.request(last);
+    EXPECT_EQ(first.headers.get("Peer"), third.headers.get("Peer"));
+    EXPECT_EQ(c.idle_connections(), 0U);
+    const http::response fourth = co_await c.get(s.origin + "/echo");
+    EXPECT_NE(first.headers.get("Peer"), fourth.headers.get("Peer"));
+  });
+}
+
+TEST(http_client, has_so_many_connections_to_a_host) {
+  int now = 0, most = 0;
+  http::routes r;
+  r.get("/", [&](http::request&) -> task<http::response> {
+    most = std::max(most, ++now);
+    co_await tutti::sleep_for(1ms);
+    --now;
+    co_return http::response("x");
+  });
+  with_http_server(r, {}, [&](http_server& s) -> task<> {
+    http::client c({.max_per_host = 3});
+    co_await tutti::task_group::run([&](tutti::task_group& group) -> task<> {
+      for (int i = 0; i < 30; ++i)
+        group.spawn([&]() -> task<> {
+          const http::response got = co_await c.get(s.origin);
+          EXPECT_EQ(got.body, "x");
+        });
+      co_return;
+    });
+    EXPECT_LE(most, 3);
+    EXPECT_GE(most, 1);
+    EXPECT_LE(c.idle_connections(), 3U);
+    // Who keeps them all lets others wait in vain.
+    http::client_request what(s.origin);
+    http::incoming a = co_await c.open(what), b = co_await c.open(what), d = co_await c.open(what);
+    http::client late({.max_per_host = 1, .connect_limit = 5ms});
+    http::incoming e = co_await late.open(what);
+    const std::string why = co_await failure_of(late, what);
+    EXPECT_THAT(why, HasSubstr("GET " + s.origin + "/: connecting: all 1 connections to " + s.origin));
+  });
+}
+
+TEST(http_client, idle_connections_are_closed_after_a_while) {
+  with_http_server(echo_routes(), {}, [](http_server& s) -> task<> {
+    http::client c({.idle_limit = 10ms});
+    co_await tutti::task_group::run([&](tutti::task_group&) -> task<> {
+      static_cast<void>(co_await c.get(s.origin + "/echo"));
+      EXPECT_EQ(c.idle_connections(), 1U);
+    });
+    while (c.idle_connections() != 0) co_await tutti::sleep_for(1ms);
+  });
+}
+
+TEST(http_client, a_dead_connection_is_found_out) {
+  const std::string answer = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+  std::vector<std::string> asked;
+  with_scripted_server(
+      {answer, answer},
+      [&](std::string origin) -> task<> {
+        http::client c;
+        EXPECT_EQ((co_await c.get(origin)).body, "ok");
+        // Closed by the server, seen or not: asked again on another one.
+        EXPECT_EQ((co_await c.get(origin)).body, "ok");
+      },
+      &asked);
+  EXPECT_EQ(asked.size(), 2U);
+}
+
+// Answers one request, and closes in answer to the next one.
+TEST(http_client, a_request_is_sent_again_once_if_that_does_no_harm) {
+  const auto all = []() -> task<> {
+    io::listener listener = io::listen("127.0.0.1:0");
+    const std::string origin = "http://" + listener.local().text();
+    int requests = 0;
+    co_await tutti::task_group::run([&](tutti::task_group& group) -> task<> {
+      group.spawn([&]() -> task<> {
+        for (int n = 0; n < 3; ++n) {
+          io::stream s = co_await listener.accept();
+          static_cast<void>(co_await s.read_until("\r\n\r\n"));
+          ++requests;
+          co_await s.write("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+          if (n == 2) co_return;
+          static_cast<void>(co_await s.read_until("\r\n\r\n"));
+          ++requests;
+        }
+      });
+      http::client c;
+      EXPECT_EQ((co_await c.get(origin)).body, "ok");
+      EXPECT_EQ((co_await c.get(origin)).body, "ok");
+      EXPECT_EQ(requests, 3);
+      const std::string why = co_await failure_of(c, http::client_request(origin, "POST"));
+      EXPECT_THAT(why, HasSubstr("POST " + origin + "/: awaiting the answer: "));
+      EXPECT_EQ(requests, 4);
+      EXPECT_EQ((co_await c.get(origin)).body, "ok");
+    });
+  };
+  io::run(all());
+}
+
+TEST(http_client, reads_bodies_as_they_come) {
+  constexpr std::size_t size = 64U << 20U;
+  http::routes r;
+  r.get("/much", [](http::request&) {
+    return http::response::stream([](http::body_writer& to) -> task<> {
+      const std::string piece(65536, 'x');
+      for (std::size_t sent = 0; sent < size; sent += piece.size()) co_await to.write(piece);
+    });
+  });
+  r.post("/count", [](http::request& q) -> task<http::response> {
+    q.body().limit(size);
+    std::vector<char> room(65536);
+    std::size_t all = 0;
+    for (;;) {
+      const std::size_t n = co_await q.body().read_some(room);
+      if (n == 0) break;
+      all += n;
+    }
+    co_return http::response(std::to_string(all) + (q.body().size() ? " sized" : " in chunks"));
+  });
+  with_http_server(r, {}, [&](http_server& s) -> task<> {
+    http::client c({.max_body = 1U << 20U});
+    http::incoming much = co_await c.open(s.origin + "/much");
+    EXPECT_EQ(much.status(), 200);
+    EXPECT_EQ(much.size(), std::nullopt);
+    std::vector<char> room(65536);
+    std::size_t all = 0;
+    for (;;) {
+      const std::size_t n = co_await much.read_some(room);
+      if (n == 0) break;
+      all += n;
+    }
+    EXPECT_EQ(all, size);
+    EXPECT_EQ(c.idle_connections(), 1U);
+    EXPECT_EQ(co_await failure_of(c, s.origin + "/much"),
+              "GET " + s.origin + "/much: reading the body: the body has more than the limit of 1048576 bytes");
+    {
+      http::incoming dropped = co_await c.open(s.origin + "/much");
+      EXPECT_EQ(dropped.status(), 200);
+    }
+    EXPECT_EQ(c.idle_connections(), 0U);
+    for (const bool sized : {false, true}) {
+      http::client_request what(s.origin + "/count", "POST");
+      what.source = [](http::body_writer& to) -> task<> {
+        const std::string piece(65536, 'x');
+        for (int i = 0; i < 100; ++i) co_await to.write(piece);
+      };
+      if (sized) what.size = 6'553'600;
+      EXPECT_EQ((co_await c.request(what)).body, sized ? "6553600 sized" : "6553600 in chunks");
+    }
+  });
+}
+
+TEST(http_client, follows_redirects) {
+  http::routes r = echo_routes();
+  r.any("/to", [](http::request& q) {
+    return http::response::redirect(q.query("url").value(), std::stoi(q.query("code").value()));
+  });
+  r.get("/loop", [](http::request&) { return http::response::redirect("loop"); });
+  r.get("/n/{n}",
+        [](http::request& q) { return http::response::redirect(std::to_string(std::stoi(q.param("n")) + 1), 301); });
+  with_http_server(r, {}, [](http_server& s) -> task<> {
+    http::client c;
+    struct rule {
+      const char *code, *method, *becomes;
+    };
+    for (const rule& one : {rule{"301", "POST", "GET /echo []"}, rule{"302", "POST", "GET /echo []"},
+                            rule{"303", "POST", "GET /echo []"}, rule{"303", "PUT", "GET /echo []"},
+                            rule{"307", "POST", "POST /echo [text]"}, rule{"308", "POST", "POST /echo [text]"},
+                            rule{"301", "PUT", "PUT /echo [text]"}, rule{"302", "GET", "GET /echo []"}}) {
+      http::client_request what(s.origin + "/to?url=/x/../echo&code=" + one.code, one.method);
+      what.headers.add("Authorization", "a");
+      what.headers.add("Cookie", "c");
+      what.headers.add("Content-Type", "t");
+      if (one.method != std::string("GET")) what.body = "text";
+      const http::response got = co_await c.request(what);
+      EXPECT_EQ(got.body, one.becomes) << one.code << one.method;
+      EXPECT_EQ(got.url, s.origin + "/echo");
+      EXPECT_EQ(got.headers.get("Got-Authorization"), "a");
+      // Another host, by its name.
+      std::string elsewhere = s.origin;
+      elsewhere.replace(elsewhere.find("127.0.0.1"), 9, "localhost");
+      what.url = s.origin + "/to?url=" + http::percent_encode(elsewhere + "/echo") + "&code=" + one.code;
+      const http::response far = co_await c.request(what);
+      EXPECT_EQ(far.body, one.becomes);
+      EXPECT_EQ(far.headers.get("Got-Authorization"), "none");
+      EXPECT_EQ(far.headers.get("Got-Cookie"), "none");
+    }
+    EXPECT_EQ(co_await failure_of(c, s.origin + "/loop"),
+              "GET " + s.origin + "/loop: redirecting: to " + s.origin + "/loop, where it was before");
+    EXPECT_EQ(co_await failure_of(c, s.origin + "/n/1"), "GET " + s.origin + "/n/11: redirecting: more than 10 times");
+    EXPECT_THAT(co_await failure_of(c, s.origin + "/to?code=302&url=ftp://x/"),
+                HasSubstr("redirecting: to the scheme ftp"));
+    EXPECT_THAT(co_await failure_of(c, s.origin + "/to?code=302&url=http://"), HasSubstr("redirecting: URL"));
+    const http::response stays = co_await http::client({.max_redirects = 0}).get(s.origin + "/loop");
+    EXPECT_EQ(stays.status, 302);
+    EXPECT_EQ(c.idle_connections(), 2U);
+  });
+}
+
+TEST(http_client, https_goes_where_it_is_told_and_does_not_lead_to_http) {
+  http::routes r = echo_routes();
+  r.get("/down",
+        [](http::request& q) { return http::response::redirect("http://" + std::string(q.host()) + "/echo"); });
+  with_http_server(r, {}, [](http_server& s) -> task<> {
+    std::string asked;
+    const auto connect = [&](std::string host, std::uint16_t port, std::chrono::nanoseconds limit) -> task<io::stream> {
+      asked = host + ":" + std::to_string(port);
+      const std::string to = asked;
+      co_return co_await io::connect(to, {.limit = limit});
+    };
+    const std::string origin = "https://" + s.at.text();
+    http::client c({}, connect);
+    EXPECT_EQ((co_await c.get(origin + "/echo")).body, "GET /echo []");
+    EXPECT_EQ(asked, s.at.text());
+    EXPECT_THAT(co_await failure_of(c, origin + "/down"),
+                HasSubstr("redirecting: to " + s.origin + "/echo, where all"));
+    http::client lax({.allow_downgrade = true}, connect);
+    EXPECT_EQ((co_await lax.get(origin + "/down")).url, s.origin + "/echo");
+    bool refused = false;
+    try {
+      static_cast<void>(co_await http::client().get(origin));
+    } catch (const std::invalid_argument& e) {
+      refused = true;
+      EXPECT_THAT(e.what(), HasSubstr("tls_connector"));
+    }
+    EXPECT_TRUE(refused);
+  });
+}
+
+TEST(http_client, answers_of_all_shapes) {
+  struct shape {
+    const char *answer, *method, *body;
+    int status;
+  };
+  const std::vector<shape> all = {
+      {"HTTP/1.1 200 OK\r\n\r\nto the end", "GET", "to the end", 200},
+      {"HTTP/1.0 200 OK\r\n\r\n", "GET", "", 200},
+      {"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\n\r\nx", "GET", "x",
+       200},
+      {"HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n", "GET", "", 204},
+      {"HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n", "GET", "", 304},
+      {"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", "HEAD", "", 200},
+      {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "HEAD", "", 200},
+      {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3;a=b\r\nabc\r\n2\r\nde\r\n0\r\nT: x\r\n\r\n", "GET",
+       "abcde", 200},
+      {"HTTP/1.1 299\r\nContent-Length: 1\r\n\r\nx", "GET", nullptr, 0},
+      {"HTTP/1.1 299 \r\nContent-Length: 1\r\n\r\nx", "GET", "x", 299},
+  };
+  for (const shape& one : all) {
+    with_scripted_server({one.answer}, [&](std::string origin) -> task<> {
+      http::client c;
+      if (one.body == nullptr) {
+        EXPECT_NE(co_await failure_of(c, http::client_request(origin, one.method)), "");
+        co_return;
+      }
+      const http::response got = co_await c.request(http::client_request(origin, one.method));
+      EXPECT_EQ(got.body, one.body) << one.answer;
+      EXPECT_EQ(got.status, one.status);
+    });
+  }
+}
+
+TEST(http_client, broken_answers_fail_with_the_url_and_the_phase) {
+  struct broken {
+    std::string answer, phase;
+  };
+  const std::vector<broken> all = {
+      {"", "awaiting the answer"},
+      {"HTTP/1.1 200", "awaiting the answer"},
+      {"HTTP/1.1 200 OK\r\nContent-Len", "awaiting the answer"},
+      {"nonsense\r\n\r\n", "awaiting the answer"},
+      {"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nabc", "reading the body"},
+      {"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nabcdef", "awaiting the answer"},
+      {"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\nabc", "awaiting the answer"},
+      {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabc", "reading the body"},
+      {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nx\r\nabc", "reading the body"},
+      {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n", "reading the body"},
+      {"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nabc", "awaiting the answer"},
+      {"HTTP/1.1 200 OK\r\nX: " + std::string(100'000, 'x') + "\r\n\r\n", "awaiting the answer"},
+      {"HTTP/2 200 OK\r\n\r\n", "awaiting the answer"},
+  };
+  for (const broken& one : all) {
+    with_scripted_server({one.answer}, [&](std::string origin) -> task<> {
+      const std::string why = co_await failure_of(http::client(), origin + "/p?secret#f");
+      EXPECT_THAT(why, StartsWith("GET " + origin + "/p?secret#f: " + one.phase + ": ")) << one.answer;
+    });
+  }
+}
+
+TEST(http_client, has_limits_of_time) {
+  tutti::event never(tutti::event_reset::manual);
+  http::routes r;
+  r.get("/late", [&](http::request&) -> task<http::response> {
+    co_await never.wait_async();
+    co_return http::response("x");
+  });
+  r.get("/stops", [&](http::request&) {
+    return http::response::stream([&](http::body_writer& to) -> task<> {
+      co_await to.write("begun");
+      co_await never.wait_async();
+    });
+  });
+  with_http_server(r, {}, [&](http_server& s) -> task<> {
+    EXPECT_THAT(co_await failure_of(http::client({.head_limit = 5ms}), s.origin + "/late"),
+                HasSubstr("/late: awaiting the answer: reading from"));
+    EXPECT_THAT(co_await failure_of(http::client({.total_limit = 5ms}), s.origin + "/late"),
+                HasSubstr("/late: awaiting the answer: reading from"));
+    EXPECT_THAT(co_await failure_of(http::client({.progress_limit = 5ms}), s.origin + "/stops"),
+                HasSubstr("/stops: reading the body: reading from"));
+    EXPECT_THAT(co_await failure_of(http::client({.total_limit = 5ms}), s.origin + "/stops"),
+                HasSubstr("/stops: reading the body: reading from"));
+    never.set();
+  });
+}
+
+TEST(http_client, nobody_there) {
+  const auto all = []() -> task<> {
+    std::string at;
+    {
+      io::listener gone = io::listen("127.0.0.1:0");
+      at = gone.local().text();
+    }
+    try {
+      static_cast<void>(co_await http::client().get("http://" + at + "/x"));
+      ADD_FAILURE();
+    } catch (const http::http_error& e) {
+      EXPECT_EQ(e.what(), "GET http://" + at + "/x: connecting: connecting to " + at + ": Connection refused");
+      EXPECT_EQ(e.phase(), "connecting");
+      EXPECT_EQ(e.status(), 0);
+      EXPECT_THROW(std::rethrow_exception(e.cause()), tutti::os_error);
+    }
+    http::client c;
+    for (const char* bad : {"", "x", "ftp://x/", "http://"}) {
+      bool refused = false;
+      try {
+        static_cast<void>(co_await c.get(bad));
+      } catch (const std::invalid_argument&) {
+        refused = true;
+      }
+      EXPECT_TRUE(refused) << bad;
+    }
+    bool refused = false;
+    try {
+      static_cast<void>(co_await c.request(http::client_request("http://x/", "GET / HTTP/1.1\r\nX: ")));
+    } catch (const std::invalid_argument&) {
+      refused = true;
+    }
+    EXPECT_TRUE(refused);
+    EXPECT_THROW(http::client({.user_agent = "a\r\nb"}), std::invalid_argument);
+    EXPECT_THROW(http::client({.max_per_host = 0}), std::invalid_argument);
+  };
+  io::run(all());
+}
+
+TEST(http_client, hears_why_its_body_is_not_wanted) {
+  http::routes r;
+  r.post("/", [](http::request& q) -> task<http::response> { co_return http::response(co_await q.read_body(10)); });
+  with_http_server(r, {}, [](http_server& s) -> task<> {
+    http::client c;
+    const http::response got = co_await c.post(s.origin, std::string(1'000'000, 'x'), "text/plain");
+    EXPECT_EQ(got.status, 413);
+  });
+}
+
+TEST(http_client, a_stop_ends_what_is_under_way) {
+  http::routes r;
+  tutti::event asked(tutti::event_reset::manual), never(tutti::event_reset::manual);
+  r.get("/", [&](http::request&) -> task<http::response> {
+    asked.set();
+    co_await never.wait_async();
+    co_return http::response("x");
+  });
+  with_http_server(r, {}, [&](http_server& s) -> task<> {
+    http::client c({.max_per_host = 1});
+    co_await tutti::task_group::run([&](tutti::task_group& group) -> task<> {
+      for (int i = 0; i < 3; ++i)
+        group.spawn([&]() -> task<> {
+          static_cast<void>(co_await c.get(s.origin));
+          ADD_FAILURE();
+        });
+      co_await asked.wait_async();
+      group.stop();
+    });
+    never.set();
+    EXPECT_EQ((co_await c.get(s.origin)).body, "x");
+  });
+}
+
+}  // namespace
