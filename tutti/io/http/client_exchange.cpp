@@ -189,8 +189,8 @@ task<std::unique_ptr<open_answer>> ask(std::shared_ptr<client_state> state, cons
     answer->place.drop();
     throw_named(failed, what.method, to.text(), phase, 0);
   }
+  if (answer->head.status == 101) co_return answer;  // the connection is for who takes it over
   answer->body = body_reader(answer->place.wire(), answer->head, parser::no_end);
-  if (answer->head.status == 101) answer->reusable = false;
   if (answer->body.at_end()) answer->finished();
   co_return answer;
 }

@@ -499,6 +499,48 @@ TEST(http_client, nobody_there) {
   io::run(all());
 }
 
+TEST(http_client, something_else_than_http_follows_101) {
+  http::routes r = echo_routes();
+  r.get("/lines", [](http::request& q) {
+    EXPECT_TRUE(q.headers().has_token("Connection", "upgrade"));
+    http::response answer(101);
+    answer.headers.add("Connection", "Upgrade");
+    answer.headers.add("Upgrade", q.headers().get("Upgrade", ""));
+    answer.take_over = [](io::stream s) -> task<> {
+      for (;;) {
+        const auto line = co_await s.read_line();
+        if (!line) co_return;
+        const std::string back = "<" + *line + ">";
+        co_await s.write(back);
+      }
+    };
+    return answer;
+  });
+  with_http_server(r, {}, [](http_server& s) -> task<> {
+    http::client c;
+    http::client_request what(s.origin + "/lines");
+    what.headers.add("Connection", "Upgrade");
+    what.headers.add("Upgrade", "lines");
+    http::incoming answer = co_await c.open(what);
+    EXPECT_EQ(answer.status(), 101);
+    EXPECT_EQ(answer.headers().get("Upgrade"), "lines");
+    io::stream lines = answer.take_over();
+    EXPECT_THROW(static_cast<void>(answer.take_over()), std::logic_error);
+    co_await lines.write("one\n");
+    EXPECT_EQ(co_await lines.read_exactly(5), "<one>");
+    lines.close();
+    // What comes together with the request is there, too.
+    io::stream early = co_await io::connect(s.at);
+    co_await early.write("GET /lines HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\na\nb\n");
+    co_await early.shutdown_write();
+    const std::string got = co_await early.read_all(1000, tutti_test::http_hang);
+    EXPECT_TRUE(got.ends_with("\r\n\r\n<a><b>")) << got;
+    EXPECT_EQ(tutti_test::count_of(got, "Connection: "), 1);
+    http::incoming other = co_await c.open(s.origin + "/echo");
+    EXPECT_THROW(static_cast<void>(other.take_over()), std::logic_error);
+  });
+}
+
 TEST(http_client, hears_why_its_body_is_not_wanted) {
   http::routes r;
   r.post("/", [](http::request& q) -> task<http::response> { co_return http::response(co_await q.read_body(10)); });

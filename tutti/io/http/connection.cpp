@@ -20,6 +20,13 @@ bool connection::try_head(message_head& into) {
   return done.complete;
 }
 
+stream connection::release() {
+  io::detail::byte_stream_ptr body = stream_.release();
+  if (has_input()) body->ahead.insert(body->ahead_at, input_.get() + begin_, end_ - begin_);
+  begin_ = end_;
+  return stream(std::move(body));
+}
+
 mutable_buffer connection::room() {
   if (begin_ == end_) begin_ = end_ = 0;
   if (end_ == capacity_) {
@@ -61,7 +68,7 @@ task<std::size_t> connection::read_body(mutable_buffer room_for_body) {
     }
     if (n == 0) parser_.end();
   }
-  co_return 0;
+  co_return std::size_t{0};
 }
 
 bool connection::drop_arrived() {

@@ -4,8 +4,10 @@
 #include <tutti/io/http/body.hpp>
 #include <tutti/io/http/fields.hpp>
 #include <tutti/io/http/parser.hpp>
+#include <tutti/io/stream.hpp>
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -114,7 +116,10 @@ class response {
   std::string body;
   body_source source;                 ///< writes the body in place of `body`, unless empty
   std::optional<std::uint64_t> size;  ///< of what `source` writes
-  std::string url;                    ///< a client's: where it came from, after redirects
+  /// With status 101: gets the connection when the head was sent, and ends with it. What speaks something else than
+  /// HTTP from then on, such as WebSocket.
+  std::function<task<>(io::stream)> take_over;
+  std::string url;  ///< a client's: where it came from, after redirects
 
   /// Whether it is one of 200 to 299.
   [[nodiscard]] bool ok() const noexcept { return status >= 200 && status < 300; }

@@ -217,7 +217,17 @@ task<> session::run() {
       co_await wire_.io().write(wire_.out, wire_.progress());
       wire_.out.clear();
     }
-    if (ends_) co_return;
+    if (answer.status == 101 && answer.take_over != nullptr) {
+      if (!wire_.out.empty()) co_await wire_.flush();
+      stream given = wire_.release();
+      co_await answer.take_over(std::move(given));
+      co_return;
+    }
+    if (ends_) {
+      // TLS tells its peer that this is the end, and no accident.
+      if (all_.wrap != nullptr) co_await wire_.io().shutdown_write(wire_.progress());
+      co_return;
+    }
   }
 }
 
