@@ -1,3 +1,5 @@
 # What single benchmarks link beyond the peers: set(bench_<name>_LINK <target>...).
 set(bench_sync_LINK absl::synchronization)
 set(bench_wordcount_LINK tutti_tutti_app)
+find_library(TUTTI_LIBUV uv REQUIRED)
+set(bench_echo_LINK ${TUTTI_LIBUV})

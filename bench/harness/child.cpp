@@ -9,28 +9,30 @@
 #include <cstring>
 #include <sstream>
 #include <stdexcept>
+#include <system_error>
 
 namespace bench {
 
-std::vector<double> probe(const std::vector<std::string>& args) {
+namespace {
+
+// What the program `file` prints, started with these arguments, the first of which is its name.
+std::string run(const char* file, std::vector<std::string> args) {
   int out[2];
   if (pipe2(out, O_CLOEXEC) != 0) throw std::runtime_error("pipe2 failed");
-  std::string name = "bench", flag = "--probe";
-  std::vector<std::string> rest = args;
-  std::vector<char*> argv{name.data(), flag.data()};
-  for (std::string& a : rest) argv.push_back(a.data());
+  std::vector<char*> argv;
+  for (std::string& a : args) argv.push_back(a.data());
   argv.push_back(nullptr);
 
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
   posix_spawn_file_actions_adddup2(&actions, out[1], STDOUT_FILENO);
   pid_t pid = 0;
-  int failed = posix_spawn(&pid, "/proc/self/exe", &actions, nullptr, argv.data(), environ);
+  int failed = posix_spawnp(&pid, file, &actions, nullptr, argv.data(), environ);
   posix_spawn_file_actions_destroy(&actions);
   close(out[1]);
   if (failed != 0) {
     close(out[0]);
-    throw std::runtime_error("cannot start a child: " + std::string(std::strerror(failed)));
+    throw std::system_error(failed, std::generic_category(), std::string("cannot start ") + file);
   }
 
   std::string text;
@@ -48,11 +50,21 @@ std::vector<double> probe(const std::vector<std::string>& args) {
     for (const std::string& a : args) what += " " + a;
     throw std::runtime_error(what + " failed with wait status " + std::to_string(status));
   }
+  return text;
+}
+
+}  // namespace
+
+std::vector<double> probe(const std::vector<std::string>& args) {
+  std::vector<std::string> command = {"bench", "--probe"};
+  command.insert(command.end(), args.begin(), args.end());
+  std::istringstream in(run("/proc/self/exe", std::move(command)));
   std::vector<double> values;
-  std::istringstream in(text);
   for (double v; in >> v;) values.push_back(v);
   return values;
 }
+
+std::string output_of(const std::vector<std::string>& command) { return run(command.at(0).c_str(), command); }
 
 std::vector<std::string> probe_arguments(int argc, char** argv) {
   if (argc < 3 || std::strcmp(argv[1], "--probe") != 0) return {};

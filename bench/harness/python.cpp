@@ -18,12 +18,16 @@ std::string source_folder() {
   return TUTTI_BENCH_SOURCES;
 }
 
+std::string python_interpreter() {
+  // Debian's own before another in PATH: it is built with all optimisations and sees Debian's packages. Python starts
+  // its children by the name that it was given itself.
+  return access("/usr/bin/python3", X_OK) == 0 ? "/usr/bin/python3" : "python3";
+}
+
 python::python() {
   int request[2], answer[2];
   if (pipe2(request, O_CLOEXEC) != 0 || pipe2(answer, O_CLOEXEC) != 0) throw std::runtime_error("pipe2 failed");
-  // Debian's own before another in PATH: it is built with all optimisations and sees Debian's packages. Python starts
-  // its children by the name that it was given itself.
-  std::string interpreter = access("/usr/bin/python3", X_OK) == 0 ? "/usr/bin/python3" : "python3";
+  std::string interpreter = python_interpreter();
   std::string script = source_folder() + "/harness/peer.py", isolated = "-IB";  // and no caches beside the sources
   char* argv[] = {interpreter.data(), isolated.data(), script.data(), nullptr};
   posix_spawn_file_actions_t actions;

@@ -35,4 +35,7 @@ class python {
 /// The folder of the benchmarks' sources: where peer.py lives. TUTTI_BENCH_DIR overrides it.
 std::string source_folder();
 
+/// The interpreter to start, by path or by name.
+std::string python_interpreter();
+
 }  // namespace bench

@@ -155,6 +155,8 @@ extern const probe_type throw_probe_type asm("_ZTIN5tutti6detail11throw_probeE")
 
 }  // namespace detail
 
+std::string detail::frame_text(int number, void* return_address) { return describe(number, return_address); }
+
 std::string throw_stack() {
   std::string result;
   int number = 0;

@@ -33,4 +33,9 @@ decltype(auto) noting_throws(F&& f) {
 /// far as the programs' symbols tell. Takes milliseconds.
 [[nodiscard]] std::string throw_stack();
 
+namespace detail {
+/// One such line, for a return address that backtrace() gives.
+[[nodiscard]] std::string frame_text(int number, void* return_address);
+}  // namespace detail
+
 }  // namespace tutti

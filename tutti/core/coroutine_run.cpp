@@ -343,22 +343,38 @@ void coroutine_run::hold_first_home() noexcept {
 
 // ---------------------------------------------------------------- waiting
 
+// Somebody who looks at what a coroutine waits for. While there are some, that stays.
+class coroutine_run::look {
+ public:
+  // seq_cst, both: `hide_waiting` takes the suspension away, and then looks for visitors; a visitor counts himself, and
+  // then looks for the suspension. One of the two sees the other.
+  explicit look(const coroutine_run& at) noexcept : visitors_(at.visitors_) {
+    visitors_.fetch_add(1, std::memory_order_seq_cst);
+    seen_ = at.waiting_.load(std::memory_order_seq_cst);
+  }
+  // release: what it has read, it has read before the suspension goes on.
+  ~look() { visitors_.fetch_sub(1, std::memory_order_release); }
+  look(const look&) = delete;
+  look& operator=(const look&) = delete;
+  // Null while it does not wait.
+  suspension* seen() const noexcept { return seen_; }
+
+ private:
+  std::atomic<std::uint32_t>& visitors_;
+  suspension* seen_;
+};
+
 void coroutine_run::show_waiting(suspension& wait) noexcept {
   if (listed_in_ == 0) coroutine_list::add(*this);
-  const std::lock_guard lock(waiting_mutex_);
-  waiting_ = &wait;
+  // seq_cst: before the look at the flags of a stop, see suspension::commit.
+  waiting_.store(&wait, std::memory_order_seq_cst);
 }
 
 void coroutine_run::hide_waiting() noexcept {
-  {
-    const std::lock_guard lock(waiting_mutex_);
-    waiting_ = nullptr;
-    if (visitors_ == 0) return;
-  }
-  const auto alone = [this] {
-    const std::lock_guard lock(waiting_mutex_);
-    return visitors_ == 0;
-  };
+  const auto alone = [this] { return visitors_.load(std::memory_order_seq_cst) == 0; };
+  waiting_.store(nullptr, std::memory_order_seq_cst);
+  if (alone()) [[likely]]
+    return;
   for (spinner spin(spinner::before_sleep); spin.once();) {
     if (alone()) return;
   }
@@ -371,25 +387,25 @@ void coroutine_run::hide_waiting() noexcept {
 }
 
 bool coroutine_run::waits_on(const call_target& target) const noexcept {
-  const std::lock_guard lock(waiting_mutex_);
-  if (waiting_ == nullptr) return false;  // it will see for itself before it waits
-  for (const coroutine_link* link = &waiting_->link(); link != nullptr; link = link->awaiter) {
+  const look here(*this);
+  if (here.seen() == nullptr) return false;  // it will see for itself before it waits
+  for (const coroutine_link* link = &here.seen()->link(); link != nullptr; link = link->awaiter) {
     if (link->home.target == &target) return true;
   }
   return false;
 }
 
 void coroutine_run::describe(std::ostream& out) const {
-  const std::lock_guard lock(waiting_mutex_);
+  const look here(*this);
   out << task_text(name_);
-  if (waiting_ == nullptr) {
+  if (here.seen() == nullptr) {
     out << ": runs, or is queued\n";
     return;
   }
   out << ": waits in ";
-  waiting_->describe(out);
-  out << " for " << std::chrono::duration<double>(waiting_->age()).count() << " s\n";
-  for (const coroutine_link* link = &waiting_->link(); link != nullptr; link = link->awaiter) {
+  here.seen()->describe(out);
+  out << " for " << std::chrono::duration<double>(here.seen()->age()).count() << " s\n";
+  for (const coroutine_link* link = &here.seen()->link(); link != nullptr; link = link->awaiter) {
     // when_all and the like are coroutines too, but nobody's program.
     if (std::string_view(link->made.function_name()).find("tutti::detail::") != std::string_view::npos) continue;
     out << "    " << shown_name(link->made.function_name()) << " at " << link->at.file_name() << ':' << link->at.line()
@@ -399,9 +415,9 @@ void coroutine_run::describe(std::ostream& out) const {
 
 std::string coroutine_run::describe_wait() const {
   std::ostringstream out;
-  const std::lock_guard lock(waiting_mutex_);
-  if (waiting_ == nullptr) return {};
-  waiting_->describe(out);
+  const look here(*this);
+  if (here.seen() == nullptr) return {};
+  here.seen()->describe(out);
   return out.str();
 }
 
@@ -419,16 +435,8 @@ std::vector<std::string> describe_coroutines() {
 
 void coroutine_run::stop_waiting() noexcept {
   const detail::resume_in_place_later not_on_top_of_us;
-  suspension* seen = nullptr;
-  {
-    const std::lock_guard lock(waiting_mutex_);
-    seen = waiting_;
-    if (seen != nullptr) ++visitors_;
-  }
-  if (seen == nullptr) return;
-  seen->on_stop();
-  const std::lock_guard lock(waiting_mutex_);
-  --visitors_;
+  const look here(*this);
+  if (here.seen() != nullptr) here.seen()->on_stop();
 }
 
 void stop_waiting_on(const call_target& target) noexcept {

@@ -10,9 +10,9 @@
 #include <tutti/core/call.hpp>
 #include <tutti/core/future_state.hpp>
 #include <tutti/core/home.hpp>
-#include <tutti/core/small_mutex.hpp>
 #include <tutti/core/task_values.hpp>
 
+#include <atomic>
 #include <coroutine>
 #include <iosfwd>
 #include <memory>
@@ -133,6 +133,7 @@ class coroutine_run : public call_node {
     bool finished = false, left = false;  // how the stretch ended
   };
   struct limits;
+  class look;
 
   void delete_limits() noexcept;
   void begin() noexcept;
@@ -154,11 +155,9 @@ class coroutine_run : public call_node {
   std::uint32_t moved_ = 0;   // coroutines, but for the outermost, that hold an executor of their own
   limits* limits_ = nullptr;  // only for tasks with a timeout or a stop token
 
-  // What it waits for. Under waiting_mutex_; a visitor that lets go of the lock keeps the suspension alive by being
-  // counted: `suspension::end` waits for visitors.
-  mutable small_mutex waiting_mutex_;
-  suspension* waiting_ = nullptr;
-  std::uint32_t visitors_ = 0;
+  // What it waits for; others look at it through `look`, for which it stays: `suspension::end` waits for visitors.
+  std::atomic<suspension*> waiting_{nullptr};
+  mutable std::atomic<std::uint32_t> visitors_{0};
 
   // Its place in coroutine_list, from its first wait on.
   std::uint32_t listed_in_ = 0;  // 0: in none

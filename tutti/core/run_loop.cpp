@@ -55,7 +55,9 @@ worker* loop_engine::blocked_worker() noexcept {
 loop_engine::driving::driving(loop_engine& loop, std::unique_lock<std::mutex> as_driver)
     : loop_(loop), as_driver_(std::move(as_driver)) {
   if (this_worker != nullptr) this_worker->offer_all();
-  loop_.sleeper_.store(&this_parker(), std::memory_order_seq_cst);
+  thread_record& record = this_thread_record();
+  if (loop_.poller_ != nullptr) loop_.poller_->thread_.store(record.thread_id(), std::memory_order_release);
+  loop_.sleeper_.store(&record.sleeper(), std::memory_order_seq_cst);
   loop_.below_ = std::exchange(driven_here, &loop_);
   loop_.outer_worker_ = std::exchange(this_worker, nullptr);
 }
@@ -64,6 +66,7 @@ loop_engine::driving::~driving() {
   this_worker = loop_.outer_worker_;
   driven_here = loop_.below_;
   loop_.sleeper_.store(nullptr, std::memory_order_seq_cst);
+  if (loop_.poller_ != nullptr) loop_.poller_->thread_.store(0, std::memory_order_release);
 }
 
 void loop_engine::start(call work) {
@@ -175,7 +178,9 @@ void loop_engine::run_some(const driving&, bool (*done)(void*), void* context) {
     } else if (cancelling()) {
       node->abandon(std::make_exception_ptr(cancelled("run_loop was shut down before the task was started")));
     } else {
+      if (poller_ != nullptr) poller_->next_turn();
       node->run();
+      if (poller_ != nullptr) poller_->next_turn();
     }
   }
 }
@@ -194,7 +199,7 @@ void loop_engine::run_until_closed() {
 void loop_engine::shut_down(bool cancel) {
   closed_.store(true, std::memory_order_seq_cst);
   if (cancel) {
-    cancelling_.store(true, std::memory_order_relaxed);
+    cancelling_.store(true, std::memory_order_seq_cst);  // see suspension::commit
     stop_waiting_on(*this);
   }
   wake();

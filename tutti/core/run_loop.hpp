@@ -27,8 +27,20 @@ class loop_poller {
   /// Whether nothing but an interrupt can end wait_for_events. By the thread that drives the loop.
   virtual bool expects_nothing() const noexcept = 0;
 
+  /// For who watches that thread: odd while it runs a call of the loop; grows. Read by anyone.
+  std::uint64_t turns() const noexcept { return turns_.load(std::memory_order_acquire); }
+  /// The system's number of that thread, 0 while there is none. Read by anyone.
+  long thread() const noexcept { return thread_.load(std::memory_order_acquire); }
+
  protected:
   ~loop_poller() = default;
+
+ private:
+  friend class loop_engine;
+  // One writer, who drives the loop: no read-modify-write.
+  void next_turn() noexcept { turns_.store(turns_.load(std::memory_order_relaxed) + 1, std::memory_order_release); }
+  std::atomic<std::uint64_t> turns_{0};
+  std::atomic<long> thread_{0};
 };
 
 /// The working part. While a thread drives it, that thread is nobody's worker: what it waits for must not be run on top
@@ -100,7 +112,7 @@ class loop_engine final : public call_target, public std::enable_shared_from_thi
   };
   void run_some(const driving& here, bool (*done)(void*), void* context);
   void run_all(const driving& here);
-  bool cancelling() const noexcept { return cancelling_.load(std::memory_order_relaxed); }
+  bool cancelling() const noexcept { return cancelling_.load(std::memory_order_seq_cst); }
   bool empty() noexcept;
   void queue(call work);
   call_node* take() noexcept;

@@ -78,17 +78,19 @@ void suspension::claimed(void* self) noexcept {
   if (wait->gate_.fetch_add(1, std::memory_order_acq_rel) == 1) wait->post();
 }
 
-bool suspension::commit() noexcept {
+void suspension::show() noexcept {
   coroutine_run& run = *link_->run;
-  if (ticket_.outcome() == wait_ticket::open) {
-    trace_point(trace_kind::task_wait, static_cast<const call_node*>(&run), what_);
-    since_ = coarse_clock();
-    published_ = true;
-    run.show_waiting(*this);
-    // Who asks it to stop sets a flag, then looks at what it waits for under the lock that show_waiting has just held:
-    // one of the two sees the other.
-    if (run.stopping(*link_)) on_stop();
-  }
+  trace_point(trace_kind::task_wait, static_cast<const call_node*>(&run), what_);
+  since_ = coarse_clock();
+  published_ = true;
+  run.show_waiting(*this);
+  // Who asks it to stop sets a flag, then looks at what it waits for; here the two are the other way round. All four
+  // are seq_cst, so one of the two sees the other.
+  if (run.stopping(*link_)) on_stop();
+}
+
+bool suspension::commit() noexcept {
+  if (ticket_.outcome() == wait_ticket::open) show();
   return gate_.fetch_add(1, std::memory_order_acq_rel) == 0;
 }
 

@@ -69,8 +69,12 @@ class suspension : public resume_node {
   std::chrono::nanoseconds age() const noexcept;
 
  protected:
+  /// Who can resume it: any thread, perhaps while it is still being armed; or only the one that arms it, which has
+  /// other things to do first: that of a loop.
+  enum class resumed_by : std::uint8_t { any_thread, its_own_thread };
   /// `what`: a literal, "sleep_for".
-  explicit suspension(const char* what) noexcept : ticket_(&claimed, this), what_(what) {}
+  explicit suspension(const char* what, resumed_by who = resumed_by::any_thread) noexcept
+      : ticket_(who == resumed_by::any_thread ? &claimed : &claimed_at_home, this), what_(what) {}
   ~suspension() override = default;
 
   /// The coroutine is about to wait.
@@ -82,6 +86,9 @@ class suspension : public resume_node {
   const char* what() const noexcept { return what_; }
   /// All is armed. True: it waits, and this object may be gone; false: it goes on at once.
   bool commit() noexcept;
+  /// Instead of commit, for one that is resumed by its own thread: it waits in any case, and may be claimed, and
+  /// queued, already.
+  void show() noexcept;
   /// Instead of going on, in go_on(), it waits once more: to be armed and committed again.
   void begin_again() noexcept {
     gate_.store(0, std::memory_order_relaxed);  // published by what makes the ticket known again
@@ -101,6 +108,7 @@ class suspension : public resume_node {
  private:
   friend class coroutine_run;
   static void claimed(void* self) noexcept;
+  static void claimed_at_home(void* self) noexcept { static_cast<suspension*>(self)->post(); }
 
   wait_ticket ticket_;
   const char* what_;

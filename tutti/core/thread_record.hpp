@@ -18,6 +18,8 @@ class thread_record {
   thread_record& operator=(const thread_record&) = delete;
 
   parker& sleeper() noexcept { return *lease_; }
+  /// The system's number of the thread.
+  long thread_id() const noexcept { return thread_id_; }
 
   /// Shows a wait while it lives. `what` and the place's strings must be literals. `source`: what is waited for, for
   /// trace points; nullptr: the caller has them itself.

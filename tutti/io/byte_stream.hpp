@@ -22,6 +22,9 @@ class byte_stream {
   /// Reads some bytes, at least one, into `room`; tells 0 bytes, without an error, at the end. A descriptor's only: an
   /// empty `room` waits until there is something to be read, or accepted, and leaves it there.
   virtual void start_read(mutable_buffer room, operation& who) noexcept = 0;
+  /// Reads what is there without waiting, at least one byte; 0: nothing is known to be there, `start_read` may tell
+  /// more.
+  virtual std::size_t read_now(mutable_buffer /*room*/, std::error_code& /*error*/) noexcept { return 0; }
   /// Writes what goes out without waiting, perhaps nothing; the number of bytes.
   virtual std::size_t write_now(const_buffer bytes, std::error_code& error) noexcept = 0;
   /// Writes some of `bytes`, and tells how many. A descriptor's only: no bytes wait until some could be written.
@@ -30,7 +33,7 @@ class byte_stream {
   virtual void start_shutdown(operation& who) noexcept = 0;
   /// Ends that operation early, if it is under way.
   virtual void end(operation& who) noexcept = 0;
-  /// Ends all operations, with errc::bad_file_descriptor, and lets go of what it has. Once.
+  /// Ends all operations, with errc::bad_file_descriptor, and lets go of what it has. Again: nothing.
   virtual void close() noexcept = 0;
 
   /// What to call it in errors: "127.0.0.1:80", "a pipe".

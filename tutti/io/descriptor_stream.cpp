@@ -65,6 +65,16 @@ class descriptor_stream final : public byte_stream {
     read();
   }
 
+  // An attempt in vain costs a system call, so after one the next few reads wait at once.
+  std::size_t read_now(mutable_buffer room, std::error_code& error) noexcept override {
+    if (--attempts_left_out_ > 0) return 0;
+    const ::ssize_t n = ::read(descriptor_.native_handle(), room.data(), room.size());
+    if (n > 0) return static_cast<std::size_t>(n);
+    if (n < 0 && errno != EAGAIN && errno != EINTR) error.assign(errno, std::system_category());
+    attempts_left_out_ = 8;
+    return 0;
+  }
+
   std::size_t write_now(const_buffer bytes, std::error_code& error) noexcept override {
     const int fd = descriptor_.native_handle();
     ::ssize_t n = 0;
@@ -193,6 +203,7 @@ class descriptor_stream final : public byte_stream {
   const char* const what_;
   const bool socket_;
   int flags_before_ = -1;
+  int attempts_left_out_ = 0;
   under_way reading_, writing_;
   mutable_buffer room_;
   const_buffer bytes_;

@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include <ostream>
 #include <stdexcept>
 
 namespace tutti::io::detail {
@@ -15,13 +16,19 @@ bool io_wait::wait(coroutine_link& link) {
     throw std::logic_error(std::string(what()) +
                            ": this coroutine runs on another executor than the loop of what it "
                            "waits for; co_await resume_on(loop) first");
+  waited_ = true;
+  where().at_once = 0;
+  begin(link);
   if (limit_ != no_limit) {
     expiry_.emplace(ticket());
-    expiry_->set(tutti::detail::time_after(limit_));
+    try {
+      expiry_->set(tutti::detail::time_after(limit_));
+    } catch (...) {
+      refused_ = std::current_exception();
+      return false;
+    }
   }
-  waited_ = true;
-  begin(link);
-  if (!commit()) return false;
+  show();
   // Whoever has claimed the ticket meanwhile has had this queued: nothing of it runs before the loop has this thread
   // back.
   begin_one();
@@ -58,17 +65,25 @@ void io_wait::finish() {
   if (!waited_) return;
   const std::uint32_t outcome = end();
   if (expiry_) expiry_->cancel_and_wait();
+  if (refused_ != nullptr) std::rethrow_exception(refused_);
   if (through_) return;  // also if it was to stop: what has arrived is not lost
   if (outcome == wait_ticket::by_stop) throw_cancelled();
   throw timed_out(fmt::format("{} took longer than the limit of {}", subject(), in_words(limit_)));
 }
 
+void io_wait::describe(std::ostream& out) const { out << what() << ": " << subject(); }
+
 std::string in_words(std::chrono::nanoseconds duration) {
-  const auto count = [](double n) { return fmt::format("{:.3g}", n); };
+  struct unit {
+    const char* name;
+    double size;
+  };
+  static constexpr unit units[] = {{"s", 1e9}, {"ms", 1e6}, {"us", 1e3}, {"ns", 1}};
   const auto n = static_cast<double>(duration.count());
-  if (duration < std::chrono::microseconds(1)) return count(n) + " ns";
-  if (duration < std::chrono::milliseconds(1)) return count(n / 1e3) + " us";
-  return duration < std::chrono::seconds(1) ? count(n / 1e6) + " ms" : count(n / 1e9) + " s";
+  // With three digits 999.9 us are 1 ms.
+  const unit* u = units;
+  while (u->size > 1 && n / u->size < 0.9995) ++u;
+  return fmt::format("{:.3g} {}", n / u->size, u->name);
 }
 
 }  // namespace tutti::io::detail

@@ -2,14 +2,15 @@
 //
 // All but the ticket belongs to the loop's thread: the coroutine waits, its operation is begun, its end is told, and it
 // is resumed there. A stop or a time limit, from any thread, claims the ticket, and so has the coroutine queued on its
-// loop; there `go_on` finds that the operation is still under way, which uses the coroutine's memory. It ends the
-// operation, and the coroutine goes on when that end was told.
+// loop, also while it is still being begun; there `go_on` finds that the operation is still under way, which uses the
+// coroutine's memory. It ends the operation, and the coroutine goes on when that end was told.
 #pragma once
 #include <tutti/core/suspension.hpp>
 #include <tutti/core/timers.hpp>
 #include <tutti/io/operation.hpp>
 
 #include <chrono>
+#include <exception>
 #include <optional>
 #include <string>
 
@@ -29,10 +30,13 @@ class io_wait : public tutti::detail::own_awaiter, public suspension, public ope
     return wait(awaiter.promise());
   }
   void happened(std::error_code error, std::size_t bytes) noexcept final;
+  /// "read_some: reading from 127.0.0.1:80".
+  void describe(std::ostream& out) const final;
 
  protected:
   /// `what`: a literal. `limit`: on tutti's clock, from the wait's beginning.
-  io_wait(const char* what, std::chrono::nanoseconds limit) noexcept : suspension(what), limit_(limit) {}
+  io_wait(const char* what, std::chrono::nanoseconds limit) noexcept
+      : suspension(what, resumed_by::its_own_thread), limit_(limit) {}
   ~io_wait() override = default;
 
   /// Begins the operation.
@@ -47,7 +51,7 @@ class io_wait : public tutti::detail::own_awaiter, public suspension, public ope
   /// await_resume, if it has waited. Throws `cancelled` or `timed_out` if that ended the wait and the operation was not
   /// through.
   void finish();
-  /// What it would have done, for the words of timed_out: "reading from 127.0.0.1:80".
+  /// What it would have done, for errors and dump: "reading from 127.0.0.1:80". From any thread.
   [[nodiscard]] virtual std::string subject() const = 0;
 
  private:
@@ -62,6 +66,7 @@ class io_wait : public tutti::detail::own_awaiter, public suspension, public ope
 
   const std::chrono::nanoseconds limit_;
   std::optional<expiry> expiry_;
+  std::exception_ptr refused_;  // the time limit could not be set
   bool waited_ = false, under_way_ = false, through_ = false, ending_ = false;
 };
 

@@ -2,9 +2,11 @@
 
 #include <tutti/base/error.hpp>
 #include <tutti/base/log.hpp>
+#include <tutti/io/loop.hpp>
 #include <tutti/io/ready_wait.hpp>
 #include <tutti/io/until.hpp>
 #include <tutti/task/sleep.hpp>
+#include <tutti/task/yield.hpp>
 
 #include <fmt/format.h>
 
@@ -111,7 +113,7 @@ endpoint listener::local() const {
 
 task<stream> listener::accept(std::chrono::nanoseconds limit) {
   if (body_ == nullptr) throw closed("accept: the listener was closed, or is none");
-  const detail::until end(limit);
+  detail::until end(limit);
   const endpoint at = local();
   for (bool told = false;;) {
     ::sockaddr_storage address{};
@@ -119,6 +121,8 @@ task<stream> listener::accept(std::chrono::nanoseconds limit) {
     auto* const peer = reinterpret_cast<::sockaddr*>(&address);
     unique_fd socket(::accept4(descriptor(), peer, &size, SOCK_CLOEXEC | SOCK_NONBLOCK));
     if (socket) {
+      // Who is connected gets a turn, too, while many come at once.
+      if (!body_->where().may_go_on()) co_await yield_now();
       if (at.is_ip()) turn_on(socket.get(), IPPROTO_TCP, TCP_NODELAY);
       co_return stream(detail::make_descriptor_stream(std::move(socket), endpoint(peer, size), "a socket"));
     }

@@ -1,15 +1,20 @@
 #include <tutti/io/loop.hpp>
 
+#include <tutti/base/at_fork.hpp>
 #include <tutti/base/error.hpp>
 #include <tutti/io/inside/reactor.hpp>
+#include <tutti/io/watchdog.hpp>
 
 #include <sys/eventfd.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstdint>
+#include <mutex>
 #include <stdexcept>
 #include <string>
+#include <utility>
+#include <vector>
 
 namespace tutti::io {
 namespace detail {
@@ -21,12 +26,50 @@ int new_eventfd() {
   return fd;
 }
 
+struct reactors {
+  std::mutex mutex;
+  std::vector<reactor*> all;
+  std::uint64_t last = 0;
+  std::uint32_t process = 0;
+
+  // A forked child's parent's loops have no threads here, and are never destroyed.
+  void forget_parents() noexcept {
+    if (std::exchange(process, forks_before_this_process()) != forks_before_this_process()) all.clear();
+  }
+};
+
+reactors& known() { return process_wide<reactors>(); }
+
+std::uint64_t next_number() {
+  const std::lock_guard lock(known().mutex);
+  return ++known().last;
+}
+
 }  // namespace
 
+reactor::list::list() {
+  known().mutex.lock();
+  known().forget_parents();
+}
+reactor::list::~list() { known().mutex.unlock(); }
+const std::vector<reactor*>& reactor::list::all() const noexcept { return known().all; }
+
+reactor::~reactor() {
+  const std::lock_guard lock(known().mutex);
+  known().forget_parents();
+  std::erase(known().all, this);
+}
+
 reactor::reactor()
-    : context_(BOOST_ASIO_CONCURRENCY_HINT_UNSAFE), goes_on_(context_.get_executor()), interrupts_(context_) {
+    : number_(next_number()),
+      context_(BOOST_ASIO_CONCURRENCY_HINT_UNSAFE),
+      goes_on_(context_.get_executor()),
+      interrupts_(context_) {
   interrupts_.assign(new_eventfd());
   hear_interrupts();
+  const std::lock_guard lock(known().mutex);
+  known().forget_parents();
+  known().all.push_back(this);
 }
 
 void reactor::hear_interrupts() {
@@ -71,7 +114,7 @@ std::shared_ptr<detail::reactor> new_reactor() {
 
 }  // namespace
 
-loop::loop() : loop(new_reactor()) {}
+loop::loop() : loop(new_reactor()) { detail::watch_loops_if_asked(); }
 loop::loop(std::shared_ptr<detail::reactor> events) : run_loop(*events, events) { events->id = id(); }
 
 }  // namespace tutti::io

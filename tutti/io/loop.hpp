@@ -22,12 +22,13 @@ class reactor;
 /// What waits count on their loop; the loop's thread's.
 class loop_notes {
  public:
-  std::uint64_t id = 0;          ///< the loop's, as an executor
-  mutable int under_way = 0;     ///< operations that have begun and not ended
-  mutable unsigned at_once = 0;  ///< operations that were through without a wait
+  std::uint64_t id = 0;       ///< the loop's, as an executor
+  mutable int under_way = 0;  ///< operations that have begun and not ended
+  mutable int at_once = 0;    ///< operations that were through without a wait, since the last one that waited
 
   /// Whether an operation may be done without a wait: not again and again, or others would never get their turn.
-  bool may_go_on() const noexcept { return ++at_once % 64 != 0; }
+  bool may_go_on() const noexcept { return ++at_once < most_at_once; }
+  static constexpr int most_at_once = 16;
 
  protected:
   ~loop_notes() = default;

@@ -5,6 +5,7 @@
 #include <tutti/core/promise.hpp>
 #include <tutti/core/unhandled.hpp>
 #include <tutti/io/loop.hpp>
+#include <tutti/io/tls.hpp>
 #include <tutti/sync/event.hpp>
 #include <tutti/sync/semaphore.hpp>
 #include <tutti/task/task_group.hpp>
@@ -41,6 +42,25 @@ struct connections {
   event none{event_reset::manual, "io::serve drain"};
 };
 
+// One of the places for connections, given back however its task ends.
+class kept_place {
+ public:
+  kept_place(server& all, connections& here) noexcept : all_(&all), here_(&here) {
+    if (here.open++ == 0) here.none.clear();
+  }
+  kept_place(kept_place&& other) noexcept : all_(std::exchange(other.all_, nullptr)), here_(other.here_) {}
+  kept_place& operator=(kept_place&&) = delete;
+  ~kept_place() {
+    if (all_ == nullptr) return;
+    all_->places.release();
+    if (--here_->open == 0) here_->none.set();
+  }
+
+ private:
+  server* all_;
+  connections* here_;
+};
+
 void tell(const std::exception_ptr& failed, const std::string& peer) {
   try {
     std::rethrow_exception(failed);
@@ -51,6 +71,8 @@ void tell(const std::exception_ptr& failed, const std::string& peer) {
     log(log_level::debug, "connection ended", {{"peer", peer}, {"because", e.what()}});
   } catch (const timed_out& e) {
     log(log_level::debug, "connection ended", {{"peer", peer}, {"because", e.what()}});
+  } catch (const tls_error& e) {
+    log(log_level::debug, "connection ended", {{"peer", peer}, {"because", e.what()}});
   } catch (const too_long& e) {
     log(log_level::debug, "connection ended", {{"peer", peer}, {"because", e.what()}});
   } catch (...) {
@@ -58,17 +80,15 @@ void tell(const std::exception_ptr& failed, const std::string& peer) {
   }
 }
 
-task<> serve_one(server& all, connections& here, stream connection) {
+task<> serve_one(const stream_handler& handler, stream connection, kept_place) {
   const endpoint peer = connection.remote();
   std::exception_ptr failed;
   try {
-    co_await (*all.handler)(std::move(connection));
+    co_await handler(std::move(connection));
   } catch (...) {
     failed = std::current_exception();
   }
   if (failed != nullptr) tell(failed, peer.text());
-  all.places.release();
-  if (--here.open == 0) here.none.set();
 }
 
 task<int> accept_all(listener& at, server& all, connections& here, task_group& group) {
@@ -81,8 +101,7 @@ task<int> accept_all(listener& at, server& all, connections& here, task_group& g
       all.places.release();
       throw;
     }
-    if (here.open++ == 0) here.none.clear();
-    group.spawn(serve_one(all, here, std::move(connection)));
+    group.spawn(serve_one(*all.handler, std::move(connection), kept_place(all, here)));
   }
 }
 

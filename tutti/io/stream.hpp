@@ -13,6 +13,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <system_error>
 
 namespace tutti::io {
 
@@ -173,6 +174,8 @@ class stream {
   [[nodiscard]] detail::byte_stream_ptr release() noexcept { return std::move(body_); }
 
  private:
+  friend struct tls_info;  // finds TLS in it
+
   detail::byte_stream* body() const {
     if (body_ == nullptr) throw_none();
     return body_.get();
@@ -183,6 +186,12 @@ class stream {
 };
 
 namespace detail {
+/// A category of errors that are thrown as exceptions of their own.
+struct throwing_category : std::error_category {
+  /// `tried`: as of as_exception.
+  [[nodiscard]] virtual std::exception_ptr exception(const std::string& tried, int value) const = 0;
+};
+
 /// What a failed operation throws; `tried`: "reading from 127.0.0.1:80".
 [[nodiscard]] std::exception_ptr as_exception(const std::string& tried, std::error_code error) noexcept;
 }  // namespace detail

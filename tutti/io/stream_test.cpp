@@ -37,7 +37,7 @@ TEST(stream, reads_the_end_when_the_other_end_is_closed) {
 TEST(stream, waits_for_what_comes_later) {
   io::run([]() -> tutti::task<> {
     auto [a, b] = io::stream_pair();
-    co_await tutti::task_group::run([&, &a = a, &b = b](tutti::task_group& group) -> tutti::task<> {
+    co_await tutti::task_group::run([&](tutti::task_group& group) -> tutti::task<> {
       group.spawn([&]() -> tutti::task<> {
         const std::string all = co_await b.read_exactly(300'000);
         EXPECT_EQ(all, std::string(300'000, 'x'));
@@ -68,7 +68,7 @@ TEST(stream, a_wait_ends_at_its_limit_and_loses_nothing) {
 TEST(stream, a_task_that_is_stopped_leaves_its_read) {
   io::run([]() -> tutti::task<> {
     auto [a, b] = io::stream_pair();
-    co_await tutti::task_group::run([&, &b = b](tutti::task_group& group) -> tutti::task<> {
+    co_await tutti::task_group::run([&](tutti::task_group& group) -> tutti::task<> {
       group.spawn([&]() -> tutti::task<> {
         std::array<char, 4> room{};
         co_await b.read_some(room);
@@ -91,6 +91,18 @@ TEST(stream, lines) {
     EXPECT_EQ(co_await b.read_line(), "last");
     EXPECT_EQ(co_await b.read_line(), std::nullopt);
   }());
+}
+
+TEST(stream, limits_are_told_as_they_were_given) {
+  using io::detail::in_words;
+  EXPECT_EQ(in_words(1ns), "1 ns");
+  EXPECT_EQ(in_words(999ns), "999 ns");
+  EXPECT_EQ(in_words(1us), "1 us");
+  EXPECT_EQ(in_words(999'400ns), "999 us");
+  EXPECT_EQ(in_words(999'999ns), "1 ms");  // what is left of a millisecond when the wait begins
+  EXPECT_EQ(in_words(1500ms), "1.5 s");
+  EXPECT_EQ(in_words(120s), "120 s");
+  EXPECT_EQ(in_words(0ns), "0 ns");
 }
 
 tutti::task<> echo(io::stream s) {

@@ -78,10 +78,10 @@ std::optional<std::uint64_t> incoming::size() const noexcept {
 
 task<std::size_t> incoming::read_some(mutable_buffer room) { return answer_->read(room); }
 
-stream incoming::take_over() {
+stream incoming::takeover() {
   if (answer_->head.status != 101 || !answer_->place)
     throw std::logic_error(
-        fmt::format("{} {}: take_over after an answer with status {}: 101 gives its connection, once", answer_->method,
+        fmt::format("{} {}: takeover after an answer with status {}: 101 gives its connection, once", answer_->method,
                     answer_->url, answer_->head.status));
   stream given = answer_->place.wire().release();
   answer_->place.drop();

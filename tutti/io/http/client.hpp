@@ -77,7 +77,7 @@ class incoming {
   [[nodiscard]] task<std::string> read_all(std::size_t most);
   /// The connection, after status 101: for who speaks something else than HTTP on it from then on. Once. Throws
   /// std::logic_error after other answers.
-  [[nodiscard]] stream take_over();
+  [[nodiscard]] stream takeover();
 
   /// For this module.
   explicit incoming(detail::open_answer* a) noexcept : answer_(a) {}

@@ -503,10 +503,11 @@ TEST(http_client, something_else_than_http_follows_101) {
   http::routes r = echo_routes();
   r.get("/lines", [](http::request& q) {
     EXPECT_TRUE(q.headers().has_token("Connection", "upgrade"));
-    http::response answer(101);
-    answer.headers.add("Connection", "Upgrade");
-    answer.headers.add("Upgrade", q.headers().get("Upgrade", ""));
-    answer.take_over = [](io::stream s) -> task<> {
+    http::response answer;
+    answer.takeover = [](io::stream s, const http::request& asked) -> task<> {
+      const std::string head = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: " +
+                               std::string(asked.headers().get("Upgrade", "")) + "\r\n\r\n";
+      co_await s.write(head);
       for (;;) {
         const auto line = co_await s.read_line();
         if (!line) co_return;
@@ -524,8 +525,8 @@ TEST(http_client, something_else_than_http_follows_101) {
     http::incoming answer = co_await c.open(what);
     EXPECT_EQ(answer.status(), 101);
     EXPECT_EQ(answer.headers().get("Upgrade"), "lines");
-    io::stream lines = answer.take_over();
-    EXPECT_THROW(static_cast<void>(answer.take_over()), std::logic_error);
+    io::stream lines = answer.takeover();
+    EXPECT_THROW(static_cast<void>(answer.takeover()), std::logic_error);
     co_await lines.write("one\n");
     EXPECT_EQ(co_await lines.read_exactly(5), "<one>");
     lines.close();
@@ -537,7 +538,7 @@ TEST(http_client, something_else_than_http_follows_101) {
     EXPECT_TRUE(got.ends_with("\r\n\r\n<a><b>")) << got;
     EXPECT_EQ(tutti_test::count_of(got, "Connection: "), 1);
     http::incoming other = co_await c.open(s.origin + "/echo");
-    EXPECT_THROW(static_cast<void>(other.take_over()), std::logic_error);
+    EXPECT_THROW(static_cast<void>(other.takeover()), std::logic_error);
   });
 }
 

@@ -14,17 +14,17 @@ namespace tutti::io::http::detail {
 using io::detail::until;
 using namespace std::chrono_literals;
 
+stream connection::release() {
+  io::detail::byte_stream_ptr body = stream_.release();
+  body->ahead.append(input_.get() + begin_, end_ - begin_);
+  begin_ = end_;
+  return stream(std::move(body));
+}
+
 bool connection::try_head(message_head& into) {
   const parser::step done = parser_.head({input_.get() + begin_, end_ - begin_}, into);
   begin_ += done.used;
   return done.complete;
-}
-
-stream connection::release() {
-  io::detail::byte_stream_ptr body = stream_.release();
-  if (has_input()) body->ahead.insert(body->ahead_at, input_.get() + begin_, end_ - begin_);
-  begin_ = end_;
-  return stream(std::move(body));
 }
 
 mutable_buffer connection::room() {
@@ -115,7 +115,7 @@ task<> connection::write(const_buffer bytes) {
 task<> connection::linger() {
   // A socket that is closed with input unread tells its peer to forget what it has not read yet.
   try {
-    const until end(2s);
+    until end(2s);
     if (!out.empty()) co_await flush();
     co_await stream_.shutdown_write(end.left());
     std::array<char, 4096> dropped;

@@ -22,10 +22,11 @@ class connection {
       : parser_(reads, most_head), stream_(std::move(s)), most_input_(most_head + least_input), progress_(progress) {}
 
   stream& io() noexcept { return stream_; }
-  /// The stream, with what has arrived and was not read, for who speaks something else on it.
-  stream release();
   std::chrono::nanoseconds progress() const noexcept { return progress_; }
   void set_progress(std::chrono::nanoseconds limit) noexcept { progress_ = limit; }
+
+  /// The stream, for another protocol that goes on where this one ends, with what has arrived of that already.
+  stream release();
 
   // ---- what is read
 

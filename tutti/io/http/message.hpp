@@ -116,9 +116,9 @@ class response {
   std::string body;
   body_source source;                 ///< writes the body in place of `body`, unless empty
   std::optional<std::uint64_t> size;  ///< of what `source` writes
-  /// With status 101: gets the connection when the head was sent, and ends with it. What speaks something else than
-  /// HTTP from then on, such as WebSocket.
-  std::function<task<>(io::stream)> take_over;
+  /// Has the connection from then on, in place of an answer: another protocol goes on there (see websocket). For its
+  /// end the connection waits, and is closed then.
+  std::function<task<>(io::stream, const request&)> takeover;
   std::string url;  ///< a client's: where it came from, after redirects
 
   /// Whether it is one of 200 to 299.

@@ -205,10 +205,20 @@ task<> session::run() {
       }
       if (failed != nullptr) answer = failed_answer(failed);
     }
-    if (!wire_.is_complete()) co_await finish_body();
+    if (answer.takeover != nullptr) {
+      co_await wire_.flush();
+      co_await answer.takeover(wire_.release(), asked_);
+      co_return;
+    }
+    // Who writes the answer may still read the request.
+    if (answer.source == nullptr && !wire_.is_complete()) co_await finish_body();
     if (all_.quit.stop_requested()) ends_ = true;
     const bool more = put(answer);
     if (more) co_await send_rest(answer);
+    if (!wire_.is_complete() && !lingers_) {
+      co_await wire_.flush();
+      co_await finish_body();
+    }
     if (lingers_) {
       co_await wire_.linger();
       co_return;
@@ -216,12 +226,6 @@ task<> session::run() {
     if (ends_ || !wire_.has_input() || wire_.out.size() >= connection::most_gathered) {
       co_await wire_.io().write(wire_.out, wire_.progress());
       wire_.out.clear();
-    }
-    if (answer.status == 101 && answer.take_over != nullptr) {
-      if (!wire_.out.empty()) co_await wire_.flush();
-      stream given = wire_.release();
-      co_await answer.take_over(std::move(given));
-      co_return;
     }
     if (ends_) {
       // TLS tells its peer that this is the end, and no accident.

@@ -8,7 +8,9 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/posix/basic_stream_descriptor.hpp>
 
+#include <cstdint>
 #include <memory>
+#include <vector>
 
 namespace tutti::io::detail {
 
@@ -34,10 +36,28 @@ class reactor final : public tutti::detail::loop_poller,
   static reactor& here(const char* what);
   /// The same, null on other threads.
   static reactor* here_if_any() noexcept;
+  /// That of a stream: its `where()`.
+  static reactor& of(const loop_notes& notes) noexcept {
+    return const_cast<reactor&>(static_cast<const reactor&>(notes));
+  }
+
+  /// All of this process, while it exists: none is destroyed meanwhile. For watchdogs.
+  class list {
+   public:
+    list();
+    ~list();
+    list(const list&) = delete;
+    list& operator=(const list&) = delete;
+    [[nodiscard]] const std::vector<reactor*>& all() const noexcept;
+  };
+  ~reactor();
+  /// A number that no other one of this process ever had.
+  [[nodiscard]] std::uint64_t number() const noexcept { return number_; }
 
  private:
   void hear_interrupts();
 
+  const std::uint64_t number_;
   asio::io_context context_;
   asio::executor_work_guard<executor_type> goes_on_;
   descriptor interrupts_;  // an eventfd

@@ -1,0 +1,103 @@
+// websocket: messages in both directions over a connection that began as HTTP (RFC 6455).
+#pragma once
+#include <tutti/io/buffers.hpp>
+#include <tutti/io/http/message.hpp>
+#include <tutti/io/stream.hpp>
+#include <tutti/io/tls.hpp>
+
+#include <chrono>
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+
+namespace tutti::io {
+
+/// The peer broke the protocol, or refused to speak it; what() says how.
+struct websocket_error : error {
+  using error::error;
+};
+
+/// One message, whole.
+struct websocket_message {
+  std::string data;
+  bool binary = false;  ///< else it is text: valid UTF-8
+};
+
+/// How to speak. Trivially destructible.
+struct websocket_options {
+  std::size_t max_message = 1U << 20;  ///< bytes; a peer that sends more is refused (1009), and receive throws too_long
+  std::chrono::nanoseconds handshake_limit = std::chrono::seconds(30);
+  std::chrono::nanoseconds silence = no_limit;  ///< a peer that says nothing is pinged after half of that, and after it
+                                                ///< all the connection ends: so half-open ones are noticed
+  std::string_view protocol = {};               ///< asked for, or agreed to (Sec-WebSocket-Protocol)
+};
+
+namespace detail {
+class websocket_body;
+}
+
+/// A connection that carries messages. One coroutine may receive while another one sends. It belongs to a loop, as its
+/// stream. A receive that is cancelled or times out loses nothing; a send that does ends the connection. Pings are
+/// answered while somebody receives. Move-only; destroying it closes the connection without a word.
+class websocket {
+ public:
+  websocket() noexcept = default;
+  websocket(websocket&& other) noexcept = default;
+  websocket& operator=(websocket&& other) noexcept = default;
+  ~websocket();
+
+  /// Connects to "ws://example.org/chat", or to "wss://...", where `trust` is TLS's, by default
+  /// tls_context(). Throws as connect and connect_tls;
+  /// websocket_error when the server does not want to; std::invalid_argument for another URL.
+  [[nodiscard]] static task<websocket> connect(std::string url, websocket_options options = {},
+                                               std::optional<tls_context> trust = {});
+  /// The server's side of a stream on which such a request has arrived, which is answered here. Throws websocket_error
+  /// when it is no such request.
+  [[nodiscard]] static task<websocket> accept(stream connection, const http::request& asked,
+                                              websocket_options options = {});
+  /// What an HTTP handler returns for the connection to go on as a websocket: `talk(websocket)`, a task, has it then.
+  /// A request that does not ask for that is answered with 426.
+  template <class Talk>
+    requires std::is_invocable_r_v<task<>, std::decay_t<Talk>&, websocket>
+  [[nodiscard]] static http::response upgrade(const http::request& asked, Talk&& talk, websocket_options options = {}) {
+    return upgrade_with(asked, std::function<task<>(websocket)>(std::forward<Talk>(talk)), options);
+  }
+
+  /// Awaits a message. Nothing when the peer has closed the connection in words; then close_code() says why. Throws
+  /// `closed` when it is gone without, websocket_error when the peer broke the protocol (invalid UTF-8 above all; it is
+  /// told), too_long, and what a stream's waits throw.
+  [[nodiscard]] task<std::optional<websocket_message>> receive(std::chrono::nanoseconds limit = no_limit);
+  /// Awaits until the system has taken the message, whose bytes must live until then. Text must be UTF-8, or the peer
+  /// ends the connection.
+  [[nodiscard]] task<> send(std::string_view text, std::chrono::nanoseconds limit = no_limit);
+  [[nodiscard]] task<> send_binary(const_buffer bytes, std::chrono::nanoseconds limit = no_limit);
+  /// Asks whether the peer is there; its answer comes to nobody, but keeps `silence` from ending the connection.
+  [[nodiscard]] task<> ping(std::chrono::nanoseconds limit = no_limit);
+  /// Says that this is the end, awaits the peer's word for it, and closes the connection; what the peer sent before is
+  /// dropped. `code`: 1000 for a normal end, others in RFC 6455, 7.4. `reason`: at most 123 bytes.
+  [[nodiscard]] task<> close(std::uint16_t code = 1000, std::string reason = {},
+                             std::chrono::nanoseconds limit = std::chrono::seconds(10));
+
+  /// What the peer has given as its reason to close: 1005 for none, 0 while it has not.
+  [[nodiscard]] std::uint16_t close_code() const;
+  [[nodiscard]] std::string close_reason() const;
+  [[nodiscard]] endpoint remote() const;
+  [[nodiscard]] explicit operator bool() const noexcept { return body_ != nullptr; }
+
+ private:
+  explicit websocket(std::shared_ptr<detail::websocket_body> body) noexcept;
+  static http::response upgrade_with(const http::request& asked, std::function<task<>(websocket)> talk,
+                                     websocket_options options);
+  detail::websocket_body& body() const;
+
+  std::shared_ptr<detail::websocket_body> body_;
+};
+
+}  // namespace tutti::io
