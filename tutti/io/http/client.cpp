@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <optional>
 #include <stdexcept>
 
 namespace tutti::io::http {
@@ -80,9 +81,8 @@ task<std::size_t> incoming::read_some(mutable_buffer room) { return answer_->rea
 
 stream incoming::takeover() {
   if (answer_->head.status != 101 || !answer_->place)
-    throw std::logic_error(
-        fmt::format("{} {}: takeover after an answer with status {}: 101 gives its connection, once", answer_->method,
-                    answer_->url, answer_->head.status));
+    throw std::logic_error(fmt::format("{} {}: takeover after an answer with status {}: 101 gives its connection, once",
+                                       answer_->method, answer_->url, answer_->head.status));
   stream given = answer_->place.wire().release();
   answer_->place.drop();
   return given;
@@ -119,7 +119,24 @@ task<std::string> incoming::read_all(std::size_t most) {
   co_return all;
 }
 
+namespace {
+
+tls_connector connector_with(std::optional<tls_context> trust) {
+  return [trust = std::move(trust)](std::string host, std::uint16_t port,
+                                    std::chrono::nanoseconds limit) mutable -> task<stream> {
+    if (!trust) trust.emplace();  // the system's, which are files: not before they are needed
+    return connect_tls(detail::place_of(host, port), *trust, connect_options{.limit = limit});
+  };
+}
+
+}  // namespace
+
+client::client(const client_options& options) : client(options, connector_with(std::nullopt)) {}
+
+client::client(const client_options& options, tls_context trust) : client(options, connector_with(std::move(trust))) {}
+
 client::client(const client_options& options, tls_connector tls) {
+  if (tls == nullptr) throw std::invalid_argument("http::client: the tls_connector is empty");
   if (options.max_per_host < 1 || options.max_redirects < 0 || options.max_head < 64)
     throw std::invalid_argument(
         fmt::format("http::client: max_per_host {} is to be 1 at least, max_head {} 64 at least, max_redirects {} not "

@@ -3,6 +3,7 @@
 #include <tutti/io/http/http_error.hpp>
 #include <tutti/io/http/message.hpp>
 #include <tutti/io/stream.hpp>
+#include <tutti/io/tls.hpp>
 #include <tutti/task/task.hpp>
 
 #include <chrono>
@@ -49,7 +50,7 @@ class client_request {
   std::optional<std::uint64_t> size;
 };
 
-/// Connects to a host with TLS; `limit`: for all of it.
+/// Connects to a host with TLS, in place of connect_tls; `limit`: for all of it.
 using tls_connector = std::function<task<stream>(std::string host, std::uint16_t port, std::chrono::nanoseconds limit)>;
 
 namespace detail {
@@ -100,8 +101,11 @@ class incoming {
 /// answer: see response::throw_if_error.
 class client {
  public:
-  /// `tls`: for https. Throws std::invalid_argument for options that make no sense.
-  explicit client(const client_options& options = {}, tls_connector tls = {});
+  /// For https it believes the system's authorities. Throws std::invalid_argument for options that make no sense.
+  explicit client(const client_options& options = {});
+  /// `trust`: for https, a client's context.
+  client(const client_options& options, tls_context trust);
+  client(const client_options& options, tls_connector connect);
 
   [[nodiscard]] task<response> get(std::string url);
   /// `type`: the Content-Type.

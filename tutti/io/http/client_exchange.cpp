@@ -128,8 +128,7 @@ task<std::unique_ptr<connection>> connect_to(std::shared_ptr<client_state> state
   if (to.scheme() == "https") {
     s = co_await state->tls(to.host(), to.port(), end.left());
   } else {
-    const bool bare = to.host().find(':') == std::string::npos;
-    const std::string place = fmt::format("{}{}{}:{}", bare ? "" : "[", to.host(), bare ? "" : "]", to.port());
+    const std::string place = place_of(to.host(), to.port());
     s = co_await connect(place, connect_options{.limit = end.left()});
   }
   co_return std::make_unique<connection>(std::move(s), parser::of::responses, state->options.max_head,
@@ -149,9 +148,6 @@ task<std::unique_ptr<open_answer>> ask(std::shared_ptr<client_state> state, cons
   try {
     if (to.scheme() != "http" && to.scheme() != "https")
       throw std::invalid_argument(fmt::format("URL {:?}: its scheme is neither http nor https", to.text()));
-    if (to.scheme() == "https" && state->tls == nullptr)
-      throw std::invalid_argument(
-          fmt::format("URL {:?}: this http::client has no TLS: give it a tls_connector", to.text()));
     if (!is_token(what.method))
       throw std::invalid_argument(fmt::format("http::client: {:?} is no method: \"GET\", \"POST\", ...", what.method));
     until end(std::min(state->options.connect_limit, total.left()));
@@ -170,6 +166,8 @@ task<std::unique_ptr<open_answer>> ask(std::shared_ptr<client_state> state, cons
       } catch (const os_error&) {
         broken = std::current_exception();
       } catch (const closed&) {
+        broken = std::current_exception();
+      } catch (const tls_error&) {  // closed without TLS's words for it
         broken = std::current_exception();
       } catch (...) {
         phase = one.phase;
@@ -228,6 +226,11 @@ std::optional<url> redirected(const client_options& options, const open_answer& 
 }
 
 }  // namespace
+
+std::string place_of(const std::string& host, std::uint16_t port) {
+  const bool bare = host.find(':') == std::string::npos;
+  return fmt::format("{}{}{}:{}", bare ? "" : "[", host, bare ? "" : "]", port);
+}
 
 task<incoming> open(std::shared_ptr<client_state> state, client_request what) {
   until total(state->options.total_limit);

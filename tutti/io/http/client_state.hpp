@@ -36,6 +36,9 @@ struct open_answer {
 /// Sends a request, and again where it is redirected.
 task<incoming> open(std::shared_ptr<client_state> state, client_request what);
 
+/// "example.org:80", "[::1]:80": what connect takes.
+[[nodiscard]] std::string place_of(const std::string& host, std::uint16_t port);
+
 /// Throws `failed` in the words of a client: http_error, timed_out, too_long, or as it is.
 [[noreturn]] void throw_named(const std::exception_ptr& failed, const std::string& method, const std::string& url,
                               const char* phase, int status);

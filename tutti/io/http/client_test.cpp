@@ -1,5 +1,6 @@
 // The client with our server, with Python's, and with such as break the rules.
 #include <gtest/gtest.h>
+#include <tests/support/certificates.hpp>
 #include <tests/support/http.hpp>
 #include <tutti/base/clock.hpp>
 #include <tutti/sync/event.hpp>
@@ -17,6 +18,7 @@ using testing::HasSubstr;
 using testing::StartsWith;
 using tutti::task;
 using tutti_test::http_server;
+using tutti_test::output_of;
 using tutti_test::with_http_server;
 namespace io = tutti::io;
 namespace http = tutti::io::http;
@@ -363,15 +365,42 @@ TEST(http_client, https_goes_where_it_is_told_and_does_not_lead_to_http) {
                 HasSubstr("redirecting: to " + s.origin + "/echo, where all"));
     http::client lax({.allow_downgrade = true}, connect);
     EXPECT_EQ((co_await lax.get(origin + "/down")).url, s.origin + "/echo");
-    bool refused = false;
-    try {
-      static_cast<void>(co_await http::client().get(origin));
-    } catch (const std::invalid_argument& e) {
-      refused = true;
-      EXPECT_THAT(e.what(), HasSubstr("tls_connector"));
-    }
-    EXPECT_TRUE(refused);
+    EXPECT_THROW(http::client({}, http::tls_connector()), std::invalid_argument);
   });
+}
+
+TEST(http_client, https) {
+  const tutti_test::trust& trust = tutti_test::test_trust();
+  const tutti_test::text_file authority(trust.authority.certificate);
+  const auto all = [&]() -> task<> {
+    io::listener listener = io::listen("127.0.0.1:0");
+    const std::string origin = "https://localhost:" + std::to_string(listener.local().port());
+    std::stop_source quit;
+    const std::stop_token token = quit.get_token();
+    const io::tls_context server =
+        io::tls_context::server({.certificate = trust.server.certificate, .key = trust.server.key, .alpn = "http/1.1"});
+    const io::tls_context believing = io::tls_context::client({.authorities = trust.authority.certificate});
+    co_await tutti::task_group::run([&](tutti::task_group& group) -> task<> {
+      group.spawn(http::serve(std::move(listener), echo_routes(), server, {.stop = token}));
+      http::client c({}, believing);
+      for (int i = 0; i < 3; ++i) {
+        const http::response got = co_await c.post(origin + "/echo", "text", "text/plain");
+        EXPECT_EQ(got.body, "POST /echo [text]");
+      }
+      EXPECT_EQ(c.idle_connections(), 1U);
+      EXPECT_EQ(co_await output_of("curl", "-s", "--cacert", authority.path(), "-d", "text", origin + "/echo",
+                                   origin + "/echo"),
+                "POST /echo [text]POST /echo [text]");
+      const std::string why = co_await failure_of(http::client(), origin + "/echo");
+      EXPECT_THAT(why, StartsWith("GET " + origin + "/echo: connecting: "));
+      // Not TLS at all.
+      const std::string nonsense =
+          co_await tutti_test::raw_exchange(io::endpoint::parse(origin.substr(8)), "GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+      EXPECT_THAT(nonsense, testing::Not(HasSubstr("HTTP")));
+      quit.request_stop();
+    });
+  };
+  io::run(all());
 }
 
 TEST(http_client, answers_of_all_shapes) {

@@ -227,11 +227,7 @@ task<> session::run() {
       co_await wire_.io().write(wire_.out, wire_.progress());
       wire_.out.clear();
     }
-    if (ends_) {
-      // TLS tells its peer that this is the end, and no accident.
-      if (all_.wrap != nullptr) co_await wire_.io().shutdown_write(wire_.progress());
-      co_return;
-    }
+    if (ends_) co_return;
   }
 }
 
