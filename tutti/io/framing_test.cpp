@@ -5,6 +5,7 @@
 #include <tutti/io/loop.hpp>
 #include <tutti/task/task_group.hpp>
 
+#include <array>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -51,12 +52,13 @@ TEST(frames, are_a_length_with_the_most_significant_byte_first_and_the_bytes) {
 TEST(frames, large_ones_both_ways_at_once) {
   io::run([]() -> tutti::task<> {
     two_ends ends = make_ends(3'000'000);
+    static constexpr std::array<std::size_t, 4> sizes{3'000'000, 0, 65'536, 1};
     const auto exchange = [](io::frames& own, char mine, char others) -> tutti::task<> {
       co_await tutti::task_group::run([&](tutti::task_group& group) -> tutti::task<> {
         group.spawn([&]() -> tutti::task<> {
-          for (std::size_t size : {3'000'000, 0, 65'536, 1}) co_await own.write_frame(std::string(size, mine));
+          for (const std::size_t size : sizes) co_await own.write_frame(std::string(size, mine));
         });
-        for (std::size_t size : {3'000'000, 0, 65'536, 1}) {
+        for (const std::size_t size : sizes) {
           const auto got = co_await own.read_frame();
           EXPECT_TRUE(got == std::string(size, others)) << size;
         }

@@ -50,12 +50,13 @@ TEST_F(loops_among_others, coroutines_go_to_a_pool_and_come_back) {
   io::loop here;
   const auto id = std::this_thread::get_id();
   here.run([](tutti::thread_pool& far, io::loop& home, std::thread::id own) -> task<> {
-    auto [a, b] = io::stream_pair();
+    auto ends = io::stream_pair();
+    io::stream &a = ends.first, &b = ends.second;
     for (int i = 0; i < 100; ++i) {
       co_await tutti::resume_on(far);
       EXPECT_NE(std::this_thread::get_id(), own);
       std::array<char, 1> room{};
-      const std::string end = co_await end_of([&, &b = b] { return b.read_some(room); });
+      const std::string end = co_await end_of([&] { return b.read_some(room); });
       EXPECT_EQ(end, "logic_error") << "not its loop";
       co_await tutti::resume_on(home);
       EXPECT_EQ(std::this_thread::get_id(), own);
@@ -68,13 +69,14 @@ TEST_F(loops_among_others, coroutines_go_to_a_pool_and_come_back) {
 TEST_F(loops_among_others, wait_for_a_pool_while_others_go_on) {
   tutti::thread_pool pool(1);
   io::run([](tutti::thread_pool& far) -> task<> {
-    auto [a, b] = io::stream_pair();
+    auto ends = io::stream_pair();
+    io::stream &a = ends.first, &b = ends.second;
     std::latch read(1);
     auto computed = far.submit([&] {
       read.wait();  // what blocks there blocks nobody here
       return 42;
     });
-    co_await tutti::task_group::run([&, &a = a, &b = b](tutti::task_group& group) -> task<> {
+    co_await tutti::task_group::run([&](tutti::task_group& group) -> task<> {
       group.spawn([&]() -> task<> {
         const std::string got = co_await b.read_exactly(1);
         EXPECT_EQ(got, "x");
@@ -124,7 +126,8 @@ TEST_F(loops_among_others, many_in_many_threads_that_hand_each_other_calls) {
   for (auto& loop : all) threads.emplace_back([&loop] { loop->run(); });
   // Once around, from one to the next, with some input and output on each.
   const auto talk = []() -> task<int> {
-    auto [a, b] = io::stream_pair();
+    auto ends = io::stream_pair();
+    io::stream &a = ends.first, &b = ends.second;
     co_await a.write("abc");
     const std::string got = co_await b.read_exactly(3);
     co_return static_cast<int>(got.size());
@@ -148,9 +151,10 @@ TEST_F(loops_among_others, calls_without_an_end_do_not_keep_events_out) {
   };
   here.post(again);
   here.run([](bool& done) -> task<> {
-    auto [a, b] = io::stream_pair();
+    auto ends = io::stream_pair();
+    io::stream &a = ends.first, &b = ends.second;
     std::array<char, 1> room{};
-    co_await tutti::task_group::run([&, &a = a, &b = b](tutti::task_group& group) -> task<> {
+    co_await tutti::task_group::run([&](tutti::task_group& group) -> task<> {
       group.spawn([&]() -> task<> {
         co_await b.read_exactly(room);
         done = true;
@@ -164,9 +168,10 @@ TEST_F(loops_among_others, calls_without_an_end_do_not_keep_events_out) {
 
 TEST_F(loops_among_others, events_without_an_end_do_not_keep_calls_out) {
   io::run([]() -> task<> {
-    auto [a, b] = io::stream_pair();
+    auto ends = io::stream_pair();
+    io::stream &a = ends.first, &b = ends.second;
     bool had_its_turn = false;
-    co_await tutti::task_group::run([&, &a = a, &b = b](tutti::task_group& group) -> task<> {
+    co_await tutti::task_group::run([&](tutti::task_group& group) -> task<> {
       group.spawn([&]() -> task<> {
         had_its_turn = true;
         co_return;
@@ -273,7 +278,8 @@ TEST_F(loops_among_others, an_idle_one_is_never_woken) {
   });
   // A read under way, and a timer far off, are no reasons.
   const auto waiting = []() -> task<> {
-    auto [a, b] = io::stream_pair();
+    auto ends = io::stream_pair();
+    io::stream& b = ends.second;
     std::array<char, 1> room{};
     co_await b.read_some(room, 1h);
   };

@@ -86,7 +86,8 @@ TEST_F(loops, what_was_handed_in_is_complete_when_run_returns) {
 TEST_F(loops, stop_ends_what_waits) {
   io::loop here;
   const auto reader = [](std::latch& waits) -> task<> {
-    auto [a, b] = io::stream_pair();
+    auto ends = io::stream_pair();
+    io::stream& b = ends.second;
     std::array<char, 1> room{};
     waits.count_down();
     co_await b.read_some(room);
@@ -170,7 +171,8 @@ TEST_F(loops, need_descriptors) {
 TEST_F(loops, in_a_forked_child) {
   TUTTI_NEEDS_FORKS_BESIDE_THREADS();
   const auto talk = []() -> task<std::string> {
-    auto [a, b] = io::stream_pair();
+    auto ends = io::stream_pair();
+    io::stream &a = ends.first, &b = ends.second;
     co_await a.write("hello");
     co_return co_await b.read_exactly(5);
   };
@@ -230,7 +232,8 @@ TEST_F(loops_in_time, time_moves_to_the_next_timer_when_all_sleep) {
 TEST_F(loops_in_time, time_does_not_move_while_input_is_awaited) {
   // Somebody else answers, later than any limit would be if time moved by itself.
   io::run([](tutti::virtual_clock& stands) -> task<> {
-    auto [a, b] = io::stream_pair();
+    auto ends = io::stream_pair();
+    io::stream &a = ends.first, &b = ends.second;
     std::jthread far([fd = a.descriptor()] {
       for (int i = 0; i < 1000; ++i) std::this_thread::yield();
       [[maybe_unused]] const ::ssize_t n = ::write(fd, "x", 1);
@@ -246,10 +249,11 @@ TEST_F(loops_in_time, time_does_not_move_while_input_is_awaited) {
 TEST_F(loops, a_limit_goes_by_a_clock_that_is_moved_by_hand) {
   tutti::virtual_clock clock;
   io::run([](tutti::virtual_clock& moved) -> task<> {
-    auto [a, b] = io::stream_pair();
+    auto ends = io::stream_pair();
+    io::stream& b = ends.second;
     std::array<char, 1> room{};
     std::jthread mover;
-    co_await tutti::task_group::run([&, &b = b](tutti::task_group& group) -> task<> {
+    co_await tutti::task_group::run([&](tutti::task_group& group) -> task<> {
       group.spawn([&]() -> task<> {
         const std::string end = co_await end_of([&] { return b.read_some(room, 1h); });
         EXPECT_EQ(end, "timed_out");

@@ -158,8 +158,9 @@ TEST(watchdog, a_loop_that_waits_is_no_stall) {
   std::atomic<long> blocked{0};
   // Waits as long as the other one is blocked.
   io::run([](reports& heard, std::atomic<long>& id) -> tutti::task<> {
-    auto [a, b] = io::stream_pair();
-    std::jthread other([&, &a = a] {
+    auto ends = io::stream_pair();
+    io::stream &a = ends.first, &b = ends.second;
+    std::jthread other([&] {
       io::run([](reports& until, std::atomic<long>& own) -> tutti::task<> {
         own = ::gettid();
         tutti_watchdog_test::blocks_in_read(until.to_read());
