@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <sys/syscall.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -33,14 +34,25 @@ struct question {
   const char* task = nullptr;
   void* frames[most_frames] = {};
   int count = 0;
+  void* interrupted = nullptr;
   std::atomic<std::uint64_t> came{0};  // signals
 };
 constinit question asked_now;
 constinit std::uint64_t last_question = 0;
 
+// Where the thread was when the signal came: the first frame that is not the handler's.
+void* interrupted_at(const void* context) noexcept {
+  const auto& machine = static_cast<const ::ucontext_t*>(context)->uc_mcontext;
+#if defined(__x86_64__)
+  return reinterpret_cast<void*>(machine.gregs[REG_RIP]);
+#else
+  return reinterpret_cast<void*>(machine.pc);
+#endif
+}
+
 // Async-signal-safe: backtrace() is, once it has loaded what it needs, where the C library finds unwind tables without
 // a lock (glibc 2.35 and later).
-void answer_question(int /*signal*/, ::siginfo_t* info, void* /*context*/) {
+void answer_question(int /*signal*/, ::siginfo_t* info, void* context) {
   const int error = errno;
   question& q = asked_now;
   const auto number = static_cast<std::uint64_t>(reinterpret_cast<std::uintptr_t>(info->si_value.sival_ptr));
@@ -52,6 +64,7 @@ void answer_question(int /*signal*/, ::siginfo_t* info, void* /*context*/) {
     if (!q.went_on) {
       q.task = this_frame == nullptr ? nullptr : this_frame->name;
       q.count = ::backtrace(q.frames, most_frames);
+      q.interrupted = interrupted_at(context);
     }
     q.state.store(4 * number + 3, std::memory_order_release);
   }
@@ -143,8 +156,9 @@ asked ask_stack(const tutti::detail::loop_poller& poller, std::uint64_t turn, th
   }
   if (q.went_on) return asked::went_on;
   answer.task = q.task;
-  // The handler, and what the system returns from it to.
-  answer.frames.assign(q.frames + std::min(2, q.count), q.frames + q.count);
+  void** const end = q.frames + q.count;
+  void** const first = std::find(q.frames, end, q.interrupted);
+  answer.frames.assign(first == end ? q.frames : first, end);
   return asked::answered;
 }
 
