@@ -167,8 +167,8 @@ void loop_engine::run_until_ready(std::unique_lock<std::mutex>&& as_driver, cons
 void loop_engine::run_some(const driving&, bool (*done)(void*), void* context) {
   // Calls that go on for ever must not keep events from being seen.
   constexpr int most_between_looks = 64;
-  for (int calls = 0; !done(context); ++calls) {
-    if (calls == most_between_looks && poller_ != nullptr) {
+  for (int calls = 0; !done(context);) {
+    if (poller_ != nullptr && ++calls == most_between_looks) {
       calls = 0;
       poller_->look_for_events();
     }
@@ -196,13 +196,27 @@ void loop_engine::run_until_closed() {
   run_until(become_driver(), [this] { return closed_.load(std::memory_order_relaxed) && empty(); });
 }
 
-void loop_engine::shut_down(bool cancel) {
+void loop_engine::ask_to_end() noexcept {
   closed_.store(true, std::memory_order_seq_cst);
-  if (cancel) {
-    cancelling_.store(true, std::memory_order_seq_cst);  // see suspension::commit
-    stop_waiting_on(*this);
-  }
+  cancelling_.store(true, std::memory_order_seq_cst);  // see suspension::commit
+  stop_waiting_on(*this);
   wake();
+}
+
+bool loop_engine::hand_over(call_node& work) noexcept {
+  const visit from_outside(&visitors_);
+  if (!inbox_.put(&work)) return false;
+  wake();
+  return true;
+}
+
+void loop_engine::shut_down(bool cancel) {
+  if (cancel) {
+    ask_to_end();
+  } else {
+    closed_.store(true, std::memory_order_seq_cst);
+    wake();
+  }
   if (driven_by_this_thread()) return;  // a call of its own: the one that drives it goes on until all is done
   before_sleeping();
   worker* const self = blocked_worker();
@@ -255,12 +269,11 @@ namespace {
 }
 
 // As for pools: handles, the last of which ends the loop, and those who only keep its memory.
-std::shared_ptr<detail::loop_engine> make_loop(detail::loop_poller* poller = nullptr,
-                                               std::shared_ptr<void> kept = nullptr) {
-  auto memory = std::make_shared<detail::loop_engine>(new_executor_id(), poller);
+std::shared_ptr<detail::loop_engine> make_loop(std::shared_ptr<detail::loop_poller> poller = nullptr) {
+  auto memory = std::make_shared<detail::loop_engine>(new_executor_id(), std::move(poller));
   register_home(memory->id(), memory);
   detail::loop_engine* const engine = memory.get();
-  return {engine, [memory = std::move(memory), kept = std::move(kept)](detail::loop_engine* last) {
+  return {engine, [memory = std::move(memory)](detail::loop_engine* last) {
             if (last->driven_by_this_thread()) fatal_own_call();
             last->shut_down(/*cancel=*/false);
             forget_home(last->id());
@@ -270,8 +283,7 @@ std::shared_ptr<detail::loop_engine> make_loop(detail::loop_poller* poller = nul
 }  // namespace
 
 run_loop::run_loop() : run_loop(make_loop()) {}
-run_loop::run_loop(detail::loop_poller& poller, std::shared_ptr<void> memory)
-    : run_loop(make_loop(&poller, std::move(memory))) {}
+run_loop::run_loop(std::shared_ptr<detail::loop_poller> poller) : run_loop(make_loop(std::move(poller))) {}
 run_loop::run_loop(std::shared_ptr<detail::loop_engine> engine)
     : local_executor(engine->id()), engine_(std::move(engine)) {}
 run_loop::~run_loop() = default;

@@ -9,6 +9,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <utility>
 
 namespace tutti {
 
@@ -47,8 +48,10 @@ class loop_poller {
 /// of a coroutine that waits here, and its pool, if it has one, has a spare in its place whenever the loop sleeps.
 class loop_engine final : public call_target, public std::enable_shared_from_this<loop_engine> {
  public:
-  /// `id`: what calls for it are sent to; see home.hpp. `poller`: null, or outlives the loop.
-  explicit loop_engine(std::uint64_t id, loop_poller* poller = nullptr) noexcept : id_(id), poller_(poller) {}
+  /// `id`: what calls for it are sent to; see home.hpp. `poller`: may be null; who wakes the loop may be the last to
+  /// keep it.
+  explicit loop_engine(std::uint64_t id, std::shared_ptr<loop_poller> poller = nullptr) noexcept
+      : id_(id), poller_(std::move(poller)) {}
   loop_engine(const loop_engine&) = delete;
   loop_engine& operator=(const loop_engine&) = delete;
 
@@ -82,9 +85,13 @@ class loop_engine final : public call_target, public std::enable_shared_from_thi
   /// Takes no calls from now on but from its own, and completes what there is: here, or on the thread that drives it,
   /// for which it waits unless it is this one. `cancel`: abandons what is queued, and stops what waits.
   void shut_down(bool cancel);
+  /// The same with `cancel`, without waiting for anybody.
+  void ask_to_end() noexcept;
+  /// Has `work` run by who drives the loop, now or in its end, also after a shutdown; false when that has come.
+  bool hand_over(call_node& work) noexcept;
   void wake() noexcept;
   std::uint64_t id() const noexcept { return id_; }
-  loop_poller* poller() const noexcept { return poller_; }
+  loop_poller* poller() const noexcept { return poller_.get(); }
   /// Whether this thread drives it, perhaps beneath others.
   bool driven_by_this_thread() const noexcept;
   /// Whether this thread drives the loop of that number so.
@@ -122,7 +129,7 @@ class loop_engine final : public call_target, public std::enable_shared_from_thi
   void sleep_in_poller(NothingToDo nothing_to_do);
 
   const std::uint64_t id_;
-  loop_poller* const poller_;
+  const std::shared_ptr<loop_poller> poller_;
   std::mutex driver_;                      // held by who drives it
   inbox inbox_;                            // from other threads
   std::atomic<parker*> sleeper_{nullptr};  // of the driving thread
@@ -177,8 +184,9 @@ class run_loop : public local_executor {
  protected:
   void start(call work) override { engine_->start(std::move(work)); }
 
-  /// A loop with a poller, for which `memory` must live.
-  run_loop(detail::loop_poller& poller, std::shared_ptr<void> memory);
+  /// A loop with a poller.
+  explicit run_loop(std::shared_ptr<detail::loop_poller> poller);
+  detail::loop_engine& engine() const noexcept { return *engine_; }
 
  private:
   explicit run_loop(std::shared_ptr<detail::loop_engine> engine);

@@ -258,8 +258,7 @@ void scheduler::shutdown(shutdown_mode mode) {
 }
 
 void scheduler::stop_waits() noexcept {
-  exiting_.store(true,
-                 std::memory_order_relaxed);  // first: who is not found waiting sees it before it does, see commit
+  exiting_.store(true, std::memory_order_seq_cst);  // first: who is not found waiting sees it before it does, see show
   stop_waiting_on(*this);
 }
 

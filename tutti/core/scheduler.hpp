@@ -86,7 +86,7 @@ class scheduler final : public call_target {
   /// True in a forked child: its threads are the parent's.
   bool left_behind() const noexcept { return born_in_ != forks_before_this_process(); }
   bool cancelling() const noexcept { return cancelling_.load(std::memory_order_seq_cst); }
-  bool stopping() const noexcept override { return cancelling() || exiting_.load(std::memory_order_relaxed); }
+  bool stopping() const noexcept override { return cancelling() || exiting_.load(std::memory_order_seq_cst); }
   /// The program ends: coroutines that wait here, now or later, are to stop; what is queued is still run.
   void stop_waits() noexcept;
   std::stop_token stop_token() const { return stop_.get_token(); }

@@ -81,7 +81,7 @@ void suspension::claimed(void* self) noexcept {
 void suspension::show() noexcept {
   coroutine_run& run = *link_->run;
   trace_point(trace_kind::task_wait, static_cast<const call_node*>(&run), what_);
-  since_ = coarse_clock();
+  since_.store(coarse_clock(), std::memory_order_relaxed);
   published_ = true;
   run.show_waiting(*this);
   // Who asks it to stop sets a flag, then looks at what it waits for; here the two are the other way round. All four
@@ -108,7 +108,9 @@ void suspension::end_or_throw() {
 
 void suspension::throw_cancelled() const { link_->run->throw_stopped(what_); }
 
-std::chrono::nanoseconds suspension::age() const noexcept { return std::chrono::nanoseconds(coarse_clock() - since_); }
+std::chrono::nanoseconds suspension::age() const noexcept {
+  return std::chrono::nanoseconds(coarse_clock() - since_.load(std::memory_order_relaxed));
+}
 
 void suspension::describe(std::ostream& out) const { out << what_; }
 

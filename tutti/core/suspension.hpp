@@ -112,7 +112,8 @@ class suspension : public resume_node {
 
   wait_ticket ticket_;
   const char* what_;
-  std::int64_t since_ = 0;  // coarse steady clock, ns
+  // Coarse steady clock, ns. One that waits again writes it while others look: any of the two will do, so relaxed.
+  std::atomic<std::int64_t> since_{0};
   std::atomic<int> gate_{0};
   bool published_ = false;
 };

@@ -1,6 +1,5 @@
 #include <tutti/io/byte_stream.hpp>
 
-#include <tutti/core/home.hpp>
 #include <tutti/io/inside/reactor.hpp>
 
 namespace tutti::io::detail {
@@ -12,19 +11,15 @@ void byte_stream::dispose_here() noexcept {
 }
 
 void byte_stream::dispose() noexcept {
-  const reactor* const here = reactor::here_if_any();
-  if (here == &where()) return dispose_here();
-  // Its loop runs on another thread, or not at all; then, or when it is over, this is done here.
-  struct disposal final : call_node {
-    explicit disposal(byte_stream& s) noexcept : stream(s) {}
-    void run() noexcept override {
-      stream.dispose_here();
-      delete this;
-    }
-    void abandon(std::exception_ptr) noexcept override { run(); }
-    byte_stream& stream;
-  };
-  start_at_home(where().id, call(new disposal(*this)));
+  reactor& loop = reactor::of(where());
+  if (reactor::here_if_any() == &loop) return dispose_here();
+  // The thread that drives the loop does it, now or in the loop's end.
+  const std::shared_ptr<reactor> kept = loop.shared_from_this();
+  const auto engine = loop.engine.lock();
+  if (engine != nullptr && engine->hand_over(disposal_)) return;
+  // That has come. Nobody else uses the reactor any more but who does the same.
+  const std::lock_guard lock(loop.closing);
+  dispose_here();
 }
 
 }  // namespace tutti::io::detail

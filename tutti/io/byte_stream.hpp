@@ -1,12 +1,14 @@
 // byte_stream: what a stream reads from and writes to: a descriptor, or TLS on top of another stream.
 #pragma once
 #include <tutti/base/unique_fd.hpp>
+#include <tutti/core/call.hpp>
 #include <tutti/io/buffers.hpp>
 #include <tutti/io/endpoint.hpp>
 #include <tutti/io/operation.hpp>
 
 #include <memory>
 #include <string>
+#include <utility>
 
 namespace tutti::io::detail {
 
@@ -52,9 +54,11 @@ class byte_stream {
   std::size_t behind_limit = 0;              ///< how much of that there may be
   bool is_read = false, is_written = false;  ///< by a coroutine that waits
 
-  /// While somebody waits for an operation, this object is there, whatever becomes of the stream.
+  /// While somebody is about to use it, this object is there, whatever becomes of the stream.
   void pin() noexcept { begun(); }
   void unpin() noexcept { ended(); }
+  /// Its stream is gone, and it is closed.
+  bool is_disposed() const noexcept { return disposed_; }
 
   /// Closes it, on its loop's thread whatever this one is, and frees it when no operation is under way any more.
   void dispose() noexcept;
@@ -71,10 +75,34 @@ class byte_stream {
   }
 
  private:
+  struct disposal final : call_node {
+    explicit disposal(byte_stream& s) noexcept : body(s) {}
+    void run() noexcept override { body.dispose_here(); }
+    void abandon(std::exception_ptr) noexcept override { body.dispose_here(); }
+    byte_stream& body;
+  };
   void dispose_here() noexcept;
 
   int under_way_ = 0;
   bool disposed_ = false;
+  disposal disposal_{*this};
+};
+
+/// Pins one while it lives: for coroutines that use it after a wait. Made on its loop's thread, and used up there.
+class pinned {
+ public:
+  explicit pinned(byte_stream& s) noexcept : body_(&s) { s.pin(); }
+  pinned(pinned&& other) noexcept : body_(std::exchange(other.body_, nullptr)) {}
+  pinned& operator=(pinned&&) = delete;
+  ~pinned() {
+    if (body_ != nullptr) body_->unpin();
+  }
+  byte_stream& operator*() const noexcept { return *body_; }
+  byte_stream* operator->() const noexcept { return body_; }
+  byte_stream* get() const noexcept { return body_; }
+
+ private:
+  byte_stream* body_;
 };
 
 struct dispose_of_stream {

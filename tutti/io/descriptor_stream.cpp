@@ -51,8 +51,8 @@ class descriptor_stream final : public byte_stream {
  public:
   descriptor_stream(reactor& loop, unique_fd fd, const endpoint& remote, const char* what, bool is_socket)
       : loop_(loop.shared_from_this()), descriptor_(loop.executor()), remote_(remote), what_(what), socket_(is_socket) {
-    flags_before_ = ::fcntl(fd.get(), F_GETFL);
-    // Both fail for what cannot be waited for.
+    const int flags = ::fcntl(fd.get(), F_GETFL);
+    was_blocking_ = flags >= 0 && (flags & O_NONBLOCK) == 0;
     descriptor_.assign(fd.get());
     static_cast<void>(fd.release());
     descriptor_.non_blocking(true);
@@ -67,7 +67,10 @@ class descriptor_stream final : public byte_stream {
 
   // An attempt in vain costs a system call, so after one the next few reads wait at once.
   std::size_t read_now(mutable_buffer room, std::error_code& error) noexcept override {
-    if (--attempts_left_out_ > 0) return 0;
+    if (attempts_left_out_ > 0) {
+      --attempts_left_out_;
+      return 0;
+    }
     const ::ssize_t n = ::read(descriptor_.native_handle(), room.data(), room.size());
     if (n > 0) return static_cast<std::size_t>(n);
     if (n < 0 && errno != EAGAIN && errno != EINTR) error.assign(errno, std::system_category());
@@ -191,8 +194,9 @@ class descriptor_stream final : public byte_stream {
 
   void forget_descriptor() noexcept {
     if (!descriptor_.is_open()) return;
-    // Others may share it: the shell its terminal.
-    if (!socket_ && flags_before_ >= 0) ::fcntl(descriptor_.native_handle(), F_SETFL, flags_before_);
+    // Others may share it: the shell its terminal. Who has found it non-blocking leaves it so.
+    if (was_blocking_)
+      ::fcntl(descriptor_.native_handle(), F_SETFL, ::fcntl(descriptor_.native_handle(), F_GETFL) & ~O_NONBLOCK);
     boost::system::error_code ignored;
     descriptor_.close(ignored);
   }
@@ -202,7 +206,7 @@ class descriptor_stream final : public byte_stream {
   const endpoint remote_;
   const char* const what_;
   const bool socket_;
-  int flags_before_ = -1;
+  bool was_blocking_ = false;
   int attempts_left_out_ = 0;
   under_way reading_, writing_;
   mutable_buffer room_;
@@ -215,7 +219,7 @@ byte_stream_ptr make_descriptor_stream(unique_fd fd, const endpoint& remote, con
   reactor& loop = reactor::here(what);
   struct ::stat status{};
   if (::fstat(fd.get(), &status) != 0) throw os_error::of(std::string(what) + ": bad descriptor", errno);
-  if (S_ISREG(status.st_mode) || S_ISDIR(status.st_mode))
+  if (S_ISREG(status.st_mode) || S_ISDIR(status.st_mode) || S_ISBLK(status.st_mode))
     throw os_error::of(std::string(what) + ": a file is always ready, and then blocks; use io::file", EPERM);
   try {
     return byte_stream_ptr(new descriptor_stream(loop, std::move(fd), remote, what, S_ISSOCK(status.st_mode)));

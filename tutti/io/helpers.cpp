@@ -42,7 +42,7 @@ local_executor& helpers() {
 
 task<> await_helper(shared_future<void> call, until end, std::string tried) {
   task<> answered = answer(call);  // who awaits a shared future does not own it
-  if (end.limit() != no_limit) answered = with_timeout(std::move(answered), end.left());
+  if (end.limit() != no_limit) answered = with_timeout(std::move(answered), std::chrono::nanoseconds(end.left()));
   try {
     co_await std::move(answered);
   } catch (const cancelled&) {

@@ -19,7 +19,7 @@ bool io_wait::wait(coroutine_link& link) {
   waited_ = true;
   where().at_once = 0;
   begin(link);
-  if (limit_ != no_limit) {
+  if (!(limit_ == no_limit)) {
     expiry_.emplace(ticket());
     try {
       expiry_->set(tutti::detail::time_after(limit_));
@@ -68,7 +68,7 @@ void io_wait::finish() {
   if (refused_ != nullptr) std::rethrow_exception(refused_);
   if (through_) return;  // also if it was to stop: what has arrived is not lost
   if (outcome == wait_ticket::by_stop) throw_cancelled();
-  throw timed_out(fmt::format("{} took longer than the limit of {}", subject(), in_words(limit_)));
+  throw timed_out(fmt::format("{} took longer than the limit of {}", subject(), in_words(limit_.told())));
 }
 
 void io_wait::describe(std::ostream& out) const { out << what() << ": " << subject(); }

@@ -23,6 +23,20 @@ namespace detail {
 
 class loop_notes;
 
+/// How long a wait may take, and what of it is told when it has: a part of a longer limit tells that.
+class wait_limit {
+ public:
+  wait_limit(std::chrono::nanoseconds left) noexcept  // NOLINT(google-explicit-constructor): most are no parts
+      : wait_limit(left, left) {}
+  wait_limit(std::chrono::nanoseconds left, std::chrono::nanoseconds told) noexcept : left_(left), told_(told) {}
+  operator std::chrono::nanoseconds() const noexcept { return left_; }  // NOLINT(google-explicit-constructor): the same
+  std::chrono::nanoseconds told() const noexcept { return told_; }
+  friend bool operator==(const wait_limit& a, std::chrono::nanoseconds b) noexcept { return a.left_ == b; }
+
+ private:
+  std::chrono::nanoseconds left_, told_;
+};
+
 class io_wait : public tutti::detail::own_awaiter, public suspension, public operation {
  public:
   template <class Promise>
@@ -35,8 +49,7 @@ class io_wait : public tutti::detail::own_awaiter, public suspension, public ope
 
  protected:
   /// `what`: a literal. `limit`: on tutti's clock, from the wait's beginning.
-  io_wait(const char* what, std::chrono::nanoseconds limit) noexcept
-      : suspension(what, resumed_by::its_own_thread), limit_(limit) {}
+  io_wait(const char* what, wait_limit limit) noexcept : suspension(what, resumed_by::its_own_thread), limit_(limit) {}
   ~io_wait() override = default;
 
   /// Begins the operation.
@@ -64,7 +77,7 @@ class io_wait : public tutti::detail::own_awaiter, public suspension, public ope
   void begin_one() noexcept;
   void go_on() noexcept final;
 
-  const std::chrono::nanoseconds limit_;
+  const wait_limit limit_;
   std::optional<expiry> expiry_;
   std::exception_ptr refused_;  // the time limit could not be set
   bool waited_ = false, under_way_ = false, through_ = false, ending_ = false;

@@ -121,6 +121,9 @@ std::shared_ptr<detail::reactor> new_reactor() {
 }  // namespace
 
 loop::loop() : loop(new_reactor()) { detail::watch_loops_if_asked(); }
-loop::loop(std::shared_ptr<detail::reactor> events) : run_loop(*events, events) { events->id = id(); }
+loop::loop(std::shared_ptr<detail::reactor> events) : run_loop(events) {
+  events->id = id();
+  events->engine = engine().weak_from_this();
+}
 
 }  // namespace tutti::io

@@ -28,6 +28,8 @@ class loop_notes {
 
   /// Whether an operation may be done without a wait: not again and again, or others would never get their turn.
   bool may_go_on() const noexcept { return ++at_once < most_at_once; }
+  /// The same for a write: who also reads lets others have their turn when it reads, which costs less.
+  bool may_write_on() const noexcept { return ++at_once < 2 * most_at_once; }
   static constexpr int most_at_once = 16;
 
  protected:
@@ -62,7 +64,8 @@ class loop final : public run_loop {
     return call_at(tutti::detail::time_after(tutti::detail::saturated(delay)), std::forward<G>(g));
   }
   /// Asks what waits on this loop to stop, and lets `run` return when that has ended. Thread-safe.
-  void stop() { shutdown(cancel); }
+  /// Does not wait for it.
+  void stop() noexcept { engine().ask_to_end(); }
 
  private:
   explicit loop(std::shared_ptr<detail::reactor> events);

@@ -9,7 +9,7 @@ enum class readiness : std::uint8_t { to_read, to_write };
 /// co_await ready_wait("accept", body, readiness::to_read, limit); throws as a stream's waits.
 class [[nodiscard]] ready_wait final : public stream_wait {
  public:
-  ready_wait(const char* what, byte_stream* descriptor, readiness which, std::chrono::nanoseconds limit)
+  ready_wait(const char* what, byte_stream* descriptor, readiness which, wait_limit limit)
       : stream_wait(what, descriptor, limit), which_(which) {}
   bool await_ready() {
     occupy(which_ == readiness::to_read ? stream().is_read : stream().is_written);

@@ -7,7 +7,9 @@
 
 #include <algorithm>
 #include <cstring>
+#include <limits>
 #include <stdexcept>
+#include <utility>
 
 namespace tutti::io {
 
@@ -28,13 +30,15 @@ void drop_ahead(byte_stream& from, std::size_t bytes) {
 
 std::string_view ahead_of(const byte_stream& from) { return std::string_view(from.ahead).substr(from.ahead_at); }
 
-// Reads more behind what is there already; false at the end.
-task<bool> read_ahead(byte_stream& from, std::size_t most, const char* what, until& end) {
+// Reads more behind what is there already; false at the end. The caller has pinned the stream.
+task<bool> read_ahead(byte_stream& from, std::size_t most, const char* what, const until& end) {
   const std::size_t room = std::clamp<std::size_t>(from.ahead.size() - from.ahead_at, 1024, 65536);
   std::string more(std::min(room, most), '\0');
   read_wait reading(what, &from, more, false, end.left());
   reading.past_ahead();
   const std::size_t n = co_await reading;
+  if (from.is_disposed())  // after the data had come, and before this went on
+    throw closed(fmt::format("reading from {}: the stream was closed meanwhile", from.describe()));
   if (from.ahead_at != 0) {
     from.ahead.erase(0, from.ahead_at);
     from.ahead_at = 0;
@@ -42,6 +46,8 @@ task<bool> read_ahead(byte_stream& from, std::size_t most, const char* what, unt
   from.ahead.append(more, 0, n);
   co_return n != 0;
 }
+
+std::size_t one_more_than(std::size_t n) { return n + (n == std::numeric_limits<std::size_t>::max() ? 0 : 1); }
 
 std::string take_ahead(byte_stream& from, std::size_t bytes) {
   std::string taken(ahead_of(from).substr(0, bytes));
@@ -51,7 +57,7 @@ std::string take_ahead(byte_stream& from, std::size_t bytes) {
 
 }  // namespace
 
-std::exception_ptr as_exception(const std::string& tried, std::error_code error) noexcept {
+std::exception_ptr as_exception(const std::string& tried, std::error_code error) {
   if (error == std::errc::bad_file_descriptor)
     return std::make_exception_ptr(closed(tried + ": the stream was closed meanwhile"));
   if (const auto* const own = dynamic_cast<const throwing_category*>(&error.category()))
@@ -62,11 +68,20 @@ std::exception_ptr as_exception(const std::string& tried, std::error_code error)
 
 // ---------------------------------------------------------------- waits
 
-stream_wait::stream_wait(const char* what, byte_stream* stream, std::chrono::nanoseconds limit)
-    : io_wait(what, limit), stream_(stream) {
+stream_wait::stream_wait(const char* what, byte_stream* stream, wait_limit limit)
+    : io_wait(what, limit), stream_(*stream) {
   if (&reactor::here(what) != &stream->where())
     throw std::logic_error(fmt::format("{}: the stream to {} belongs to another loop than the one this runs on", what,
                                        stream->describe()));
+}
+
+stream_wait::~stream_wait() {
+  if (direction_ != nullptr) *direction_ = false;  // it could not wait
+}
+
+void stream_wait::begin_once() {
+  if (std::exchange(begun_, true))
+    throw std::logic_error(fmt::format("{}: it was awaited twice: call {} for each", what(), what()));
 }
 
 void stream_wait::occupy(bool& direction) {
@@ -77,26 +92,23 @@ void stream_wait::occupy(bool& direction) {
         what(), stream_->describe()));
   direction = true;
   direction_ = &direction;
-  stream_->pin();
 }
 
 void stream_wait::finish_stream() {
-  if (direction_ == nullptr) {
-    if (failed_ != nullptr) std::rethrow_exception(failed_);
-    return;
+  if (bool* const direction = std::exchange(direction_, nullptr)) {
+    *direction = false;
+    finish();
   }
-  struct let_go {
-    stream_wait& self;
-    ~let_go() {
-      *self.direction_ = false;
-      self.stream_->unpin();
-    }
-  } const at_end{*this};
-  finish();
   if (failed_ != nullptr) std::rethrow_exception(failed_);
 }
 
-bool stream_wait::fail(std::error_code error) noexcept { return fail(as_exception(subject(), error)); }
+bool stream_wait::fail(std::error_code error) noexcept {
+  try {
+    return fail(as_exception(subject(), error));
+  } catch (...) {  // without memory for the words
+    return fail(std::current_exception());
+  }
+}
 
 bool stream_wait::fail(std::exception_ptr error) noexcept {
   failed_ = std::move(error);
@@ -104,6 +116,7 @@ bool stream_wait::fail(std::exception_ptr error) noexcept {
 }
 
 bool read_wait::await_ready() {
+  begin_once();
   if (stream().is_read) occupy(stream().is_read);  // throws
   const std::string_view ahead = past_ahead_ ? std::string_view() : ahead_of(stream());
   if (!ahead.empty() && !room_.empty()) {
@@ -130,7 +143,14 @@ bool read_wait::is_through(std::error_code error, std::size_t bytes) noexcept {
 }
 
 std::size_t read_wait::await_resume() {
-  finish_stream();
+  try {
+    finish_stream();
+  } catch (...) {
+    // A wait that ended early has lost nothing: what it has got is there for the next one.
+    if (!has_failed() && done_ != 0)
+      stream().ahead.insert(stream().ahead_at, reinterpret_cast<const char*>(room_.data()), done_);
+    throw;
+  }
   return done_;
 }
 
@@ -149,13 +169,14 @@ void write_wait::went_out(std::size_t bytes) noexcept {
 }
 
 bool write_wait::await_ready() {
+  begin_once();
   byte_stream& to = stream();
   if (to.is_written) occupy(to.is_written);  // throws
   if (!flush_ && to.behind_limit != 0 && to.behind.size() + bytes_.size() <= to.behind_limit) {
     to.behind.append(bytes_.text());
     return true;
   }
-  for (bool first = true; !next().empty() && (first || to.where().may_go_on()); first = false) {
+  while (!next().empty() && to.where().may_write_on()) {
     std::error_code error;
     const std::size_t n = to.write_now(next(), error);
     if (error) return fail(error);
@@ -176,6 +197,7 @@ bool write_wait::is_through(std::error_code error, std::size_t bytes) noexcept {
 void write_wait::await_resume() { finish_stream(); }
 
 bool shutdown_wait::await_ready() {
+  begin_once();
   occupy(stream().is_written);
   return false;
 }
@@ -195,63 +217,89 @@ stream stream::adopt(unique_fd descriptor) {
                                                has_peer ? "a socket" : "a pipe or terminal"));
 }
 
-task<std::string> stream::read_exactly(std::size_t size, std::chrono::nanoseconds limit) {
+namespace detail {
+namespace {
+
+// Coroutines that go on after waits keep the body, whatever becomes of the stream meanwhile.
+
+task<std::string> read_exactly(pinned from, std::size_t size, until end) {
   std::string text(size, '\0');
-  co_await detail::read_wait("read_exactly", body(), text, true, limit);
+  co_await read_wait("read_exactly", from.get(), text, true, end.left());
   co_return text;
 }
 
-task<std::string> stream::read_until(std::string delimiter, std::size_t most, std::chrono::nanoseconds limit) {
+task<std::string> read_until(pinned from, std::string delimiter, std::size_t most, until end) {
   if (delimiter.empty()) throw std::invalid_argument("read_until: the delimiter is empty");
-  detail::byte_stream& from = *body();
-  detail::until end(limit);
   for (std::size_t looked_at = 0;;) {
-    const std::string_view ahead = detail::ahead_of(from);
+    const std::string_view ahead = ahead_of(*from);
     const std::size_t found = ahead.substr(0, most).find(delimiter, looked_at);
-    if (found != std::string_view::npos) co_return detail::take_ahead(from, found + delimiter.size());
+    if (found != std::string_view::npos) co_return take_ahead(*from, found + delimiter.size());
     if (ahead.size() >= most)
-      throw too_long(fmt::format("reading from {}: no end of what was awaited within {} bytes", from.describe(), most));
+      throw too_long(
+          fmt::format("reading from {}: no end of what was awaited within {} bytes", from->describe(), most));
     looked_at = ahead.size() - std::min(ahead.size(), delimiter.size() - 1);
-    const bool more = co_await detail::read_ahead(from, most - ahead.size(), "read_until", end);
+    const bool more = co_await read_ahead(*from, most - ahead.size(), "read_until", end);
     if (!more)
       throw closed(fmt::format("reading from {}: the end came before that of what was awaited, after {} bytes",
-                               from.describe(), detail::ahead_of(from).size()));
+                               from->describe(), ahead_of(*from).size()));
   }
+}
+
+task<std::optional<std::string>> read_line(pinned from, std::size_t most, until end) {
+  for (std::size_t looked_at = 0;;) {
+    const std::string_view ahead = ahead_of(*from);
+    const std::size_t found = ahead.substr(0, most).find('\n', looked_at);
+    if (found != std::string_view::npos) {
+      std::string line = take_ahead(*from, found + 1);
+      line.pop_back();
+      if (line.ends_with('\r')) line.pop_back();
+      co_return line;
+    }
+    if (ahead.size() > most)
+      throw too_long(fmt::format("reading from {}: a line does not end within {} bytes", from->describe(), most));
+    looked_at = ahead.size();
+    // One byte more than it may have tells whether the end comes behind it.
+    const bool more = co_await read_ahead(*from, one_more_than(most - ahead.size()), "read_line", end);
+    if (more) continue;
+    if (ahead_of(*from).empty()) co_return std::nullopt;
+    co_return take_ahead(*from, ahead_of(*from).size());
+  }
+}
+
+task<std::string> read_all(pinned from, std::size_t most, until end) {
+  for (;;) {
+    const std::size_t size = ahead_of(*from).size();
+    if (size > most)
+      throw too_long(
+          fmt::format("reading from {}: there are more than {} bytes before the end", from->describe(), most));
+    const bool more = co_await read_ahead(*from, one_more_than(most - size), "read_all", end);
+    if (!more) co_return take_ahead(*from, size);
+  }
+}
+
+task<> shutdown_write(pinned to, until end) {
+  co_await write_wait("shutdown_write", to.get(), const_buffer(), true, end.left());
+  if (to->is_disposed()) throw closed(fmt::format("shutdown_write: the stream to {} was closed", to->describe()));
+  co_await shutdown_wait(to.get(), end.left());
+}
+
+}  // namespace
+}  // namespace detail
+
+task<std::string> stream::read_exactly(std::size_t size, std::chrono::nanoseconds limit) {
+  return detail::read_exactly(detail::pinned(*body()), size, detail::until(limit));
+}
+
+task<std::string> stream::read_until(std::string delimiter, std::size_t most, std::chrono::nanoseconds limit) {
+  return detail::read_until(detail::pinned(*body()), std::move(delimiter), most, detail::until(limit));
 }
 
 task<std::optional<std::string>> stream::read_line(std::size_t most, std::chrono::nanoseconds limit) {
-  detail::byte_stream& from = *body();
-  detail::until end(limit);
-  for (std::size_t looked_at = 0;;) {
-    const std::string_view ahead = detail::ahead_of(from);
-    std::size_t found = ahead.substr(0, most).find('\n', looked_at);
-    if (found == std::string_view::npos) {
-      if (ahead.size() >= most)
-        throw too_long(fmt::format("reading from {}: a line has more than {} bytes", from.describe(), most));
-      looked_at = ahead.size();
-      const bool more = co_await detail::read_ahead(from, most - ahead.size(), "read_line", end);
-      if (more) continue;
-      if (detail::ahead_of(from).empty()) co_return std::nullopt;
-      co_return detail::take_ahead(from, detail::ahead_of(from).size());
-    }
-    std::string line = detail::take_ahead(from, found + 1);
-    line.pop_back();
-    if (line.ends_with('\r')) line.pop_back();
-    co_return line;
-  }
+  return detail::read_line(detail::pinned(*body()), most, detail::until(limit));
 }
 
 task<std::string> stream::read_all(std::size_t most, std::chrono::nanoseconds limit) {
-  detail::byte_stream& from = *body();
-  detail::until end(limit);
-  for (;;) {
-    const std::size_t size = detail::ahead_of(from).size();
-    if (size > most)
-      throw too_long(
-          fmt::format("reading from {}: there are more than {} bytes before the end", from.describe(), most));
-    const bool more = co_await detail::read_ahead(from, most - size + 1, "read_all", end);
-    if (!more) co_return detail::take_ahead(from, size);
-  }
+  return detail::read_all(detail::pinned(*body()), most, detail::until(limit));
 }
 
 void stream::buffer_writes(std::size_t size) {
@@ -262,10 +310,7 @@ void stream::buffer_writes(std::size_t size) {
 }
 
 task<> stream::shutdown_write(std::chrono::nanoseconds limit) {
-  detail::byte_stream* const to = body();
-  detail::until end(limit);
-  co_await detail::write_wait("shutdown_write", to, const_buffer(), true, end.left());
-  co_await detail::shutdown_wait(to, end.left());
+  return detail::shutdown_write(detail::pinned(*body()), detail::until(limit));
 }
 
 }  // namespace tutti::io

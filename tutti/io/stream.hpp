@@ -27,12 +27,14 @@ namespace detail {
 // The read or write of a stream that a coroutine awaits.
 class stream_wait : public io_wait {
  protected:
-  stream_wait(const char* what, byte_stream* stream, std::chrono::nanoseconds limit);
-  ~stream_wait() override = default;
+  stream_wait(const char* what, byte_stream* stream, wait_limit limit);
+  ~stream_wait() override;
 
   void end_operation() noexcept final { stream_->end(*this); }
   const loop_notes& where() const noexcept final { return stream_->where(); }
   byte_stream& stream() const noexcept { return *stream_; }
+  /// In await_ready: throws std::logic_error the second time.
+  void begin_once();
   /// Counts one more operation in this direction; throws std::logic_error when there is one.
   void occupy(bool& direction);
   /// await_resume: lets it go, and throws what ended the wait.
@@ -40,16 +42,18 @@ class stream_wait : public io_wait {
   /// Ends the wait with an error. Always true.
   bool fail(std::error_code error) noexcept;
   bool fail(std::exception_ptr error) noexcept;
+  bool has_failed() const noexcept { return failed_ != nullptr; }
 
  private:
-  byte_stream* const stream_;
+  const pinned stream_;
+  bool begun_ = false;
   bool* direction_ = nullptr;
   std::exception_ptr failed_;
 };
 
 class read_wait final : public stream_wait {
  public:
-  read_wait(const char* what, byte_stream* stream, mutable_buffer room, bool all, std::chrono::nanoseconds limit)
+  read_wait(const char* what, byte_stream* stream, mutable_buffer room, bool all, wait_limit limit)
       : stream_wait(what, stream, limit), room_(room), all_(all) {}
   bool await_ready();
   /// The number of bytes.
@@ -71,7 +75,7 @@ class read_wait final : public stream_wait {
 
 class write_wait final : public stream_wait {
  public:
-  write_wait(const char* what, byte_stream* stream, const_buffer bytes, bool flush, std::chrono::nanoseconds limit)
+  write_wait(const char* what, byte_stream* stream, const_buffer bytes, bool flush, wait_limit limit)
       : stream_wait(what, stream, limit), bytes_(bytes), flush_(flush) {}
   bool await_ready();
   void await_resume();
@@ -91,7 +95,7 @@ class write_wait final : public stream_wait {
 
 class shutdown_wait final : public stream_wait {
  public:
-  shutdown_wait(byte_stream* stream, std::chrono::nanoseconds limit) : stream_wait("shutdown_write", stream, limit) {}
+  shutdown_wait(byte_stream* stream, wait_limit limit) : stream_wait("shutdown_write", stream, limit) {}
   bool await_ready();
   void await_resume() { finish_stream(); }
 
@@ -193,7 +197,7 @@ struct throwing_category : std::error_category {
 };
 
 /// What a failed operation throws; `tried`: "reading from 127.0.0.1:80".
-[[nodiscard]] std::exception_ptr as_exception(const std::string& tried, std::error_code error) noexcept;
+[[nodiscard]] std::exception_ptr as_exception(const std::string& tried, std::error_code error);
 }  // namespace detail
 
 }  // namespace tutti::io

@@ -52,7 +52,7 @@ namespace {
 // The handshake that a coroutine awaits.
 class handshake_wait final : public detail::stream_wait {
  public:
-  handshake_wait(const char* what, detail::tls_stream* stream, std::chrono::nanoseconds limit)
+  handshake_wait(const char* what, detail::tls_stream* stream, detail::wait_limit limit)
       : stream_wait(what, stream, limit), tls_(*stream) {}
   bool await_ready() {
     occupy(stream().is_read);

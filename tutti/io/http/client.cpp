@@ -39,7 +39,7 @@ task<std::size_t> open_answer::read(mutable_buffer room) {
   std::exception_ptr failed;
   std::size_t n = 0;
   try {
-    place.wire().set_progress(std::min(progress, total.left()));
+    place.wire().set_progress(std::min<std::chrono::nanoseconds>(progress, total.left()));
     n = co_await body.read_some(room);
   } catch (...) {
     failed = std::current_exception();

@@ -69,7 +69,7 @@ struct exchange {
 
   task<> send() {
     connection& wire = answer.place.wire();
-    wire.set_progress(std::min(state.options.progress_limit, answer.total.left()));
+    wire.set_progress(std::min<std::chrono::nanoseconds>(state.options.progress_limit, answer.total.left()));
     const bool chunked = put_request(wire.out, state, what, to);
     if (what.source != nullptr) {
       body_writer body(wire, what.size, chunked);
@@ -83,7 +83,7 @@ struct exchange {
 
   task<> hear() {
     connection& wire = answer.place.wire();
-    until end(std::min(state.options.head_limit, answer.total.left()));
+    until end(std::min<std::chrono::nanoseconds>(state.options.head_limit, answer.total.left()));
     for (int interim = 0; interim < 100; ++interim) {
       wire.begin(what.method == "HEAD");
       while (!wire.try_head(answer.head)) {
@@ -154,7 +154,7 @@ task<std::unique_ptr<open_answer>> ask(std::shared_ptr<client_state> state, cons
       throw std::invalid_argument(fmt::format("URL {:?}: its scheme is neither http nor https", to.text()));
     if (!is_token(what.method))
       throw std::invalid_argument(fmt::format("http::client: {:?} is no method: \"GET\", \"POST\", ...", what.method));
-    until end(std::min(state->options.connect_limit, total.left()));
+    until end(std::min<std::chrono::nanoseconds>(state->options.connect_limit, total.left()));
     answer->place = co_await state->connections->take(to.origin(), end.left());
     bool reused = answer->place.reuse(to.scheme() == "http");
     for (;;) {
@@ -233,7 +233,6 @@ std::optional<url> redirected(const client_options& options, const open_answer& 
 
 task<incoming> open(std::shared_ptr<client_state> state, client_request what) {
   until total(state->options.total_limit);
-  static_cast<void>(total.left());  // its copies, below, count what is left of it
   url to = url::parse(what.url);
   std::set<std::string> seen;
   for (int redirects = 0;; ++redirects) {

@@ -10,6 +10,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <vector>
 
 namespace tutti::io::detail {
@@ -23,6 +24,11 @@ class reactor final : public tutti::detail::loop_poller,
  public:
   using executor_type = asio::io_context::executor_type;
   using descriptor = asio::posix::basic_stream_descriptor<executor_type>;
+
+  /// Whose poller it is; gone when the loop is.
+  std::weak_ptr<tutti::detail::loop_engine> engine;
+  /// Held by who closes a stream of a loop that is over, and so has no thread to do it.
+  std::mutex closing;
 
   reactor();
   void wait_for_events() noexcept override { context_.run_one(); }
