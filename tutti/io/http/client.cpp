@@ -121,11 +121,11 @@ task<std::string> incoming::read_all(std::size_t most) {
 
 namespace {
 
-tls_connector connector_with(std::optional<tls_context> trust) {
-  return [trust = std::move(trust)](std::string host, std::uint16_t port,
-                                    std::chrono::nanoseconds limit) mutable -> task<stream> {
-    if (!trust) trust.emplace();  // the system's, which are files: not before they are needed
-    return connect_tls(detail::place_of(host, port), *trust, connect_options{.limit = limit});
+tls_connector connector_with(const std::optional<tls_context>& trust) {
+  return [trust](std::string host, std::uint16_t port, std::chrono::nanoseconds limit) -> task<stream> {
+    // The default one reads files: not before it is needed.
+    const tls_context believed = trust ? *trust : tls_context();
+    co_return co_await connect_tls(detail::place_of(host, port), believed, connect_options{.limit = limit});
   };
 }
 
@@ -133,7 +133,7 @@ tls_connector connector_with(std::optional<tls_context> trust) {
 
 client::client(const client_options& options) : client(options, connector_with(std::nullopt)) {}
 
-client::client(const client_options& options, tls_context trust) : client(options, connector_with(std::move(trust))) {}
+client::client(const client_options& options, const tls_context& trust) : client(options, connector_with(trust)) {}
 
 client::client(const client_options& options, tls_connector tls) {
   if (tls == nullptr) throw std::invalid_argument("http::client: the tls_connector is empty");

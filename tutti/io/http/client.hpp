@@ -104,7 +104,7 @@ class client {
   /// For https it believes the system's authorities. Throws std::invalid_argument for options that make no sense.
   explicit client(const client_options& options = {});
   /// `trust`: for https, a client's context.
-  client(const client_options& options, tls_context trust);
+  client(const client_options& options, const tls_context& trust);
   client(const client_options& options, tls_connector connect);
 
   [[nodiscard]] task<response> get(std::string url);

@@ -44,6 +44,6 @@ using connection_wrapper = std::function<task<stream>(stream)>;
 /// called, all answers before its own are sent.
 [[nodiscard]] task<> serve(listener at, routes what, serve_options options = {}, connection_wrapper wrap = {});
 /// The same over TLS, with a server's context; a client has `options.head_limit` to agree on it.
-[[nodiscard]] task<> serve(listener at, routes what, tls_context secured, serve_options options = {});
+[[nodiscard]] task<> serve(listener at, routes what, const tls_context& secured, serve_options options = {});
 
 }  // namespace tutti::io::http
