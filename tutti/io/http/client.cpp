@@ -119,31 +119,14 @@ task<std::string> incoming::read_all(std::size_t most) {
   co_return all;
 }
 
-namespace {
-
-tls_connector connector_with(const std::optional<tls_context>& trust) {
-  return [trust](std::string host, std::uint16_t port, std::chrono::nanoseconds limit) -> task<stream> {
-    // The default one reads files: not before it is needed.
-    const tls_context believed = trust ? *trust : tls_context();
-    co_return co_await connect_tls(detail::place_of(host, port), believed, connect_options{.limit = limit});
-  };
-}
-
-}  // namespace
-
-client::client(const client_options& options) : client(options, connector_with(std::nullopt)) {}
-
-client::client(const client_options& options, const tls_context& trust) : client(options, connector_with(trust)) {}
-
-client::client(const client_options& options, tls_connector tls) {
-  if (tls == nullptr) throw std::invalid_argument("http::client: the tls_connector is empty");
+client::client(const client_options& options, std::optional<tls_context> trust) {
   if (options.max_per_host < 1 || options.max_redirects < 0 || options.max_head < 64)
     throw std::invalid_argument(
         fmt::format("http::client: max_per_host {} is to be 1 at least, max_head {} 64 at least, max_redirects {} not "
                     "negative",
                     options.max_per_host, options.max_head, options.max_redirects));
   state_ = std::make_shared<detail::client_state>(
-      detail::client_state{options, std::string(options.user_agent), std::move(tls),
+      detail::client_state{options, std::string(options.user_agent), std::move(trust),
                            std::make_shared<detail::pool>(options.max_per_host, options.idle_limit)});
   fields().add("User-Agent", state_->user_agent);  // throws for one that is none
   state_->options.user_agent = {};

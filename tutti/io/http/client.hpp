@@ -9,7 +9,6 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -49,9 +48,6 @@ class client_request {
   /// Of what `source` writes; nothing: in chunks.
   std::optional<std::uint64_t> size;
 };
-
-/// Connects to a host with TLS, in place of connect_tls; `limit`: for all of it.
-using tls_connector = std::function<task<stream>(std::string host, std::uint16_t port, std::chrono::nanoseconds limit)>;
 
 namespace detail {
 struct open_answer;
@@ -101,11 +97,9 @@ class incoming {
 /// answer: see response::throw_if_error.
 class client {
  public:
-  /// For https it believes the system's authorities. Throws std::invalid_argument for options that make no sense.
-  explicit client(const client_options& options = {});
-  /// `trust`: for https, a client's context.
-  client(const client_options& options, const tls_context& trust);
-  client(const client_options& options, tls_connector connect);
+  /// `trust`: for https; by default tls_context(), the system's authorities. Throws std::invalid_argument for options
+  /// that make no sense.
+  explicit client(const client_options& options = {}, std::optional<tls_context> trust = std::nullopt);
 
   [[nodiscard]] task<response> get(std::string url);
   /// `type`: the Content-Type.

@@ -1,5 +1,6 @@
 // One request of a client: connecting, sending, the answer's head, and redirects.
 #include <tutti/io/connect.hpp>
+#include <tutti/io/helpers.hpp>
 #include <tutti/io/http/client_state.hpp>
 
 #include <fmt/format.h>
@@ -126,10 +127,13 @@ struct exchange {
 task<std::unique_ptr<connection>> connect_to(std::shared_ptr<client_state> state, url to, until end) {
   stream s;
   if (to.scheme() == "https") {
-    s = co_await state->tls(to.host(), to.port(), end.left());
+    if (!state->trust) {  // which reads files
+      auto read = io::detail::helpers().submit([] { return tls_context(); });
+      state->trust = co_await std::move(read);
+    }
+    s = co_await connect_tls(to.place(), *state->trust, connect_options{.limit = end.left()});
   } else {
-    const std::string place = place_of(to.host(), to.port());
-    s = co_await connect(place, connect_options{.limit = end.left()});
+    s = co_await connect(to.place(), connect_options{.limit = end.left()});
   }
   co_return std::make_unique<connection>(std::move(s), parser::of::responses, state->options.max_head,
                                          state->options.progress_limit);
@@ -226,11 +230,6 @@ std::optional<url> redirected(const client_options& options, const open_answer& 
 }
 
 }  // namespace
-
-std::string place_of(const std::string& host, std::uint16_t port) {
-  const bool bare = host.find(':') == std::string::npos;
-  return fmt::format("{}{}{}:{}", bare ? "" : "[", host, bare ? "" : "]", port);
-}
 
 task<incoming> open(std::shared_ptr<client_state> state, client_request what) {
   until total(state->options.total_limit);

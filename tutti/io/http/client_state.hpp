@@ -7,6 +7,7 @@
 
 #include <exception>
 #include <memory>
+#include <optional>
 #include <string>
 
 namespace tutti::io::http::detail {
@@ -14,7 +15,7 @@ namespace tutti::io::http::detail {
 struct client_state {
   client_options options;
   std::string user_agent;
-  tls_connector tls;
+  std::optional<tls_context> trust;
   std::shared_ptr<pool> connections;
 };
 
@@ -35,9 +36,6 @@ struct open_answer {
 
 /// Sends a request, and again where it is redirected.
 task<incoming> open(std::shared_ptr<client_state> state, client_request what);
-
-/// "example.org:80", "[::1]:80": what connect takes.
-[[nodiscard]] std::string place_of(const std::string& host, std::uint16_t port);
 
 /// Throws `failed` in the words of a client: http_error, timed_out, too_long, or as it is.
 [[noreturn]] void throw_named(const std::exception_ptr& failed, const std::string& method, const std::string& url,

@@ -27,8 +27,7 @@ struct serve_options {
                                                                        ///< take some of an answer: 408, or closed
 };
 
-/// What is done to a connection before HTTP is spoken on it: TLS above all. It has its own limit of time. What it
-/// throws ends that connection.
+/// What is done to a connection before HTTP is spoken on it: TLS above all. What it throws ends that connection.
 using connection_wrapper = std::function<task<stream>(stream)>;
 
 /// Accepts connections and answers their requests, one after the other on each, until `options.stop`: then connections
@@ -43,7 +42,7 @@ using connection_wrapper = std::function<task<stream>(stream)>;
 /// Answers of plain functions to several requests that came at once go out together; before a handler that is a task is
 /// called, all answers before its own are sent.
 [[nodiscard]] task<> serve(listener at, routes what, serve_options options = {}, connection_wrapper wrap = {});
-/// The same over TLS, with a server's context; a client has `options.head_limit` to agree on it.
-[[nodiscard]] task<> serve(listener at, routes what, const tls_context& secured, serve_options options = {});
+/// The same over TLS, for https; `identity`: a server's. A handshake has `head_limit`.
+[[nodiscard]] task<> serve(listener at, routes what, tls_context identity, serve_options options = {});
 
 }  // namespace tutti::io::http
