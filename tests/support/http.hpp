@@ -58,6 +58,9 @@ inline tutti::task<std::string> raw_exchange(tutti::io::endpoint at, std::string
   try {
     co_await s.write(bytes, http_hang);
     if (ends) co_await s.shutdown_write(http_hang);
+  } catch (const tutti::os_error&) {  // it has heard enough, and may have said why
+  }
+  try {
     char room[4096];
     for (;;) {
       const std::size_t n = co_await s.read_some(room, http_hang);

@@ -147,7 +147,7 @@ TEST(http_server_hostile, refuses_what_is_too_much) {
     const std::string line = "GET /p HTTP/1.1\r\nHost: x\r\nConnection: close\r\n";
     EXPECT_EQ(status_of(co_await raw_exchange(s.at, line + "X: " + std::string(900, 'x') + "\r\n\r\n")), 200);
     EXPECT_EQ(status_of(co_await raw_exchange(s.at, line + "X: " + std::string(1000, 'x') + "\r\n\r\n")), 431);
-    EXPECT_EQ(status_of(co_await raw_exchange(s.at, line + "X: " + std::string(5'000'000, 'x'))), 431);
+    EXPECT_EQ(status_of(co_await raw_exchange(s.at, line + "X: " + std::string(900'000, 'x'))), 431);
     EXPECT_EQ(status_of(co_await raw_exchange(s.at, "GET /" + std::string(100'000, 'x'))), 431);
     std::string many = line;
     for (int i = 0; i < 10'000; ++i) many += "X: y\r\n";
