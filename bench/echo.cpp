@@ -7,6 +7,7 @@
 #include "echo/load.hpp"
 #include "echo/systems.hpp"
 #include "harness/child.hpp"
+#include "harness/distance.hpp"
 #include "harness/harness.hpp"
 #include "harness/machine.hpp"
 #include "harness/server.hpp"
@@ -49,17 +50,18 @@ void compare(bench::session& session, const std::vector<metric>& metrics, int re
   std::vector<bench::subject> subjects;
   for (const bench::server& s : servers) {
     std::shared_ptr<bench::server_process> server;
-    auto run = [&s, &load, where = cores(same_core), fresh, server]() mutable {
+    auto run = [&s, &load, where = cores(same_core), fresh, hurried = session.quick(), server]() mutable {
       if (fresh) server = nullptr;
       if (server == nullptr) server = std::make_shared<bench::server_process>(s.system, where.server);
       std::vector<std::string> command = {load[0], std::to_string(server->port()), std::to_string(server->pid()),
                                           std::to_string(where.clients)};
       command.insert(command.end(), load.begin() + 1, load.end());
+      if (!hurried) bench::wait_until_near(where.server, where.clients);
       return bench::probe(command);
     };
     subjects.push_back({s.system, run});
   }
-  session.compare(metrics, 1, repetitions, std::move(subjects), !fresh);
+  session.compare(metrics, 1, repetitions, std::move(subjects), !fresh && !session.quick());
 }
 
 void exchange_case(bench::session& session, int connections, const std::string& size_name, int size, bool same_core) {
@@ -72,7 +74,7 @@ void exchange_case(bench::session& session, int connections, const std::string& 
            {name + ", p50", "us"},
            {name + ", p99", "us"},
            {name + ", server CPU", "us/message"}},
-          session.reps(11), same_core,
+          session.reps(11, 1), same_core,
           {"exchange", std::to_string(connections), std::to_string(size), std::to_string(seconds)});
 }
 
@@ -104,10 +106,12 @@ int main(int argc, char** argv) try {
     exchange_case(session, connections, "1 KiB", 1024, false);
     exchange_case(session, connections, "64 KiB", 65536, false);
   }
-  compare(session,
-          {{"connect, one message, close, by 50 clients", "connections/s", better::more},
-           {"connect, one message, close, server CPU", "us/connection"}},
-          session.reps(11), false, {"reconnect", "50", session.quick() ? "0.05" : "0.2"});
+  for (bool same_core : {false, true}) {
+    const std::string name = std::string("connect, one message, close") + (same_core ? ", same core" : "");
+    compare(session,
+            {{name + ", connections", "connections/s", better::more}, {name + ", server CPU", "us/connection"}},
+            session.reps(11, 1), same_core, {"reconnect", "50", session.quick() ? "0.05" : "0.2"});
+  }
   compare(session, {{"memory per silent connection", "bytes"}}, session.reps(3, 1), false,
           {"idle_memory", std::to_string(silent)}, true);
   return session.finish();

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "harness/child.hpp"
+#include "harness/distance.hpp"
 #include "harness/harness.hpp"
 #include "harness/machine.hpp"
 #include "harness/server.hpp"
@@ -56,7 +57,7 @@ sample wrk(int port, int cpu, int seconds) {
   for (const char* trouble : {"Socket errors", "Non-2xx"}) {
     if (text.find(trouble) != std::string::npos) throw std::runtime_error("wrk saw errors: " + text);
   }
-  return {figure(text, "Requests/sec:"), figure(text, "50%"), figure(text, "99%")};
+  return {figure(text, "Requests/sec:"), figure(text, " 50%"), figure(text, " 99%")};
 }
 
 // Whether wrk is there; -v makes it print its version and exit with 1.
@@ -81,12 +82,14 @@ int main(int argc, char** argv) try {
   std::vector<bench::subject> subjects;
   for (const bench::server& s : servers) {
     std::shared_ptr<bench::server_process> server;
-    const int seconds = session.quick() ? 1 : 2;
+    const bool hurried = session.quick();
+    const int seconds = hurried ? 1 : 2;
     subjects.push_back({s.system, [=, &s]() mutable -> std::vector<double> {
                           if (server == nullptr) {
                             server = std::make_shared<bench::server_process>(s.system, server_cpu);
                             bench::http::check(server->port());
                           }
+                          if (!hurried) bench::wait_until_near(server_cpu, client_cpu);
                           const double before = bench::cpu_seconds(server->pid());
                           const sample taken = wrk(server->port(), client_cpu, seconds);
                           const double used = bench::cpu_seconds(server->pid()) - before;

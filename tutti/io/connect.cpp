@@ -77,7 +77,7 @@ task<std::vector<endpoint>> resolve(std::string host, std::uint16_t port, std::c
 }
 
 task<stream> connect(endpoint to, connect_options options) {
-  const detail::until end(options.limit);
+  detail::until end(options.limit);
   const std::string tried = "connecting to " + to.text();
   unique_fd made(::socket(to.family(), SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!made) throw os_error::of(tried, errno);
@@ -111,7 +111,7 @@ task<stream> connect(endpoint to, connect_options options) {
 task<stream> connect(std::string to, connect_options options) {
   if (to.starts_with("unix:")) co_return co_await connect(endpoint::parse(to), options);
   const auto [host, port] = detail::split_port(to);
-  const detail::until end(options.limit);
+  detail::until end(options.limit);
   const std::vector<endpoint> places = co_await resolve(host, port, options.limit);
   std::exception_ptr failed;
   for (const endpoint& place : places) {

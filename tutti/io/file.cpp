@@ -221,7 +221,7 @@ task<> write_pieces(state_ptr s, const_buffer bytes, std::uint64_t offset, detai
 }
 
 task<std::size_t> read_at_on(state_ptr s, mutable_buffer room, std::uint64_t offset, std::chrono::nanoseconds limit) {
-  const detail::until end(limit);
+  detail::until end(limit);
   std::size_t done = 0;
   while (done < room.size()) {
     const std::size_t wanted = std::min(room.size() - done, most_per_call);
@@ -265,7 +265,7 @@ task<std::size_t> read_some_on(state_ptr s, mutable_buffer room, std::chrono::na
 
 task<std::optional<std::string>> read_line_on(state_ptr s, std::size_t most, std::chrono::nanoseconds limit) {
   const positioned here(*s);
-  const detail::until end(limit);
+  detail::until end(limit);
   for (std::size_t looked_at = 0;;) {
     const std::string_view ahead = std::string_view(s->ahead).substr(s->ahead_at);
     const std::size_t found = ahead.substr(0, most).find('\n', looked_at);
@@ -311,7 +311,7 @@ task<std::uint64_t> size_on(state_ptr s, std::chrono::nanoseconds limit) {
 }
 
 task<> close_it(state_ptr s, std::chrono::nanoseconds limit) {
-  const detail::until end(limit);
+  detail::until end(limit);
   task<> earlier = await_left_alone(s, end);
   co_await std::move(earlier);
   {

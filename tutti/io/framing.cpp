@@ -46,7 +46,7 @@ std::string frames::take(std::size_t size) {
 }
 
 task<std::optional<std::string>> frames::read_frame(std::chrono::nanoseconds limit) {
-  const detail::until end(limit);
+  detail::until end(limit);
   for (;;) {
     std::size_t whole = head_size;
     if (arrived() >= head_size) {

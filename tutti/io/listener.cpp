@@ -113,7 +113,7 @@ endpoint listener::local() const {
 
 task<stream> listener::accept(std::chrono::nanoseconds limit) {
   if (body_ == nullptr) throw closed("accept: the listener was closed, or is none");
-  const detail::until end(limit);
+  detail::until end(limit);
   const endpoint at = local();
   for (bool told = false;;) {
     ::sockaddr_storage address{};

@@ -222,7 +222,7 @@ namespace {
 
 task<int> next_of(std::shared_ptr<detail::signal_watcher> watcher, detail::byte_stream* body,
                   std::chrono::nanoseconds limit) {
-  const detail::until end(limit);
+  detail::until end(limit);
   for (;;) {
     // Before the look: whoever comes after it leaves it readable.
     std::uint64_t count = 0;

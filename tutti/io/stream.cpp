@@ -29,7 +29,7 @@ void drop_ahead(byte_stream& from, std::size_t bytes) {
 std::string_view ahead_of(const byte_stream& from) { return std::string_view(from.ahead).substr(from.ahead_at); }
 
 // Reads more behind what is there already; false at the end.
-task<bool> read_ahead(byte_stream& from, std::size_t most, const char* what, const until& end) {
+task<bool> read_ahead(byte_stream& from, std::size_t most, const char* what, until& end) {
   const std::size_t room = std::clamp<std::size_t>(from.ahead.size() - from.ahead_at, 1024, 65536);
   std::string more(std::min(room, most), '\0');
   read_wait reading(what, &from, more, false, end.left());
@@ -204,7 +204,7 @@ task<std::string> stream::read_exactly(std::size_t size, std::chrono::nanosecond
 task<std::string> stream::read_until(std::string delimiter, std::size_t most, std::chrono::nanoseconds limit) {
   if (delimiter.empty()) throw std::invalid_argument("read_until: the delimiter is empty");
   detail::byte_stream& from = *body();
-  const detail::until end(limit);
+  detail::until end(limit);
   for (std::size_t looked_at = 0;;) {
     const std::string_view ahead = detail::ahead_of(from);
     const std::size_t found = ahead.substr(0, most).find(delimiter, looked_at);
@@ -221,7 +221,7 @@ task<std::string> stream::read_until(std::string delimiter, std::size_t most, st
 
 task<std::optional<std::string>> stream::read_line(std::size_t most, std::chrono::nanoseconds limit) {
   detail::byte_stream& from = *body();
-  const detail::until end(limit);
+  detail::until end(limit);
   for (std::size_t looked_at = 0;;) {
     const std::string_view ahead = detail::ahead_of(from);
     std::size_t found = ahead.substr(0, most).find('\n', looked_at);
@@ -243,7 +243,7 @@ task<std::optional<std::string>> stream::read_line(std::size_t most, std::chrono
 
 task<std::string> stream::read_all(std::size_t most, std::chrono::nanoseconds limit) {
   detail::byte_stream& from = *body();
-  const detail::until end(limit);
+  detail::until end(limit);
   for (;;) {
     const std::size_t size = detail::ahead_of(from).size();
     if (size > most)
@@ -263,7 +263,7 @@ void stream::buffer_writes(std::size_t size) {
 
 task<> stream::shutdown_write(std::chrono::nanoseconds limit) {
   detail::byte_stream* const to = body();
-  const detail::until end(limit);
+  detail::until end(limit);
   co_await detail::write_wait("shutdown_write", to, {}, true, end.left());
   co_await detail::shutdown_wait(to, end.left());
 }

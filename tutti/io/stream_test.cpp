@@ -37,7 +37,7 @@ TEST(stream, reads_the_end_when_the_other_end_is_closed) {
 TEST(stream, waits_for_what_comes_later) {
   io::run([]() -> tutti::task<> {
     auto [a, b] = io::stream_pair();
-    co_await tutti::task_group::run([&, &a = a, &b = b](tutti::task_group& group) -> tutti::task<> {
+    co_await tutti::task_group::run([&](tutti::task_group& group) -> tutti::task<> {
       group.spawn([&]() -> tutti::task<> {
         const std::string all = co_await b.read_exactly(300'000);
         EXPECT_EQ(all, std::string(300'000, 'x'));
@@ -68,7 +68,7 @@ TEST(stream, a_wait_ends_at_its_limit_and_loses_nothing) {
 TEST(stream, a_task_that_is_stopped_leaves_its_read) {
   io::run([]() -> tutti::task<> {
     auto [a, b] = io::stream_pair();
-    co_await tutti::task_group::run([&, &b = b](tutti::task_group& group) -> tutti::task<> {
+    co_await tutti::task_group::run([&](tutti::task_group& group) -> tutti::task<> {
       group.spawn([&]() -> tutti::task<> {
         std::array<char, 4> room{};
         co_await b.read_some(room);

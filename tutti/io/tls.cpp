@@ -4,9 +4,49 @@
 #include <tutti/io/inside/tls_stream.hpp>
 #include <tutti/io/until.hpp>
 
+#include <fmt/format.h>
+
 #include <stdexcept>
 
 namespace tutti::io {
+
+// What is known of a conversation, in words.
+namespace detail {
+
+std::string tls_stream::describe() const {
+  const std::string place = lower_->describe();
+  return host_.empty() || place.starts_with(host_) ? place : host_ + " at " + place;
+}
+
+std::exception_ptr tls_stream::explain(std::error_code error) const noexcept {
+  try {
+    const std::string tried = "TLS with " + describe();
+    if (bad_.reason != 0)
+      return std::make_exception_ptr(tls_error(fmt::format("{}: {}", tried, in_words(bad_, host_))));
+    if (error == make_error(tls_fault::truncated))
+      return std::make_exception_ptr(tls_error(
+          tried + ": the peer closed the connection during the handshake: does it expect TLS, and of this version?"));
+    return as_exception(tried, error);
+  } catch (...) {
+    return std::current_exception();
+  }
+}
+
+tls_info tls_stream::info() const {
+  tls_info all;
+  all.protocol = ::SSL_get_version(ssl_.get());
+  all.cipher = ::SSL_get_cipher_name(ssl_.get());
+  const unsigned char* alpn = nullptr;
+  unsigned size = 0;
+  ::SSL_get0_alpn_selected(ssl_.get(), &alpn, &size);
+  all.alpn.assign(reinterpret_cast<const char*>(alpn), size);
+  if (const char* const name = ::SSL_get_servername(ssl_.get(), TLSEXT_NAMETYPE_host_name)) all.server_name = name;
+  if (const ::X509* const peer = ::SSL_get0_peer_certificate(ssl_.get())) all.peer = subject_of(peer);
+  return all;
+}
+
+}  // namespace detail
+
 namespace {
 
 // The handshake that a coroutine awaits.
@@ -30,7 +70,7 @@ class handshake_wait final : public detail::stream_wait {
 
 task<stream> speak(const char* what, stream lower, std::string host, tls_context context,
                    std::chrono::nanoseconds limit) {
-  const detail::until end(limit);
+  detail::until end(limit);
   co_await lower.flush(end.left());
   auto* const tls = new detail::tls_stream(lower.release(), std::move(host), context.settings());
   stream made{detail::byte_stream_ptr(tls)};
@@ -49,7 +89,8 @@ task<stream> tls_connect(stream lower, std::string host, tls_context context, st
 task<stream> tls_accept(stream lower, tls_context context, std::chrono::nanoseconds limit) {
   if (!context.settings()->is_server)
     throw std::invalid_argument("tls_accept: the context is a client's; make one by tls_context::server");
-  co_return co_await speak("tls_accept", std::move(lower), {}, context, limit);
+  std::string nobody;
+  co_return co_await speak("tls_accept", std::move(lower), std::move(nobody), context, limit);
 }
 
 task<stream> connect_tls(std::string to, tls_context context, connect_options options) {
@@ -57,7 +98,7 @@ task<stream> connect_tls(std::string to, tls_context context, connect_options op
     throw std::invalid_argument("connect_tls: \"" + to +
                                 "\" has no host name for the certificate; use connect, then tls_connect");
   std::string host = detail::split_port(to).host;
-  const detail::until end(options.limit);
+  detail::until end(options.limit);
   stream lower = co_await connect(std::move(to), options);
   co_return co_await tls_connect(std::move(lower), std::move(host), context, end.left());
 }

@@ -59,7 +59,7 @@ complaints meet(const io::tls_context& client, const io::tls_context& server, co
   complaints said;
   const auto both = [&]() -> task<> {
     auto [a, b] = io::stream_pair();
-    co_await tutti::task_group::run([&, &a = a, &b = b](tutti::task_group& group) -> task<> {
+    co_await tutti::task_group::run([&](tutti::task_group& group) -> task<> {
       group.spawn(complain(be_server(std::move(b), server), said.server));
       co_await complain(be_client(std::move(a), host, client), said.client);
     });
@@ -226,8 +226,7 @@ std::string read_through(Change change) {
     auto [client_end, near] = io::stream_pair();
     auto [far, server_end] = io::stream_pair();
     bool open = false;
-    co_await tutti::task_group::run([&, &near = near, &far = far, &server_end = server_end,
-                                     &client_end = client_end](tutti::task_group& group) -> task<> {
+    co_await tutti::task_group::run([&](tutti::task_group& group) -> task<> {
       group.spawn([&]() { return carry(near, far, [](std::string&) { return true; }); });
       group.spawn([&]() { return carry(far, near, [&](std::string& piece) { return !open || change(piece); }); });
       io::stream server;
@@ -289,7 +288,7 @@ TEST_F(tls_errors, a_peer_that_says_nothing) {
     } catch (const tutti::timed_out& e) {
       text = e.what();
     }
-    EXPECT_EQ(text, "the TLS handshake with a socket of a pair took longer than the limit of 5 ms");
+    EXPECT_THAT(text, StartsWith("the TLS handshake with a socket of a pair took longer than the limit of "));
     // It is closed.
     std::array<char, 4> room{};
     const std::size_t n = co_await b.read_some(room);
@@ -300,7 +299,7 @@ TEST_F(tls_errors, a_peer_that_says_nothing) {
 TEST_F(tls_errors, a_handshake_is_left_by_who_is_stopped) {
   io::run([]() -> task<> {
     auto [a, b] = io::stream_pair();
-    co_await tutti::task_group::run([&, &a = a, &b = b](tutti::task_group& group) -> task<> {
+    co_await tutti::task_group::run([&](tutti::task_group& group) -> task<> {
       group.spawn([&]() -> task<> {
         co_await io::tls_connect(std::move(a), "localhost", believer());
         ADD_FAILURE();

@@ -242,26 +242,43 @@ void tls_stream::shake_hands() noexcept {
   }
 }
 
-void tls_stream::read() noexcept {
+std::size_t tls_stream::take(mutable_buffer room, int& kind) noexcept {
   std::size_t done = 0;
-  int result = 0;
+  int result = 1;
   ::ERR_clear_error();
-  while (done != room_.size()) {
+  while (result == 1 && done != room.size()) {
     std::size_t n = 0;
-    result = ::SSL_read_ex(ssl_.get(), room_.data() + done, room_.size() - done, &n);
-    if (result != 1) break;
+    result = ::SSL_read_ex(ssl_.get(), room.data() + done, room.size() - done, &n);
     done += n;
   }
-  const int kind = result == 1 ? SSL_ERROR_NONE : ::SSL_get_error(ssl_.get(), result);
-  if (kind == SSL_ERROR_ZERO_RETURN || kind == SSL_ERROR_WANT_READ || kind == SSL_ERROR_NONE) {
+  kind = result == 1 ? SSL_ERROR_NONE : ::SSL_get_error(ssl_.get(), result);
+  if (kind == SSL_ERROR_NONE || kind == SSL_ERROR_WANT_READ || kind == SSL_ERROR_ZERO_RETURN) {
     ::ERR_clear_error();
   } else {
     read_failed_ = engine_error(result);
   }
   send_out();  // answers to what is not data
-  if (done != 0 || kind == SSL_ERROR_ZERO_RETURN || kind == SSL_ERROR_NONE) return finish(reader_, {}, done);
+  return done;
+}
+
+void tls_stream::read() noexcept {
+  int kind = 0;
+  const std::size_t n = take(room_, kind);
+  if (n != 0 || kind == SSL_ERROR_ZERO_RETURN || kind == SSL_ERROR_NONE) return finish(reader_, {}, n);
   if (read_failed_) return finish(reader_, read_failed_, 0);
   want_input();
+}
+
+std::size_t tls_stream::read_now(mutable_buffer room, std::error_code&) noexcept {
+  if (closed_ || step_ == step::handshake || read_failed_ || reader_.who != nullptr) return 0;
+  if (in_at_ == in_end_ && ::SSL_pending(ssl_.get()) == 0) {
+    if (in_.size() != record) in_.assign(record, '\0');
+    in_at_ = 0;
+    in_end_ = lower_->read_now(in_, read_failed_);
+    if (in_end_ == 0) return 0;
+  }
+  int kind = 0;
+  return take(room, kind);  // what else there is to be told, start_read tells
 }
 
 void tls_stream::want_input() noexcept {
@@ -358,40 +375,6 @@ void tls_stream::output_went(std::error_code error, std::size_t bytes) noexcept 
   }
   go_on_writing();
   if (!lower_read_.under_way) go_on_reading();
-}
-
-// ---------------------------------------------------------------- what is known of it
-
-std::string tls_stream::describe() const {
-  const std::string place = lower_->describe();
-  return host_.empty() || place.starts_with(host_) ? place : host_ + " at " + place;
-}
-
-std::exception_ptr tls_stream::explain(std::error_code error) const noexcept {
-  try {
-    const std::string tried = "TLS with " + describe();
-    if (bad_.reason != 0)
-      return std::make_exception_ptr(tls_error(fmt::format("{}: {}", tried, in_words(bad_, host_))));
-    if (error == make_error(tls_fault::truncated))
-      return std::make_exception_ptr(tls_error(
-          tried + ": the peer closed the connection during the handshake: does it expect TLS, and of this version?"));
-    return as_exception(tried, error);
-  } catch (...) {
-    return std::current_exception();
-  }
-}
-
-tls_info tls_stream::info() const {
-  tls_info all;
-  all.protocol = ::SSL_get_version(ssl_.get());
-  all.cipher = ::SSL_get_cipher_name(ssl_.get());
-  const unsigned char* alpn = nullptr;
-  unsigned size = 0;
-  ::SSL_get0_alpn_selected(ssl_.get(), &alpn, &size);
-  all.alpn.assign(reinterpret_cast<const char*>(alpn), size);
-  if (const char* const name = ::SSL_get_servername(ssl_.get(), TLSEXT_NAMETYPE_host_name)) all.server_name = name;
-  if (const ::X509* const peer = ::SSL_get0_peer_certificate(ssl_.get())) all.peer = subject_of(peer);
-  return all;
 }
 
 }  // namespace tutti::io::detail

@@ -74,7 +74,7 @@ TEST_F(tls, over_tcp_with_small_limits_of_the_system) {
     EXPECT_EQ(client.local(), server.remote());
     EXPECT_EQ(client.describe(), "localhost at " + client.remote().text());
     const std::string much(500'000, 'm');
-    co_await tutti::task_group::run([&, &client = client, &server = server](tutti::task_group& group) -> task<> {
+    co_await tutti::task_group::run([&](tutti::task_group& group) -> task<> {
       group.spawn([&]() -> task<> { co_await client.write(much); });
       const std::string got = co_await server.read_exactly(much.size());
       EXPECT_EQ(got, much);
@@ -113,7 +113,7 @@ task<> expect_pattern(io::stream& from, std::size_t size, unsigned salt) {
 TEST_F(tls, much_goes_both_ways_at_once) {
   io::run([]() -> task<> {
     auto [client, server] = co_await speaking();
-    co_await tutti::task_group::run([&, &client = client, &server = server](tutti::task_group& group) -> task<> {
+    co_await tutti::task_group::run([&](tutti::task_group& group) -> task<> {
       constexpr std::size_t size = 20'000'000;
       group.spawn([&]() { return send_pattern(client, size, 1); });
       group.spawn([&]() { return send_pattern(server, size, 2); });
@@ -183,7 +183,7 @@ TEST_F(tls, a_limit_of_a_read_loses_nothing) {
 TEST_F(tls, reads_that_are_given_up_while_data_arrive_lose_nothing) {
   io::run([]() -> task<> {
     auto [client, server] = co_await speaking();
-    co_await tutti::task_group::run([&, &client = client, &server = server](tutti::task_group& group) -> task<> {
+    co_await tutti::task_group::run([&](tutti::task_group& group) -> task<> {
       constexpr std::size_t size = 3'000'000;
       group.spawn([&]() { return send_pattern(server, size, 3); });
       std::string room(5000, '\0');
@@ -231,7 +231,7 @@ TEST_F(tls, a_write_that_was_given_up_is_the_last) {
 TEST_F(tls, a_task_that_is_stopped_leaves_its_read_and_its_write) {
   io::run([]() -> task<> {
     auto [client, server] = co_await speaking();
-    co_await tutti::task_group::run([&, &client = client](tutti::task_group& group) -> task<> {
+    co_await tutti::task_group::run([&](tutti::task_group& group) -> task<> {
       group.spawn([&]() -> task<> {
         std::array<char, 4> room{};
         co_await client.read_some(room);
@@ -251,7 +251,7 @@ TEST_F(tls, closing_ends_those_who_wait) {
   io::run([]() -> task<> {
     auto [client, server] = co_await speaking();
     int ended = 0;
-    co_await tutti::task_group::run([&, &client = client](tutti::task_group& group) -> task<> {
+    co_await tutti::task_group::run([&](tutti::task_group& group) -> task<> {
       group.spawn([&]() -> task<> {
         std::array<char, 4> room{};
         try {
@@ -278,7 +278,7 @@ TEST_F(tls, begins_in_the_middle_of_a_conversation) {
   io::run([]() -> task<> {
     auto [a, b] = io::stream_pair();
     two both;
-    co_await tutti::task_group::run([&, &a = a, &b = b](tutti::task_group& group) -> task<> {
+    co_await tutti::task_group::run([&](tutti::task_group& group) -> task<> {
       group.spawn([&]() -> task<> {
         // Reads ahead what belongs to TLS.
         EXPECT_EQ(co_await b.read_line(), "STARTTLS");

@@ -54,7 +54,7 @@ class pinned {
 template <class F, class Tried>
 task<std::size_t> when_ready(const char* what, const pinned& socket, detail::readiness direction,
                              std::chrono::nanoseconds limit, F& f, Tried& tried) {
-  const detail::until end(limit);
+  detail::until end(limit);
   for (;;) {
     // Who always finds something to do must not keep others from their turn.
     if (socket->where().may_go_on()) {

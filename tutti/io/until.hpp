@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <utility>
 
 namespace tutti::io::detail {
 
@@ -12,9 +13,10 @@ namespace tutti::io::detail {
 class until {
  public:
   explicit until(std::chrono::nanoseconds limit) noexcept : limit_(limit), at_(tutti::detail::time_after(limit)) {}
-  /// What is left of it: no_limit, or zero when it has passed.
-  std::chrono::nanoseconds left() const noexcept {
-    if (limit_ == no_limit) return no_limit;
+  /// What is left of it: no_limit, or zero when it has passed. All of it the first time: what is told of it then is
+  /// what the caller has said.
+  std::chrono::nanoseconds left() noexcept {
+    if (limit_ == no_limit || !std::exchange(begun_, true)) return limit_;
     return std::max<std::chrono::nanoseconds>(at_ - now(), std::chrono::nanoseconds(0));
   }
   /// All of it, as it was given.
@@ -23,6 +25,7 @@ class until {
  private:
   std::chrono::nanoseconds limit_;
   std::chrono::steady_clock::time_point at_;
+  bool begun_ = false;
 };
 
 }  // namespace tutti::io::detail

@@ -236,7 +236,7 @@ task<websocket> websocket::connect(std::string url, websocket_options options, s
   const http::url place = http::url::parse(url);
   if (place.scheme() != "ws" && place.scheme() != "wss")
     throw std::invalid_argument(fmt::format("websocket::connect: \"{}\" does not begin with ws:// or wss://", url));
-  const detail::until end(options.handshake_limit);
+  detail::until end(options.handshake_limit);
   const bool bare = place.host().find(':') == std::string::npos;
   const std::string to = fmt::format(fmt::runtime(bare ? "{}:{}" : "[{}]:{}"), place.host(), place.port());
   stream connection;

@@ -82,7 +82,7 @@ struct exchange {
 
   task<> hear() {
     connection& wire = answer.place.wire();
-    const until end(std::min(state.options.head_limit, answer.total.left()));
+    until end(std::min(state.options.head_limit, answer.total.left()));
     for (int interim = 0; interim < 100; ++interim) {
       wire.begin(what.method == "HEAD");
       while (!wire.try_head(answer.head)) {
@@ -154,7 +154,7 @@ task<std::unique_ptr<open_answer>> ask(std::shared_ptr<client_state> state, cons
           fmt::format("URL {:?}: this http::client has no TLS: give it a tls_connector", to.text()));
     if (!is_token(what.method))
       throw std::invalid_argument(fmt::format("http::client: {:?} is no method: \"GET\", \"POST\", ...", what.method));
-    const until end(std::min(state->options.connect_limit, total.left()));
+    until end(std::min(state->options.connect_limit, total.left()));
     answer->place = co_await state->connections->take(to.origin(), end.left());
     bool reused = answer->place.reuse(to.scheme() == "http");
     for (;;) {
@@ -230,7 +230,7 @@ std::optional<url> redirected(const client_options& options, const open_answer& 
 }  // namespace
 
 task<incoming> open(std::shared_ptr<client_state> state, client_request what) {
-  const until total(state->options.total_limit);
+  until total(state->options.total_limit);
   url to = url::parse(what.url);
   std::set<std::string> seen;
   for (int redirects = 0;; ++redirects) {

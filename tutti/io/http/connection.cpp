@@ -115,7 +115,7 @@ task<> connection::write(const_buffer bytes) {
 task<> connection::linger() {
   // A socket that is closed with input unread tells its peer to forget what it has not read yet.
   try {
-    const until end(2s);
+    until end(2s);
     if (!out.empty()) co_await flush();
     co_await stream_.shutdown_write(end.left());
     std::array<char, 4096> dropped;

@@ -38,6 +38,7 @@ struct parser::machine {
   std::string_view bytes;        // that are being read
   mutable_buffer room;           // for the body's
   std::size_t put_there = 0;
+  std::uint64_t chunk_left = 0;
   std::size_t extensions = 0;  // bytes that chunks have beside their data
   std::size_t most = 0;
   int hosts = 0;
@@ -108,12 +109,17 @@ struct parser::machine_of final : machine {
     void on_header_impl(error_code&) override { owner_.check_head(); }
     void on_body_init_impl(const boost::optional<std::uint64_t>&, error_code&) override {}
     std::size_t on_body_impl(text body, error_code&) override { return take(body); }
-    void on_chunk_header_impl(std::uint64_t, text extensions, error_code&) override {
+    void on_chunk_header_impl(std::uint64_t size, text extensions, error_code&) override {
+      owner_.chunk_left = size;
       // Chunks of one byte with long extensions would make a small body a large one for others to read.
       owner_.extensions += extensions.size();
       if (owner_.extensions > owner_.most) owner_.refuse("too many chunk extensions");
     }
-    std::size_t on_chunk_body_impl(std::uint64_t, text body, error_code&) override { return take(body); }
+    std::size_t on_chunk_body_impl(std::uint64_t, text body, error_code&) override {
+      const std::size_t n = take(body);
+      owner_.chunk_left -= n;
+      return n;
+    }
     void on_finish_impl(error_code&) override { owner_.complete = true; }
 
     std::size_t take(text body) {
@@ -134,6 +140,7 @@ struct parser::machine_of final : machine {
     p.body_limit(boost::none);
     if (skip_body) p.skip(true);
     extensions = 0;
+    chunk_left = 0;
     most = limit;
     hosts = 0;
     chunked = complete = false;
@@ -231,7 +238,9 @@ parser::step parser::body(std::string_view bytes, mutable_buffer room) {
   machine& m = *machine_;
   m.room = room;
   m.put_there = 0;
-  while (done.used < bytes.size() && !m.complete) {
+  // Where a chunk begins, at least "0\r\n\r\n" is to come; Beast asserts that it has that when it comes back to it.
+  const auto enough = [&](std::size_t left) { return left >= (m.chunk_left == 0 ? 5U : 1U); };
+  while (enough(bytes.size() - done.used) && !m.complete) {
     m.bytes = bytes.substr(done.used);
     beast::error_code failed;
     const std::size_t used = m.put(m.bytes, failed);

@@ -87,7 +87,7 @@ class parser {
   std::size_t head_size_ = 0;
   std::uint64_t plain_left_ = 0;
   framing body_ = framing::none;
-  bool complete_ = true, answers_head_ = false;
+  bool complete_ = true;
 };
 
 }  // namespace detail

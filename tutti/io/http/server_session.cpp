@@ -210,10 +210,15 @@ task<> session::run() {
       co_await answer.takeover(wire_.release(), asked_);
       co_return;
     }
-    if (!wire_.is_complete()) co_await finish_body();
+    // Who writes the answer may still read the request.
+    if (answer.source == nullptr && !wire_.is_complete()) co_await finish_body();
     if (all_.quit.stop_requested()) ends_ = true;
     const bool more = put(answer);
     if (more) co_await send_rest(answer);
+    if (!wire_.is_complete() && !lingers_) {
+      co_await wire_.flush();
+      co_await finish_body();
+    }
     if (lingers_) {
       co_await wire_.linger();
       co_return;

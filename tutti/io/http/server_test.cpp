@@ -215,6 +215,21 @@ TEST(http_server, large_bodies_go_through_without_being_held) {
   });
 }
 
+TEST(http_server, who_writes_an_answer_reads_what_came_with_the_head) {
+  http::routes r;
+  r.post("/back", [](http::request& q) -> task<http::response> {
+    co_return http::response::stream([&from = q.body()](http::body_writer& to) -> task<> {
+      const std::string all = co_await from.read_all(100);
+      co_await to.write(all);
+    });
+  });
+  with_http_server(r, {}, [&](http_server& s) -> task<> {
+    const std::string got = co_await raw_exchange(
+        s.at, "POST /back HTTP/1.0\r\nHost: x\r\nContent-Length: 5\r\n\r\nfirst");
+    EXPECT_TRUE(got.ends_with("\r\n\r\nfirst")) << got;
+  });
+}
+
 TEST(http_server, nobody_sends_faster_than_the_other_reads) {
   constexpr std::size_t size = 256U << 20U;
   tutti::event over(tutti::event_reset::manual), go_on(tutti::event_reset::manual);

@@ -126,13 +126,13 @@ class async_stream {
   template <class Buffers, class Token = asio::default_completion_token_t<executor_type>>
   auto async_read_some(const Buffers& room, Token&& token = {}) {
     return asio::async_initiate<Token, void(boost::system::error_code, std::size_t)>(
-        [this](auto handler, const Buffers& to) { read(std::move(handler), to); }, token, room);
+        [this](auto handler, const Buffers& to) { this->read(std::move(handler), to); }, token, room);
   }
 
   template <class Buffers, class Token = asio::default_completion_token_t<executor_type>>
   auto async_write_some(const Buffers& bytes, Token&& token = {}) {
     return asio::async_initiate<Token, void(boost::system::error_code, std::size_t)>(
-        [this](auto handler, const Buffers& from) { write(std::move(handler), from); }, token, bytes);
+        [this](auto handler, const Buffers& from) { this->write(std::move(handler), from); }, token, bytes);
   }
 
  private:

@@ -52,6 +52,7 @@ class tls_stream final : public byte_stream {
   [[nodiscard]] tls_info info() const;
 
   void start_read(mutable_buffer room, operation& who) noexcept override;
+  std::size_t read_now(mutable_buffer room, std::error_code& error) noexcept override;
   /// Nothing: only when all of a record has gone out can its bytes be told of, and the system may take it in part.
   std::size_t write_now(const_buffer, std::error_code&) noexcept override { return 0; }
   void start_write(const_buffer bytes, operation& who) noexcept override;
@@ -106,6 +107,8 @@ class tls_stream final : public byte_stream {
   void go_on_reading() noexcept;
   void shake_hands() noexcept;
   void read() noexcept;
+  // The data that the engine has; `kind`: SSL_get_error's word for what came behind them.
+  std::size_t take(mutable_buffer room, int& kind) noexcept;
   void want_input() noexcept;
   void input_came(std::error_code error, std::size_t bytes) noexcept;
   // What a writer can do with the room that is there.
