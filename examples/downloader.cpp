@@ -40,6 +40,7 @@ tutti::task<> draw(const std::vector<std::unique_ptr<download>>& all) {
 // How many have failed.
 tutti::task<int> load_all(http::client& from, const std::vector<std::unique_ptr<download>>& all) {
   std::vector<tutti::task<>> work;
+  work.reserve(all.size());
   for (const auto& d : all) work.push_back(d->run(from));
   const std::vector<tutti::outcome<void>> outcomes = co_await tutti::when_all_settled(std::move(work));
   int failed = 0;
@@ -224,7 +225,7 @@ tutti::task<> try_python(fs::path folder) {
   fs::create_directories(folder / "from");
   std::ofstream(folder / "from/large%20") << bytes_of(3'000'000, 3);
   std::ofstream(folder / "from/small") << "small";
-  std::ofstream(folder / "from/empty");
+  std::ofstream(folder / "from/empty") << "";
   const std::string root = (folder / "from").string();
   const std::vector<std::string> command{"python3", "-u", "-m", "http.server", "0", "--bind", "127.0.0.1", "-d", root};
   tutti::process server;

@@ -161,8 +161,8 @@ tutti::task<int> try_itself(tutti::process_pool& pool) {
     check("a large body", refused, 413, "");
 
     // Two calls take both places, the others have none until they have ended.
-    std::vector<tutti::task<http::response>> many;
-    for (int i = 0; i < 5; ++i) many.push_back(client.post(base + "hang", "[]", "application/json"));
+    std::vector<tutti::task<http::response>> many(5);
+    for (tutti::task<http::response>& call : many) call = client.post(base + "hang", "[]", "application/json");
     const std::vector<http::response> all = co_await tutti::when_all(std::move(many));
     int ended = 0, later = 0;
     for (const http::response& r : all) {

@@ -39,6 +39,7 @@ class gateway {
 
   tutti::task<http::response> answer() {
     std::vector<tutti::task<http::response>> requests;
+    requests.reserve(servers_.size());
     for (const auto& [name, url] : servers_) requests.push_back(tutti::with_timeout(client_.get(url), deadline));
     const std::vector<tutti::outcome<http::response>> all = co_await tutti::when_all_settled(std::move(requests));
     parts found;
@@ -143,6 +144,7 @@ tutti::task<int> try_itself() {
     group.spawn(slow.serve(std::move(maps.at), asked));
     group.spawn(http::serve(std::move(front.at), answers, {.stop = asked}));
     std::vector<tutti::task<bool>> asks;
+    asks.reserve(clients);
     for (int i = 0; i < clients; ++i) asks.push_back(ask(url));
     const std::vector<bool> answered = co_await tutti::when_all(std::move(asks));
     for (const bool one : answered) right += one ? 1 : 0;
