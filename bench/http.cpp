@@ -22,8 +22,10 @@ using bench::better;
 void serve_aiohttp() { bench::serve_python("http/server.py", {"asyncio"}); }
 void serve_aiohttp_uvloop() { bench::serve_python("http/server.py", {"uvloop"}); }
 
-constexpr bench::server servers[] = {
-    {"Beast", bench::http::serve_beast}, {"aiohttp", serve_aiohttp}, {"aiohttp on uvloop", serve_aiohttp_uvloop}};
+constexpr bench::server servers[] = {{"tutti", bench::http::serve_tutti},
+                                     {"Beast", bench::http::serve_beast},
+                                     {"aiohttp", serve_aiohttp},
+                                     {"aiohttp on uvloop", serve_aiohttp_uvloop}};
 
 // The number behind `label` in wrk's text, in microseconds where it has a unit of time.
 double figure(const std::string& text, const std::string& label) {

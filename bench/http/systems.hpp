@@ -9,6 +9,7 @@
 
 namespace bench::http {
 
+void serve_tutti();
 void serve_beast();
 
 }  // namespace bench::http

@@ -237,14 +237,12 @@ task<websocket> websocket::connect(std::string url, websocket_options options, s
   if (place.scheme() != "ws" && place.scheme() != "wss")
     throw std::invalid_argument(fmt::format("websocket::connect: \"{}\" does not begin with ws:// or wss://", url));
   detail::until end(options.handshake_limit);
-  const bool bare = place.host().find(':') == std::string::npos;
-  const std::string to = fmt::format(fmt::runtime(bare ? "{}:{}" : "[{}]:{}"), place.host(), place.port());
   stream connection;
   if (place.scheme() == "wss") {
     const tls_context context = trust ? *trust : tls_context();
-    connection = co_await connect_tls(to, context, connect_options{.limit = end.left()});
+    connection = co_await connect_tls(place.place(), context, connect_options{.limit = end.left()});
   } else {
-    connection = co_await io::connect(to, connect_options{.limit = end.left()});
+    connection = co_await io::connect(place.place(), connect_options{.limit = end.left()});
   }
   options.handshake_limit = end.left();
   websocket made(std::make_shared<detail::websocket_body>(connection.release(), options));

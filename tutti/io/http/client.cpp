@@ -109,14 +109,14 @@ task<std::string> incoming::read_all(std::size_t most) {
   co_return all;
 }
 
-client::client(const client_options& options, tls_connector tls) {
+client::client(const client_options& options, std::optional<tls_context> trust) {
   if (options.max_per_host < 1 || options.max_redirects < 0 || options.max_head < 64)
     throw std::invalid_argument(
         fmt::format("http::client: max_per_host {} is to be 1 at least, max_head {} 64 at least, max_redirects {} not "
                     "negative",
                     options.max_per_host, options.max_head, options.max_redirects));
   state_ = std::make_shared<detail::client_state>(
-      detail::client_state{options, std::string(options.user_agent), std::move(tls),
+      detail::client_state{options, std::string(options.user_agent), std::move(trust),
                            std::make_shared<detail::pool>(options.max_per_host, options.idle_limit)});
   fields().add("User-Agent", state_->user_agent);  // throws for one that is none
   state_->options.user_agent = {};

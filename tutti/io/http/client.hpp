@@ -3,12 +3,12 @@
 #include <tutti/io/http/http_error.hpp>
 #include <tutti/io/http/message.hpp>
 #include <tutti/io/stream.hpp>
+#include <tutti/io/tls.hpp>
 #include <tutti/task/task.hpp>
 
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -48,9 +48,6 @@ class client_request {
   /// Of what `source` writes; nothing: in chunks.
   std::optional<std::uint64_t> size;
 };
-
-/// Connects to a host with TLS; `limit`: for all of it.
-using tls_connector = std::function<task<stream>(std::string host, std::uint16_t port, std::chrono::nanoseconds limit)>;
 
 namespace detail {
 struct open_answer;
@@ -97,8 +94,9 @@ class incoming {
 /// answer: see response::throw_if_error.
 class client {
  public:
-  /// `tls`: for https. Throws std::invalid_argument for options that make no sense.
-  explicit client(const client_options& options = {}, tls_connector tls = {});
+  /// `trust`: for https; by default tls_context(), the system's authorities. Throws std::invalid_argument for options
+  /// that make no sense.
+  explicit client(const client_options& options = {}, std::optional<tls_context> trust = std::nullopt);
 
   [[nodiscard]] task<response> get(std::string url);
   /// `type`: the Content-Type.

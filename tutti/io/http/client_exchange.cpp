@@ -1,5 +1,6 @@
 // One request of a client: connecting, sending, the answer's head, and redirects.
 #include <tutti/io/connect.hpp>
+#include <tutti/io/helpers.hpp>
 #include <tutti/io/http/client_state.hpp>
 
 #include <fmt/format.h>
@@ -126,11 +127,13 @@ struct exchange {
 task<std::unique_ptr<connection>> connect_to(std::shared_ptr<client_state> state, url to, until end) {
   stream s;
   if (to.scheme() == "https") {
-    s = co_await state->tls(to.host(), to.port(), end.left());
+    if (!state->trust) {  // which reads files
+      auto read = io::detail::helpers().submit([] { return tls_context(); });
+      state->trust = co_await std::move(read);
+    }
+    s = co_await connect_tls(to.place(), *state->trust, connect_options{.limit = end.left()});
   } else {
-    const bool bare = to.host().find(':') == std::string::npos;
-    const std::string place = fmt::format("{}{}{}:{}", bare ? "" : "[", to.host(), bare ? "" : "]", to.port());
-    s = co_await connect(place, connect_options{.limit = end.left()});
+    s = co_await connect(to.place(), connect_options{.limit = end.left()});
   }
   co_return std::make_unique<connection>(std::move(s), parser::of::responses, state->options.max_head,
                                          state->options.progress_limit);
@@ -149,9 +152,6 @@ task<std::unique_ptr<open_answer>> ask(std::shared_ptr<client_state> state, cons
   try {
     if (to.scheme() != "http" && to.scheme() != "https")
       throw std::invalid_argument(fmt::format("URL {:?}: its scheme is neither http nor https", to.text()));
-    if (to.scheme() == "https" && state->tls == nullptr)
-      throw std::invalid_argument(
-          fmt::format("URL {:?}: this http::client has no TLS: give it a tls_connector", to.text()));
     if (!is_token(what.method))
       throw std::invalid_argument(fmt::format("http::client: {:?} is no method: \"GET\", \"POST\", ...", what.method));
     until end(std::min(state->options.connect_limit, total.left()));

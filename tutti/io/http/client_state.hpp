@@ -7,6 +7,7 @@
 
 #include <exception>
 #include <memory>
+#include <optional>
 #include <string>
 
 namespace tutti::io::http::detail {
@@ -14,7 +15,7 @@ namespace tutti::io::http::detail {
 struct client_state {
   client_options options;
   std::string user_agent;
-  tls_connector tls;
+  std::optional<tls_context> trust;
   std::shared_ptr<pool> connections;
 };
 

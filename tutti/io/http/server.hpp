@@ -3,6 +3,7 @@
 #include <tutti/core/stop.hpp>
 #include <tutti/io/http/routes.hpp>
 #include <tutti/io/listener.hpp>
+#include <tutti/io/tls.hpp>
 #include <tutti/task/task.hpp>
 
 #include <chrono>
@@ -41,5 +42,7 @@ using connection_wrapper = std::function<task<stream>(stream)>;
 /// Answers of plain functions to several requests that came at once go out together; before a handler that is a task is
 /// called, all answers before its own are sent.
 [[nodiscard]] task<> serve(listener at, routes what, serve_options options = {}, connection_wrapper wrap = {});
+/// The same over TLS, for https; `identity`: a server's. A handshake has `head_limit`.
+[[nodiscard]] task<> serve(listener at, routes what, tls_context identity, serve_options options = {});
 
 }  // namespace tutti::io::http

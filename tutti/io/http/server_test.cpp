@@ -224,8 +224,8 @@ TEST(http_server, who_writes_an_answer_reads_what_came_with_the_head) {
     });
   });
   with_http_server(r, {}, [&](http_server& s) -> task<> {
-    const std::string got = co_await raw_exchange(
-        s.at, "POST /back HTTP/1.0\r\nHost: x\r\nContent-Length: 5\r\n\r\nfirst");
+    const std::string got =
+        co_await raw_exchange(s.at, "POST /back HTTP/1.0\r\nHost: x\r\nContent-Length: 5\r\n\r\nfirst");
     EXPECT_TRUE(got.ends_with("\r\n\r\nfirst")) << got;
   });
 }

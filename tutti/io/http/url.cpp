@@ -219,6 +219,11 @@ url url::resolve(const url& base, std::string_view link) {
   return made;
 }
 
+std::string url::place() const {
+  const bool is_v6 = host_.find(':') != std::string::npos;
+  return fmt::format("{}{}{}:{}", is_v6 ? "[" : "", host_, is_v6 ? "]" : "", port_);
+}
+
 std::string url::authority() const {
   std::string text = host_.find(':') == std::string::npos ? host_ : '[' + host_ + ']';
   if (port_ != port_of(scheme_)) text += ':' + std::to_string(port_);

@@ -38,6 +38,8 @@ class url {
 
   /// "example.org:8080", "[::1]"; without the scheme's own port.
   [[nodiscard]] std::string authority() const;
+  /// "example.org:80", "[::1]:80": what to connect to.
+  [[nodiscard]] std::string place() const;
   /// "http://example.org:8080": what two URLs of one server have in common.
   [[nodiscard]] std::string origin() const { return scheme_ + "://" + authority(); }
   /// What a request asks for: path and query.
