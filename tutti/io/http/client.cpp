@@ -34,7 +34,7 @@ void throw_named(const std::exception_ptr& failed, const std::string& method, co
 void dispose_of_answer::operator()(open_answer* a) const noexcept { delete a; }
 
 task<std::size_t> open_answer::read(mutable_buffer room) {
-  if (body.at_end() || room.empty()) co_return 0;
+  if (body.at_end() || room.empty()) co_return 0U;
   std::exception_ptr failed;
   std::size_t n = 0;
   try {
