@@ -21,13 +21,6 @@ namespace fs = std::filesystem;
 namespace io = tutti::io;
 namespace http = tutti::io::http;
 
-tutti::task<io::stream> connect_tls(std::string host, std::uint16_t port, std::chrono::nanoseconds limit) {
-  const io::tls_context system;
-  const bool bare = host.find(':') == std::string::npos;
-  const std::string to = (bare ? host : "[" + host + "]") + ":" + std::to_string(port);
-  co_return co_await io::connect_tls(to, system, {.limit = limit});
-}
-
 tutti::task<> draw(const std::vector<std::unique_ptr<download>>& all) {
   for (;;) {
     for (const auto& d : all) std::cout << "\r\x1b[K" << fetch::bar(d->name(), d->done(), d->size(), 30) << '\n';
@@ -71,7 +64,7 @@ std::vector<std::unique_ptr<download>> plan(const std::vector<std::string>& urls
 
 tutti::task<int> load(std::vector<std::string> urls, fs::path folder) {
   fs::create_directories(folder);
-  http::client from({}, connect_tls);
+  http::client from;
   const std::vector<std::unique_ptr<download>> all = plan(urls, folder);
   if (::isatty(STDOUT_FILENO) == 0) co_return co_await load_all(from, all) == 0 ? 0 : 1;
   int failed = 0;

@@ -19,13 +19,6 @@ using namespace std::chrono_literals;
 using crawl::crawler, crawl::page, crawl::site;
 namespace io = tutti::io;
 
-tutti::task<io::stream> connect_tls(std::string host, std::uint16_t port, std::chrono::nanoseconds limit) {
-  const tutti::io::tls_context system;
-  const bool bare = host.find(':') == std::string::npos;
-  const std::string to = (bare ? host : "[" + host + "]") + ":" + std::to_string(port);
-  co_return co_await io::connect_tls(to, system, {.limit = limit});
-}
-
 void show(const std::map<std::string, page>& pages, std::chrono::nanoseconds time) {
   std::map<std::string, int> errors;
   std::uint64_t bytes = 0;
@@ -126,7 +119,7 @@ tutti::task<int> try_itself() {
 }
 
 tutti::task<int> crawl_all(crawl::options how, std::vector<std::string> urls, std::string json) {
-  crawler all(how, connect_tls);
+  crawler all(how);
   const auto start = tutti::now();
   co_await all.run(std::move(urls));
   show(all.pages(), tutti::now() - start);

@@ -1,7 +1,6 @@
 // web_crawler: pages, found by their links. Each page is a coroutine; what they share is on one loop, without locks.
 #pragma once
 #include <examples/web_crawler_text.hpp>
-#include <tutti/io/http/http.hpp>
 #include <tutti/tutti.hpp>
 
 #include <boost/describe/class.hpp>
@@ -67,6 +66,8 @@ inline failure failure_of(const std::exception_ptr& thrown, bool in_body = false
     return {"time limit", true};
   } catch (const io::dns_error&) {
     return {"unknown host", false};
+  } catch (const io::tls_error&) {
+    return {"TLS", false};
   } catch (const http::bad_message&) {
     return {in_body ? "broken body" : "not HTTP", in_body};  // it may have ended too early
   } catch (const tutti::os_error& e) {
@@ -93,14 +94,15 @@ struct host {
 
 class crawler {
  public:
-  explicit crawler(const options& how, http::tls_connector tls = {})
+  explicit crawler(const options& how)
       : how_(how),
         under_way_(how.at_most, "requests under way"),
-        client_(
-            {.max_per_host = how.per_host, .total_limit = how.page_limit, .max_redirects = 0, .user_agent = user_agent},
-            tls),
-        robots_client_({.idle_limit = 0s, .total_limit = how.page_limit, .max_body = 512'000, .user_agent = user_agent},
-                       tls) {
+        client_({.max_per_host = how.per_host,
+                 .total_limit = how.page_limit,
+                 .max_redirects = 0,
+                 .user_agent = user_agent}),
+        robots_client_(
+            {.idle_limit = 0s, .total_limit = how.page_limit, .max_body = 512'000, .user_agent = user_agent}) {
     how_.retries.retry_if = [](const std::exception_ptr& e) noexcept { return failure_of(e).again; };
   }
 
