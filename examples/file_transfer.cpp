@@ -21,6 +21,7 @@
 #include <string>
 #include <vector>
 
+#include <openssl/crypto.h>
 #include <openssl/evp.h>
 
 namespace {
@@ -65,6 +66,7 @@ std::string checksum(const fs::path& path, std::uint64_t size) {
   unsigned length = 0;
   ::EVP_DigestFinal_ex(state.get(), reinterpret_cast<unsigned char*>(digest.data()), &length);
   digest.resize(length);
+  ::OPENSSL_thread_stop();  // what it keeps for this thread: the pool's threads live longer than OpenSSL
   return digest;
 }
 
