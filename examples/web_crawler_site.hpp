@@ -43,7 +43,8 @@ class site {
     for (int i = 300; i < 400; ++i) pages_[at(i)].what = odd[i % 10];
 
     add_chain(400, 404, kind::redirect, 0ms);  // to 405
-    pages_[405] = {.what = kind::fine, .links = {496, 497, 498, 499}};
+    for (const auto& [first, last] : {std::pair(435, 449), std::pair(463, 469), std::pair(488, 499)})
+      for (int i = first; i <= last; ++i) pages_[405].links.push_back(i);
     add_chain(410, 412, kind::redirect, 0ms);
     pages_[412].links = {410};
     add_chain(415, 429, kind::redirect, 0ms);  // too many
@@ -70,7 +71,8 @@ class site {
       return host == 2
                  ? http::response(404)
                  : "User-agent: *\nDisallow: /\n\nUser-agent: Tutti-Crawler\nDisallow: /p*ivate/ # not to be read\n"
-                   "Allow: /private/open$\nCrawl-delay: 0.001\n";
+                   "Allow: /private/open$\nCrawl-delay: " +
+                       crawl_delay + "\n";
     });
     routes.get("/{folder}/{id}", [this, host](http::request& r) { return answer(host, r); });
     return http::serve(std::move(listens), std::move(routes), {.stop = stop});
@@ -131,7 +133,10 @@ class site {
     int now = 0, most = 0, robots = 0, requests = 0, forbidden = 0;
     std::map<std::string, int> asked;  // by target
   };
-  [[nodiscard]] const sight& seen(int host) const { return seen_[host]; }
+  [[nodiscard]] sight& seen(int host) { return seen_[host]; }
+
+  int most_in_all = 0;                // requests at once
+  std::string crawl_delay = "0.001";  // in seconds; one host has no robots.txt
 
  private:
   struct spot {
@@ -222,6 +227,7 @@ class site {
     ++s.requests;
     ++s.now;
     s.most = std::max(s.most, s.now);
+    most_in_all = std::max(most_in_all, ++now_in_all_);
     const int count = ++s.asked[r.target()];
     const std::string& id = r.param("id");
     int i = -1;
@@ -234,6 +240,7 @@ class site {
       made = response_of(i, count);
     }
     --s.now;
+    --now_in_all_;
     co_return made;
   }
 
@@ -276,6 +283,7 @@ class site {
 
   std::vector<spot> pages_;
   sight seen_[hosts];
+  int now_in_all_ = 0;
 };
 
 }  // namespace crawl
