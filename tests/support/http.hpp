@@ -87,6 +87,53 @@ tutti::task<std::string> output_of(const Words&... words) {
   return output_of_command(std::vector<std::string>{std::string(words)...});
 }
 
+/// What a request fails with, as text; "" when it does not.
+inline tutti::task<std::string> failure_of(tutti::io::http::client c, tutti::io::http::client_request what) {
+  try {
+    static_cast<void>(co_await c.request(std::move(what)));
+  } catch (const tutti::error& e) {
+    co_return e.what();
+  }
+  co_return "";
+}
+
+/// A server that answers the n-th connection with the n-th text, to each request on it, then closes it; "" closes it
+/// without an answer. `body` gets the URL.
+inline void with_scripted_server(std::vector<std::string> answers,
+                                 const std::function<tutti::task<>(std::string)>& body,
+                                 std::vector<std::string>* asked = nullptr) {
+  const auto all = [&]() -> tutti::task<> {
+    tutti::io::listener listener = tutti::io::listen("127.0.0.1:0");
+    const std::string origin = "http://" + listener.local().text();
+    co_await tutti::task_group::run([&](tutti::task_group& group) -> tutti::task<> {
+      group.spawn([&]() -> tutti::task<> {
+        for (const std::string& answer : answers) {
+          tutti::io::stream s = co_await listener.accept();
+          const std::string head = co_await s.read_until("\r\n\r\n", 65536, http_hang);
+          if (asked != nullptr) asked->push_back(head);
+          co_await s.write(answer);
+        }
+      });
+      co_await body(origin);
+    });
+  };
+  tutti::io::run(all());
+}
+
+/// Answers with what it was asked.
+inline tutti::io::http::routes echo_routes() {
+  tutti::io::http::routes r;
+  r.any("/echo", [](tutti::io::http::request& q) -> tutti::task<tutti::io::http::response> {
+    const std::string body = co_await q.read_body();
+    tutti::io::http::response answer(q.method() + " " + q.target() + " [" + body + "]");
+    for (const char* name : {"Content-Type", "User-Agent", "Authorization", "Cookie", "Host", "X-More"})
+      answer.headers.add(std::string("Got-") + name, q.headers().get(name, "none"));
+    answer.headers.add("Peer", q.remote().text());
+    co_return answer;
+  });
+  return r;
+}
+
 /// How often `what` is in `text`.
 inline int count_of(const std::string& text, const std::string& what) {
   int n = 0;

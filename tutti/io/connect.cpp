@@ -3,9 +3,7 @@
 #include <tutti/io/helpers.hpp>
 #include <tutti/io/ready_wait.hpp>
 #include <tutti/io/until.hpp>
-#include <tutti/task/await.hpp>
 #include <tutti/task/sleep.hpp>
-#include <tutti/task/with_timeout.hpp>
 
 #include <fmt/format.h>
 
@@ -14,6 +12,7 @@
 #include <sys/socket.h>
 
 #include <cerrno>
+#include <memory>
 #include <optional>
 #include <stdexcept>
 
@@ -52,28 +51,21 @@ std::vector<endpoint> look_up(const std::string& host, std::uint16_t port) {
 
 void check_name(const std::string& host) {
   if (host.empty() || host.size() > 253 || host.find('\0') != std::string::npos)
-    throw dns_error(
-        fmt::format("cannot find host \"{}\": a name has 1 to 253 characters, none of them zero", host.substr(0, 64)));
+    throw dns_error(fmt::format("cannot find host \"{}\": a name has 1 to 253 characters, none of them zero",
+                                host.substr(0, 64).c_str()));  // up to the zero, which would end the text
 }
-
-task<std::vector<endpoint>> answer(shared_future<std::vector<endpoint>> asked) { co_return co_await asked; }
 
 }  // namespace
 
 task<std::vector<endpoint>> resolve(std::string host, std::uint16_t port, std::chrono::nanoseconds limit) {
   check_name(host);
   if (const auto place = in_numbers(host, port)) co_return std::vector<endpoint>{*place};
-  // Nobody can end getaddrinfo early: who gives up leaves it to itself. Who awaits a shared future does not own it.
-  const auto asked = detail::helpers().submit([host, port] { return look_up(host, port); }).share();
-  task<std::vector<endpoint>> answered = answer(asked);
-  if (limit == no_limit) co_return co_await std::move(answered);
-  task<std::vector<endpoint>> limited = with_timeout(std::move(answered), limit);
-  try {
-    co_return co_await std::move(limited);
-  } catch (const timed_out&) {
-    throw timed_out(
-        fmt::format("looking up host \"{}\" took longer than the limit of {}", host, detail::in_words(limit)));
-  }
+  const auto found = std::make_shared<std::vector<endpoint>>();
+  // Nobody can end getaddrinfo early: who gives up leaves it to itself.
+  auto work = [found, host, port] { *found = look_up(host, port); };
+  const shared_future<void> asked = detail::helpers().submit(std::move(work)).share();
+  co_await detail::await_helper(asked, detail::until(limit), fmt::format("looking up host \"{}\"", host));
+  co_return std::move(*found);
 }
 
 task<stream> connect(endpoint to, connect_options options) {
@@ -112,7 +104,7 @@ task<stream> connect(std::string to, connect_options options) {
   if (to.starts_with("unix:")) co_return co_await connect(endpoint::parse(to), options);
   const auto [host, port] = detail::split_port(to);
   detail::until end(options.limit);
-  const std::vector<endpoint> places = co_await resolve(host, port, options.limit);
+  const std::vector<endpoint> places = co_await resolve(host, port, end.left());  // the first to be told all of it
   std::exception_ptr failed;
   for (const endpoint& place : places) {
     try {

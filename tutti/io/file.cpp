@@ -2,13 +2,13 @@
 
 #include <tutti/base/error.hpp>
 #include <tutti/base/unique_fd.hpp>
+#include <tutti/io/file_calls.hpp>
 #include <tutti/io/helpers.hpp>
 #include <tutti/io/until.hpp>
 #include <tutti/task/await.hpp>
 
 #include <fmt/format.h>
 
-#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -18,7 +18,6 @@
 #include <cstring>
 #include <limits>
 #include <mutex>
-#include <random>
 #include <stdexcept>
 #include <utility>
 #include <vector>
@@ -29,43 +28,16 @@ namespace {
 // What one call reads or writes at most: it has memory of its own, and its helper for so long.
 constexpr std::size_t most_per_call = std::size_t{256} << 10;
 
-[[noreturn]] void fail(const char* tried, const std::string& path) {
-  const int error = errno;
-  throw os_error::of(fmt::format("{} {}", tried, path), error);
-}
-
 ::off_t as_offset(std::uint64_t offset, const std::string& path) {
   if (offset > static_cast<std::uint64_t>(std::numeric_limits<::off_t>::max()))
     throw std::invalid_argument(fmt::format("file {}: offset {} is beyond what a file can have", path, offset));
   return static_cast<::off_t>(offset);
 }
 
-std::string name_of(const std::filesystem::path& path) {
-  if (path.native().find('\0') != std::string::npos || path.empty())
-    throw std::invalid_argument(
-        fmt::format("file \"{}\": the path is empty or contains a zero byte", path.native().c_str()));
-  return path.native();
-}
-
 struct bytes_read {
   std::unique_ptr<char[]> bytes;
   std::size_t size = 0;
 };
-
-void write_all(int fd, std::string_view bytes, std::optional<::off_t> at, const std::string& path) {
-  while (!bytes.empty()) {
-    const ::ssize_t n = at ? ::pwrite(fd, bytes.data(), bytes.size(), *at) : ::write(fd, bytes.data(), bytes.size());
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) fail("writing", path);
-    bytes.remove_prefix(static_cast<std::size_t>(n));
-    if (at) *at += n;
-  }
-}
-
-void sync_all(int fd, const std::string& path) {
-  // Filesystems without disks have nothing to do.
-  if (::fsync(fd) != 0 && errno != EINVAL && errno != EROFS) fail("syncing", path);
-}
 
 }  // namespace
 
@@ -91,7 +63,7 @@ struct file::state {
     while (done < size) {
       const ::ssize_t n = ::pread(fd.get(), to + done, size - done, as_offset(offset + done, path));
       if (n < 0 && errno == EINTR) continue;
-      if (n < 0) fail("reading", path);
+      if (n < 0) detail::fail("reading", path);
       if (n == 0) break;
       done += static_cast<std::size_t>(n);
     }
@@ -210,7 +182,7 @@ task<> write_pieces(state_ptr s, const_buffer bytes, std::uint64_t offset, detai
   while (!bytes.empty()) {
     const std::size_t size = std::min(bytes.size(), most_per_call);
     auto call = [piece = std::string(bytes.text().substr(0, size)), offset](file::state& f) {
-      write_all(f.fd.get(), piece, f.append ? std::nullopt : std::optional(as_offset(offset, f.path)), f.path);
+      detail::write_all(f.fd.get(), piece, f.append ? std::nullopt : std::optional(as_offset(offset, f.path)), f.path);
     };
     task<> done = carry_out(s, end, "writing " + s->path, std::move(call));
     co_await std::move(done);
@@ -302,7 +274,7 @@ task<std::uint64_t> size_on(state_ptr s, std::chrono::nanoseconds limit) {
   const auto size = std::make_shared<std::uint64_t>(0);
   auto call = [size](file::state& f) {
     struct ::stat status{};
-    if (::fstat(f.fd.get(), &status) != 0) fail("looking at", f.path);
+    if (::fstat(f.fd.get(), &status) != 0) detail::fail("looking at", f.path);
     *size = static_cast<std::uint64_t>(status.st_size);
   };
   task<> done = carry_out(s, detail::until(limit), "looking at " + s->path, std::move(call));
@@ -322,34 +294,10 @@ task<> close_it(state_ptr s, std::chrono::nanoseconds limit) {
   }
   auto work = [s] {
     // The number is free again even after EINTR.
-    if (::close(s->fd.release()) != 0 && errno != EINTR) fail("closing", s->path);
+    if (::close(s->fd.release()) != 0 && errno != EINTR) detail::fail("closing", s->path);
   };
   const shared_future<void> call = detail::helpers().submit(std::move(work)).share();
   co_await detail::await_helper(call, end, "closing " + s->path);
-}
-
-unique_fd open_now(const std::string& path, file_mode mode, int permissions) {
-  static constexpr struct {
-    const char* tried;
-    int flags;
-  } how[] = {{"opening", O_RDONLY},
-             {"opening for writing", O_WRONLY | O_CREAT | O_TRUNC},
-             {"opening to append", O_WRONLY | O_CREAT | O_APPEND},
-             {"opening to update", O_RDWR | O_CREAT},
-             {"creating", O_RDWR | O_CREAT | O_EXCL}};
-  const auto& chosen = how[static_cast<std::size_t>(mode)];
-  unique_fd fd;
-  // O_NONBLOCK: does not wait for who might open the other end of a pipe.
-  do fd.reset(::open(path.c_str(), chosen.flags | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, permissions));
-  while (!fd && errno == EINTR);
-  struct ::stat status{};
-  if (!fd || ::fstat(fd.get(), &status) != 0) fail(chosen.tried, path);
-  if (S_ISDIR(status.st_mode)) throw os_error::of(fmt::format("{} {}", chosen.tried, path), EISDIR);
-  if (S_ISFIFO(status.st_mode) || S_ISSOCK(status.st_mode) || ::isatty(fd.get()) == 1)
-    throw os_error::of(
-        fmt::format("{} {}: a pipe, socket or terminal may never be ready; use io::stream::adopt", chosen.tried, path),
-        EPERM);
-  return fd;
 }
 
 }  // namespace
@@ -362,10 +310,10 @@ const state_ptr& file::opened() const {
 int file::descriptor() const noexcept { return state_ == nullptr ? -1 : state_->fd.get(); }
 
 task<file> file::open(std::filesystem::path path, file_mode mode, std::chrono::nanoseconds limit, int permissions) {
-  const std::string name = name_of(path);
+  const std::string name = detail::name_of(path);
   const auto result = std::make_shared<state_ptr>();
   auto work = [result, name, mode, permissions] {
-    *result = std::make_shared<state>(open_now(name, mode, permissions), name, mode == file_mode::append);
+    *result = std::make_shared<state>(detail::open_file(name, mode, permissions), name, mode == file_mode::append);
   };
   const shared_future<void> call = detail::helpers().submit(std::move(work)).share();
   co_await detail::await_helper(call, detail::until(limit), "opening " + name);
@@ -403,123 +351,20 @@ task<std::uint64_t> file::size(std::chrono::nanoseconds limit) const { return si
 task<> file::truncate(std::uint64_t size, std::chrono::nanoseconds limit) const {
   const state_ptr& s = opened();
   auto call = [length = as_offset(size, s->path)](state& f) {
-    if (::ftruncate(f.fd.get(), length) != 0) fail("truncating", f.path);
+    if (::ftruncate(f.fd.get(), length) != 0) detail::fail("truncating", f.path);
   };
   return carry_out(s, detail::until(limit), "truncating " + s->path, std::move(call));
 }
 
 task<> file::sync(std::chrono::nanoseconds limit) const {
   const state_ptr& s = opened();
-  auto call = [](state& f) { sync_all(f.fd.get(), f.path); };
+  auto call = [](state& f) { detail::sync_all(f.fd.get(), f.path); };
   return carry_out(s, detail::until(limit), "syncing " + s->path, call);
 }
 
 task<> file::close(std::chrono::nanoseconds limit) {
   static_cast<void>(opened());
   return close_it(std::move(state_), limit);
-}
-
-// ---------------------------------------------------------------- whole files
-
-namespace {
-
-std::string read_now(const std::string& path, std::size_t most) {
-  const unique_fd fd = open_now(path, file_mode::read, 0);
-  struct ::stat status{};
-  if (::fstat(fd.get(), &status) != 0) fail("looking at", path);
-  const auto check = [&](std::size_t size) {
-    if (size > most) throw too_long(fmt::format("reading {}: it has more than {} bytes", path, most));
-  };
-  const auto announced = static_cast<std::size_t>(status.st_size);
-  check(announced);
-  // One more than it should have, to see its end at once. Those of /proc have no size, others grow meanwhile.
-  std::string content(announced + 1, '\0');
-  for (std::size_t done = 0;;) {
-    const ::ssize_t n = ::read(fd.get(), content.data() + done, content.size() - done);
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) fail("reading", path);
-    done += static_cast<std::size_t>(n);
-    check(done);
-    if (n == 0) {
-      content.resize(done);
-      return content;
-    }
-    if (done == content.size()) content.resize(std::max<std::size_t>(2 * done, 4096));
-  }
-}
-
-// A file that is removed unless it gets its name.
-class new_file {
- public:
-  new_file(const std::string& target, int permissions) : path_(target) {
-    const std::size_t name = path_.rfind('/') + 1;
-    std::random_device random;
-    for (int tries = 0; tries < 100 && !fd_; ++tries) {
-      path_ = fmt::format("{}.{}.new-{:08x}", target.substr(0, name), target.substr(name, 200), random());
-      fd_.reset(::open(path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, permissions));
-      if (!fd_ && errno != EEXIST && errno != EINTR) break;
-    }
-    if (!fd_) fail("creating", path_);
-  }
-  ~new_file() {
-    if (!path_.empty()) ::unlink(path_.c_str());
-  }
-  new_file(const new_file&) = delete;
-  new_file& operator=(const new_file&) = delete;
-
-  int fd() const noexcept { return fd_.get(); }
-  const std::string& path() const noexcept { return path_; }
-  void replace(const std::string& target) {
-    if (::rename(path_.c_str(), target.c_str()) != 0) fail("replacing", target);
-    path_.clear();
-  }
-
- private:
-  std::string path_;
-  unique_fd fd_;
-};
-
-void replace_now(const std::string& named, const std::string& content, int permissions, bool sync) {
-  std::error_code none;
-  const std::string target = std::filesystem::is_symlink(std::filesystem::symlink_status(named, none))
-                                 ? std::filesystem::weakly_canonical(named, none).native()
-                                 : named;
-  if (target.empty()) throw os_error::of("replacing " + named + ": where the link leads", none.value());
-  struct ::stat before{};
-  const bool was_there = ::stat(target.c_str(), &before) == 0;
-  if (was_there && !S_ISREG(before.st_mode))
-    throw os_error::of("replacing " + target + ": it is no regular file", S_ISDIR(before.st_mode) ? EISDIR : EPERM);
-  new_file made(target, permissions);
-  if (was_there && ::fchmod(made.fd(), before.st_mode & 07777U) != 0) fail("setting the permissions of", made.path());
-  write_all(made.fd(), content, std::nullopt, made.path());
-  if (sync) sync_all(made.fd(), made.path());
-  made.replace(target);
-  if (!sync) return;
-  // Its new name, too.
-  const std::size_t slash = target.rfind('/');
-  const std::string folder = slash == std::string::npos ? "." : target.substr(0, std::max<std::size_t>(slash, 1));
-  const unique_fd names(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (names) sync_all(names.get(), folder);
-}
-
-}  // namespace
-
-task<std::string> read_file(std::filesystem::path path, std::size_t most, std::chrono::nanoseconds limit) {
-  const std::string name = name_of(path);
-  const auto result = std::make_shared<std::string>();
-  auto work = [result, name, most] { *result = read_now(name, most); };
-  const shared_future<void> call = detail::helpers().submit(std::move(work)).share();
-  co_await detail::await_helper(call, detail::until(limit), "reading " + name);
-  co_return std::move(*result);
-}
-
-task<> write_file(std::filesystem::path path, std::string content, write_file_options options) {
-  const std::string name = name_of(path);
-  auto work = [name, content = std::move(content), permissions = options.permissions, sync = options.sync] {
-    replace_now(name, content, permissions, sync);
-  };
-  const shared_future<void> call = detail::helpers().submit(std::move(work)).share();
-  co_await detail::await_helper(call, detail::until(options.limit), "replacing " + name);
 }
 
 }  // namespace tutti::io

@@ -1,9 +1,9 @@
 // Files: read and written on helper threads, which whoever waits may leave at once.
 #include <gtest/gtest.h>
+#include <tests/support/busy_helpers.hpp>
 #include <tests/support/forks.hpp>
 #include <tutti/core/future.hpp>
 #include <tutti/io/file.hpp>
-#include <tutti/io/helpers.hpp>
 #include <tutti/io/loop.hpp>
 #include <tutti/task/sync_wait.hpp>
 #include <tutti/task/task_group.hpp>
@@ -74,30 +74,6 @@ class held_write {
 
  private:
   std::latch inside_{1}, go_{1};
-};
-
-// All helpers, busy until it ends.
-class busy_helpers {
- public:
-  busy_helpers() {
-    for (int i = 0; i < io::detail::helpers().concurrency(); ++i) {
-      held_.push_back(io::detail::helpers().submit([this] {
-        all_here_.count_down();
-        go_.wait();
-      }));
-    }
-    all_here_.wait();
-  }
-  ~busy_helpers() {
-    go_.count_down();
-    for (auto& held : held_) held.get();
-  }
-  busy_helpers(const busy_helpers&) = delete;
-  busy_helpers& operator=(const busy_helpers&) = delete;
-
- private:
-  std::latch all_here_{io::detail::helpers().concurrency()}, go_{1};
-  std::vector<tutti::future<void>> held_;
 };
 
 template <class T>
@@ -291,13 +267,14 @@ TEST_F(files, who_gives_up_does_so_at_once_and_what_had_not_begun_never_does) {
   io::run([](std::string path) -> tutti::task<> {
     io::file f = co_await io::file::open(path, io::file_mode::update);
     {
-      const busy_helpers all;
+      const tutti_test::busy_helpers all;
       const std::string late = co_await failure_of<tutti::timed_out>(f.write_at("NEW", 0, 1ms));
       EXPECT_EQ(late, "writing " + path + " took longer than the limit of 1 ms");
       std::array<char, 4> room{};
       const std::string read_late = co_await failure_of<tutti::timed_out>(f.read_at(room, 0, 1ms));
       EXPECT_EQ(read_late, "reading " + path + " took longer than the limit of 1 ms");
-      const std::string open_late = co_await failure_of<tutti::timed_out>(io::file::open(path, {}, 1ms));
+      const std::string open_late =
+          co_await failure_of<tutti::timed_out>(io::file::open(path, io::file_mode::read, 1ms));
       EXPECT_EQ(open_late, "opening " + path + " took longer than the limit of 1 ms");
       bool stopped = false;
       co_await tutti::task_group::run([&](tutti::task_group& group) -> tutti::task<> {
@@ -363,7 +340,7 @@ TEST_F(files, one_coroutine_uses_the_position) {
   make("f", "one\ntwo\n");
   io::run([](std::string path) -> tutti::task<> {
     const io::file f = co_await io::file::open(path);
-    const busy_helpers all;
+    const tutti_test::busy_helpers all;
     co_await tutti::task_group::run([&](tutti::task_group& group) -> tutti::task<> {
       group.spawn([&]() -> tutti::task<> {
         const auto line = co_await f.read_line();

@@ -100,6 +100,12 @@ reactor& reactor::here(const char* what) {
                          "co_await resume_on(loop)");
 }
 
+void refuse_nested_run() {
+  if (reactor::here_if_any() != nullptr)
+    throw std::logic_error(
+        "io::run: this thread runs an io::loop already, which would stand still meanwhile; co_await the task instead");
+}
+
 }  // namespace detail
 
 namespace {

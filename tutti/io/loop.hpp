@@ -68,10 +68,16 @@ class loop final : public run_loop {
   explicit loop(std::shared_ptr<detail::reactor> events);
 };
 
+namespace detail {
+void refuse_nested_run();
+}
+
 /// Runs `work` on a loop of its own on this thread until it has ended; returns its result or throws its exception. What
-/// was handed to the loop meanwhile runs here too, and is complete when this returns.
+/// was handed to the loop meanwhile runs here too, and is complete when this returns. Throws std::logic_error where an
+/// io::loop runs already, which would stand still meanwhile, perhaps for ever: co_await there.
 template <class T>
 T run(task<T> work) {
+  detail::refuse_nested_run();
   loop here;
   return here.run(std::move(work));
 }

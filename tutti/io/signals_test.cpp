@@ -94,6 +94,7 @@ std::atomic<int> own_handler_calls{0};
 void own_handler(int) { ++own_handler_calls; }
 
 TEST(signals, do_what_they_did_before_when_nobody_awaits_them) {
+  own_handler_calls = 0;
   struct ::sigaction own{}, before{};
   own.sa_handler = own_handler;
   ASSERT_EQ(::sigaction(SIGUSR1, &own, &before), 0);

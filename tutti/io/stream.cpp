@@ -264,7 +264,7 @@ void stream::buffer_writes(std::size_t size) {
 task<> stream::shutdown_write(std::chrono::nanoseconds limit) {
   detail::byte_stream* const to = body();
   detail::until end(limit);
-  co_await detail::write_wait("shutdown_write", to, {}, true, end.left());
+  co_await detail::write_wait("shutdown_write", to, const_buffer(), true, end.left());
   co_await detail::shutdown_wait(to, end.left());
 }
 

@@ -110,7 +110,8 @@ stack_asker::stack_asker() {
 stack_asker::~stack_asker() {
   handler& h = the_handler();
   const std::lock_guard lock(h.one_at_a_time);
-  if (h.users > 0 && --h.users == 0) h.restore();
+  if (h.users == 0) return;  // in a forked child
+  if (--h.users == 0) h.restore();
 }
 
 asked ask_stack(const tutti::detail::loop_poller& poller, std::uint64_t turn, thread_stack& answer) {

@@ -63,7 +63,7 @@ TEST(udp, says_what_was_cut_off) {
     io::datagram got = co_await b.receive_from(room);
     EXPECT_EQ(std::string(room.data(), got.size), "hell");
     EXPECT_TRUE(got.truncated);
-    got = co_await b.receive_from({});
+    got = co_await b.receive_from(io::mutable_buffer());
     EXPECT_EQ(got.size, 0U);
     EXPECT_TRUE(got.truncated);
     const std::string said = co_await failure_of<tutti::os_error>(b.receive(room));

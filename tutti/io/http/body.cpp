@@ -34,7 +34,7 @@ task<std::size_t> body_reader::read(mutable_buffer room) {
 }
 
 task<std::size_t> body_reader::read_some(mutable_buffer room) {
-  if (at_end() || room.empty()) co_return 0U;
+  if (at_end() || room.empty()) co_return std::size_t{0};
   failure_ = -1;
   try {
     const std::size_t n = co_await read(room);

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <optional>
 #include <stdexcept>
 
 namespace tutti::io::http {
@@ -34,7 +35,7 @@ void throw_named(const std::exception_ptr& failed, const std::string& method, co
 void dispose_of_answer::operator()(open_answer* a) const noexcept { delete a; }
 
 task<std::size_t> open_answer::read(mutable_buffer room) {
-  if (body.at_end() || room.empty()) co_return 0U;
+  if (body.at_end() || room.empty()) co_return std::size_t{0};
   std::exception_ptr failed;
   std::size_t n = 0;
   try {
@@ -77,6 +78,15 @@ std::optional<std::uint64_t> incoming::size() const noexcept {
 }
 
 task<std::size_t> incoming::read_some(mutable_buffer room) { return answer_->read(room); }
+
+stream incoming::takeover() {
+  if (answer_->head.status != 101 || !answer_->place)
+    throw std::logic_error(fmt::format("{} {}: takeover after an answer with status {}: 101 gives its connection, once",
+                                       answer_->method, answer_->url, answer_->head.status));
+  stream given = answer_->place.wire().release();
+  answer_->place.drop();
+  return given;
+}
 
 task<std::string> incoming::read_all(std::size_t most) {
   detail::open_answer& from = *answer_;

@@ -72,6 +72,9 @@ class incoming {
   [[nodiscard]] task<std::size_t> read_some(mutable_buffer room);
   /// Awaits the rest. Throws too_long when the whole has more than `most` bytes, else as read_some.
   [[nodiscard]] task<std::string> read_all(std::size_t most);
+  /// The connection, after status 101: for who speaks something else than HTTP on it from then on. Once. Throws
+  /// std::logic_error after other answers.
+  [[nodiscard]] stream takeover();
 
   /// For this module.
   explicit incoming(detail::open_answer* a) noexcept : answer_(a) {}

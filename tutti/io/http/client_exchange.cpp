@@ -171,6 +171,8 @@ task<std::unique_ptr<open_answer>> ask(std::shared_ptr<client_state> state, cons
         broken = std::current_exception();
       } catch (const closed&) {
         broken = std::current_exception();
+      } catch (const tls_error&) {  // closed without TLS's words for it
+        broken = std::current_exception();
       } catch (...) {
         phase = one.phase;
         throw;
@@ -189,8 +191,8 @@ task<std::unique_ptr<open_answer>> ask(std::shared_ptr<client_state> state, cons
     answer->place.drop();
     throw_named(failed, what.method, to.text(), phase, 0);
   }
+  if (answer->head.status == 101) co_return answer;  // the connection is for who takes it over
   answer->body = body_reader(answer->place.wire(), answer->head, parser::no_end);
-  if (answer->head.status == 101) answer->reusable = false;
   if (answer->body.at_end()) answer->finished();
   co_return answer;
 }
@@ -231,6 +233,7 @@ std::optional<url> redirected(const client_options& options, const open_answer& 
 
 task<incoming> open(std::shared_ptr<client_state> state, client_request what) {
   until total(state->options.total_limit);
+  static_cast<void>(total.left());  // its copies, below, count what is left of it
   url to = url::parse(what.url);
   std::set<std::string> seen;
   for (int redirects = 0;; ++redirects) {

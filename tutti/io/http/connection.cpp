@@ -68,7 +68,7 @@ task<std::size_t> connection::read_body(mutable_buffer room_for_body) {
     }
     if (n == 0) parser_.end();
   }
-  co_return 0U;
+  co_return std::size_t{0};
 }
 
 bool connection::drop_arrived() {

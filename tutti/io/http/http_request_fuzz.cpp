@@ -139,7 +139,7 @@ void serve(std::string_view bytes) {
       group.spawn(http::detail::serve_connection(std::move(ends.first), server));
       co_await ends.second.write(bytes);
       co_await ends.second.shutdown_write();
-      static_cast<void>(co_await ends.second.read_all(std::size_t{1} << 24U));
+      static_cast<void>(co_await ends.second.read_all(1U << 24U));
     });
   };
   try {

@@ -67,6 +67,7 @@ class lease {
   /// (TLS says other things).
   bool reuse(bool quiet);
   void connected(std::unique_ptr<connection> wire) noexcept { wire_ = std::move(wire); }
+  explicit operator bool() const noexcept { return wire_ != nullptr; }
   connection& wire() const noexcept { return *wire_; }
   /// Closes the connection; the place stays.
   void close() noexcept { wire_.reset(); }

@@ -27,7 +27,8 @@ struct serve_options {
                                                                        ///< take some of an answer: 408, or closed
 };
 
-/// What is done to a connection before HTTP is spoken on it: TLS above all. What it throws ends that connection.
+/// What is done to a connection before HTTP is spoken on it: TLS above all. It has its own limit of time. What it
+/// throws ends that connection.
 using connection_wrapper = std::function<task<stream>(stream)>;
 
 /// Accepts connections and answers their requests, one after the other on each, until `options.stop`: then connections
