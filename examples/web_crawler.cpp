@@ -90,6 +90,19 @@ void check_sights(checks& right, site& served, const crawl::options& how) {
   }
 }
 
+void check_robots(checks& right) {
+  const auto rules = crawl::robots::parse(
+      "User-agent: other\nSitemap: /x\nuser-agent: me # and me\r\nDisallow: /a\nAllow: /a/b\nDisallow: /*.cgi$\n"
+      "Disallow: /c*d*e\nDisallow:\nAllow: /same\nDisallow: /same\n\nUser-agent: *\nDisallow: /",
+      "me");
+  for (const char* target : {"/", "/a/b/c", "/x.cgi?1", "/cd", "/same/1", "/robots.txt", "/x.cgi/y"})
+    right.check(rules.allows(target), std::string("not allowed: ") + target);
+  for (const char* target : {"/a", "/ab", "/a/x", "/x.cgi", "/a.cgi.cgi", "/c1d2e3", "/cdde"})
+    right.check(!rules.allows(target), std::string("allowed: ") + target);
+  right.check(!crawl::robots::parse("User-agent: *\nDisallow: /", "me").allows("/"), "\"*\" means all");
+  right.check(crawl::robots::parse("<html>404", "me").allows("/"), "what is no robots.txt says nothing");
+}
+
 // A few pages again, from hosts that want to be left alone for a while after each request.
 tutti::task<> crawl_slowly(site& served, checks& right) {
   served.crawl_delay = "0.04";
@@ -120,6 +133,7 @@ tutti::task<int> try_itself() {
   const std::stop_token asked = quit.get_token();
   std::chrono::nanoseconds time{};
   checks right;
+  check_robots(right);
   co_await tutti::task_group::run([&](tutti::task_group& group) -> tutti::task<> {
     for (int host = 0; host < site::hosts; ++host) group.spawn(served.serve(host, asked));
     const auto start = tutti::now();

@@ -173,6 +173,7 @@ class robots {
         if (!value.empty() && value.size() == name.size() && starts_with_word(value, name)) is_named = for_named = true;
         continue;
       }
+      if (starts_with_word(key, "sitemap")) continue;  // belongs to no group
       in_rules = true;
       if (for_named) named.take(key, value);
       if (for_others) others.take(key, value);
