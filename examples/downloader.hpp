@@ -130,6 +130,7 @@ class download {
     try {
       if (has_parts) {
         std::vector<tutti::task<>> all;
+        all.reserve(notes_.parts.size());
         for (part& p : notes_.parts) all.push_back(read_part(from, p));
         co_await tutti::when_all(std::move(all));
       } else {

@@ -109,6 +109,7 @@ class crawler {
   /// Reads all that is to be found. Throws std::invalid_argument for a URL that is none.
   tutti::task<> run(std::vector<std::string> starts) {
     std::vector<std::string> first;
+    first.reserve(starts.size());
     for (const std::string& start : starts) first.push_back(normalised(http::url::parse(start)));
     co_await tutti::task_group::run([&](tutti::task_group& group) -> tutti::task<> {
       group_ = &group;
