@@ -14,7 +14,7 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 ORDER = ["fork_join", "parallel_for", "reduce", "scan", "sort", "pipeline", "submit", "idle", "wordcount", "task", "sync", "channel",
-         "process_pool", "echo", "http"]
+         "process_pool", "echo", "http", "crawl"]
 
 # Systems that are a yardstick, not a competitor.
 REFERENCE = re.compile(r"\((floor|ideal|spins)\)$|^serial$|serial runs?$|^tutti, ")

@@ -42,6 +42,12 @@ TEST_F(docs_io, loop) {
   EXPECT_TRUE(timer.cancel());
 }
 
+TEST_F(docs_io, watchdog) {
+  tutti::thread_pool pool(1);
+  io::watchdog dog({.limit = 10s});  // a call that holds a loop's thread for longer is in the log, with its stack
+  EXPECT_EQ(io::run(on_the_loop(pool)), 49);
+}
+
 // ---------------------------------------------------------------- streams
 
 task<std::string> ask_time(std::string server) {
