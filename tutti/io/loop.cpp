@@ -88,6 +88,26 @@ void reactor::interrupt() noexcept {
   errno = before;
 }
 
+void reactor::run_when_over(call work) noexcept {
+  const auto kept = shared_from_this();
+  const std::lock_guard lock(after_);
+  left_.push(work.release());
+  if (over_) run_what_is_left();
+}
+
+void reactor::end() noexcept {
+  const auto kept = shared_from_this();
+  const std::lock_guard lock(after_);
+  over_ = true;
+  run_what_is_left();
+}
+
+void reactor::run_what_is_left() noexcept {
+  while (call_node* const node = left_.pop()) node->run();
+  for (int i = 0; i < most_at_the_end && context_.poll_one() != 0; ++i) {
+  }
+}
+
 reactor* reactor::here_if_any() noexcept {
   const tutti::detail::loop_engine* const loop = tutti::detail::loop_engine::current();
   return loop == nullptr ? nullptr : static_cast<reactor*>(loop->poller());
@@ -118,9 +138,14 @@ std::shared_ptr<detail::reactor> new_reactor() {
   }
 }
 
+// What a loop keeps until nobody can use it any more.
+std::shared_ptr<void> end_with_loop(const std::shared_ptr<detail::reactor>& events) {
+  return {events.get(), [events](void*) { events->end(); }};
+}
+
 }  // namespace
 
 loop::loop() : loop(new_reactor()) { detail::watch_loops_if_asked(); }
-loop::loop(std::shared_ptr<detail::reactor> events) : run_loop(*events, events) { events->id = id(); }
+loop::loop(std::shared_ptr<detail::reactor> events) : run_loop(*events, end_with_loop(events)) { events->id = id(); }
 
 }  // namespace tutti::io
