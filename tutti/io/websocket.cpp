@@ -71,7 +71,7 @@ class websocket_body {
   using ptr = std::shared_ptr<websocket_body>;
 
   websocket_body(byte_stream_ptr connection, const websocket_options& options)
-      : loop_(here(*connection)),
+      : loop_(connection->where()),
         reactor_(reactor::of(loop_).shared_from_this()),
         remote_(connection->remote()),
         name_(connection->describe()),
@@ -220,17 +220,10 @@ class websocket_body {
 
   byte_stream& beneath() noexcept { return stream_.next_layer().body(); }
 
-  // Before anything of Asio's is made.
-  static const loop_notes& here(const byte_stream& connection) {
-    if (reactor::here_if_any() != &connection.where()) throw_elsewhere("websocket", connection.describe());
-    return connection.where();
-  }
   void check_here(const char* what) const {
-    if (!is_here()) throw_elsewhere(what, name_);
-  }
-  [[noreturn]] static void throw_elsewhere(const char* what, const std::string& name) {
-    throw std::logic_error(fmt::format(
-        "{}: this does not run on the loop of the connection with {}; co_await resume_on(loop) first", what, name));
+    if (!is_here())
+      throw std::logic_error(fmt::format(
+          "{}: this does not run on the loop of the connection with {}; co_await resume_on(loop) first", what, name_));
   }
 
   static void read(const ptr& who) {

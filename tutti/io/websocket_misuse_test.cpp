@@ -93,7 +93,7 @@ TEST_F(websocket_misuse, a_stream_of_another_loop_is_not_accepted) {
     EXPECT_THAT(co_await failure<std::logic_error>(io::websocket::accept(std::move(first), asked)),
                 HasSubstr("does not run on"));
     EXPECT_THAT(io::run(failure<std::logic_error>(io::websocket::accept(std::move(second), asked))),
-                HasSubstr("does not run on the loop of the connection with 127.0.0.1"));
+                HasSubstr("belongs to another loop"));
     co_await tutti::resume_on(here);
   };
   here.run(accepting());
@@ -135,6 +135,26 @@ TEST_F(websocket_misuse, assignment_closes_the_connection_that_was_there) {
     EXPECT_NE(co_await failure<tutti::timed_out>(mine.receive(1ms)), "");
     mine = {};
     EXPECT_FALSE(mine);
+    co_await over.wait_async();
+  });
+  EXPECT_THAT(words, HasSubstr("receiving from 127.0.0.1"));
+}
+
+TEST_F(websocket_misuse, one_that_is_destroyed_on_another_thread_closes_on_its_loop) {
+  io::loop here;
+  tutti::thread_pool pool(1);
+  tutti::event over;
+  std::string words;
+  const auto until_gone = [&](io::websocket peer) -> task<> {
+    words = co_await failure<tutti::closed>(peer.receive(tutti_test::http_hang));
+    over.set();
+  };
+  with_websocket_server(here, until_gone, {}, [&](std::string url) -> task<> {
+    io::websocket mine = co_await io::websocket::connect(url);
+    EXPECT_NE(co_await failure<tutti::timed_out>(mine.receive(0ns)), "");
+    co_await tutti::resume_on(pool);
+    mine = {};
+    co_await tutti::resume_on(here);
     co_await over.wait_async();
   });
   EXPECT_THAT(words, HasSubstr("receiving from 127.0.0.1"));
