@@ -276,8 +276,7 @@ TEST(http_client, https) {
         EXPECT_EQ(got.body, "POST /echo [text]");
       }
       EXPECT_EQ(c.idle_connections(), 1U);
-      EXPECT_THAT(co_await failure_of(c, origin + "/down"),
-                  HasSubstr("redirecting: to http://127.0.0.1:1/, where all"));
+      EXPECT_THAT(co_await failure_of(c, origin + "/down"), HasSubstr("redirecting: to http://127.0.0.1:1/, where all"));
       const http::client lax({.allow_downgrade = true}, believing);
       EXPECT_THAT(co_await failure_of(lax, origin + "/down"), StartsWith("GET http://127.0.0.1:1/: connecting: "));
       EXPECT_EQ(co_await output_of("curl", "-s", "--cacert", authority.path(), "-d", "text", origin + "/echo",
