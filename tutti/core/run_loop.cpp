@@ -277,6 +277,7 @@ std::shared_ptr<detail::loop_engine> make_loop(std::shared_ptr<detail::loop_poll
             if (last->driven_by_this_thread()) fatal_own_call();
             last->shut_down(/*cancel=*/false);
             forget_home(last->id());
+            if (last->poller() != nullptr) last->poller()->end();
           }};
 }
 

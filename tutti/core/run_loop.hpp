@@ -27,6 +27,8 @@ class loop_poller {
   virtual void interrupt() noexcept = 0;
   /// Whether nothing but an interrupt can end wait_for_events. By the thread that drives the loop.
   virtual bool expects_nothing() const noexcept = 0;
+  /// The loop is over: nobody drives it any more, and it takes no more calls.
+  virtual void end() noexcept = 0;
 
   /// For who watches that thread: odd while it runs a call of the loop; grows. Read by anyone.
   std::uint64_t turns() const noexcept { return turns_.load(std::memory_order_acquire); }

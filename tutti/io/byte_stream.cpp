@@ -17,9 +17,7 @@ void byte_stream::dispose() noexcept {
   const std::shared_ptr<reactor> kept = loop.shared_from_this();
   const auto engine = loop.engine.lock();
   if (engine != nullptr && engine->hand_over(disposal_)) return;
-  // That has come. Nobody else uses the reactor any more but who does the same.
-  const std::lock_guard lock(loop.closing);
-  dispose_here();
+  loop.run_when_over(call(&disposal_));
 }
 
 }  // namespace tutti::io::detail

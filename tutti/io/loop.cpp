@@ -88,6 +88,26 @@ void reactor::interrupt() noexcept {
   errno = before;
 }
 
+void reactor::run_when_over(call work) noexcept {
+  const auto kept = shared_from_this();
+  const std::lock_guard lock(after_);
+  left_.push(work.release());
+  if (over_) run_what_is_left();
+}
+
+void reactor::end() noexcept {
+  const auto kept = shared_from_this();
+  const std::lock_guard lock(after_);
+  over_ = true;
+  run_what_is_left();
+}
+
+void reactor::run_what_is_left() noexcept {
+  while (call_node* const node = left_.pop()) node->run();
+  for (int i = 0; i < most_at_the_end && context_.poll_one() != 0; ++i) {
+  }
+}
+
 reactor* reactor::here_if_any() noexcept {
   const tutti::detail::loop_engine* const loop = tutti::detail::loop_engine::current();
   return loop == nullptr ? nullptr : static_cast<reactor*>(loop->poller());

@@ -1,7 +1,6 @@
 #include <tutti/io/websocket.hpp>
 
 #include <tutti/core/home.hpp>
-#include <tutti/core/local_executor.hpp>
 #include <tutti/io/connect.hpp>
 #include <tutti/io/http/url.hpp>
 #include <tutti/io/inside/asio_wait.hpp>
@@ -36,9 +35,41 @@ void async_teardown(beast::role_type, async_stream& connection, Handler&& handle
   asio::post(connection.get_executor(), asio::append(std::forward<Handler>(handler), boost::system::error_code()));
 }
 
-// All on the loop's thread.
-class websocket_body : public std::enable_shared_from_this<websocket_body> {
+void check_options(const char* what, const websocket_options& options) {
+  if (options.max_message == 0)
+    throw std::invalid_argument(fmt::format("{}: max_message is 0 bytes; give the most that a message may have", what));
+  if (options.silence <= std::chrono::nanoseconds(0))
+    throw std::invalid_argument(
+        fmt::format("{}: silence is {}; give more than 0, or no_limit for none", what, in_words(options.silence)));
+  constexpr std::size_t longest = 255;
+  if (options.protocol.size() > longest)
+    throw std::invalid_argument(
+        fmt::format("{}: the protocol has {} bytes, the most are {}", what, options.protocol.size(), longest));
+  // It becomes part of a head: whatever else is in there would be another field, or none.
+  constexpr std::string_view others = "!#$%&'*+-.^_`|~";
+  for (const char c : options.protocol) {
+    const bool is_letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+    if (!is_letter && others.find(c) == std::string_view::npos)
+      throw std::invalid_argument(
+          fmt::format("{}: the protocol {:?} has the character {:?}; it is to be one name of letters, digits and {}",
+                      what, options.protocol, c, others));
+  }
+}
+
+// RFC 6455, 7.4: which ones may be sent. 1014 is none for Beast, and others know it from a table of IANA's only.
+void check_close_code(std::uint16_t code) {
+  const bool is_defined = code >= 1000 && code <= 1013 && code != 1004 && code != 1005 && code != 1006;
+  const bool is_free = code >= 3000 && code <= 4999;
+  if (!is_defined && !is_free)
+    throw std::invalid_argument(fmt::format(
+        "close: {} is no code that may be sent; 1000 is the normal end, 4000 to 4999 are the program's own", code));
+}
+
+// All on the loop's thread. Coroutines on it have a part in it: the websocket may be gone before they begin.
+class websocket_body {
  public:
+  using ptr = std::shared_ptr<websocket_body>;
+
   websocket_body(byte_stream_ptr connection, const websocket_options& options)
       : loop_(connection->where()),
         reactor_(reactor::of(loop_).shared_from_this()),
@@ -59,104 +90,115 @@ class websocket_body : public std::enable_shared_from_this<websocket_body> {
 
   // ---------------------------------------------------------------- the beginning
 
-  task<> ask(std::string host, std::string target) {
-    if (!protocol_.empty()) {
-      stream_.set_option(ws::stream_base::decorator(
-          [this](ws::request_type& asked) { asked.set(beast::http::field::sec_websocket_protocol, protocol_); }));
+  static task<> ask(ptr self, std::string host, std::string target) {
+    websocket_body& me = *self;
+    if (!me.protocol_.empty()) {
+      me.stream_.set_option(ws::stream_base::decorator(
+          [&me](ws::request_type& asked) { asked.set(beast::http::field::sec_websocket_protocol, me.protocol_); }));
     }
     ws::response_type answer;
-    auto begin = [&](auto handler) { stream_.async_handshake(answer, host, target, std::move(handler)); };
-    asio_wait shaking("connect", loop_, "the websocket handshake with " + name_, options_.handshake_limit, begin);
+    auto begin = [&](auto handler) { me.stream_.async_handshake(answer, host, target, std::move(handler)); };
+    asio_wait shaking("connect", me.beneath(), "the websocket handshake with " + me.name_, me.options_.handshake_limit,
+                      begin);
     const boost::system::error_code failed = co_await shaking;
     if (failed == ws::error::upgrade_declined)
-      throw websocket_error(fmt::format("{} wants no websocket at \"{}\": it answered {} {}", name_, target,
+      throw websocket_error(fmt::format("{} wants no websocket at \"{}\": it answered {} {}", me.name_, target,
                                         answer.result_int(), std::string(answer.reason())));
-    check(failed, "the websocket handshake with " + name_);
+    me.check(failed, "the websocket handshake with " + me.name_);
   }
 
-  task<> answer(const http::request& asked) {
+  static task<> answer(ptr self, const http::request& asked) {
+    websocket_body& me = *self;
     beast::http::request<beast::http::empty_body> request;
     request.version(static_cast<unsigned>(asked.version()));
     request.method_string(asked.method());
     request.target(asked.target());
     for (const auto& field : asked.headers()) request.insert(field.name, field.value);
     if (!ws::is_upgrade(request))
-      throw websocket_error(name_ + " asks for no websocket: its request has not the headers for that");
-    if (!protocol_.empty() && asked.headers().has_token("Sec-WebSocket-Protocol", protocol_)) {
-      stream_.set_option(ws::stream_base::decorator(
-          [this](ws::response_type& given) { given.set(beast::http::field::sec_websocket_protocol, protocol_); }));
+      throw websocket_error(me.name_ + " asks for no websocket: its request has not the headers for that");
+    if (!me.protocol_.empty() && asked.headers().has_token("Sec-WebSocket-Protocol", me.protocol_)) {
+      me.stream_.set_option(ws::stream_base::decorator(
+          [&me](ws::response_type& given) { given.set(beast::http::field::sec_websocket_protocol, me.protocol_); }));
     }
-    auto begin = [&](auto handler) { stream_.async_accept(request, std::move(handler)); };
-    asio_wait accepting("accept", loop_, "the websocket handshake with " + name_, options_.handshake_limit, begin);
+    auto begin = [&](auto handler) { me.stream_.async_accept(request, std::move(handler)); };
+    asio_wait accepting("accept", me.beneath(), "the websocket handshake with " + me.name_, me.options_.handshake_limit,
+                        begin);
     const boost::system::error_code failed = co_await accepting;
-    check(failed, "the websocket handshake with " + name_);
+    me.check(failed, "the websocket handshake with " + me.name_);
   }
 
   // ---------------------------------------------------------------- messages
 
   // Beast's read cannot be taken up again once it was ended early: so it goes on, and who waits for it may leave.
-  task<std::optional<websocket_message>> receive(std::chrono::nanoseconds limit) {
-    const auto kept = shared_from_this();
-    const in_use one_at_a_time(receiving_, "receive", name_);
-    if (ended_) co_return std::nullopt;
-    if (!reading_ && !arrived_.is_set()) read();
-    const bool in_time = co_await arrived_.wait_for_async(limit);
+  static task<std::optional<websocket_message>> receive(ptr self, std::chrono::nanoseconds limit) {
+    websocket_body& me = *self;
+    me.check_here("receive");
+    const in_use one_at_a_time(me.receiving_, "receive", me.name_);
+    if (me.ended_) co_return std::nullopt;
+    if (!me.reading_ && !me.arrived_.is_set()) read(self);
+    const bool in_time = co_await me.arrived_.wait_for_async(limit);
     if (!in_time)
-      throw timed_out(fmt::format("a message from {} took longer than the limit of {}", name_, in_words(limit)));
-    if (read_error_ == ws::error::closed) {
-      ended_ = true;
+      throw timed_out(fmt::format("a message from {} took longer than the limit of {}", me.name_, in_words(limit)));
+    if (me.read_error_ == ws::error::closed) {
+      me.ended_ = true;
       co_return std::nullopt;
     }
-    check(read_error_, "receiving from " + name_);  // and so from now on
-    arrived_.clear();
-    websocket_message message{beast::buffers_to_string(buffer_.data()), stream_.got_binary()};
-    buffer_.consume(buffer_.size());
+    me.check(me.read_error_, "receiving from " + me.name_);  // and so from now on
+    me.arrived_.clear();
+    websocket_message message{beast::buffers_to_string(me.buffer_.data()), me.stream_.got_binary()};
+    me.buffer_.consume(me.buffer_.size());
     co_return message;
   }
 
-  task<> send(bool binary, const_buffer bytes, std::chrono::nanoseconds limit) {
-    const auto kept = shared_from_this();
-    const in_use one_at_a_time(sending_, "send", name_);
-    stream_.binary(binary);
+  static task<> send(ptr self, bool binary, const_buffer bytes, std::chrono::nanoseconds limit) {
+    websocket_body& me = *self;
+    me.check_here("send");
+    const in_use one_at_a_time(me.sending_, "send", me.name_);
+    me.stream_.binary(binary);
     auto begin = [&](auto handler) {
-      stream_.async_write(asio::buffer(bytes.data(), bytes.size()), std::move(handler));
+      me.stream_.async_write(asio::buffer(bytes.data(), bytes.size()), std::move(handler));
     };
-    asio_wait writing("send", loop_, "sending to " + name_, limit, begin);
+    asio_wait writing("send", me.beneath(), "sending to " + me.name_, limit, begin);
     const boost::system::error_code failed = co_await writing;
-    check(failed, "sending to " + name_);
+    me.check(failed, "sending to " + me.name_);
   }
 
-  task<> ping(std::chrono::nanoseconds limit) {
-    const auto kept = shared_from_this();
-    auto begin = [&](auto handler) { stream_.async_ping({}, std::move(handler)); };
-    asio_wait pinging("ping", loop_, "pinging " + name_, limit, begin);
+  static task<> ping(ptr self, std::chrono::nanoseconds limit) {
+    websocket_body& me = *self;
+    me.check_here("ping");
+    const in_use one_at_a_time(me.pinging_, "ping", me.name_);
+    auto begin = [&](auto handler) { me.stream_.async_ping({}, std::move(handler)); };
+    asio_wait pinging("ping", me.beneath(), "pinging " + me.name_, limit, begin);
     const boost::system::error_code failed = co_await pinging;
-    check(failed, "pinging " + name_);
+    me.check(failed, "pinging " + me.name_);
   }
 
-  task<> close(std::uint16_t code, std::string reason, std::chrono::nanoseconds limit) {
-    const auto kept = shared_from_this();
+  static task<> close(ptr self, std::uint16_t code, std::string reason, std::chrono::nanoseconds limit) {
+    websocket_body& me = *self;
+    me.check_here("close");
+    check_close_code(code);
     ws::close_reason why(static_cast<ws::close_code>(code));
     if (reason.size() > why.reason.max_size())
       throw std::invalid_argument(
           fmt::format("close: a reason has at most {} bytes, this one has {}", why.reason.max_size(), reason.size()));
     why.reason = reason;
-    auto begin = [&](auto handler) { stream_.async_close(why, std::move(handler)); };
-    asio_wait closing("close", loop_, "closing the websocket with " + name_, limit, begin);
+    const in_use one_at_a_time(me.closing_, "close", me.name_);
+    auto begin = [&](auto handler) { me.stream_.async_close(why, std::move(handler)); };
+    asio_wait closing("close", me.beneath(), "closing the websocket with " + me.name_, limit, begin);
     // However it goes, and it may be closed already: then it is.
     const struct at_end {
-      websocket_body& self;
-      ~at_end() { self.end(); }
-    } here{*this};
+      websocket_body& me;
+      ~at_end() { me.end(); }
+    } here{me};
     co_await closing;
   }
 
   // Without a word.
-  void end() noexcept { stream_.next_layer().body().close(); }
+  void end() noexcept { beneath().close(); }
 
   const ws::close_reason& reason() const noexcept { return stream_.reason(); }
   const endpoint& remote() const noexcept { return remote_; }
-  std::uint64_t loop_id() const noexcept { return loop_.id; }
+  reactor& home() const noexcept { return *reactor_; }
   bool is_here() const noexcept { return reactor::here_if_any() == reactor_.get(); }
 
  private:
@@ -176,9 +218,17 @@ class websocket_body : public std::enable_shared_from_this<websocket_body> {
     bool& flag_;
   };
 
-  void read() {
-    reading_ = true;
-    stream_.async_read(buffer_, [self = shared_from_this()](const boost::system::error_code& error, std::size_t) {
+  byte_stream& beneath() noexcept { return stream_.next_layer().body(); }
+
+  void check_here(const char* what) const {
+    if (!is_here())
+      throw std::logic_error(fmt::format(
+          "{}: this does not run on the loop of the connection with {}; co_await resume_on(loop) first", what, name_));
+  }
+
+  static void read(const ptr& who) {
+    who->reading_ = true;
+    who->stream_.async_read(who->buffer_, [self = who](const boost::system::error_code& error, std::size_t) {
       self->reading_ = false;
       self->read_error_ = error;
       self->arrived_.set();
@@ -209,8 +259,27 @@ class websocket_body : public std::enable_shared_from_this<websocket_body> {
   beast::flat_buffer buffer_;
   boost::system::error_code read_error_;
   event arrived_{event_reset::manual, "websocket message"};
-  bool reading_ = false, ended_ = false, receiving_ = false, sending_ = false;
+  bool reading_ = false, ended_ = false;
+  bool receiving_ = false, sending_ = false, pinging_ = false, closing_ = false;  // by a coroutine
 };
+
+namespace {
+
+// Ends a connection on its loop, or when that is over.
+class ending final : public call_node {
+ public:
+  explicit ending(websocket_body::ptr body) noexcept : body_(std::move(body)) {}
+  void run() noexcept override {
+    body_->end();
+    delete this;
+  }
+  void abandon(std::exception_ptr) noexcept override { body_->home().run_when_over(call(this)); }
+
+ private:
+  const websocket_body::ptr body_;
+};
+
+}  // namespace
 
 }  // namespace detail
 
@@ -222,17 +291,24 @@ websocket::~websocket() {
     body_->end();
     return;
   }
-  const std::uint64_t home = body_->loop_id();
-  auto last = [body = std::move(body_)] { body->end(); };
-  start_at_home(home, call(new tutti::detail::posted<decltype(last)>(std::move(last), {})));
+  const std::uint64_t home = body_->home().id;
+  start_at_home(home, call(new detail::ending(std::move(body_))));
 }
 
-detail::websocket_body& websocket::body() const {
+const std::shared_ptr<detail::websocket_body>& websocket::body() const {
   if (body_ == nullptr) throw closed("the websocket was moved from, or is none");
-  return *body_;
+  return body_;
 }
 
 task<websocket> websocket::connect(std::string url, websocket_options options, std::optional<tls_context> trust) {
+  std::string protocol(options.protocol);  // the coroutine may begin when it is gone
+  return connect_with(std::move(url), options, std::move(protocol), std::move(trust));
+}
+
+task<websocket> websocket::connect_with(std::string url, websocket_options options, std::string protocol,
+                                        std::optional<tls_context> trust) {
+  options.protocol = protocol;
+  detail::check_options("websocket::connect", options);
   const http::url place = http::url::parse(url);
   if (place.scheme() != "ws" && place.scheme() != "wss")
     throw std::invalid_argument(fmt::format("websocket::connect: \"{}\" does not begin with ws:// or wss://", url));
@@ -246,13 +322,17 @@ task<websocket> websocket::connect(std::string url, websocket_options options, s
   }
   options.handshake_limit = end.left();
   websocket made(std::make_shared<detail::websocket_body>(connection.release(), options));
-  co_await made.body_->ask(place.authority(), place.target());
+  co_await detail::websocket_body::ask(made.body_, place.authority(), place.target());
   co_return made;
 }
 
 task<websocket> websocket::accept(stream connection, const http::request& asked, websocket_options options) {
+  detail::check_options("websocket::accept", options);
+  detail::until end(options.handshake_limit);
+  co_await connection.flush(end.left());
+  options.handshake_limit = end.left();
   websocket made(std::make_shared<detail::websocket_body>(connection.release(), options));
-  co_await made.body_->answer(asked);
+  co_await detail::websocket_body::answer(made.body_, asked);
   co_return made;
 }
 
@@ -269,6 +349,7 @@ task<> talk_on(stream connection, const http::request& asked, std::shared_ptr<st
 
 http::response websocket::upgrade_with(const http::request& asked, std::function<task<>(websocket)> talk,
                                        websocket_options options) {
+  detail::check_options("websocket::upgrade", options);
   if (!asked.headers().has_token("Upgrade", "websocket")) {
     http::response refused(426, "this is a websocket\n");
     refused.headers.add("Upgrade", "websocket");
@@ -285,24 +366,24 @@ http::response websocket::upgrade_with(const http::request& asked, std::function
 }
 
 task<std::optional<websocket_message>> websocket::receive(std::chrono::nanoseconds limit) {
-  return body().receive(limit);
+  return detail::websocket_body::receive(body(), limit);
 }
 task<> websocket::send(std::string_view text, std::chrono::nanoseconds limit) {
-  return body().send(false, text, limit);
+  return detail::websocket_body::send(body(), false, text, limit);
 }
 task<> websocket::send_binary(const_buffer bytes, std::chrono::nanoseconds limit) {
-  return body().send(true, bytes, limit);
+  return detail::websocket_body::send(body(), true, bytes, limit);
 }
-task<> websocket::ping(std::chrono::nanoseconds limit) { return body().ping(limit); }
+task<> websocket::ping(std::chrono::nanoseconds limit) { return detail::websocket_body::ping(body(), limit); }
 task<> websocket::close(std::uint16_t code, std::string reason, std::chrono::nanoseconds limit) {
-  return body().close(code, std::move(reason), limit);
+  return detail::websocket_body::close(body(), code, std::move(reason), limit);
 }
 
-std::uint16_t websocket::close_code() const { return body().reason().code; }
+std::uint16_t websocket::close_code() const { return body()->reason().code; }
 std::string websocket::close_reason() const {
-  const auto& why = body().reason().reason;
+  const auto& why = body()->reason().reason;
   return {why.data(), why.size()};
 }
-endpoint websocket::remote() const { return body().remote(); }
+endpoint websocket::remote() const { return body()->remote(); }
 
 }  // namespace tutti::io

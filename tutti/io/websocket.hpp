@@ -30,13 +30,16 @@ struct websocket_message {
   bool binary = false;  ///< else it is text: valid UTF-8
 };
 
-/// How to speak. Trivially destructible.
+/// How to speak. Trivially destructible. Values that make no sense are refused with std::invalid_argument.
 struct websocket_options {
-  std::size_t max_message = 1U << 20;  ///< bytes; a peer that sends more is refused (1009), and receive throws too_long
+  std::size_t max_message = 1U << 20;  ///< bytes, at least 1; a peer that sends more is refused (1009), and receive
+                                       ///< throws too_long
   std::chrono::nanoseconds handshake_limit = std::chrono::seconds(30);
   std::chrono::nanoseconds silence = no_limit;  ///< a peer that says nothing is pinged after half of that, and after it
-                                                ///< all the connection ends: so half-open ones are noticed
-  std::string_view protocol = {};               ///< asked for, or agreed to (Sec-WebSocket-Protocol)
+                                                ///< all the connection ends: so half-open ones are noticed. More
+                                                ///< than 0, and by the system's clock, also where tutti's is another
+  std::string_view protocol = {};               ///< asked for, or agreed to (Sec-WebSocket-Protocol): one name, a
+                                                ///< token of HTTP, of at most 255 bytes
 };
 
 namespace detail {
@@ -44,13 +47,18 @@ class websocket_body;
 }
 
 /// A connection that carries messages. One coroutine may receive while another one sends. It belongs to a loop, as its
-/// stream. A receive that is cancelled or times out loses nothing; a send that does ends the connection. Pings are
-/// answered while somebody receives. Move-only; destroying it closes the connection without a word.
+/// stream: on other threads and loops its waits throw std::logic_error. A receive that is cancelled or times out loses
+/// nothing; any other wait that does ends the connection. Pings are answered while somebody receives. Move-only;
+/// destroying it, or assigning another one to it, closes the connection without a word: what waits for it gets
+/// `closed`.
 class websocket {
  public:
   websocket() noexcept = default;
   websocket(websocket&& other) noexcept = default;
-  websocket& operator=(websocket&& other) noexcept = default;
+  websocket& operator=(websocket other) noexcept {
+    std::swap(body_, other.body_);
+    return *this;
+  }
   ~websocket();
 
   /// Connects to "ws://example.org/chat", or to "wss://...", where `trust` is TLS's, by default
@@ -58,8 +66,9 @@ class websocket {
   /// websocket_error when the server does not want to; std::invalid_argument for another URL.
   [[nodiscard]] static task<websocket> connect(std::string url, websocket_options options = {},
                                                std::optional<tls_context> trust = {});
-  /// The server's side of a stream on which such a request has arrived, which is answered here. Throws websocket_error
-  /// when it is no such request.
+  /// The server's side of a stream on which such a request has arrived, which is answered here, behind what is in the
+  /// stream's write buffer. Throws websocket_error when it is no such request, `closed` when `connection` is none, and
+  /// what a stream's waits throw.
   [[nodiscard]] static task<websocket> accept(stream connection, const http::request& asked,
                                               websocket_options options = {});
   /// What an HTTP handler returns for the connection to go on as a websocket: `talk(websocket)`, a task, has it then.
@@ -78,10 +87,12 @@ class websocket {
   /// ends the connection.
   [[nodiscard]] task<> send(std::string_view text, std::chrono::nanoseconds limit = no_limit);
   [[nodiscard]] task<> send_binary(const_buffer bytes, std::chrono::nanoseconds limit = no_limit);
-  /// Asks whether the peer is there; its answer comes to nobody, but keeps `silence` from ending the connection.
+  /// Asks whether the peer is there; its answer comes to nobody, but keeps `silence` from ending the connection. As
+  /// with send and close, one coroutine at a time; a second one gets std::logic_error.
   [[nodiscard]] task<> ping(std::chrono::nanoseconds limit = no_limit);
   /// Says that this is the end, awaits the peer's word for it, and closes the connection; what the peer sent before is
-  /// dropped. `code`: 1000 for a normal end, others in RFC 6455, 7.4. `reason`: at most 123 bytes.
+  /// dropped. `code`: 1000 for a normal end, others that may be sent in RFC 6455, 7.4. `reason`: at most 123 bytes.
+  /// Other codes and longer reasons are refused with std::invalid_argument.
   [[nodiscard]] task<> close(std::uint16_t code = 1000, std::string reason = {},
                              std::chrono::nanoseconds limit = std::chrono::seconds(10));
 
@@ -95,7 +106,9 @@ class websocket {
   explicit websocket(std::shared_ptr<detail::websocket_body> body) noexcept;
   static http::response upgrade_with(const http::request& asked, std::function<task<>(websocket)> talk,
                                      websocket_options options);
-  detail::websocket_body& body() const;
+  static task<websocket> connect_with(std::string url, websocket_options options, std::string protocol,
+                                      std::optional<tls_context> trust);
+  const std::shared_ptr<detail::websocket_body>& body() const;
 
   std::shared_ptr<detail::websocket_body> body_;
 };

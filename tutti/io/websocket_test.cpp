@@ -1,11 +1,6 @@
-// Websockets: messages between our own two sides, and with Python's.
+// Websockets: messages between our own two sides.
 #include <gtest/gtest.h>
-#include <tests/support/watchdog.hpp>
-#include <tutti/io/http/http.hpp>
-#include <tutti/io/io.hpp>
-#include <tutti/io/websocket.hpp>
-#include <tutti/task/task.hpp>
-#include <tutti/task/task_group.hpp>
+#include <tests/support/websocket.hpp>
 
 #include <string>
 
@@ -14,45 +9,13 @@ namespace {
 using namespace std::chrono_literals;
 using tutti::task;
 namespace io = tutti::io;
-namespace http = tutti::io::http;
 
-class websocket : public testing::Test {
-  tutti_test::watchdog dog_;
-};
+using tutti_test::with_websocket_server;
 
-task<> echo(io::websocket peer) {
-  for (;;) {
-    const std::optional<io::websocket_message> message = co_await peer.receive();
-    if (!message) co_return;
-    if (message->binary) {
-      co_await peer.send_binary(message->data);
-    } else {
-      co_await peer.send(message->data);
-    }
-  }
-}
-
-// Runs `with(url)` while a server answers at that URL with `talk`.
-template <class With>
-void against(task<> (*talk)(io::websocket), io::websocket_options options, With with) {
-  const auto all = [&]() -> task<> {
-    io::listener at = io::listen("127.0.0.1:0");
-    const std::string url = "ws://" + at.local().text() + "/chat";
-    std::stop_source quit;
-    const std::stop_token token = quit.get_token();
-    http::routes routes;
-    routes.get("/chat", [&](http::request& asked) { return io::websocket::upgrade(asked, talk, options); });
-    co_await tutti::task_group::run([&](tutti::task_group& group) -> task<> {
-      group.spawn(http::serve(std::move(at), routes, {.drain = 1s, .stop = token}));
-      co_await with(url);
-      quit.request_stop();
-    });
-  };
-  io::run(all());
-}
+class websocket : public tutti_test::websocket_test {};
 
 TEST_F(websocket, echoes_text_and_binary) {
-  against(echo, {}, [](std::string url) -> task<> {
+  with_websocket_server(tutti_test::echo_messages, {}, [](std::string url) -> task<> {
     io::websocket mine = co_await io::websocket::connect(url);
     co_await mine.send("hello");
     std::optional<io::websocket_message> got = co_await mine.receive();
@@ -68,7 +31,7 @@ TEST_F(websocket, echoes_text_and_binary) {
 }
 
 TEST_F(websocket, a_receive_that_times_out_loses_nothing) {
-  against(echo, {}, [](std::string url) -> task<> {
+  with_websocket_server(tutti_test::echo_messages, {}, [](std::string url) -> task<> {
     io::websocket mine = co_await io::websocket::connect(url);
     for (int i = 0; i < 3; ++i) {
       bool late = false;
@@ -92,7 +55,7 @@ task<> say_goodbye(io::websocket peer) {
 }
 
 TEST_F(websocket, a_close_is_the_end_with_a_reason) {
-  against(say_goodbye, {}, [](std::string url) -> task<> {
+  with_websocket_server(say_goodbye, {}, [](std::string url) -> task<> {
     io::websocket mine = co_await io::websocket::connect(url);
     std::optional<io::websocket_message> got = co_await mine.receive();
     EXPECT_EQ(got.value().data, "last");
@@ -116,7 +79,7 @@ task<> expect_too_long(io::websocket peer) {
 }
 
 TEST_F(websocket, a_message_that_is_too_long_is_refused) {
-  against(expect_too_long, {.max_message = 10}, [](std::string url) -> task<> {
+  with_websocket_server(expect_too_long, {.max_message = 10}, [](std::string url) -> task<> {
     io::websocket mine = co_await io::websocket::connect(url);
     co_await mine.send("12345678901");
     const std::optional<io::websocket_message> got = co_await mine.receive();
@@ -136,7 +99,7 @@ task<> expect_bad_text(io::websocket peer) {
 }
 
 TEST_F(websocket, text_that_is_not_utf8_ends_the_connection) {
-  against(expect_bad_text, {}, [](std::string url) -> task<> {
+  with_websocket_server(expect_bad_text, {}, [](std::string url) -> task<> {
     io::websocket mine = co_await io::websocket::connect(url);
     co_await mine.send("\xff\xfe");
     const std::optional<io::websocket_message> got = co_await mine.receive();
@@ -148,7 +111,7 @@ TEST_F(websocket, text_that_is_not_utf8_ends_the_connection) {
 task<> vanish(io::websocket peer) { co_await peer.send("x"); }
 
 TEST_F(websocket, a_peer_that_vanishes_is_no_end_in_words) {
-  against(vanish, {}, [](std::string url) -> task<> {
+  with_websocket_server(vanish, {}, [](std::string url) -> task<> {
     io::websocket mine = co_await io::websocket::connect(url);
     co_await mine.receive();
     bool gone = false;
@@ -162,7 +125,7 @@ TEST_F(websocket, a_peer_that_vanishes_is_no_end_in_words) {
 }
 
 TEST_F(websocket, a_server_that_speaks_http_only_declines) {
-  against(echo, {}, [](std::string url) -> task<> {
+  with_websocket_server(tutti_test::echo_messages, {}, [](std::string url) -> task<> {
     std::string words;
     try {
       co_await io::websocket::connect(url + "/elsewhere");

@@ -10,13 +10,14 @@
 
 namespace tutti::io::detail {
 
-/// `begin(handler)` begins the operation. Awaiting gives its error, which may be that it was ended early: then
-/// `cancelled` or timed_out is thrown. `subject`: for the words of that.
+/// `begin(handler)` begins the operation, on top of `beneath`. Awaiting gives its error. Ending it early closes
+/// `beneath`: then `cancelled` or timed_out is thrown, even if the operation was through by then. `subject`: for the
+/// words of that.
 template <class Begin>
 class [[nodiscard]] asio_wait final : public io_wait {
  public:
-  asio_wait(const char* what, const loop_notes& loop, std::string subject, std::chrono::nanoseconds limit, Begin& begin)
-      : io_wait(what, limit), loop_(loop), subject_(std::move(subject)), begin_(begin) {}
+  asio_wait(const char* what, byte_stream& beneath, std::string subject, std::chrono::nanoseconds limit, Begin& begin)
+      : io_wait(what, limit), beneath_(beneath), subject_(std::move(subject)), begin_(begin) {}
 
   static bool await_ready() noexcept { return false; }
   boost::system::error_code await_resume() {
@@ -27,21 +28,28 @@ class [[nodiscard]] asio_wait final : public io_wait {
  private:
   void begin_operation() noexcept override {
     begin_(asio::bind_cancellation_slot(
-        ended_.slot(),
+        signal_.slot(),
         operation_handler(*this, [this](operation& op, const boost::system::error_code& error, std::size_t bytes) {
           error_ = error;
-          op.happened(from_asio(error), bytes);
+          op.happened(ended_early_ ? std::make_error_code(std::errc::operation_canceled) : from_asio(error), bytes);
         })));
   }
-  void end_operation() noexcept override { ended_.emit(asio::cancellation_type::terminal); }
+  // The signal is heard once, by the step that is under way; there may be none: one is through, and the next not yet
+  // begun. That one fails because `beneath` is closed.
+  void end_operation() noexcept override {
+    ended_early_ = true;
+    signal_.emit(asio::cancellation_type::terminal);
+    beneath_.close();
+  }
   bool is_through(std::error_code, std::size_t) noexcept override { return true; }
-  const loop_notes& where() const noexcept override { return loop_; }
+  const loop_notes& where() const noexcept override { return beneath_.where(); }
   std::string subject() const override { return subject_; }
 
-  const loop_notes& loop_;
+  byte_stream& beneath_;
   const std::string subject_;
   Begin& begin_;
-  asio::cancellation_signal ended_;
+  asio::cancellation_signal signal_;
+  bool ended_early_ = false;
   boost::system::error_code error_;
 };
 

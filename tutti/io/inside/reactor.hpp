@@ -1,6 +1,7 @@
 // reactor: the Asio side of a loop.
 #pragma once
 #include <tutti/base/unique_fd.hpp>
+#include <tutti/core/call.hpp>
 #include <tutti/io/loop.hpp>
 #include <tutti/io/operation.hpp>
 
@@ -27,12 +28,14 @@ class reactor final : public tutti::detail::loop_poller,
 
   /// Whose poller it is; gone when the loop is.
   std::weak_ptr<tutti::detail::loop_engine> engine;
-  /// Held by who closes a stream of a loop that is over, and so has no thread to do it.
-  std::mutex closing;
 
   reactor();
   void wait_for_events() noexcept override { context_.run_one(); }
-  void look_for_events() noexcept override { context_.poll(); }
+  // Not all there are: handlers may begin operations that are through at once, one after the other.
+  void look_for_events() noexcept override {
+    for (int i = 0; i < most_at_a_look && context_.poll_one() != 0; ++i) {
+    }
+  }
   void interrupt() noexcept override;
   bool expects_nothing() const noexcept override { return under_way == 0; }
   [[nodiscard]] asio::io_context& context() noexcept { return context_; }
@@ -46,6 +49,13 @@ class reactor final : public tutti::detail::loop_poller,
   static reactor& of(const loop_notes& notes) noexcept {
     return const_cast<reactor&>(static_cast<const reactor&>(notes));
   }
+
+  /// For a call that the loop takes no more: runs it when the loop is over, and what follows from it, on this thread
+  /// then. Thread-safe.
+  void run_when_over(call work) noexcept;
+  /// The loop is over. Operations that nobody waits for and that have been ended are still to be told so: they keep
+  /// what they refer to, and that keeps this.
+  void end() noexcept override;
 
   /// All of this process, while it exists: none is destroyed meanwhile. For watchdogs.
   class list {
@@ -62,11 +72,20 @@ class reactor final : public tutti::detail::loop_poller,
 
  private:
   void hear_interrupts();
+  void run_what_is_left() noexcept;
+
+  static constexpr int most_at_a_look = 64;
+  static constexpr int most_at_the_end = 1 << 20;  // for a peer who sends on and on to who outlives the loop
 
   const std::uint64_t number_;
   asio::io_context context_;
   asio::executor_work_guard<executor_type> goes_on_;
   descriptor interrupts_;  // an eventfd
+
+  // When the loop is over, threads touch this one at a time. Recursive: what runs may dispose of more.
+  std::recursive_mutex after_;
+  bool over_ = false;
+  call_queue left_;
 };
 
 /// Asio's allocator over an operation's memory.
