@@ -44,11 +44,43 @@ TEST(SpecEndpoint, GoodOnesAreReadAndWrittenBack) {
 }
 
 TEST(SpecEndpoint, MalformedOnesAreRefusedAndShown) {
-  std::vector<std::string> bad = {"", ":", ":80", "80", "127.0.0.1", "127.0.0.1:", "127.0.0.1:65536", "127.0.0.1:-1",
-      "127.0.0.1:+1", "127.0.0.1: 1", "127.0.0.1:1 ", " 127.0.0.1:1", "127.0.0.1:0x10", "127.0.0.1:1e2",
-      "127.0.0.1:99999999999999999999", "127.0.0.1:80:80", "256.0.0.1:80", "1.2.3.4.5:80", "::1:80", "::1",
-      "[::1]", "[::1]80", "[::1]:", "[::1:80", "::1]:80", "[]:80", "[::g]:80", "[::1]]:80",
-      "[[::1]]:80", "unix:", "unix:@", "example.org:80", "127.0.0.1\n:80", "*", "*:", "**:80", "http://127.0.0.1:80"};
+  std::vector<std::string> bad = {"",
+                                  ":",
+                                  ":80",
+                                  "80",
+                                  "127.0.0.1",
+                                  "127.0.0.1:",
+                                  "127.0.0.1:65536",
+                                  "127.0.0.1:-1",
+                                  "127.0.0.1:+1",
+                                  "127.0.0.1: 1",
+                                  "127.0.0.1:1 ",
+                                  " 127.0.0.1:1",
+                                  "127.0.0.1:0x10",
+                                  "127.0.0.1:1e2",
+                                  "127.0.0.1:99999999999999999999",
+                                  "127.0.0.1:80:80",
+                                  "256.0.0.1:80",
+                                  "1.2.3.4.5:80",
+                                  "::1:80",
+                                  "::1",
+                                  "[::1]",
+                                  "[::1]80",
+                                  "[::1]:",
+                                  "[::1:80",
+                                  "::1]:80",
+                                  "[]:80",
+                                  "[::g]:80",
+                                  "[::1]]:80",
+                                  "[[::1]]:80",
+                                  "unix:",
+                                  "unix:@",
+                                  "example.org:80",
+                                  "127.0.0.1\n:80",
+                                  "*",
+                                  "*:",
+                                  "**:80",
+                                  "http://127.0.0.1:80"};
   bad.push_back(std::string("127.0.0.1:8\0", 12));
   bad.push_back(std::string("127.0.0.1\0:80", 13));
   bad.push_back(std::string("unix:/tmp/a\0b", 13));
@@ -136,10 +168,12 @@ TEST_F(SpecListen, FileOfANewerListenerIsNotRemovedByAnOlderOne) {
 TEST_F(SpecListen, PlacesThatCannotBeHad) {
   on_a_loop([]() -> task<> {
     io::listener at = io::listen("127.0.0.1:0");
-    const auto kind = [](std::string text) { return how([text]() -> task<int> {
-      static_cast<void>(io::listen(text));
-      co_return 0;
-    }); };
+    const auto kind = [](std::string text) {
+      return how([text]() -> task<int> {
+        static_cast<void>(io::listen(text));
+        co_return 0;
+      });
+    };
     EXPECT_EQ(co_await kind(at.local().text()), "os_error EADDRINUSE");
     EXPECT_EQ(co_await kind("192.0.2.1:0"), "os_error EADDRNOTAVAIL");
     EXPECT_EQ(co_await kind("unix:/no/such/folder/x"), "os_error ENOENT");

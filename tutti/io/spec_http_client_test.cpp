@@ -53,9 +53,9 @@ handler answers(std::string text, bool once = true) {
 }
 
 TEST_F(SpecHttpClient, EveryTruncationOfAnAnswer) {
-  for (const std::string& whole : std::vector<std::string>
-       {"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX: y\r\n\r\nhello",
-        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5;x=y\r\nhello\r\n0\r\nT: v\r\n\r\n"}) {
+  for (const std::string& whole : std::vector<std::string>{
+           "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX: y\r\n\r\nhello",
+           "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5;x=y\r\nhello\r\n0\r\nT: v\r\n\r\n"}) {
     std::size_t cut = 0;
     with_raw_server(
         [&](io::stream s) -> task<> {
@@ -79,14 +79,15 @@ TEST_F(SpecHttpClient, EveryTruncationOfAnAnswer) {
 }
 
 TEST_F(SpecHttpClient, AnswersThatAreNone) {
-  for (const std::string& bad : std::vector<std::string>
-       {"nonsense\r\n\r\n", "HTTP/1.1\r\n\r\n", "HTTP/1.1 20 OK\r\n\r\n", "HTTP/1.1 2000 OK\r\n\r\n",
-        "HTTP/3.0 200 OK\r\n\r\n", "HTTP/1.1 abc OK\r\n\r\n", "HTTP/1.1 200 OK\r\nno colon\r\n\r\n",
-        "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello!",
-        "HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\nhello", "HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999\r\n\r\nx",
-        "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
-        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nhello", "SSH-2.0-OpenSSH_9.2\r\n\r\n",
-        "HTTP/1.1 200 OK\r\nX: a\rb\r\n\r\n"}) {
+  for (const std::string& bad : std::vector<std::string>{
+           "nonsense\r\n\r\n", "HTTP/1.1\r\n\r\n", "HTTP/1.1 20 OK\r\n\r\n", "HTTP/1.1 2000 OK\r\n\r\n",
+           "HTTP/3.0 200 OK\r\n\r\n", "HTTP/1.1 abc OK\r\n\r\n", "HTTP/1.1 200 OK\r\nno colon\r\n\r\n",
+           "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello!",
+           "HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\nhello",
+           "HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999\r\n\r\nx",
+           "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+           "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nhello", "SSH-2.0-OpenSSH_9.2\r\n\r\n",
+           "HTTP/1.1 200 OK\r\nX: a\rb\r\n\r\n"}) {
     with_raw_server(answers(bad), [&](std::string origin) -> task<> {
       http::client client;
       const std::string end = co_await how([&] { return client.get(origin); });
@@ -101,8 +102,11 @@ TEST_F(SpecHttpClient, AnswersWithoutBodyWhateverTheyAnnounce) {
       [](io::stream s) -> task<> {
         for (;;) {
           const std::string head = co_await s.read_until("\r\n\r\n");
-          const int code = head.find("/204") != std::string::npos ? 204 : head.find("/304") != std::string::npos ? 304 : 200;
-          co_await s.write("HTTP/1.1 " + std::to_string(code) + " X\r\nContent-Length: 5\r\n\r\n" + (head.starts_with("HEAD") || code != 200 ? "" : "hello"));
+          const int code = head.find("/204") != std::string::npos   ? 204
+                           : head.find("/304") != std::string::npos ? 304
+                                                                    : 200;
+          co_await s.write("HTTP/1.1 " + std::to_string(code) + " X\r\nContent-Length: 5\r\n\r\n" +
+                           (head.starts_with("HEAD") || code != 200 ? "" : "hello"));
         }
       },
       [](std::string origin) -> task<> {
@@ -122,7 +126,8 @@ TEST_F(SpecHttpClient, AnswersWithoutBodyWhateverTheyAnnounce) {
 }
 
 TEST_F(SpecHttpClient, InterimAnswersAreSkippedButNotForEver) {
-  with_raw_server(answers("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"),
+  with_raw_server(answers("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 200 "
+                          "OK\r\nContent-Length: 2\r\n\r\nok"),
                   [](std::string origin) -> task<> {
                     http::client client;
                     const http::response r = co_await client.get(origin);
@@ -170,7 +175,8 @@ TEST_F(SpecHttpClient, LimitsOfHeadAndBodyExactly) {
               for (const char c : body) text += std::string("1\r\n") + c + "\r\n";
               text += "0\r\n\r\n";
             }
-            EXPECT_EQ(co_await how([&] { return client.get(origin); }), size <= 100 ? "value" : "too_long") << size << ' ' << how_long;
+            EXPECT_EQ(co_await how([&] { return client.get(origin); }), size <= 100 ? "value" : "too_long")
+                << size << ' ' << how_long;
             // as it streams, there is no such limit; the caller sets one
             http::incoming in = co_await client.open(origin);
             EXPECT_EQ(co_await how([&] { return in.read_all(size); }), "value");
@@ -184,11 +190,12 @@ TEST_F(SpecHttpClient, SilenceInEachPhaseTimesOut) {
     std::string sends;
     bool reads;
   };
-  for (const phase& p : {phase{"nothing is read", "", false}, phase{"no answer", "", true}, phase{"half a head", "HTTP/1.1 200 O", true},
-                         phase{"no body", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", true},
-                         phase{"half a body", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhe", true},
-                         phase{"half a chunk", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhe", true},
-                         phase{"no end", "HTTP/1.1 200 OK\r\n\r\nhello", true}}) {
+  for (const phase& p :
+       {phase{"nothing is read", "", false}, phase{"no answer", "", true}, phase{"half a head", "HTTP/1.1 200 O", true},
+        phase{"no body", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", true},
+        phase{"half a body", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhe", true},
+        phase{"half a chunk", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhe", true},
+        phase{"no end", "HTTP/1.1 200 OK\r\n\r\nhello", true}}) {
     SCOPED_TRACE(p.name);
     const handler silent = [&](io::stream s) -> task<> {
       if (p.reads) static_cast<void>(co_await s.read_until("\r\n\r\n"));
@@ -201,7 +208,9 @@ TEST_F(SpecHttpClient, SilenceInEachPhaseTimesOut) {
       static_cast<void>(co_await client.request(std::move(what)));
     };
     with_raw_server(silent, [&](std::string origin) -> task<> {
-      EXPECT_EQ(co_await how_void([&] { return ask(http::client({.head_limit = 20ms, .progress_limit = 20ms}), origin); }), "timed_out");
+      EXPECT_EQ(
+          co_await how_void([&] { return ask(http::client({.head_limit = 20ms, .progress_limit = 20ms}), origin); }),
+          "timed_out");
       EXPECT_EQ(co_await how_void([&] { return ask(http::client({.total_limit = 20ms}), origin); }), "timed_out");
       // and can be ended
       http::client client;
@@ -255,7 +264,8 @@ TEST_F(SpecHttpClient, BytesBehindAnAnswerAreNoAnswerToTheNextRequest) {
       [&](io::stream s) -> task<> {
         ++connections;
         static_cast<void>(co_await s.read_until("\r\n\r\n"));
-        co_await s.write("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil");
+        co_await s.write(
+            "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil");
         static_cast<void>(co_await s.read_all(10000));
       },
       [&](std::string origin) -> task<> {
@@ -277,19 +287,22 @@ TEST_F(SpecHttpClient, RedirectsEndSomewhere) {
         for (;;) {
           const std::string head = co_await s.read_until("\r\n\r\n");
           ++asked;
-          co_await s.write("HTTP/1.1 302 Found\r\nLocation: " + location + std::to_string(asked) + "\r\nContent-Length: 3\r\n\r\nabc");
+          co_await s.write("HTTP/1.1 302 Found\r\nLocation: " + location + std::to_string(asked) +
+                           "\r\nContent-Length: 3\r\n\r\nabc");
         }
       },
       [&](std::string origin) -> task<> {
-        for (const std::string& to : {std::string("/again"), origin + "/x", std::string("?q"), std::string("//") + origin.substr(7) + "/"}) {
+        for (const std::string& to :
+             {std::string("/again"), origin + "/x", std::string("?q"), std::string("//") + origin.substr(7) + "/"}) {
           location = to;
           asked = 0;
           http::client client({.max_redirects = 5});
           EXPECT_EQ(co_await how([&] { return client.get(origin); }), "http_error redirecting") << to;
           EXPECT_EQ(asked, 6) << to;
         }
-        for (const std::string& to : {std::string("gopher://x/"), std::string("http://"), std::string("http://127.0.0.1:99999/"),
-                                      std::string("mailto:a@b"), std::string("http://[::1/")}) {
+        for (const std::string& to :
+             {std::string("gopher://x/"), std::string("http://"), std::string("http://127.0.0.1:99999/"),
+              std::string("mailto:a@b"), std::string("http://[::1/")}) {
           location = to + " \r\nX: ";
           http::client client;
           const std::string end = co_await how([&] { return client.get(origin); });
@@ -306,15 +319,19 @@ TEST_F(SpecHttpClient, RedirectsEndSomewhere) {
 TEST_F(SpecHttpClient, RequestsThatCannotBeAreRefused) {
   with_raw_server(answers("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"), [](std::string origin) -> task<> {
     http::client client;
-    for (const std::string& bad : std::vector<std::string> {"", "/", "example.org", "ftp://a/", "http://", "http://a:b:c/", "http://a:99999/", "http:///x"})
+    for (const std::string& bad : std::vector<std::string>{"", "/", "example.org", "ftp://a/", "http://",
+                                                           "http://a:b:c/", "http://a:99999/", "http:///x"})
       EXPECT_EQ(co_await how([&] { return client.get(bad); }), "invalid_argument") << bad;
-    for (const std::string& method : std::vector<std::string> {"", "G T", "GET\r\nX: y", "GET /", "\x01"})
-      EXPECT_EQ(co_await how([&] { return client.request(http::client_request(origin, method)); }), "invalid_argument") << method;
+    for (const std::string& method : std::vector<std::string>{"", "G T", "GET\r\nX: y", "GET /", "\x01"})
+      EXPECT_EQ(co_await how([&] { return client.request(http::client_request(origin, method)); }), "invalid_argument")
+          << method;
     EXPECT_THROW(http::client({.max_per_host = 0}), std::invalid_argument);
     http::fields fields;
-    for (const std::string_view bad : std::vector<std::string_view>{"a\r\nEvil: x", "a\nb", std::string_view("a\0b", 3), "a\rb"})
+    for (const std::string_view bad :
+         std::vector<std::string_view>{"a\r\nEvil: x", "a\nb", std::string_view("a\0b", 3), "a\rb"})
       EXPECT_THROW(fields.add("X", bad), std::invalid_argument);
-    for (const std::string_view bad : std::vector<std::string_view>{"", "a b", "a:", "a\r\nb", "\xc3\xa4"}) EXPECT_THROW(fields.add(bad, "x"), std::invalid_argument);
+    for (const std::string_view bad : std::vector<std::string_view>{"", "a b", "a:", "a\r\nb", "\xc3\xa4"})
+      EXPECT_THROW(fields.add(bad, "x"), std::invalid_argument);
     EXPECT_TRUE(fields.empty());
   });
 }
@@ -340,7 +357,8 @@ TEST_F(SpecHttpClient, PerHostLimitIsKeptAndLeavingIsNoticed) {
             group.spawn([&, i]() -> task<> {  // every third gives up while it waits for its turn, or later
               const std::string end = co_await how([&]() -> task<int> {
                 if (i % 3 == 0) {
-                  static_cast<void>(co_await tutti::with_timeout(client.get(origin), std::chrono::microseconds(i * 20)));
+                  static_cast<void>(
+                      co_await tutti::with_timeout(client.get(origin), std::chrono::microseconds(i * 20)));
                 } else {
                   static_cast<void>(co_await client.get(origin));
                 }

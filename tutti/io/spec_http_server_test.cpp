@@ -45,7 +45,8 @@ int status_of(const std::string& answer) {
 TEST_F(SpecHttpServer, EveryTruncationOfAValidRequest) {
   const unhandled_counter unhandled;
   const std::string whole =
-      "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nX-Y: z\r\n\r\n4\r\nabcd\r\n0\r\nTrailer: t\r\n\r\n";
+      "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nX-Y: z\r\n\r\n4\r\nabcd\r\n0\r\nTrailer: "
+      "t\r\n\r\n";
   const std::string other = "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n0123456789";
   with_http_server(usual(), {}, [&](http_server& server) -> task<> {
     for (const std::string& text : {whole, other})
@@ -61,8 +62,9 @@ TEST_F(SpecHttpServer, EveryTruncationOfAValidRequest) {
 }
 
 TEST_F(SpecHttpServer, EveryCutOfAValidRequestIsUnderstood) {
-  const std::string text = "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
-                           "4;ext=\"v\"\r\nabcd\r\n0A\r\n0123456789\r\n0\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+  const std::string text =
+      "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+      "4;ext=\"v\"\r\nabcd\r\n0A\r\n0123456789\r\n0\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
   with_http_server(usual(), {}, [&](http_server& server) -> task<> {
     for (std::size_t cut = 1; cut < text.size(); ++cut) {
       io::stream s = co_await io::connect(server.at);
@@ -94,25 +96,37 @@ TEST_F(SpecHttpServer, SmugglingShapesAreRefused) {
       "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n",
       "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
       "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
-      "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: \x0b" "chunked\r\n\r\n0\r\n\r\n",
+      "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: \x0b"
+      "chunked\r\n\r\n0\r\n\r\n",
       "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding : chunked\r\n\r\n0\r\n\r\n",
       "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding\r\n : chunked\r\n\r\n0\r\n\r\n",
       "POST /echo HTTP/1.1\r\nHost: a\r\nX: y\r\n\tTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
       "POST /echo HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
       "POST /echo HTTP/1.1\r\nHost: a\r\nX: y\rTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
       "POST /echo HTTP/1.1\nHost: a\nContent-Length: 4\n\nabcd",
-      "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", "GET / HTTP/1.1\r\n\r\n", "GET / HTTP/1.1\r\nHost: a b\r\n\r\n",
-      "GET / HTTP/1.1\r\nHost: a\r\nX\x01: y\r\n\r\n", std::string("GET / HTTP/1.1\r\nHost: a\r\nX: \0\r\n\r\n", 34),
-      "GET / HTTP/1.1\r\nHost: a\r\n: y\r\n\r\n", "GET / HTTP/1.1\r\nHost: a\r\nno colon\r\n\r\n",
-      "GET  / HTTP/1.1\r\nHost: a\r\n\r\n", "GET / HTTP/2.0\r\nHost: a\r\n\r\n", "GET / HTTP/1.1 x\r\nHost: a\r\n\r\n",
-      "GET /\r\nHost: a\r\n\r\n", "GET / http/1.1\r\nHost: a\r\n\r\n", "G(T / HTTP/1.1\r\nHost: a\r\n\r\n",
-      "GET /a b HTTP/1.1\r\nHost: a\r\n\r\n", "GET nowhere HTTP/1.1\r\nHost: a\r\n\r\n",
-      "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 tls \r\n\r\n", "GET /\x01 HTTP/1.1\r\nHost: a\r\n\r\n",
+      "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
+      "GET / HTTP/1.1\r\n\r\n",
+      "GET / HTTP/1.1\r\nHost: a b\r\n\r\n",
+      "GET / HTTP/1.1\r\nHost: a\r\nX\x01: y\r\n\r\n",
+      std::string("GET / HTTP/1.1\r\nHost: a\r\nX: \0\r\n\r\n", 34),
+      "GET / HTTP/1.1\r\nHost: a\r\n: y\r\n\r\n",
+      "GET / HTTP/1.1\r\nHost: a\r\nno colon\r\n\r\n",
+      "GET  / HTTP/1.1\r\nHost: a\r\n\r\n",
+      "GET / HTTP/2.0\r\nHost: a\r\n\r\n",
+      "GET / HTTP/1.1 x\r\nHost: a\r\n\r\n",
+      "GET /\r\nHost: a\r\n\r\n",
+      "GET / http/1.1\r\nHost: a\r\n\r\n",
+      "G(T / HTTP/1.1\r\nHost: a\r\n\r\n",
+      "GET /a b HTTP/1.1\r\nHost: a\r\n\r\n",
+      "GET nowhere HTTP/1.1\r\nHost: a\r\n\r\n",
+      "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 tls \r\n\r\n",
+      "GET /\x01 HTTP/1.1\r\nHost: a\r\n\r\n",
   };
   const unhandled_counter unhandled;
   with_http_server(usual(), {}, [&](http_server& server) -> task<> {
     for (const std::string& head : heads) {
-      const std::string got = co_await raw_exchange(server.at, head + "GET /users/9 HTTP/1.1\r\nHost: a\r\n\r\n", false);
+      const std::string got =
+          co_await raw_exchange(server.at, head + "GET /users/9 HTTP/1.1\r\nHost: a\r\n\r\n", false);
       const int status = status_of(got);
       EXPECT_TRUE(status == 400 || status == 501 || status == 505) << head << " -> " << got;
       EXPECT_EQ(count_of(got, "user 9"), 0) << head;  // nothing behind it is a request
@@ -130,9 +144,11 @@ TEST_F(SpecHttpServer, BadChunking) {
           " 4\r\nabcd\r\n0\r\n\r\n", "4\r\nabcdX0\r\n\r\n", "4\r\nabcdef\r\n0\r\n\r\n", "\r\n4\r\nabcd\r\n0\r\n\r\n",
           "4\nabcd\n0\n\n", "ffffffffffffffffff\r\nabcd", "8000000000000000\r\nabcd", "4\r\nabcd\n0\r\n\r\n",
           "4\rX\nabcd\r\n0\r\n\r\n", "4;a\nb\r\nabcd\r\n0\r\n\r\n", "0\r\nbad trailer\r\n\r\n", "0\r\n : x\r\n\r\n"}) {
-      const std::string got = co_await raw_exchange(
-          server.at, "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n" + bad + "GET /users/9 HTTP/1.1\r\nHost: a\r\n\r\n",
-          false);
+      const std::string got =
+          co_await raw_exchange(server.at,
+                                "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n" + bad +
+                                    "GET /users/9 HTTP/1.1\r\nHost: a\r\n\r\n",
+                                false);
       const int status = status_of(got);
       if (bad.starts_with("8000")) {  // too large, or never there
         EXPECT_TRUE(status == 413 || status == 408) << got;
@@ -149,8 +165,8 @@ TEST_F(SpecHttpServer, HeadLimitExactly) {
   const std::string start = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nX: ", end = "\r\n\r\n";
   with_http_server(usual(), {.max_head = 500}, [&](http_server& server) -> task<> {
     for (const std::size_t size : {499U, 500U, 501U, 502U, 600U, 100'000U}) {
-      const std::string got = co_await raw_exchange(
-          server.at, start + std::string(size - start.size() - end.size(), 'x') + end, false);
+      const std::string got =
+          co_await raw_exchange(server.at, start + std::string(size - start.size() - end.size(), 'x') + end, false);
       EXPECT_EQ(status_of(got), size <= 500 ? 200 : 431) << size;
     }
     // no end in sight, in one line or in many
@@ -165,17 +181,18 @@ TEST_F(SpecHttpServer, TrailersAndChunkExtensionsAreBoundedToo) {
   const unhandled_counter unhandled;
   with_http_server(usual(), {.max_head = 1000, .max_body = 1000, .head_limit = 3s, .progress_limit = 3s},
                    [&](http_server& server) -> task<> {
-    const std::string head = "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
-    for (const std::string& bad : {head + "4;" + std::string(1'000'000, 'e'), head + "0\r\n" + std::string(1'000'000, 't'),
-                                  head + std::string(1'000'000, '0')}) {
-      const std::string got = co_await raw_exchange(server.at, bad, false);
-      const int status = status_of(got);
-      EXPECT_TRUE(status == 400 || status == 431 || status == 413 || status == 0) << got;
-    }
-    std::string lines = head + "0\r\n";
-    for (int i = 0; i < 100'000; ++i) lines += "A: b\r\n";
-    EXPECT_NE(status_of(co_await raw_exchange(server.at, lines + "\r\n", false)), 200);
-  });
+                     const std::string head = "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+                     for (const std::string& bad :
+                          {head + "4;" + std::string(1'000'000, 'e'), head + "0\r\n" + std::string(1'000'000, 't'),
+                           head + std::string(1'000'000, '0')}) {
+                       const std::string got = co_await raw_exchange(server.at, bad, false);
+                       const int status = status_of(got);
+                       EXPECT_TRUE(status == 400 || status == 431 || status == 413 || status == 0) << got;
+                     }
+                     std::string lines = head + "0\r\n";
+                     for (int i = 0; i < 100'000; ++i) lines += "A: b\r\n";
+                     EXPECT_NE(status_of(co_await raw_exchange(server.at, lines + "\r\n", false)), 200);
+                   });
 }
 
 TEST_F(SpecHttpServer, BodyLimitExactly) {
@@ -187,31 +204,36 @@ TEST_F(SpecHttpServer, BodyLimitExactly) {
       const int expected = size <= 100 ? 200 : 413;
       EXPECT_EQ(status_of(co_await raw_exchange(
                     server.at, head + "Content-Length: " + std::to_string(size) + "\r\n\r\n" + body, false)),
-                expected) << size;
-      EXPECT_EQ(status_of(co_await raw_exchange(server.at, head + "Transfer-Encoding: chunked\r\n\r\n" + chunked + "0\r\n\r\n", false)),
-                expected) << size << " in chunks";
+                expected)
+          << size;
+      EXPECT_EQ(status_of(co_await raw_exchange(
+                    server.at, head + "Transfer-Encoding: chunked\r\n\r\n" + chunked + "0\r\n\r\n", false)),
+                expected)
+          << size << " in chunks";
     }
   });
 }
 
 TEST_F(SpecHttpServer, SlowlorisIsAnswered408) {
-  with_http_server(usual(), {.head_limit = 50ms, .idle_limit = 50ms, .progress_limit = 50ms},
-                   [&](http_server& server) -> task<> {
-    EXPECT_EQ(status_of(co_await raw_exchange(server.at, "GET / HT", false)), 408);
-    EXPECT_EQ(status_of(co_await raw_exchange(server.at, "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nab", false)), 408);
-    EXPECT_EQ(co_await raw_exchange(server.at, "", false), "");  // idle: it is closed
-    // byte for byte, each in time, the whole is not
-    io::stream s = co_await io::connect(server.at);
-    std::string end = "value";
-    while (end == "value") {
-      end = co_await how_void([&] { return s.write("x"); });
-      co_await tutti::sleep_for(1ms);
-    }
-    EXPECT_TRUE(end == "os_error EPIPE" || end == "os_error ECONNRESET") << end;
-    // between two requests
-    const std::string got = co_await raw_exchange(server.at, "GET / HTTP/1.1\r\nHost: a\r\n\r\n", false);
-    EXPECT_EQ(count_of(got, "HTTP/1.1 "), 1) << got;
-  });
+  with_http_server(
+      usual(), {.head_limit = 50ms, .idle_limit = 50ms, .progress_limit = 50ms}, [&](http_server& server) -> task<> {
+        EXPECT_EQ(status_of(co_await raw_exchange(server.at, "GET / HT", false)), 408);
+        EXPECT_EQ(status_of(co_await raw_exchange(
+                      server.at, "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nab", false)),
+                  408);
+        EXPECT_EQ(co_await raw_exchange(server.at, "", false), "");  // idle: it is closed
+        // byte for byte, each in time, the whole is not
+        io::stream s = co_await io::connect(server.at);
+        std::string end = "value";
+        while (end == "value") {
+          end = co_await how_void([&] { return s.write("x"); });
+          co_await tutti::sleep_for(1ms);
+        }
+        EXPECT_TRUE(end == "os_error EPIPE" || end == "os_error ECONNRESET") << end;
+        // between two requests
+        const std::string got = co_await raw_exchange(server.at, "GET / HTTP/1.1\r\nHost: a\r\n\r\n", false);
+        EXPECT_EQ(count_of(got, "HTTP/1.1 "), 1) << got;
+      });
 }
 
 TEST_F(SpecHttpServer, ClientThatNeverReadsItsAnswer) {
@@ -233,14 +255,18 @@ TEST_F(SpecHttpServer, ClientThatNeverReadsItsAnswer) {
     io::stream large = co_await io::connect(server.at), endless = co_await io::connect(server.at);
     co_await large.write("GET /large HTTP/1.1\r\nHost: a\r\n\r\n");
     co_await endless.write("GET /endless HTTP/1.1\r\nHost: a\r\n\r\n");
-    for (int i = 0; i < 50; ++i) EXPECT_EQ(count_of(co_await raw_exchange(server.at, "GET / HTTP/1.1\r\nHost: a\r\n\r\n"), "root"), 1);
+    for (int i = 0; i < 50; ++i)
+      EXPECT_EQ(count_of(co_await raw_exchange(server.at, "GET / HTTP/1.1\r\nHost: a\r\n\r\n"), "root"), 1);
     while (end.empty()) co_await tutti::sleep_for(1ms);
     EXPECT_EQ(end, "timed_out");
-    EXPECT_LT(written, 50'000'000U);  // what the system holds, and no more
+    EXPECT_LT(written, 50'000'000U);            // what the system holds, and no more
     for (io::stream* s : {&large, &endless}) {  // both are closed, within what they were sent
       std::string room(65536, '?');
       std::size_t n = 1;
-      while (n != 0 && co_await how([&]() -> task<int> { n = co_await s->read_some(room, 20s); co_return 0; }) == "value") {
+      while (n != 0 && co_await how([&]() -> task<int> {
+                         n = co_await s->read_some(room, 20s);
+                         co_return 0;
+                       }) == "value") {
       }
     }
   });
@@ -260,7 +286,8 @@ TEST_F(SpecHttpServer, PipeliningClientThatNeverReadsCostsBoundedMemory) {
     for (int i = 0; i < 400; ++i) many += "GET /large HTTP/1.1\r\nHost: a\r\n\r\n";
     co_await s.write(many, 20s);
     while (calls == 0) co_await tutti::yield_now();
-    while (co_await how_void([&] { return s.write("x", 20s); }) == "value") co_await tutti::yield_now();  // it is closed
+    while (co_await how_void([&] { return s.write("x", 20s); }) == "value")
+      co_await tutti::yield_now();  // it is closed
     EXPECT_LT(calls, 50);
   });
 }
@@ -271,7 +298,8 @@ TEST_F(SpecHttpServer, PipelinedRequestsAreAnsweredInOrder) {
     for (int i = 0; i < 300; ++i) {
       const std::string number = std::to_string(i);
       if (i % 3 == 0) {
-        requests += "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: " + std::to_string(number.size() + 2) + "\r\n\r\n[" + number + "]";
+        requests += "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: " + std::to_string(number.size() + 2) +
+                    "\r\n\r\n[" + number + "]";
       } else if (i % 3 == 1) {
         requests += "POST /ignore HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nxyz";
       } else {
@@ -297,8 +325,12 @@ TEST_F(SpecHttpServer, KeepAliveLimits) {
     const std::string got = co_await raw_exchange(server.at, many, false);
     EXPECT_EQ(count_of(got, "HTTP/1.1 200"), 3);
     EXPECT_EQ(count_of(got, "Connection: close"), 1) << got;
-    EXPECT_EQ(count_of(co_await raw_exchange(server.at, "GET / HTTP/1.0\r\n\r\nGET / HTTP/1.0\r\n\r\n", false), "root"), 1);
-    EXPECT_EQ(count_of(co_await raw_exchange(server.at, "GET / HTTP/1.1\r\nHost: a\r\nConnection: Close\r\n\r\n", false), "root"), 1);
+    EXPECT_EQ(count_of(co_await raw_exchange(server.at, "GET / HTTP/1.0\r\n\r\nGET / HTTP/1.0\r\n\r\n", false), "root"),
+              1);
+    EXPECT_EQ(
+        count_of(co_await raw_exchange(server.at, "GET / HTTP/1.1\r\nHost: a\r\nConnection: Close\r\n\r\n", false),
+                 "root"),
+        1);
   });
 }
 
@@ -306,7 +338,8 @@ TEST_F(SpecHttpServer, HandlersThatThrow) {
   const unhandled_counter unhandled;
   with_http_server(usual(), {}, [&](http_server& server) -> task<> {
     for (const char* path : {"/throws", "/throws_later"}) {
-      const std::string got = co_await raw_exchange(server.at, std::string("GET ") + path + " HTTP/1.1\r\nHost: a\r\n\r\n");
+      const std::string got =
+          co_await raw_exchange(server.at, std::string("GET ") + path + " HTTP/1.1\r\nHost: a\r\n\r\n");
       EXPECT_EQ(status_of(got), 500);
       EXPECT_EQ(count_of(got, "secret"), 0);
     }

@@ -1,4 +1,5 @@
-// What serve.hpp promises: every connection a handler, every end in order, also with no descriptors left and in a storm.
+// What serve.hpp promises: every connection a handler, every end in order, also with no descriptors left and in a
+// storm.
 #include <gtest/gtest.h>
 
 #include <atomic>
@@ -111,7 +112,8 @@ TEST_F(SpecServe, ZeroDrainStopsAtOnceAndNegativeIsNoTrap) {
       int stopped = 0, begun = 0;
       const auto handler = [&](io::stream s) -> task<> {
         ++begun;
-        if (co_await how([&] { return s.read_line(); }) == "cancelled") ++stopped;
+        const std::string end = co_await how([&] { return s.read_line(); });
+        if (end == "cancelled") ++stopped;
       };
       std::vector<io::stream> clients;
       const std::string end =
@@ -131,7 +133,8 @@ TEST_F(SpecServe, StoppingItsTaskStopsAllHandlersAtOnce) {
     std::atomic<int> begun{0}, stopped{0};
     const auto handler = [&](io::stream s) -> task<> {
       ++begun;
-      if (co_await how([&] { return s.read_line(); }) == "cancelled") ++stopped;
+      const std::string end = co_await how([&] { return s.read_line(); });
+      if (end == "cancelled") ++stopped;
     };
     on_a_loop([&]() -> task<> {
       io::listener at = io::listen("127.0.0.1:0");
@@ -162,8 +165,9 @@ TEST_F(SpecServe, StopBeforeTheBeginning) {
 
 TEST_F(SpecServe, OptionsThatMakeNoSense) {
   on_a_loop([]() -> task<> {
-    for (const io::serve_options& bad : {io::serve_options{.max_connections = 0}, io::serve_options{.max_connections = -1},
-                                         io::serve_options{.loops = 0}, io::serve_options{.loops = -5}})
+    for (const io::serve_options& bad :
+         {io::serve_options{.max_connections = 0}, io::serve_options{.max_connections = -1},
+          io::serve_options{.loops = 0}, io::serve_options{.loops = -5}})
       EXPECT_EQ(co_await how_void([&] { return io::serve(io::listen("127.0.0.1:0"), echo, bad); }), "invalid_argument");
     EXPECT_NE(co_await how_void([&] { return io::serve(io::listener(), echo); }), "value");
   });
@@ -183,19 +187,20 @@ TEST_F(SpecServe, MoreThanMaxConnectionsWaitToBeAccepted) {
       --now;
     };
     on_a_loop([&]() -> task<> {
-      const std::string end = co_await served(
-          handler, {.max_connections = 3, .loops = loops}, [&](io::endpoint at, std::stop_source) -> task<> {
-            std::vector<io::stream> clients;
-            for (int i = 0; i < 12; ++i) clients.push_back(co_await io::connect(at));
-            co_await task_group::run([&](task_group& group) -> task<> {
-              for (io::stream& s : clients)
-                group.spawn([&]() -> task<> {
-                  EXPECT_EQ(co_await s.read_exactly(2, 20s), "in");
-                  s.close();
-                });
-              co_return;
-            });
-          });
+      const std::string end = co_await served(handler, {.max_connections = 3, .loops = loops},
+                                              [&](io::endpoint at, std::stop_source) -> task<> {
+                                                std::vector<io::stream> clients;
+                                                for (int i = 0; i < 12; ++i)
+                                                  clients.push_back(co_await io::connect(at));
+                                                co_await task_group::run([&](task_group& group) -> task<> {
+                                                  for (io::stream& s : clients)
+                                                    group.spawn([&]() -> task<> {
+                                                      EXPECT_EQ(co_await s.read_exactly(2, 20s), "in");
+                                                      s.close();
+                                                    });
+                                                  co_return;
+                                                });
+                                              });
       EXPECT_EQ(end, "value");
     });
     EXPECT_EQ(all, 12);
@@ -214,15 +219,14 @@ TEST_F(SpecServe, AllLoopsGetConnections) {
     co_await echo(std::move(s));
   };
   on_a_loop([&]() -> task<> {
-    const std::string end =
-        co_await served(handler, {.loops = 3}, [&](io::endpoint at, std::stop_source) -> task<> {
-          std::vector<io::stream> clients;
-          for (int i = 0; i < 200; ++i) {  // with a fair system, missing one is as likely as (2/3)^200
-            clients.push_back(co_await io::connect(at));
-            co_await clients.back().write("x");
-            EXPECT_EQ(co_await clients.back().read_exactly(1, 20s), "x");
-          }
-        });
+    const std::string end = co_await served(handler, {.loops = 3}, [&](io::endpoint at, std::stop_source) -> task<> {
+      std::vector<io::stream> clients;
+      for (int i = 0; i < 200; ++i) {  // with a fair system, missing one is as likely as (2/3)^200
+        clients.push_back(co_await io::connect(at));
+        co_await clients.back().write("x");
+        EXPECT_EQ(co_await clients.back().read_exactly(1, 20s), "x");
+      }
+    });
     EXPECT_EQ(end, "value");
   });
   EXPECT_EQ(threads.size(), 3U);
@@ -282,7 +286,8 @@ TEST_F(SpecServe, WhatHandlersThrowEndsTheirConnectionOnly) {
       co_await s.write("x");
       EXPECT_EQ(co_await all_of(s), "x");
     };
-    EXPECT_EQ(co_await served(handler, {}, body), "value");
+    const io::serve_options usual;
+    EXPECT_EQ(co_await served(handler, usual, body), "value");
     EXPECT_EQ(unhandled_counter::all(), 2);
     const auto pairs = [&](io::endpoint at, std::stop_source) -> task<> {
       for (int i = 0; i < 10; ++i) {
@@ -292,7 +297,7 @@ TEST_F(SpecServe, WhatHandlersThrowEndsTheirConnectionOnly) {
         EXPECT_EQ(got.substr(0, 1), i % 2 == 0 ? "x" : got.empty() ? "" : "[") << i;
       }
     };
-    EXPECT_EQ(co_await served(plain, {}, pairs), "value");
+    EXPECT_EQ(co_await served(plain, usual, pairs), "value");
     EXPECT_EQ(unhandled_counter::all(), 7);
   });
 }
@@ -302,7 +307,8 @@ TEST_F(SpecServe, WhenDescriptorsRunOutAcceptingPausesAndServingGoesOn) {
     if (!allow_descriptors(64)) return 3;
     return io::run([]() -> task<int> {
       int result = 0;
-      const std::string end = co_await served(echo, {}, [&](io::endpoint at, std::stop_source) -> task<> {
+      const io::serve_options usual;
+      const std::string end = co_await served(echo, usual, [&](io::endpoint at, std::stop_source) -> task<> {
         io::stream first = co_await io::connect(at);
         std::vector<tutti::unique_fd> clients;
         for (;;) {  // all that there are: those of the clients and those that the server takes
@@ -357,7 +363,8 @@ TEST_F(SpecServe, StormOfRandomDisconnects) {
                   }
                   if (what % 4 == 1) will_reset(s.descriptor());
                   if (what % 4 == 2)
-                    static_cast<void>(co_await how_void([&] { return tutti::with_timeout(io::write_line(s, much), 0ns); }));
+                    static_cast<void>(
+                        co_await how_void([&] { return tutti::with_timeout(io::write_line(s, much), 0ns); }));
                   if (what % 4 == 3) {
                     static_cast<void>(co_await how_void([&] { return s.write(much, 1ms); }));
                     will_reset(s.descriptor());

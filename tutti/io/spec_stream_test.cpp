@@ -110,7 +110,8 @@ TEST_F(SpecStreamRead, UntilLimitCountsTheDelimiter) {
   for (const std::string delimiter : {"\n", "\r\n"}) {
     for (int more = -1; more <= 1; ++more) {  // the message less one, exactly, and one more than the limit
       for (const bool in_pieces : {false, true}) {
-        const std::string text = std::string(20 - delimiter.size() + static_cast<std::size_t>(more + 1) - 1, 'x') + delimiter;
+        const std::string text =
+            std::string(20 - delimiter.size() + static_cast<std::size_t>(more + 1) - 1, 'x') + delimiter;
         const std::size_t most = 20;
         SCOPED_TRACE(text.size());
         on_a_loop([&]() -> task<> {
@@ -249,7 +250,7 @@ TEST_F(SpecStreamRead, NothingToReadInto) {
     auto pair = io::stream_pair();
     EXPECT_EQ(co_await pair.first.read_some(io::mutable_buffer()), 0U);
     EXPECT_EQ(co_await pair.first.read_exactly(io::mutable_buffer()), 0U);
-    EXPECT_EQ(co_await pair.first.read_exactly(std::size_t{0}), "");
+    EXPECT_EQ(co_await pair.first.read_exactly(std::size_t(0)), "");
     co_await pair.first.write("");
     co_await pair.first.flush();
     co_await pair.first.write("x");
