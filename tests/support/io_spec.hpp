@@ -100,7 +100,7 @@ class io_spec : public testing::Test {
   }
   void TearDown() override {
     if (IsSkipped()) return;
-    const auto late = std::chrono::steady_clock::now() + std::chrono::seconds(2);
+    const auto late = std::chrono::steady_clock::now() + std::chrono::seconds(20);
     while (open_descriptors() > before_ && std::chrono::steady_clock::now() < late) ::sched_yield();
     EXPECT_LE(open_descriptors(), before_) << "descriptors are left behind";
   }
@@ -116,7 +116,7 @@ inline void expect_it_can_be_ended(const std::string& what, const std::function<
   SCOPED_TRACE(what);
   const int before = open_descriptors();
   const auto closed_all = [&](const char* way) {
-    const auto late = std::chrono::steady_clock::now() + std::chrono::seconds(2);
+    const auto late = std::chrono::steady_clock::now() + std::chrono::seconds(20);
     while (open_descriptors() > before && std::chrono::steady_clock::now() < late) ::sched_yield();
     EXPECT_LE(open_descriptors(), before) << "descriptors are left behind after " << way;
   };
