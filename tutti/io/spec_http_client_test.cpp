@@ -219,7 +219,7 @@ TEST_F(SpecHttpClient, SilenceInEachPhaseTimesOut) {
       std::string end;
       co_await task_group::run([&](task_group& group) -> task<> {
         group.spawn(note(end, [&] { return ask(client, origin); }));
-        co_await tutti::sleep_for(5ms);
+        co_await some_turns();
         group.stop();
       });
       EXPECT_EQ(end, "cancelled");
