@@ -2,19 +2,25 @@
 #pragma once
 #include <tutti/io/stream.hpp>
 
+#include <memory>
 #include <string_view>
+#include <utility>
 
 namespace tutti::io {
+
+namespace detail {
+class listening;
+}
 
 /// How to listen. Trivially destructible (see stop_ref).
 struct listen_options {
   int backlog = 4096;       ///< connections that may wait to be accepted; the system has a limit of its own
   bool reuse_port = false;  ///< other sockets, of this user, may listen at the same port: the system shares connections
-  int mode = 0600;          ///< a Unix socket's permissions
+  int mode = 0600;          ///< the permissions of a Unix socket's file, whatever the umask
 };
 
 /// A socket that takes connections, in one coroutine at a time. It belongs to the loop that it was made on. Move-only;
-/// destroying it closes it, and removes a Unix socket's file.
+/// destroying it closes it, on any thread, and removes a Unix socket's file.
 class listener {
  public:
   /// None.
@@ -22,12 +28,13 @@ class listener {
   listener(listener&& other) noexcept = default;
   listener& operator=(listener&& other) noexcept;
   ~listener() { close(); }
-  /// Takes over a socket that listens already.
+  /// Takes over a socket that listens already. Throws os_error for what is none, std::logic_error off a loop.
   [[nodiscard]] static listener adopt(unique_fd socket);
 
-  /// Awaits a connection. While the process has no descriptors for one (EMFILE, ENFILE) it waits for one to be free,
-  /// and says so in the log. Small packets are sent at once (TCP_NODELAY). Throws `closed` when the listener was
-  /// closed, else as a stream's waits.
+  /// Awaits a connection. While the process has no descriptors or memory for one (EMFILE, ENFILE, ENOMEM, ...) it waits
+  /// for some to be free, and says so in the log. Small packets are sent at once (TCP_NODELAY). Throws `closed` when
+  /// the listener was closed, os_error when the socket is of no use any more, else as a stream's waits. The listener
+  /// may be moved or destroyed meanwhile.
   [[nodiscard]] task<stream> accept(std::chrono::nanoseconds limit = no_limit);
   /// Takes no more connections; who waits for one gets `closed`.
   void close() noexcept;
@@ -35,15 +42,15 @@ class listener {
   [[nodiscard]] explicit operator bool() const noexcept { return body_ != nullptr; }
   /// Where it listens, with the port that it has: what others connect to. Throws `closed` without a socket.
   [[nodiscard]] endpoint local() const;
-  [[nodiscard]] int descriptor() const noexcept { return body_ == nullptr ? -1 : body_->descriptor(); }
+  /// For the system's calls; still owned. -1 without a socket.
+  [[nodiscard]] int descriptor() const noexcept;
+  /// For this module.
+  [[nodiscard]] const std::shared_ptr<detail::listening>& body() const noexcept { return body_; }
+  /// For this module.
+  explicit listener(std::shared_ptr<detail::listening> body) noexcept : body_(std::move(body)) {}
 
  private:
-  friend listener listen(const endpoint& at, listen_options options);
-  listener(detail::byte_stream_ptr body, std::string own_path)
-      : body_(std::move(body)), own_path_(std::move(own_path)) {}
-
-  detail::byte_stream_ptr body_;
-  std::string own_path_;  // of the file to be removed
+  std::shared_ptr<detail::listening> body_;
 };
 
 /// Listens at an address: endpoint::parse says how to write it; port 0: one that is free, see listener::local. Throws

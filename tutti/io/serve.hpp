@@ -28,15 +28,15 @@ task<> serve(listener at, std::shared_ptr<const stream_handler> handler, serve_o
 }  // namespace detail
 
 /// Accepts connections and runs `handler(stream)`, which returns a task, for each; returns when asked to by
-/// `options.stop`: then it accepts no more, gives the handlers `drain` to end, and asks those that have not to stop.
-/// Asking the task itself to stop ends all handlers at once.
+/// `options.stop`: then it accepts those who have connected by then and no more, gives the handlers `drain` to end, and
+/// asks those that have not to stop. Asking the task itself to stop ends all handlers at once, on all loops.
 ///
 /// A handler's connection is closed when it ends. What it throws ends its connection only: a connection that broke,
 /// timed out or sent too much is a debug line in the log; other exceptions go to on_unhandled.
 ///
-/// With several `loops`, the system spreads connections over them, and handlers run on all of these threads at once.
-/// Throws std::invalid_argument for options that make no sense, what accept throws, and os_error when further loops
-/// cannot be had.
+/// With several `loops`, the system spreads connections over them, and handlers run on all of these threads at once;
+/// the first loop to fail ends the others. Throws std::invalid_argument for options that make no sense, what accept
+/// throws, and os_error when further loops, or threads for them, cannot be had.
 template <class Handler>
   requires std::is_invocable_r_v<task<>, std::decay_t<Handler>&, stream>
 [[nodiscard]] task<> serve(listener at, Handler&& handler, serve_options options = {}) {
