@@ -32,6 +32,8 @@ host_and_port split_port(std::string_view text) {
   const std::uint16_t port = parse_port(text.substr(colon + 1), text);
   if (host.starts_with('[') && host.ends_with(']')) {
     host = host.substr(1, host.size() - 2);
+    if (!host.empty() && host.find(':') == std::string_view::npos)
+      throw std::invalid_argument(fmt::format("address \"{}\": brackets are for IPv6 addresses", text));
   } else if (host.find(':') != std::string_view::npos) {
     throw std::invalid_argument(
         fmt::format("address \"{}\": write an IPv6 address in brackets, \"[{}]:{}\"", text, host, port));
@@ -73,17 +75,27 @@ endpoint::endpoint(const ::sockaddr* address, ::socklen_t size) noexcept : endpo
 }
 
 endpoint endpoint::of(std::string_view address, std::uint16_t port) {
+  const std::string text(address);
+  const auto refuse = [&] { throw std::invalid_argument(fmt::format("\"{}\" is not an address in numbers", address)); };
+  if (text.find('\0') != std::string::npos) refuse();
+  if (text.find(':') == std::string::npos) {
+    ::sockaddr_in v4{};
+    v4.sin_family = AF_INET;
+    v4.sin_port = htons(port);
+    // Four numbers: what getaddrinfo takes besides ("127.1", "0177.0.0.1") misleads who checks addresses.
+    if (::inet_pton(AF_INET, text.c_str(), &v4.sin_addr) != 1) refuse();
+    return {reinterpret_cast<const ::sockaddr*>(&v4), sizeof v4};
+  }
   // getaddrinfo reads zones too, and asks nobody when it is told that these are numbers.
   ::addrinfo hints{};
   hints.ai_flags = AI_NUMERICHOST;
+  hints.ai_family = AF_INET6;
   hints.ai_socktype = SOCK_STREAM;
   ::addrinfo* found = nullptr;
-  const std::string text(address);
-  if (text.find('\0') != std::string::npos || ::getaddrinfo(text.c_str(), nullptr, &hints, &found) != 0)
-    throw std::invalid_argument(fmt::format("\"{}\" is not an address in numbers", address));
+  if (::getaddrinfo(text.c_str(), nullptr, &hints, &found) != 0) refuse();
   endpoint result(found->ai_addr, found->ai_addrlen);
   ::freeaddrinfo(found);
-  (result.family() == AF_INET ? result.address_.v4.sin_port : result.address_.v6.sin6_port) = htons(port);
+  result.address_.v6.sin6_port = htons(port);
   return result;
 }
 

@@ -247,7 +247,9 @@ task<std::optional<std::string>> read_line_on(state_ptr s, std::size_t most, std
       if (line.ends_with('\r')) line.pop_back();
       co_return line;
     }
-    if (ahead.size() >= most) throw too_long(fmt::format("reading {}: a line has more than {} bytes", s->path, most));
+    // With one byte more it is known not to be the last one.
+    if (ahead.size() > most)
+      throw too_long(fmt::format("reading {}: a line does not end within {} bytes", s->path, most));
     looked_at = ahead.size();
     const bytes_read got = co_await read_piece(s, 65536, s->position + looked_at, end);
     if (got.size == 0) {

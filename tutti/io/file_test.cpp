@@ -148,7 +148,7 @@ TEST_F(files, have_a_position) {
     co_await f.write("XY");
     f.seek(0);
     const std::string said = co_await failure_of<io::too_long>(f.read_line(3));
-    EXPECT_EQ(said, "reading " + path + ": a line has more than 3 bytes");
+    EXPECT_EQ(said, "reading " + path + ": a line does not end within 3 bytes");
     EXPECT_EQ(co_await f.read_line(4), "one");
     f.seek(10);
     EXPECT_EQ(co_await f.read_line(), "reXY") << "without an end of line";

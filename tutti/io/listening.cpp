@@ -8,6 +8,7 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -48,10 +49,16 @@ endpoint place_of(int socket) {
   return ::getsockname(socket, at, &size) == 0 ? endpoint(at, size) : endpoint();
 }
 
+// A number for the file, in its file system; 0 for none.
+std::uint64_t file_at(const std::string& path) noexcept {
+  struct ::stat status{};
+  return path.empty() || ::lstat(path.c_str(), &status) != 0 ? 0 : status.st_ino;
+}
+
 }  // namespace
 
 listening::listening(unique_fd socket, std::string own_path, int backlog, bool shared, const char* what)
-    : own_path_(std::move(own_path)), backlog_(backlog), shared_(shared) {
+    : own_path_(std::move(own_path)), own_file_(file_at(own_path_)), backlog_(backlog), shared_(shared) {
   const endpoint bound = place_of(socket.get());
   socket_ = make_descriptor_stream(std::move(socket), bound, what);
 }
@@ -113,7 +120,7 @@ void listening::take_no_more() noexcept {
 
 void listening::close(std::shared_ptr<listening> which) noexcept {
   if (which == nullptr) return;
-  if (!which->own_path_.empty()) ::unlink(which->own_path_.c_str());
+  if (!which->own_path_.empty() && file_at(which->own_path_) == which->own_file_) ::unlink(which->own_path_.c_str());
   if (reactor::here_if_any() == &which->socket_->where()) return which->socket_->close();
   // Its loop runs on another thread, or not at all; then, or when it is over, this is done here.
   struct closing final : call_node {

@@ -5,6 +5,7 @@
 #include <tutti/task/sleep.hpp>
 
 #include <chrono>
+#include <cstdint>
 #include <memory>
 #include <string>
 
@@ -50,6 +51,7 @@ class listening {
 
   byte_stream_ptr socket_;
   std::string own_path_;
+  std::uint64_t own_file_ = 0;  // which file that was: another listener may have replaced it
   const int backlog_;
   const bool shared_;
   bool pauses_ = false;

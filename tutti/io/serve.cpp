@@ -10,6 +10,7 @@
 #include <tutti/io/ready_wait.hpp>
 #include <tutti/io/tls.hpp>
 #include <tutti/io/until.hpp>
+#include <tutti/io/websocket.hpp>
 #include <tutti/sync/event.hpp>
 #include <tutti/sync/semaphore.hpp>
 #include <tutti/task/task_group.hpp>
@@ -66,19 +67,18 @@ class kept_place {
   connections* here_;
 };
 
+// What a peer or the network has done, and not the program.
+bool is_of_the_peer(const error& e) {
+  const auto is = [&]<class... E>() { return (... || (dynamic_cast<const E*>(&e) != nullptr)); };
+  return is.operator()<os_error, closed, timed_out, tls_error, websocket_error, too_long>();
+}
+
 void tell(const std::exception_ptr& failed, const std::string& peer) {
   try {
     std::rethrow_exception(failed);
   } catch (const cancelled&) {
-  } catch (const os_error& e) {
-    log(log_level::debug, "connection ended", {{"peer", peer}, {"because", e.what()}});
-  } catch (const closed& e) {
-    log(log_level::debug, "connection ended", {{"peer", peer}, {"because", e.what()}});
-  } catch (const timed_out& e) {
-    log(log_level::debug, "connection ended", {{"peer", peer}, {"because", e.what()}});
-  } catch (const tls_error& e) {
-    log(log_level::debug, "connection ended", {{"peer", peer}, {"because", e.what()}});
-  } catch (const too_long& e) {
+  } catch (const error& e) {
+    if (!is_of_the_peer(e)) return report_unhandled(failed, "io::serve handler", unhandled_origin::callback);
     log(log_level::debug, "connection ended", {{"peer", peer}, {"because", e.what()}});
   } catch (...) {
     report_unhandled(failed, "io::serve handler", unhandled_origin::callback);

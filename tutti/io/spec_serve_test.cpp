@@ -89,7 +89,7 @@ TEST_F(SpecServe, WhoFinishesFinishesAndTheRestIsStoppedAfterDrain) {
     co_return result;
   });
   EXPECT_EQ(end, "value");
-  EXPECT_EQ(finished, 4);
+  EXPECT_GE(finished, 4);  // and who came between the request to stop and its effect
   EXPECT_EQ(stopped, 6);
 }
 

@@ -140,6 +140,9 @@ class websocket_body {
     if (!in_time)
       throw timed_out(fmt::format("a message from {} took longer than the limit of {}", me.name_, in_words(limit)));
     if (me.read_error_ == ws::error::closed) {
+      if (const std::uint16_t code = me.stream_.reason().code; code > 4999)
+        throw websocket_error(
+            fmt::format("receiving from {}: it closed the connection with {}, which is no code", me.name_, code));
       me.ended_ = true;
       co_return std::nullopt;
     }
@@ -350,12 +353,19 @@ task<> talk_on(stream connection, const http::request& asked, std::shared_ptr<st
 http::response websocket::upgrade_with(const http::request& asked, std::function<task<>(websocket)> talk,
                                        websocket_options options) {
   detail::check_options("websocket::upgrade", options);
-  if (!asked.headers().has_token("Upgrade", "websocket")) {
+  const http::fields& headers = asked.headers();
+  if (!headers.has_token("Upgrade", "websocket") || !headers.has_token("Connection", "upgrade") ||
+      headers.get("Sec-WebSocket-Version") != "13") {
     http::response refused(426, "this is a websocket\n");
     refused.headers.add("Upgrade", "websocket");
     refused.headers.add("Connection", "upgrade");
+    refused.headers.add("Sec-WebSocket-Version", "13");
     return refused;
   }
+  // Sixteen bytes in base64.
+  const std::string_view key = headers.get("Sec-WebSocket-Key", "");
+  if (asked.method() != "GET" || asked.version() != 11 || key.size() != 24 || !key.ends_with("=="))
+    return {400, "this is no websocket handshake\n"};
   http::response answer(101);
   answer.takeover = [talk = std::make_shared<std::function<task<>(websocket)>>(std::move(talk)), options,
                      protocol = std::make_shared<const std::string>(options.protocol)](stream connection,
