@@ -42,7 +42,8 @@ TEST_F(http_tls, requests_and_websockets) {
       http::client client({}, trust);
       const http::response answer = co_await client.get("https://" + place + "/hello");
       EXPECT_EQ(answer.body, "hello");
-      io::websocket socket = co_await io::websocket::connect("wss://" + place + "/echo", {}, trust);
+      const io::websocket_options options;
+      io::websocket socket = co_await io::websocket::connect("wss://" + place + "/echo", options, trust);
       co_await socket.send("over TLS");
       const std::optional<io::websocket_message> back = co_await socket.receive();
       EXPECT_EQ(back.value().data, "over TLS");
