@@ -13,27 +13,28 @@ LINK = re.compile(r'href="([^"]*)"')
 async def crawl(port, most):
     origin = f"http://127.0.0.1:{port}"
     seen, got = {"/page/0"}, 0
-    places = asyncio.Semaphore(most)
-    tasks = set()
+    queue = asyncio.Queue()
+    queue.put_nowait("/page/0")
     start = time.perf_counter()
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=most)) as session:
 
-        async def visit(path):
+        async def work():
             nonlocal got
-            async with places, session.get(origin + path) as answer:
-                text = await answer.text()
-            got += 1
-            for link in LINK.findall(text):
-                if link not in seen:
-                    seen.add(link)
-                    tasks.add(asyncio.create_task(visit(link)))
+            while True:
+                path = await queue.get()
+                async with session.get(origin + path) as answer:
+                    text = await answer.text()
+                got += 1
+                for link in LINK.findall(text):
+                    if link not in seen:
+                        seen.add(link)
+                        queue.put_nowait(link)
+                queue.task_done()
 
-        tasks.add(asyncio.create_task(visit("/page/0")))
-        while tasks:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            tasks.difference_update(done)
-            for one in done:
-                one.result()
+        workers = [asyncio.create_task(work()) for _ in range(most)]
+        await queue.join()
+        for worker in workers:
+            worker.cancel()
     print(got, time.perf_counter() - start)
 
 
