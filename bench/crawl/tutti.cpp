@@ -31,7 +31,7 @@ std::string page_text(int page) {
 task<> serve() {
   io::http::routes routes;
   routes.get("/page/{number}", [](io::http::request& asked) {
-    return io::http::response(200, page_text(std::stoi(asked.param("number"))), "text/html");
+    return io::http::response(200, page_text(std::stoi(asked.param("number"))), "text/html; charset=utf-8");
   });
   io::listener from = io::listen("127.0.0.1:0", {.backlog = backlog});
   announce(from.local().port());
