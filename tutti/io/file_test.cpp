@@ -250,6 +250,7 @@ TEST_F(files, keep_the_old_content_when_the_new_one_fails) {
   fs::create_directory(at("d"));
   EXPECT_EQ(code_of(io::write_file(at("d"), "new")), EISDIR);
   EXPECT_EQ(code_of(io::write_file(at("none/f"), "new")), ENOENT);
+  TUTTI_NEEDS_FORKS_BESIDE_THREADS();
   const int status = tutti_test::in_child([&] {
     // No file may have more than 100 bytes.
     const ::rlimit small{100, 100};
