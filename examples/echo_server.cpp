@@ -39,6 +39,7 @@ tutti::task<int> try_itself() {
   co_await tutti::task_group::run([&](tutti::task_group& group) -> tutti::task<> {
     group.spawn(io::serve(std::move(at), echo, {.stop = asked}));
     std::vector<tutti::task<bool>> calls;
+    calls.reserve(101);
     for (int i = 0; i < 100; ++i) calls.push_back(call(place, "hello " + std::to_string(i)));
     calls.push_back(call(place, std::string(500'000, 'x')));
     const std::vector<bool> answers = co_await tutti::when_all(std::move(calls));

@@ -78,25 +78,20 @@ task<stream> connect(endpoint to, connect_options options) {
     ::setsockopt(made.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   }
   const int socket = made.get();
-  detail::byte_stream_ptr body;
-  for (;;) {
-    if (::connect(socket, to.data(), to.size()) == 0) break;
-    const int error = errno;
-    if (error == EAGAIN && to.is_unix()) {  // its backlog is full; nothing tells when it is not
-      if (end.left() == 0ns) throw timed_out(tried + ": it accepts nobody in time");
-      co_await sleep_for(std::min<std::chrono::nanoseconds>(1ms, end.left()));
-      continue;
-    }
-    if (error != EINPROGRESS && error != EINTR) throw os_error::of(tried, error);
-    body = detail::make_descriptor_stream(std::move(made), to, "connect");
-    co_await detail::ready_wait("connect", body.get(), detail::readiness::to_write, end.left());
-    int outcome = 0;
-    ::socklen_t size = sizeof outcome;
-    ::getsockopt(socket, SOL_SOCKET, SO_ERROR, &outcome, &size);
-    if (outcome != 0) throw os_error::of(tried, outcome);
-    break;
+  const auto try_it = [&] { return ::connect(socket, to.data(), to.size()) == 0 ? 0 : errno; };
+  int error = try_it();
+  for (; error == EAGAIN && to.is_unix(); error = try_it()) {  // its backlog is full; nothing tells when it is not
+    if (end.left() == 0ns) throw timed_out(tried + ": it accepts nobody in time");
+    co_await sleep_for(std::min<std::chrono::nanoseconds>(1ms, end.left()));
   }
-  if (body == nullptr) body = detail::make_descriptor_stream(std::move(made), to, "connect");
+  if (error != 0 && error != EINPROGRESS && error != EINTR) throw os_error::of(tried, error);
+  detail::byte_stream_ptr body = detail::make_descriptor_stream(std::move(made), to, "connect");
+  if (error != 0) {
+    co_await detail::ready_wait("connect", body.get(), detail::readiness::to_write, end.left());
+    ::socklen_t size = sizeof error;
+    ::getsockopt(socket, SOL_SOCKET, SO_ERROR, &error, &size);
+    if (error != 0) throw os_error::of(tried, error);
+  }
   co_return stream(std::move(body));
 }
 

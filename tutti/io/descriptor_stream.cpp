@@ -123,7 +123,7 @@ class descriptor_stream final : public byte_stream {
     if (reading_.who == &who) reading_.ending = true;
     if (writing_.who == &who) writing_.ending = true;
     boost::system::error_code ignored;
-    descriptor_.cancel(ignored);  // of both: the other one begins again
+    static_cast<void>(descriptor_.cancel(ignored));  // of both: the other one begins again
   }
 
   void close() noexcept override { forget_descriptor(); }
@@ -168,9 +168,9 @@ class descriptor_stream final : public byte_stream {
                                 ended();
                               });
     if (room_.empty()) {
-      descriptor_.async_wait(asio::posix::descriptor_base::wait_read, std::move(handler));
+      descriptor_.async_wait(asio::posix::descriptor_base::wait_read, handler);
     } else {
-      descriptor_.async_read_some(asio::buffer(room_.data(), room_.size()), std::move(handler));
+      descriptor_.async_read_some(asio::buffer(room_.data(), room_.size()), handler);
     }
   }
 
@@ -198,7 +198,7 @@ class descriptor_stream final : public byte_stream {
     if (was_blocking_)
       ::fcntl(descriptor_.native_handle(), F_SETFL, ::fcntl(descriptor_.native_handle(), F_GETFL) & ~O_NONBLOCK);
     boost::system::error_code ignored;
-    descriptor_.close(ignored);
+    static_cast<void>(descriptor_.close(ignored));
   }
 
   const std::shared_ptr<reactor> loop_;

@@ -31,11 +31,9 @@ task<> serve(listener at, routes what, serve_options options, connection_wrapper
           .max_connections = options.max_connections, .loops = options.loops, .drain = options.drain, .stop = quit});
 }
 
-task<> serve(listener at, routes what, tls_context identity, serve_options options) {
+task<> serve(listener at, routes what, const tls_context& identity, serve_options options) {
   return serve(std::move(at), std::move(what), options,
-               [identity = std::move(identity), limit = options.head_limit](stream s) {
-                 return tls_accept(std::move(s), identity, limit);
-               });
+               [identity, limit = options.head_limit](stream s) { return tls_accept(std::move(s), identity, limit); });
 }
 
 }  // namespace tutti::io::http

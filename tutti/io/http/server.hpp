@@ -43,6 +43,6 @@ using connection_wrapper = std::function<task<stream>(stream)>;
 /// called, all answers before its own are sent.
 [[nodiscard]] task<> serve(listener at, routes what, serve_options options = {}, connection_wrapper wrap = {});
 /// The same over TLS, for https; `identity`: a server's. A handshake has `head_limit`.
-[[nodiscard]] task<> serve(listener at, routes what, tls_context identity, serve_options options = {});
+[[nodiscard]] task<> serve(listener at, routes what, const tls_context& identity, serve_options options = {});
 
 }  // namespace tutti::io::http
