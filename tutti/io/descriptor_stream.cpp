@@ -123,7 +123,7 @@ class descriptor_stream final : public byte_stream {
     if (reading_.who == &who) reading_.ending = true;
     if (writing_.who == &who) writing_.ending = true;
     boost::system::error_code ignored;
-    static_cast<void>(descriptor_.cancel(ignored));  // of both: the other one begins again
+    [[maybe_unused]] const auto failed = descriptor_.cancel(ignored);  // of both: the other one begins again
   }
 
   void close() noexcept override { forget_descriptor(); }
@@ -198,7 +198,7 @@ class descriptor_stream final : public byte_stream {
     if (was_blocking_)
       ::fcntl(descriptor_.native_handle(), F_SETFL, ::fcntl(descriptor_.native_handle(), F_GETFL) & ~O_NONBLOCK);
     boost::system::error_code ignored;
-    static_cast<void>(descriptor_.close(ignored));
+    [[maybe_unused]] const auto failed = descriptor_.close(ignored);
   }
 
   const std::shared_ptr<reactor> loop_;
