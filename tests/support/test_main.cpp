@@ -16,9 +16,12 @@ extern "C" const char* __tsan_default_options() {
   return "halt_on_error=1:second_deadlock_stack=1:atexit_sleep_ms=0";
 }
 // The reference count of exceptions is in libstdc++, which is not instrumented: the last owner's free looks like a race
-// with the reads of the others before.
+// with the reads of the others before. In optimised code the exception's destructor is the innermost frame that is
+// left.
 extern "C" const char* __tsan_default_suppressions() {
-  return "race:std::__exception_ptr::exception_ptr::_M_release\n";
+  return "race:std::__exception_ptr::exception_ptr::_M_release\n"
+         "race:std::logic_error::~logic_error\n"
+         "race:std::runtime_error::~runtime_error\n";
 }
 #endif
 
