@@ -366,7 +366,7 @@ class coroutine_run::look {
 
 void coroutine_run::show_waiting(suspension& wait) noexcept {
   if (listed_in_ == 0) coroutine_list::add(*this);
-  // seq_cst: before the look at the flags of a stop, see suspension::commit.
+  // seq_cst: before the look at the flags of a stop, see suspension::show.
   waiting_.store(&wait, std::memory_order_seq_cst);
 }
 

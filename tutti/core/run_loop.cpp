@@ -198,7 +198,7 @@ void loop_engine::run_until_closed() {
 
 void loop_engine::ask_to_end() noexcept {
   closed_.store(true, std::memory_order_seq_cst);
-  cancelling_.store(true, std::memory_order_seq_cst);  // see suspension::commit
+  cancelling_.store(true, std::memory_order_seq_cst);  // see suspension::show
   stop_waiting_on(*this);
   wake();
 }

@@ -235,7 +235,7 @@ void scheduler::shutdown(shutdown_mode mode) {
     closing_ = true;
     empty_inbox(/*close=*/true);
     if (mode == shutdown_mode::cancel) {
-      cancelling_.store(true, std::memory_order_seq_cst);  // see suspension::commit
+      cancelling_.store(true, std::memory_order_seq_cst);  // see suspension::show
       drop_queued(dropped);
     }
     if (threads_ == 0 || finished()) end_all();

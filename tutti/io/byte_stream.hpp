@@ -50,6 +50,13 @@ class byte_stream {
   /// What a stream keeps with it.
   std::string ahead;  ///< what was read and not yet asked for, from `ahead_at` on
   std::size_t ahead_at = 0;
+  /// So much of it was asked for. An idle stream keeps no memory for what it has read.
+  void drop_ahead(std::size_t bytes) noexcept {
+    ahead_at += bytes;
+    if (ahead_at != ahead.size()) return;
+    ahead_at = 0;
+    std::string().swap(ahead);
+  }
   std::string behind;                        ///< what was to be written and is kept to be written with more
   std::size_t behind_limit = 0;              ///< how much of that there may be
   bool is_read = false, is_written = false;  ///< by a coroutine that waits

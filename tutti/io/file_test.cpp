@@ -1,6 +1,7 @@
 // Files: read and written on helper threads, which whoever waits may leave at once.
 #include <gtest/gtest.h>
 #include <tests/support/busy_helpers.hpp>
+#include <tests/support/failure_of.hpp>
 #include <tests/support/forks.hpp>
 #include <tutti/core/future.hpp>
 #include <tutti/io/file.hpp>
@@ -30,6 +31,7 @@ namespace {
 using namespace std::chrono_literals;
 using namespace std::string_literals;
 namespace io = tutti::io;
+using tutti_test::failure_of;
 namespace fs = std::filesystem;
 
 // A folder of its own for each test.
@@ -84,16 +86,6 @@ int code_of(tutti::task<T> work) {
     return e.code();
   }
   return 0;
-}
-
-template <class E, class T>
-tutti::task<std::string> failure_of(tutti::task<T> work) {
-  try {
-    co_await std::move(work);
-  } catch (const E& e) {
-    co_return e.what();
-  }
-  co_return "no such error";
 }
 
 TEST_F(files, read_back_what_was_written) {

@@ -1,5 +1,6 @@
 // Signals: whoever awaits a number gets it, and when nobody does any more all is as before.
 #include <gtest/gtest.h>
+#include <tests/support/failure_of.hpp>
 #include <tests/support/forks.hpp>
 #include <tutti/io/connect.hpp>
 #include <tutti/io/listener.hpp>
@@ -26,21 +27,12 @@ namespace {
 
 using namespace std::chrono_literals;
 namespace io = tutti::io;
+using tutti_test::failure_of;
 
 auto handler_of(int number) {
   struct ::sigaction now{};
   EXPECT_EQ(::sigaction(number, nullptr, &now), 0);
   return now.sa_handler;
-}
-
-template <class E, class T>
-tutti::task<std::string> failure_of(tutti::task<T> work) {
-  try {
-    co_await std::move(work);
-  } catch (const E& e) {
-    co_return e.what();
-  }
-  co_return "no such error";
 }
 
 TEST(signals, are_awaited) {

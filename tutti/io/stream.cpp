@@ -20,14 +20,6 @@ bool is_system(const std::error_code& error) noexcept {
   return error.category() == std::system_category() || error.category() == std::generic_category();
 }
 
-void drop_ahead(byte_stream& from, std::size_t bytes) {
-  from.ahead_at += bytes;
-  if (from.ahead_at != from.ahead.size()) return;
-  from.ahead_at = 0;
-  // An idle stream keeps no memory for what it has read.
-  std::string().swap(from.ahead);
-}
-
 std::string_view ahead_of(const byte_stream& from) { return std::string_view(from.ahead).substr(from.ahead_at); }
 
 // Reads more behind what is there already; false at the end. The caller has pinned the stream.
@@ -51,7 +43,7 @@ std::size_t one_more_than(std::size_t n) { return n + (n == std::numeric_limits<
 
 std::string take_ahead(byte_stream& from, std::size_t bytes) {
   std::string taken(ahead_of(from).substr(0, bytes));
-  drop_ahead(from, bytes);
+  from.drop_ahead(bytes);
   return taken;
 }
 
@@ -122,7 +114,7 @@ bool read_wait::await_ready() {
   if (!ahead.empty() && !room_.empty()) {
     done_ = std::min(ahead.size(), room_.size());
     std::memcpy(room_.data(), ahead.data(), done_);
-    drop_ahead(stream(), done_);
+    stream().drop_ahead(done_);
   }
   if (!enough() && stream().where().may_go_on()) {
     std::error_code error;

@@ -160,11 +160,7 @@ class async_stream {
   std::size_t take_ahead(const Buffers& room) {
     std::string& ahead = body_->ahead;
     const std::size_t n = asio::buffer_copy(room, asio::buffer(ahead) + body_->ahead_at);
-    body_->ahead_at += n;
-    if (body_->ahead_at == ahead.size()) {
-      body_->ahead_at = 0;
-      std::string().swap(ahead);
-    }
+    body_->drop_ahead(n);
     return n;
   }
 
