@@ -50,19 +50,6 @@ struct changed : tutti::error {
   using tutti::error::error;
 };
 
-/// Whether another attempt may help.
-inline bool is_passing(const std::exception_ptr& failed) noexcept {
-  try {
-    std::rethrow_exception(failed);
-  } catch (const http::http_error& e) {
-    return e.status() == 0 || e.status() >= 500 || e.status() == 429 || e.phase() == "reading the body";
-  } catch (const tutti::timed_out&) {
-    return true;
-  } catch (...) {
-    return false;
-  }
-}
-
 inline std::optional<std::uint64_t> number(std::string_view text) {
   std::uint64_t value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
@@ -79,7 +66,7 @@ class download {
         part_file_(folder / (name + ".part")),
         notes_file_(folder / (name + ".notes")) {
     notes_.url = std::move(url);
-    how_.retries.retry_if = is_passing;
+    how_.retries.retry_if = io::is_transient;
   }
 
   /// Awaits all of it; goes on where an earlier attempt ended, if the server still has the same file. Throws

@@ -189,20 +189,7 @@ tutti::task<> send_once(std::string to, fs::path path, std::vector<sent>& all) {
 tutti::task<std::vector<sent>> send(std::string to, fs::path path) {
   std::vector<sent> all;
   const auto attempt = [&]() -> tutti::task<> { co_await send_once(to, path, all); };
-  const auto is_passing = [](const std::exception_ptr& e) noexcept {
-    try {
-      std::rethrow_exception(e);
-    } catch (const tutti::os_error&) {
-      return true;
-    } catch (const tutti::closed&) {
-      return true;
-    } catch (const tutti::timed_out&) {
-      return true;
-    } catch (...) {
-      return false;
-    }
-  };
-  co_await tutti::retry(attempt, {.attempts = 5, .first_delay = 50ms, .retry_if = is_passing});
+  co_await tutti::retry(attempt, {.attempts = 5, .first_delay = 50ms, .retry_if = io::is_transient});
   co_return all;
 }
 

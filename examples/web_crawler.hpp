@@ -53,29 +53,37 @@ struct failure : tutti::error {
   bool again;
 };
 
-/// What a client has thrown, as a kind of failure.
-inline failure failure_of(const std::exception_ptr& thrown, bool in_body = false) {
+/// What a client has thrown, in two words.
+inline std::string kind_of(const std::exception_ptr& thrown) {
+  try {
+    std::rethrow_exception(thrown);
+  } catch (const http::http_error& e) {
+    return e.cause() == nullptr ? e.phase() : kind_of(e.cause());
+  } catch (const tutti::timed_out&) {
+    return "time limit";
+  } catch (const io::dns_error&) {
+    return "unknown host";
+  } catch (const io::tls_error&) {
+    return "TLS";
+  } catch (const http::bad_message&) {
+    return "not HTTP";
+  } catch (const tutti::os_error& e) {
+    return e.code() == ECONNREFUSED ? "refused" : "broken connection";
+  } catch (const tutti::closed&) {
+    return "broken connection";
+  } catch (const std::exception& e) {
+    return e.what();
+  }
+}
+
+/// The same as a failure.
+inline failure failure_of(const std::exception_ptr& thrown) {
   try {
     std::rethrow_exception(thrown);
   } catch (const failure& f) {
     return f;
-  } catch (const http::http_error& e) {
-    if (e.cause() != nullptr) return failure_of(e.cause(), e.phase() == "reading the body");
-    return {e.phase(), false};
-  } catch (const tutti::timed_out&) {
-    return {"time limit", true};
-  } catch (const io::dns_error&) {
-    return {"unknown host", false};
-  } catch (const io::tls_error&) {
-    return {"TLS", false};
-  } catch (const http::bad_message&) {
-    return {in_body ? "broken body" : "not HTTP", in_body};  // it may have ended too early
-  } catch (const tutti::os_error& e) {
-    return {e.code() == ECONNREFUSED ? "refused" : "broken connection", true};
-  } catch (const tutti::closed&) {
-    return {"broken connection", true};
-  } catch (const std::exception& e) {
-    return {e.what(), false};
+  } catch (...) {
+    return {kind_of(thrown), io::is_transient(thrown)};
   }
 }
 

@@ -146,6 +146,8 @@ std::optional<std::chrono::steady_clock::time_point> coroutine_run::run_deadline
 // ---------------------------------------------------------------- running
 
 void coroutine_run::run() noexcept {
+  if (state().stop_requested()) [[unlikely]]
+    state().cancel();  // left to this thread
   if (!state().claim()) return state().release();
   begin();
 }
@@ -161,7 +163,7 @@ void coroutine_run::fail_unbegun(std::exception_ptr error) noexcept {
 }
 
 bool coroutine_run::begin_here() noexcept {
-  if (!state().claim()) return false;
+  if (state().stop_requested() || !state().claim()) return false;
   state().retain();
   begin();
   return true;

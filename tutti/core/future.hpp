@@ -204,7 +204,8 @@ class [[nodiscard("the result comes through it; to drop it, which lets the call 
   }
 
   /// Completes the call with `cancelled` if it has not begun, and returns true. If it runs, asks it to stop (see
-  /// this_task::stop_requested) and returns false, as it does when it is done. Whoever waits hears of it. A future made
+  /// this_task::stop_requested) and returns false, as it does when it is done, and for a coroutine task that a loop of
+  /// another thread is yet to begin: what it holds goes there, at its turn. Whoever waits hears of it. A future made
   /// from others (when_all, when_any, submit_bulk, a `then` that returned a future) passes it on to them, returns
   /// false, and is done when they are.
   bool cancel() {

@@ -288,7 +288,9 @@ wait_result future_state_base::sleep(const wait_how& how) {
 bool future_state_base::cancel() noexcept {
   const state_ref<future_state_base> kept =
       (retain(), state_ref<future_state_base>(this));  // callbacks may drop the rest
-  if (claim()) {
+  // One that begins in between is one that was asked to stop.
+  const bool ends_at_home = !has_begun() && is_dropped_at_home();
+  if (!ends_at_home && claim()) {
     drop();
     observe();  // `cancelled` is never unhandled
     std::exception_ptr why;

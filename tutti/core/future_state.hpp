@@ -132,7 +132,8 @@ class future_state_base {
   virtual bool begin_awaited() noexcept { return false; }
   /// Somebody of this priority waits for it: begins no later than other work of that priority.
   virtual void expedite(int priority) noexcept { static_cast<void>(priority); }
-  /// Completes it with `cancelled` if it has not begun (true), else asks it to stop.
+  /// Completes it with `cancelled` if it has not begun (true), else, or if that is for its own thread to do, asks it to
+  /// stop.
   bool cancel() noexcept;
   void request_stop() noexcept;
   // seq_cst: for who has told where it runs, and then looks, see portable_task.hpp.
@@ -156,6 +157,8 @@ class future_state_base {
 
   /// It was claimed, and will not begin: gives up what it would have used, before anybody can see that it is over.
   virtual void drop() noexcept {}
+  /// Whether that is for the thread that would run it, so that a stop before it begins is left to that.
+  virtual bool is_dropped_at_home() const noexcept { return false; }
   /// It was asked to stop after it had begun.
   virtual void stopping() noexcept {}
   /// A thread outside pools is about to block until it is ready, without a limit: may bring that about.

@@ -22,6 +22,14 @@ struct directory {
 
 directory& the_directory() { return process_wide<directory>(); }
 
+// Null when it is gone, or was never told of.
+std::shared_ptr<call_target> find_home(std::uint64_t id) {
+  auto& all = the_directory();
+  const std::lock_guard lock(all.mutex);
+  const auto at = all.homes.find(id);
+  return at == all.homes.end() ? nullptr : at->second.lock();
+}
+
 }  // namespace
 
 std::uint64_t new_executor_id() noexcept {
@@ -46,13 +54,7 @@ void start_at_home(std::uint64_t id, call work) noexcept {
     if (this_worker != nullptr && this_worker->pool->executor_id() == id)
       return this_worker->pool->start(std::move(work));
     if (id == 0) return default_pool().engine().start(std::move(work));
-    std::shared_ptr<call_target> target;
-    {
-      auto& all = the_directory();
-      const std::lock_guard lock(all.mutex);
-      if (const auto at = all.homes.find(id); at != all.homes.end()) target = at->second.lock();
-    }
-    if (target != nullptr) return target->start(std::move(work));
+    if (const auto target = find_home(id)) return target->start(std::move(work));
     std::move(work).abandon(std::make_exception_ptr(
         closed("the executor that a continuation was to run on is gone; keep it until its futures "
                "are done, or take results with get()")));
@@ -75,12 +77,7 @@ home_ref home_here() noexcept {
 std::optional<home_ref> hold_home(std::uint64_t id) noexcept {
   if (id == 0) id = default_pool().engine().executor_id();
   const home_ref here = home_here();
-  std::shared_ptr<call_target> target;
-  {
-    auto& all = the_directory();
-    const std::lock_guard lock(all.mutex);
-    if (const auto at = all.homes.find(id); at != all.homes.end()) target = at->second.lock();
-  }
+  const std::shared_ptr<call_target> target = find_home(id);
   if (target == nullptr) return std::nullopt;
   switch (target->hold(/*from_outside=*/here.id != id)) {
     case call_target::hold_result::held: return home_ref{id, target.get()};
@@ -88,6 +85,12 @@ std::optional<home_ref> hold_home(std::uint64_t id) noexcept {
     case call_target::hold_result::closed: break;
   }
   return std::nullopt;
+}
+
+bool is_driven_elsewhere(std::uint64_t id) noexcept {
+  if (id == 0 || home_here().id == id || detail::loop_engine::drives(id)) return false;
+  const std::shared_ptr<call_target> target = find_home(id);
+  return target != nullptr && target->has_driver();
 }
 
 void register_pool(const std::shared_ptr<scheduler>& pool) {

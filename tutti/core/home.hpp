@@ -28,6 +28,8 @@ class call_target {
   virtual void resume(call work) noexcept { static_cast<void>(work); }
   /// True once what waits here is to stop: shut down with `cancel`.
   virtual bool stopping() const noexcept { return false; }
+  /// Whether all that was handed in here belongs to one thread, which is at it.
+  virtual bool has_driver() const noexcept { return false; }
 
  protected:
   ~call_target() = default;
@@ -66,6 +68,8 @@ home_ref home_here() noexcept;
 /// Executor `id`, held if it can be (then `target` is not null and to be let go), for a caller who knows that it lives;
 /// nothing when it is shut down.
 std::optional<home_ref> hold_home(std::uint64_t id) noexcept;
+/// Whether what belongs to executor `id` is another thread's, which will come to it.
+bool is_driven_elsewhere(std::uint64_t id) noexcept;
 /// Whether it is the number that all inline executors share.
 bool is_inline_home(std::uint64_t id) noexcept;
 

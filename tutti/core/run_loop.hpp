@@ -62,6 +62,7 @@ class loop_engine final : public call_target, public std::enable_shared_from_thi
   void let_go() noexcept override;
   void resume(call work) noexcept override;
   bool stopping() const noexcept override { return cancelling(); }
+  bool has_driver() const noexcept override { return sleeper_.load(std::memory_order_acquire) != nullptr; }
 
   /// What this thread must have to drive it. Throws std::logic_error when this thread or another one drives it already.
   std::unique_lock<std::mutex> become_driver();

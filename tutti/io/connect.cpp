@@ -40,9 +40,9 @@ std::vector<endpoint> look_up(const std::string& host, std::uint16_t port) {
     failed = ::getaddrinfo(host.c_str(), std::to_string(port).c_str(), &hints, &found);
   }
   if (failed != 0)
-    throw dns_error(
-        fmt::format("cannot find host \"{}\": {}", host,
-                    failed == EAI_SYSTEM ? os_error::of("resolver", errno).what() : ::gai_strerror(failed)));
+    throw dns_error(fmt::format("cannot find host \"{}\": {}", host,
+                                failed == EAI_SYSTEM ? os_error::of("resolver", errno).what() : ::gai_strerror(failed)),
+                    failed == EAI_AGAIN || failed == EAI_SYSTEM || failed == EAI_MEMORY);
   std::vector<endpoint> places;
   for (const ::addrinfo* a = found; a != nullptr; a = a->ai_next) places.emplace_back(a->ai_addr, a->ai_addrlen);
   ::freeaddrinfo(found);

@@ -11,8 +11,14 @@
 namespace tutti::io {
 
 /// A name was not found, or who knows it could not be asked.
-struct dns_error : error {
-  using error::error;
+class dns_error : public error {
+ public:
+  explicit dns_error(const std::string& what, bool is_transient = false) : error(what), transient_(is_transient) {}
+  /// Whether nobody has said that there is no such name: another attempt may find it.
+  [[nodiscard]] bool is_transient() const noexcept { return transient_; }
+
+ private:
+  bool transient_;
 };
 
 /// How to connect. Trivially destructible (see stop_ref).

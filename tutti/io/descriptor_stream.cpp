@@ -10,8 +10,11 @@
 #include <cerrno>
 #include <csignal>
 #include <ctime>
+#include <optional>
+#include <type_traits>
 #include <utility>
 
+#include <boost/asio/generic/stream_protocol.hpp>
 #include <boost/asio/post.hpp>
 
 namespace tutti::io::detail {
@@ -47,13 +50,22 @@ class no_sigpipe {
   bool was_pending_;
 };
 
+using plain_descriptor = reactor::descriptor;
+using socket_descriptor = asio::basic_stream_socket<asio::generic::stream_protocol, reactor::executor_type>;
+
+// On a socket recv and send take a shorter way through the system than read and write.
+template <class Descriptor>
 class descriptor_stream final : public byte_stream {
  public:
-  descriptor_stream(reactor& loop, unique_fd fd, const endpoint& remote, const char* what, bool is_socket)
-      : loop_(loop.shared_from_this()), descriptor_(loop.executor()), remote_(remote), what_(what), socket_(is_socket) {
+  descriptor_stream(reactor& loop, unique_fd fd, const endpoint& remote, const char* what)
+      : loop_(loop.shared_from_this()), descriptor_(loop.executor()), remote_(remote), what_(what) {
     const int flags = ::fcntl(fd.get(), F_GETFL);
     was_blocking_ = flags >= 0 && (flags & O_NONBLOCK) == 0;
-    descriptor_.assign(fd.get());
+    if constexpr (is_socket) {
+      descriptor_.assign({AF_UNSPEC, 0}, fd.get());
+    } else {
+      descriptor_.assign(fd.get());
+    }
     static_cast<void>(fd.release());
     descriptor_.non_blocking(true);
   }
@@ -71,18 +83,16 @@ class descriptor_stream final : public byte_stream {
       --attempts_left_out_;
       return 0;
     }
-    const ::ssize_t n = ::read(descriptor_.native_handle(), room.data(), room.size());
-    if (n > 0) return static_cast<std::size_t>(n);
-    if (n < 0 && errno != EAGAIN && errno != EINTR) error.assign(errno, std::system_category());
-    attempts_left_out_ = 8;
-    return 0;
+    const std::optional<std::size_t> n = receive(room, error);
+    if (n.value_or(0) == 0) attempts_left_out_ = 8;
+    return n.value_or(0);
   }
 
   std::size_t write_now(const_buffer bytes, std::error_code& error) noexcept override {
     const int fd = descriptor_.native_handle();
     ::ssize_t n = 0;
     do {
-      if (socket_) {
+      if constexpr (is_socket) {
         n = ::send(fd, bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
       } else {
         const no_sigpipe here;
@@ -109,7 +119,7 @@ class descriptor_stream final : public byte_stream {
                  std::error_code error;
                  if (!descriptor_.is_open()) {
                    error = std::make_error_code(std::errc::bad_file_descriptor);
-                 } else if (!socket_) {
+                 } else if (!is_socket) {
                    forget_descriptor();  // a pipe's end says so by being closed
                  } else if (::shutdown(descriptor_.native_handle(), SHUT_WR) != 0 && errno != ENOTCONN) {
                    error.assign(errno, std::system_category());
@@ -136,13 +146,15 @@ class descriptor_stream final : public byte_stream {
     ::sockaddr_storage address{};
     ::socklen_t size = sizeof address;
     auto* const at = reinterpret_cast<::sockaddr*>(&address);
-    if (!socket_ || ::getsockname(descriptor(), at, &size) != 0) return {};
+    if (!is_socket || ::getsockname(descriptor(), at, &size) != 0) return {};
     return {at, size};
   }
-  int descriptor() const noexcept override { return const_cast<reactor::descriptor&>(descriptor_).native_handle(); }
+  int descriptor() const noexcept override { return const_cast<Descriptor&>(descriptor_).native_handle(); }
   const loop_notes& where() const noexcept override { return *loop_; }
 
  private:
+  static constexpr bool is_socket = std::is_same_v<Descriptor, socket_descriptor>;
+
   struct under_way {
     operation* who = nullptr;
     bool ending = false;
@@ -159,16 +171,36 @@ class descriptor_stream final : public byte_stream {
     return {error.value(), std::system_category()};
   }
 
+  // What there is, 0 bytes at the end or with an error; nothing when there is nothing yet.
+  std::optional<std::size_t> receive(mutable_buffer room, std::error_code& error) const noexcept {
+    const ::ssize_t n = is_socket ? ::recv(descriptor(), room.data(), room.size(), MSG_DONTWAIT)
+                                  : ::read(descriptor(), room.data(), room.size());
+    if (n >= 0) return static_cast<std::size_t>(n);
+    if (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR) return std::nullopt;
+    error.assign(errno, std::system_category());
+    return std::size_t{0};
+  }
+
   void read() noexcept {
-    operation_handler handler(*reading_.who,
-                              [this](operation&, const boost::system::error_code& error, std::size_t bytes) {
-                                if (!meant(error, reading_)) return read();
-                                operation* const who = std::exchange(reading_.who, nullptr);
-                                who->happened(as_ours(error), bytes);
-                                ended();
-                              });
-    if (room_.empty()) {
-      descriptor_.async_wait(asio::posix::descriptor_base::wait_read, handler);
+    // Asio takes a socket that gave no bytes for one that has nothing until something new happens to it.
+    const bool ready_is_enough = room_.empty() || gave_nothing_;
+    operation_handler handler(
+        *reading_.who, [this, ready_is_enough](operation&, const boost::system::error_code& error, std::size_t bytes) {
+          if (!meant(error, reading_)) return read();
+          std::error_code failed = as_ours(error);
+          if (ready_is_enough && !room_.empty() && !failed) {
+            const std::optional<std::size_t> n = receive(room_, failed);
+            if (!n && !reading_.ending) return read();
+            if (!n) failed = std::make_error_code(std::errc::operation_canceled);
+            bytes = n.value_or(0);
+          }
+          if (is_socket && !room_.empty() && failed != std::errc::operation_canceled) gave_nothing_ = bytes == 0;
+          operation* const who = std::exchange(reading_.who, nullptr);
+          who->happened(failed, bytes);
+          ended();
+        });
+    if (ready_is_enough) {
+      descriptor_.async_wait(Descriptor::wait_read, handler);
     } else {
       descriptor_.async_read_some(asio::buffer(room_.data(), room_.size()), handler);
     }
@@ -176,7 +208,7 @@ class descriptor_stream final : public byte_stream {
 
   void wait_for_room() noexcept {
     descriptor_.async_wait(
-        asio::posix::descriptor_base::wait_write,
+        Descriptor::wait_write,
         operation_handler(*writing_.who, [this](operation&, const boost::system::error_code& error, std::size_t) {
           if (!meant(error, writing_)) return wait_for_room();
           std::error_code failed = as_ours(error);
@@ -202,11 +234,11 @@ class descriptor_stream final : public byte_stream {
   }
 
   const std::shared_ptr<reactor> loop_;
-  reactor::descriptor descriptor_;
+  Descriptor descriptor_;
   const endpoint remote_;
   const char* const what_;
-  const bool socket_;
   bool was_blocking_ = false;
+  bool gave_nothing_ = false;  // a socket, to the last read: it is at its end, or broken
   int attempts_left_out_ = 0;
   under_way reading_, writing_;
   mutable_buffer room_;
@@ -222,7 +254,9 @@ byte_stream_ptr make_descriptor_stream(unique_fd fd, const endpoint& remote, con
   if (S_ISREG(status.st_mode) || S_ISDIR(status.st_mode) || S_ISBLK(status.st_mode))
     throw os_error::of(std::string(what) + ": a file is always ready, and then blocks; use io::file", EPERM);
   try {
-    return byte_stream_ptr(new descriptor_stream(loop, std::move(fd), remote, what, S_ISSOCK(status.st_mode)));
+    if (S_ISSOCK(status.st_mode))
+      return byte_stream_ptr(new descriptor_stream<socket_descriptor>(loop, std::move(fd), remote, what));
+    return byte_stream_ptr(new descriptor_stream<plain_descriptor>(loop, std::move(fd), remote, what));
   } catch (const boost::system::system_error& e) {
     throw os_error::of(what, e.code().value());
   }

@@ -10,6 +10,7 @@
 #include <tutti/io/signals.hpp>
 #include <tutti/io/stream.hpp>
 #include <tutti/io/tls.hpp>
+#include <tutti/io/transient.hpp>
 #include <tutti/io/udp.hpp>
 #include <tutti/io/watchdog.hpp>
 #include <tutti/io/websocket.hpp>

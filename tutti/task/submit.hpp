@@ -1,6 +1,7 @@
 // submit: a task handed to an executor becomes a task of its own, with a future.
 #pragma once
 #include <tutti/core/executor.hpp>
+#include <tutti/core/home.hpp>
 #include <tutti/core/this_task.hpp>
 #include <tutti/task/coroutine.hpp>
 
@@ -38,6 +39,8 @@ class task_run final : public coroutine_run, public future_state<T>, public pool
   }
   void destroy_outermost() noexcept override { std::exchange(outermost_, {}).destroy(); }
   void drop() noexcept override { destroy_outermost(); }
+  // What its coroutine was given may be that thread's alone.
+  bool is_dropped_at_home() const noexcept override { return is_driven_elsewhere(future_state_base::home()); }
   bool is_over() const noexcept override { return this->has_begun(); }
   bool run_here() noexcept override { return this->begin_here(); }
   bool begin_awaited() noexcept override { return run_here(); }

@@ -43,6 +43,9 @@ task<std::size_t> body_reader::read_some(mutable_buffer room) {
   } catch (const bad_message& e) {
     failure_ = e.status();
     throw;
+  } catch (const closed&) {
+    failure_ = 400;  // who has closed one direction may still hear it
+    throw;
   } catch (const too_long&) {
     failure_ = 413;
     throw;

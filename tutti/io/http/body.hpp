@@ -23,8 +23,8 @@ class body_reader {
   body_reader() noexcept = default;
 
   /// Awaits bytes, at least one, puts them into `room` and gives their number; 0 at the end, or without room. Throws
-  /// too_long when the body has more than the limit, bad_message when it is malformed or the connection ends within it,
-  /// and what a stream throws; of waits that took too long, timed_out.
+  /// too_long when the body has more than the limit, bad_message when it is malformed, `closed` when the connection
+  /// ends within it, and what a stream throws; of waits that took too long, timed_out.
   [[nodiscard]] task<std::size_t> read_some(mutable_buffer room);
   /// Awaits the rest. Throws too_long when the whole has more than `most` bytes, else as read_some.
   [[nodiscard]] task<std::string> read_all(std::size_t most);

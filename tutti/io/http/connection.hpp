@@ -40,8 +40,8 @@ class connection {
   mutable_buffer room();
   void took(std::size_t bytes) noexcept { end_ += bytes; }
 
-  /// Reads some of the body into `room`, which is not empty; 0 at its end. Throws bad_message, also when the connection
-  /// ends before, and what a stream throws.
+  /// Reads some of the body into `room`, which is not empty; 0 at its end. Throws bad_message, `closed` when the
+  /// connection ends before, and what a stream throws.
   task<std::size_t> read_body(mutable_buffer room);
   /// Drops what has arrived of the body; whether it is all.
   bool drop_arrived();

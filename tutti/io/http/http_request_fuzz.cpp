@@ -82,6 +82,8 @@ outcome read_all(std::string_view bytes, parser::of what, bool answers_head, std
   } catch (const http::bad_message& e) {
     if (e.status() < 400 || e.status() > 599) std::abort();
     found.refused = true;
+  } catch (const tutti::closed&) {
+    found.refused = true;
   }
   return found;
 }

@@ -260,7 +260,7 @@ parser::step parser::body(std::string_view bytes, mutable_buffer room) {
 
 void parser::end() {
   if (complete_) return;
-  if (body_ != framing::to_end) machine_->refuse("it ends before its end");
+  if (body_ != framing::to_end) throw closed("HTTP: the connection was closed within the body");
   complete_ = true;
 }
 

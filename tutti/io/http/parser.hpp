@@ -72,7 +72,7 @@ class parser {
   void skip(std::uint64_t bytes) noexcept;
   /// Whether the message is over.
   [[nodiscard]] bool is_complete() const noexcept { return complete_; }
-  /// No more bytes will come. Throws bad_message when the message is not over.
+  /// No more bytes will come. Throws `closed` when the message is not over.
   void end();
 
   /// The plain_left of a body that ends with the connection.

@@ -124,6 +124,7 @@ task<> session::finish_body() {
     if (!done && asked_.body_.size().value_or(small_body + 1) <= small_body)
       done = co_await wire_.drop_body(small_body);
   } catch (const bad_message&) {  // what follows could be anything
+  } catch (const closed&) {
   } catch (const timed_out&) {
   }
   if (!done) ends_ = lingers_ = true;
