@@ -324,7 +324,7 @@ bool coroutine_run::stopping(const coroutine_link& innermost) const noexcept {
   const auto ends = [](const coroutine_link& link) {
     return link.home.target != nullptr && link.home.target->stopping();
   };
-  if (state().stop_requested() || ends(innermost) || ends(*outermost_)) return true;
+  if (state().stop_requested() || ends(*outermost_) || (&innermost != outermost_ && ends(innermost))) return true;
   if (moved_ == 0) return false;  // they are all where one of these two is
   const coroutine_link* link = &innermost;
   while (link != nullptr && !ends(*link)) link = link->awaiter;

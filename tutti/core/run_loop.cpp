@@ -91,6 +91,7 @@ call_target::hold_result loop_engine::hold(bool from_outside) noexcept {
 }
 
 void loop_engine::resume(call work) noexcept {
+  if (driven_here == this) return put_in_order(*work.release());  // nearly always
   const visit from_outside(driven_by_this_thread() ? nullptr : &visitors_);
   queue(std::move(work));
 }

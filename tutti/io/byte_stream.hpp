@@ -45,7 +45,7 @@ class byte_stream {
   virtual endpoint local() const noexcept = 0;
   /// The descriptor beneath, -1 when closed.
   virtual int descriptor() const noexcept = 0;
-  virtual const loop_notes& where() const noexcept = 0;
+  const loop_notes& where() const noexcept { return where_; }
 
   /// What a stream keeps with it.
   std::string ahead;  ///< what was read and not yet asked for, from `ahead_at` on
@@ -71,7 +71,8 @@ class byte_stream {
   void dispose() noexcept;
 
  protected:
-  byte_stream() = default;
+  /// `where`: of its loop; lives as long as this.
+  explicit byte_stream(const loop_notes& where) noexcept : where_(where) {}
   virtual ~byte_stream() = default;
 
   // Operations under way, whose handlers refer to this object: it lives as long.
@@ -90,6 +91,7 @@ class byte_stream {
   };
   void dispose_here() noexcept;
 
+  const loop_notes& where_;
   int under_way_ = 0;
   bool disposed_ = false;
   disposal disposal_{*this};

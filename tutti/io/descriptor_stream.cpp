@@ -58,7 +58,7 @@ template <class Descriptor>
 class descriptor_stream final : public byte_stream {
  public:
   descriptor_stream(reactor& loop, unique_fd fd, const endpoint& remote, const char* what)
-      : loop_(loop.shared_from_this()), descriptor_(loop.executor()), remote_(remote), what_(what) {
+      : byte_stream(loop), loop_(loop.shared_from_this()), descriptor_(loop.executor()), remote_(remote), what_(what) {
     const int flags = ::fcntl(fd.get(), F_GETFL);
     was_blocking_ = flags >= 0 && (flags & O_NONBLOCK) == 0;
     if constexpr (is_socket) {
@@ -74,6 +74,15 @@ class descriptor_stream final : public byte_stream {
     begun();
     reading_ = {&who, false};
     room_ = room;
+    // Asio takes a socket that gave no bytes for one that has none until something new happens to it.
+    if (gave_nothing_ && !room_.empty()) {
+      std::error_code error;
+      const std::optional<std::size_t> n = receive(room_, error);
+      if (n) {
+        return asio::post(loop_->context(),
+                          operation_handler(who, [this, error, bytes = *n](auto&&...) { was_read(error, bytes); }));
+      }
+    }
     read();
   }
 
@@ -150,7 +159,6 @@ class descriptor_stream final : public byte_stream {
     return {at, size};
   }
   int descriptor() const noexcept override { return const_cast<Descriptor&>(descriptor_).native_handle(); }
-  const loop_notes& where() const noexcept override { return *loop_; }
 
  private:
   static constexpr bool is_socket = std::is_same_v<Descriptor, socket_descriptor>;
@@ -182,28 +190,22 @@ class descriptor_stream final : public byte_stream {
   }
 
   void read() noexcept {
-    // Asio takes a socket that gave no bytes for one that has nothing until something new happens to it.
-    const bool ready_is_enough = room_.empty() || gave_nothing_;
-    operation_handler handler(
-        *reading_.who, [this, ready_is_enough](operation&, const boost::system::error_code& error, std::size_t bytes) {
-          if (!meant(error, reading_)) return read();
-          std::error_code failed = as_ours(error);
-          if (ready_is_enough && !room_.empty() && !failed) {
-            const std::optional<std::size_t> n = receive(room_, failed);
-            if (!n && !reading_.ending) return read();
-            if (!n) failed = std::make_error_code(std::errc::operation_canceled);
-            bytes = n.value_or(0);
-          }
-          if (is_socket && !room_.empty() && failed != std::errc::operation_canceled) gave_nothing_ = bytes == 0;
-          operation* const who = std::exchange(reading_.who, nullptr);
-          who->happened(failed, bytes);
-          ended();
-        });
-    if (ready_is_enough) {
+    operation_handler handler(*reading_.who,
+                              [this](operation&, const boost::system::error_code& error, std::size_t bytes) {
+                                if (!meant(error, reading_)) return read();
+                                gave_nothing_ = is_socket && bytes == 0 && error != asio::error::operation_aborted;
+                                was_read(as_ours(error), bytes);
+                              });
+    if (room_.empty()) {
       descriptor_.async_wait(Descriptor::wait_read, handler);
     } else {
       descriptor_.async_read_some(asio::buffer(room_.data(), room_.size()), handler);
     }
+  }
+
+  void was_read(std::error_code error, std::size_t bytes) noexcept {
+    std::exchange(reading_.who, nullptr)->happened(error, bytes);
+    ended();
   }
 
   void wait_for_room() noexcept {

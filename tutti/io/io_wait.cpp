@@ -12,12 +12,12 @@ namespace tutti::io::detail {
 
 bool io_wait::wait(coroutine_link& link) {
   // Only there does it go on where its operation is.
-  if (link.home.id != where().id)
+  if (link.home.id != where_.id)
     throw std::logic_error(std::string(what()) +
                            ": this coroutine runs on another executor than the loop of what it "
                            "waits for; co_await resume_on(loop) first");
   waited_ = true;
-  where().at_once = 0;
+  where_.at_once = 0;
   begin(link);
   if (!(limit_ == no_limit)) {
     expiry_.emplace(ticket());
@@ -37,13 +37,13 @@ bool io_wait::wait(coroutine_link& link) {
 
 void io_wait::begin_one() noexcept {
   under_way_ = true;
-  ++where().under_way;
+  ++where_.under_way;
   begin_operation();
 }
 
 void io_wait::happened(std::error_code error, std::size_t bytes) noexcept {
   under_way_ = false;
-  --where().under_way;
+  --where_.under_way;
   if (ending_) {
     // Through after all, if it was faster than its end.
     if (error != std::errc::operation_canceled) through_ = is_through(error, bytes);

@@ -48,8 +48,10 @@ class io_wait : public tutti::detail::own_awaiter, public suspension, public ope
   void describe(std::ostream& out) const final;
 
  protected:
-  /// `what`: a literal. `limit`: on tutti's clock, from the wait's beginning.
-  io_wait(const char* what, wait_limit limit) noexcept : suspension(what, resumed_by::its_own_thread), limit_(limit) {}
+  /// `what`: a literal. `where`: of the loop whose operation it is. `limit`: on tutti's clock, from the wait's
+  /// beginning.
+  io_wait(const char* what, const loop_notes& where, wait_limit limit) noexcept
+      : suspension(what, resumed_by::its_own_thread), where_(where), limit_(limit) {}
   ~io_wait() override = default;
 
   /// Begins the operation.
@@ -58,8 +60,6 @@ class io_wait : public tutti::detail::own_awaiter, public suspension, public ope
   virtual void end_operation() noexcept = 0;
   /// An operation has ended, and not early. True: so has the wait; false: another one is to be begun.
   virtual bool is_through(std::error_code error, std::size_t bytes) noexcept = 0;
-  /// The loop whose operation it is.
-  virtual const loop_notes& where() const noexcept = 0;
 
   /// await_resume, if it has waited. Throws `cancelled` or `timed_out` if that ended the wait and the operation was not
   /// through.
@@ -77,6 +77,7 @@ class io_wait : public tutti::detail::own_awaiter, public suspension, public ope
   void begin_one() noexcept;
   void go_on() noexcept final;
 
+  const loop_notes& where_;
   const wait_limit limit_;
   std::optional<expiry> expiry_;
   std::exception_ptr refused_;  // the time limit could not be set

@@ -61,7 +61,7 @@ std::exception_ptr as_exception(const std::string& tried, std::error_code error)
 // ---------------------------------------------------------------- waits
 
 stream_wait::stream_wait(const char* what, byte_stream* stream, wait_limit limit)
-    : io_wait(what, limit), stream_(*stream) {
+    : io_wait(what, stream->where(), limit), stream_(*stream) {
   if (&reactor::here(what) != &stream->where())
     throw std::logic_error(fmt::format("{}: the stream to {} belongs to another loop than the one this runs on", what,
                                        stream->describe()));
@@ -168,9 +168,10 @@ bool write_wait::await_ready() {
     to.behind.append(bytes_.text());
     return true;
   }
-  while (!next().empty() && to.where().may_write_on()) {
+  for (const_buffer left = next(); !left.empty(); left = next()) {
+    if (!to.where().may_write_on()) break;
     std::error_code error;
-    const std::size_t n = to.write_now(next(), error);
+    const std::size_t n = to.write_now(left, error);
     if (error) return fail(error);
     if (n == 0) break;
     went_out(n);

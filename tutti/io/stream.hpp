@@ -31,7 +31,6 @@ class stream_wait : public io_wait {
   ~stream_wait() override;
 
   void end_operation() noexcept final { stream_->end(*this); }
-  const loop_notes& where() const noexcept final { return stream_->where(); }
   byte_stream& stream() const noexcept { return *stream_; }
   /// In await_ready: throws std::logic_error the second time.
   void begin_once();

@@ -84,7 +84,8 @@ int tls_stream::judge(int fine, ::X509_STORE_CTX* chain) {
 // ---------------------------------------------------------------- begin and end
 
 tls_stream::tls_stream(byte_stream_ptr lower, std::string host, std::shared_ptr<const tls_settings> settings)
-    : lower_(std::move(lower)),
+    : byte_stream(lower->where()),
+      lower_(std::move(lower)),
       host_(std::move(host)),
       settings_(std::move(settings)),
       ssl_(::SSL_new(settings_->context.get())) {

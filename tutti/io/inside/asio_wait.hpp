@@ -17,7 +17,7 @@ template <class Begin>
 class [[nodiscard]] asio_wait final : public io_wait {
  public:
   asio_wait(const char* what, byte_stream& beneath, std::string subject, std::chrono::nanoseconds limit, Begin& begin)
-      : io_wait(what, limit), beneath_(beneath), subject_(std::move(subject)), begin_(begin) {}
+      : io_wait(what, beneath.where(), limit), beneath_(beneath), subject_(std::move(subject)), begin_(begin) {}
 
   static bool await_ready() noexcept { return false; }
   boost::system::error_code await_resume() {
@@ -42,7 +42,6 @@ class [[nodiscard]] asio_wait final : public io_wait {
     beneath_.close();
   }
   bool is_through(std::error_code, std::size_t) noexcept override { return true; }
-  const loop_notes& where() const noexcept override { return beneath_.where(); }
   std::string subject() const override { return subject_; }
 
   byte_stream& beneath_;

@@ -64,7 +64,6 @@ class tls_stream final : public byte_stream {
   const endpoint& remote() const noexcept override { return lower_->remote(); }
   endpoint local() const noexcept override { return lower_->local(); }
   int descriptor() const noexcept override { return lower_->descriptor(); }
-  const loop_notes& where() const noexcept override { return lower_->where(); }
 
  private:
   /// One direction: who waits, and for what.
