@@ -3,6 +3,7 @@
 // does not read loses messages, and nobody waits for it.
 #include <tutti/tutti.hpp>
 
+#include <exception>
 #include <iostream>
 #include <memory>
 #include <string>
@@ -30,7 +31,6 @@ tutti::task<> talk(io::stream& peer, room& all, std::string name) {
     if (!text) break;
     co_await say(all, name + ": " + *text + "\n");
   }
-  co_await say(all, "* " + name + " leaves\n");
 }
 
 tutti::task<> chat(io::stream& peer, room& all) {
@@ -40,7 +40,15 @@ tutti::task<> chat(io::stream& peer, room& all) {
   co_await say(all, "* " + *name + " enters\n");
   // The end of either direction ends the other.
   tutti::task<> hearing = hear(peer, std::move(hers)), talking = talk(peer, all, *name);
-  co_await tutti::when_any(std::move(hearing), std::move(talking));
+  std::exception_ptr failed;
+  try {
+    co_await tutti::when_any(std::move(hearing), std::move(talking));
+  } catch (...) {
+    failed = std::current_exception();
+  }
+  // However it ended: the line broke, it did not read, it said too much. Also when this is to stop.
+  co_await tutti::shield(say(all, "* " + *name + " leaves\n"));
+  if (failed != nullptr) std::rethrow_exception(failed);
 }
 
 tutti::task<> serve_chat(io::listener at, tutti::stop_ref stop = {}) {
@@ -74,6 +82,11 @@ tutti::task<int> try_itself() {
     right &= co_await expect(bob, "bob: hello, ada");
     bob.close();
     right &= co_await expect(ada, "* bob leaves");
+    io::stream eve = co_await io::connect(place);
+    co_await eve.write("eve\n");
+    right &= co_await expect(ada, "* eve enters");
+    co_await eve.write(std::string(2000, 'e'));  // more than a line may have
+    right &= co_await expect(ada, "* eve leaves");
     ada.close();
     quit.request_stop();
   });

@@ -49,6 +49,8 @@ tutti::task<int> load_all(http::client& from, const std::vector<std::unique_ptr<
   co_return failed;
 }
 
+bool is_control(char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }
+
 std::vector<std::unique_ptr<download>> plan(const std::vector<std::string>& urls, const fs::path& folder) {
   std::vector<std::unique_ptr<download>> all;
   std::set<std::string> used;
@@ -56,6 +58,7 @@ std::vector<std::unique_ptr<download>> plan(const std::vector<std::string>& urls
     const std::string path = http::url::parse(url).path();
     std::string name = http::percent_decode(path.substr(path.rfind('/') + 1));
     if (name.empty() || name.front() == '.' || name.find('/') != std::string::npos) name = "index.html";
+    std::replace_if(name.begin(), name.end(), is_control, '_');  // it will be shown on a terminal
     for (int i = 2; !used.insert(name).second; ++i) name = name + "." + std::to_string(i);
     all.push_back(std::make_unique<download>(url, folder, name));
   }
@@ -195,14 +198,14 @@ tutti::task<> interrupt(shelf& file, std::string url, fs::path folder) {
 tutti::task<> try_resume(shelf& file, std::string url, fs::path folder) {
   http::client from;
   co_await interrupt(file, url, folder);
-  check(fs::exists(folder / "resumed.notes") && !fs::exists(folder / "resumed"), "it was stopped, and has made notes");
+  check(fs::exists(folder / ".resumed.notes") && !fs::exists(folder / "resumed"), "it was stopped, and has made notes");
   file.asked.clear();
   download rest(url, folder, "resumed");
   co_await rest.run(from);
   std::uint64_t sum = 0;
   for (const shelf::request& r : file.asked) sum += r.to - r.from;
   check(sum == file.text().size() - 4 * first_piece, std::to_string(sum) + " bytes were asked for after that");
-  check(content(folder / "resumed") == file.text() && !fs::exists(folder / "resumed.notes"), "it is all there");
+  check(content(folder / "resumed") == file.text() && !fs::exists(folder / ".resumed.notes"), "it is all there");
 
   fs::remove(folder / "resumed");
   co_await interrupt(file, url, folder);
@@ -211,6 +214,19 @@ tutti::task<> try_resume(shelf& file, std::string url, fs::path folder) {
   download other(url, folder, "resumed");
   co_await other.run(from);
   check(content(folder / "resumed") == file.text(), "the file has changed meanwhile: all of it was loaded again");
+}
+
+// Names that servers may choose freely.
+tutti::task<> try_names(std::string base, fs::path folder) {
+  http::client from;
+  const std::vector<std::string> urls{base + "a",       base + "a.part",  base + ".a.part",
+                                      base + "a%1b[2J", base + "b.notes", base + "b"};
+  const std::vector<std::unique_ptr<download>> all = plan(urls, folder);
+  check(co_await load_all(from, all) == 0, "all are there");
+  bool right = true;
+  for (const char* name : {"a", "a.part", "index.html", "a_[2J", "b.notes", "b"})
+    right &= content(folder / name).starts_with("the file /names/");
+  check(right && content(folder / "a") == "the file /names/a", "each under its own name, from a server without HEAD");
 }
 
 // Python's server knows no parts.
@@ -252,14 +268,19 @@ tutti::task<int> try_itself() {
   shelf file(bytes_of(2'000'000, 1));
   http::routes routes;
   routes.get("/file", [&](http::request& r) { return file.answer(r); });
+  routes.get("/names/{name}", [](http::request& r) -> tutti::task<http::response> {
+    if (r.method() == "HEAD") co_return http::response(405, "", "text/plain");
+    co_return http::response(200, "the file " + std::string(r.target()), "text/plain");
+  });
   io::listener at = io::listen("127.0.0.1:0");
-  const std::string url = "http://" + at.local().text() + "/file";
+  const std::string base = "http://" + at.local().text(), url = base + "/file";
   std::stop_source quit;
   const std::stop_token asked = quit.get_token();
   co_await tutti::task_group::run([&](tutti::task_group& group) -> tutti::task<> {
     group.spawn(http::serve(std::move(at), routes, {.drain = 0s, .stop = asked}));
     co_await try_parts(file, url, folder);
     co_await try_resume(file, url, folder);
+    co_await try_names(base + "/names/", folder);
     quit.request_stop();
   });
   co_await try_python(folder);

@@ -59,12 +59,12 @@ inline std::optional<std::uint64_t> number(std::string_view text) {
 
 class download {
  public:
-  /// To `folder`/`name`.
+  /// To `folder`/`name`, which has no dot in front: what is kept beside it has, so no other download is called so.
   download(std::string url, const fs::path& folder, const std::string& name, const options& how = {})
       : how_(how),
         target_(folder / name),
-        part_file_(folder / (name + ".part")),
-        notes_file_(folder / (name + ".notes")) {
+        part_file_(folder / ("." + name + ".part")),
+        notes_file_(folder / ("." + name + ".notes")) {
     notes_.url = std::move(url);
     how_.retries.retry_if = io::is_transient;
   }
@@ -100,7 +100,10 @@ class download {
     const auto ask = [&]() -> tutti::task<http::response> {
       http::client_request head(notes_.url, "HEAD");
       http::response answer = co_await from.request(std::move(head));
-      answer.throw_if_error();
+      if (answer.status == 405 || answer.status == 501)
+        answer.headers = {};  // it knows GET alone, which will tell
+      else
+        answer.throw_if_error();
       co_return answer;
     };
     const http::response answer = co_await tutti::retry(ask, how_.retries);

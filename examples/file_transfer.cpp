@@ -1,4 +1,5 @@
 // file_transfer: `file_transfer receive 0.0.0.0:7000 FOLDER`, `file_transfer send HOST:7000 FILE...`; or tries itself.
+// Whoever can connect may replace any file in that folder: it is for networks where that is right.
 // Teaches: messages over a connection (frames) that may break at any time: the receiver says how much it has, and the
 // checksum of that, so that only the rest is sent again. Checksums are computed on the pool, beside the loop.
 #include <tutti/base/codec.hpp>
@@ -91,10 +92,11 @@ tutti::task<T> hear(io::frames& from) {
 class receiver {
  public:
   explicit receiver(fs::path folder) : folder_(std::move(folder)) {}
+  [[nodiscard]] std::size_t names_in_use() const noexcept { return in_use_.size(); }
 
   tutti::task<> serve(io::listener at, tutti::stop_ref stop = {}) {
     const auto one = [this](io::stream s) -> tutti::task<> {
-      io::frames peer(std::move(s));
+      io::frames peer(std::move(s), piece);
       std::string error;
       try {
         co_await receive(peer);
@@ -112,11 +114,12 @@ class receiver {
   tutti::task<> receive(io::frames& peer) {
     const offer offered = co_await hear<offer>(peer);
     const fs::path name(offered.name);
-    if (offered.name.empty() || offered.name.front() == '.' || name.extension() == ".part" || name != name.filename())
-      throw std::invalid_argument("\"" + offered.name + "\" is no name for a file");
+    if (offered.name.empty() || offered.name.size() > 250 || offered.name.front() == '.' ||
+        name.extension() == ".part" || name != name.filename())
+      throw std::invalid_argument("\"" + offered.name.substr(0, 64) + "\" is no name for a file");
     // One at a time for each name; the one before may be a connection that is broken and does not know it yet.
-    tutti::mutex& in_use = in_use_[offered.name];
-    const auto mine = co_await in_use.lock_async();
+    const claim name_in_use(in_use_, offered.name);
+    const auto mine = co_await name_in_use.lock().lock_async();
 
     const fs::path part = folder_ / (offered.name + ".part");
     io::file out = co_await io::file::open(part, io::file_mode::update);
@@ -146,8 +149,29 @@ class receiver {
     fs::rename(part, folder_ / offered.name);
   }
 
+  struct use {
+    tutti::mutex lock;
+    int users = 0;
+  };
+  using names = std::map<std::string, use>;
+  // Peers choose the names: what nobody uses is not kept.
+  class claim {
+   public:
+    claim(names& all, const std::string& name) : all_(all), at_(all.try_emplace(name).first) { ++at_->second.users; }
+    ~claim() {
+      if (--at_->second.users == 0) all_.erase(at_);
+    }
+    claim(const claim&) = delete;
+    claim& operator=(const claim&) = delete;
+    [[nodiscard]] tutti::mutex& lock() const noexcept { return at_->second.lock; }
+
+   private:
+    names& all_;
+    names::iterator at_;
+  };
+
   fs::path folder_;
-  std::map<std::string, tutti::mutex> in_use_;  // by name
+  names in_use_;
 };
 
 // ---- the sender
@@ -294,12 +318,13 @@ tutti::task<> send_damaged(std::string to, fs::path here, fs::path there) {
 }
 
 tutti::task<> send_bad(std::string to, fs::path there) {
-  for (const char* name : {"../evil", "a.part", "liar"}) {
+  const std::vector<std::string> names{"../evil", "a.part", std::string(251, 'n'), "liar"};
+  for (const std::string& name : names) {
     io::stream s = co_await io::connect(to);
     io::frames peer(std::move(s));
     const offer bad{name, 3, "not the checksum"};
     co_await say(peer, bad);
-    if (name == std::string_view("liar")) {
+    if (name == "liar") {
       static_cast<void>(co_await hear<have>(peer));
       const start begin{0};
       co_await say(peer, begin);
@@ -332,6 +357,7 @@ tutti::task<int> try_itself() {
     co_await send_bad(to, there);
     quit.request_stop();
   });
+  check(all.names_in_use() == 0, "no name is kept");
   fs::remove_all(folder);
   co_return wrong == 0 ? 0 : 1;
 }

@@ -1,6 +1,7 @@
 // function_gateway: POST /call/NAME with a JSON array of arguments calls a C++ function; `function_gateway
 // 127.0.0.1:8080`. Teaches: `co_await pool.submit<f>(...)` moves computing off the loop, here to processes: a call that
-// takes too long is ended, one that crashes takes nothing else with it, and one too many is told to come back later.
+// takes too long is ended, one that crashes or wants too much memory takes nothing else with it, and one too many is
+// told to come back later.
 #include <tutti/base/json.hpp>
 #include <tutti/tutti.hpp>
 
@@ -22,6 +23,7 @@ double mean(const std::vector<double>& numbers) {
   return std::accumulate(numbers.begin(), numbers.end(), 0.0) / static_cast<double>(numbers.size());
 }
 std::string repeat(const std::string& text, unsigned times) {
+  if (!text.empty() && times > 1'000'000 / text.size()) throw std::length_error("that would be too long");
   std::string all;
   for (unsigned i = 0; i < times; ++i) all += text;
   return all;
@@ -81,13 +83,14 @@ class gateway {
   tutti::task<http::response> answer(http::request& r) {
     const auto found = calls_.find(r.param("name"));
     if (found == calls_.end()) co_return failed(404, "there is no function " + r.param("name"));
+    // A place is for a call, not for who sends slowly what it is to be called with.
+    std::string arguments = co_await r.read_body();  // too long: 413, without a word here
     const tutti::permit taken = free_.try_acquire_permit();
     if (!taken) {
       http::response later = failed(503, "too many calls; come back later");
       later.headers.add("Retry-After", "1");
       co_return later;
     }
-    std::string arguments = co_await r.read_body();  // too long: 413, without a word here
     try {
       std::string result = co_await found->second(std::move(arguments));
       co_return http::response(200, std::move(result), "application/json");
@@ -114,8 +117,19 @@ void add_all(gateway& to) {
   to.add<functions::mean>("mean");
   to.add<functions::repeat>("repeat");
   to.add<functions::is_prime>("is_prime");
-  to.add<functions::crash>("crash");
-  to.add<functions::hang>("hang");
+}
+
+// They have begun to send what a function is to be called with, and go on no more.
+tutti::task<std::vector<io::stream>> slow_ones(io::endpoint to) {
+  std::vector<io::stream> all;
+  for (int i = 0; i < 4; ++i) {
+    io::stream s = co_await io::connect(to);
+    co_await s.write("POST /call/mean HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\nExpect: 100-continue\r\n\r\n");
+    co_await s.read_until("100 Continue\r\n\r\n", 1000, 60s);  // it is read
+    co_await s.write("[");
+    all.push_back(std::move(s));
+  }
+  co_return all;
 }
 
 tutti::task<int> try_itself(tutti::process_pool& pool) {
@@ -133,13 +147,18 @@ tutti::task<int> try_itself(tutti::process_pool& pool) {
       {"mean", "[[1], 2]", 400, "error"},
       {"mean", "hello", 400, "error"},
       {"repeat", R"(["x", -1])", 400, "$[1]"},
+      {"repeat", R"(["123456789", 4000000000])", 422, "too long"},
       {"crash", "[3]", 500, "exit"},
+      {"mean", "[[2]]", 200, "2E0"},
       {"hang", "[]", 504, "too long"},
       {"rm", "[]", 404, "no function rm"},
   };
   gateway serving(pool, 1s, 2);
   add_all(serving);
+  serving.add<functions::crash>("crash");
+  serving.add<functions::hang>("hang");
   io::listener at = io::listen("127.0.0.1:0");
+  const io::endpoint place = at.local();
   const std::string base = "http://" + at.local().text() + "/call/";
   std::stop_source quit;
   const std::stop_token asked = quit.get_token();
@@ -152,6 +171,7 @@ tutti::task<int> try_itself(tutti::process_pool& pool) {
   co_await tutti::task_group::run([&](tutti::task_group& group) -> tutti::task<> {
     group.spawn(serving.serve(std::move(at), asked));
     http::client client;
+    const std::vector<io::stream> slow = co_await slow_ones(place);
     for (const one& c : calls) {
       const http::response got = co_await client.post(base + c.name, c.arguments, "application/json");
       check(std::string(c.name) + c.arguments, got, c.status, c.answer);
@@ -187,6 +207,6 @@ tutti::task<int> serve(tutti::process_pool& pool, std::string at) {
 
 int main(int argc, char** argv) {
   tutti::init(argc, argv);
-  tutti::process_pool pool({.workers = argc < 2 ? 2 : 0, .grace = 100ms});
+  tutti::process_pool pool({.workers = argc < 2 ? 2 : 0, .memory_limit = std::uint64_t{256} << 20, .grace = 100ms});
   return io::run(argc < 2 ? try_itself(pool) : serve(pool, argv[1]));
 }

@@ -99,8 +99,24 @@ void check_robots(checks& right) {
     right.check(rules.allows(target), std::string("not allowed: ") + target);
   for (const char* target : {"/a", "/ab", "/a/x", "/x.cgi", "/a.cgi.cgi", "/c1d2e3", "/cdde"})
     right.check(!rules.allows(target), std::string("allowed: ") + target);
+  right.check(!crawl::robots::parse("User-agent: me/1.0\nDisallow: /", "me").allows("/"), "a version does not matter");
+  right.check(crawl::robots::parse("User-agent: mean\nDisallow: /", "me").allows("/"),
+              "another one with that beginning");
   right.check(!crawl::robots::parse("User-agent: *\nDisallow: /", "me").allows("/"), "\"*\" means all");
   right.check(crawl::robots::parse("<html>404", "me").allows("/"), "what is no robots.txt says nothing");
+}
+
+void check_same(checks& right) {
+  const auto same = [](std::string_view url) { return crawl::normalised(crawl::io::http::url::parse(url)); };
+  right.check(same("http://h/a/%2e%2e/b?%2e%2e/") == same("http://h/b?../"), "dots in other words lead elsewhere");
+  right.check(same("http://u:p@H/%7ex%2f#y") == "http://h/~x%2F", "the same page has two names");
+}
+
+tutti::task<> crawl_a_part(site& served, checks& right) {
+  crawler few({.depth = 13, .pause = 0ns, .max_pages = 5});
+  std::vector<std::string> start_at{served.url(0)};
+  co_await few.run(std::move(start_at));
+  right.check(few.pages().size() == 5, "not as many pages as there may be");
 }
 
 // A few pages again, from hosts that want to be left alone for a while after each request.
@@ -134,6 +150,7 @@ tutti::task<int> try_itself() {
   std::chrono::nanoseconds time{};
   checks right;
   check_robots(right);
+  check_same(right);
   co_await tutti::task_group::run([&](tutti::task_group& group) -> tutti::task<> {
     for (int host = 0; host < site::hosts; ++host) group.spawn(served.serve(host, asked));
     const auto start = tutti::now();
@@ -142,6 +159,8 @@ tutti::task<int> try_itself() {
     time = tutti::now() - start;
     check_sights(right, served, how);
     co_await crawl_slowly(served, right);
+    served.crawl_delay.clear();
+    co_await crawl_a_part(served, right);
     quit.request_stop();
   });
   show(all.pages(), time);

@@ -30,6 +30,8 @@ struct options {
   std::chrono::nanoseconds page_limit = 20s;  ///< for one attempt
   std::size_t max_body = std::size_t{2} << 20;  ///< bytes of a page; the rest is cut off
   int max_redirects = 10;                       ///< one after the other
+  std::size_t max_pages = 100'000;              ///< in all, also of hosts that make up links without end
+  std::size_t max_links = 10'000;               ///< of one page
   tutti::retry_options retries = {.attempts = 3, .first_delay = 500ms};
 };
 
@@ -145,6 +147,7 @@ class crawler {
     while (!all.empty()) {
       const finding one = std::move(all.back());
       all.pop_back();
+      if (pages_.size() >= how_.max_pages && !pages_.contains(one.url)) continue;
       const auto [at, is_new] = pages_.try_emplace(one.url);
       page& p = at->second;
       if (!is_new && way(p.depth, p.redirects) <= way(one.depth, one.redirects)) continue;
@@ -245,6 +248,7 @@ class crawler {
       if (p.cut_off) text.resize(how_.max_body);
       p.bytes = text.size();
       if (is_html) p.links = links_of(url, text);
+      if (p.links.size() > how_.max_links) p.links.resize(how_.max_links);
     }
     if (p.status >= 400) throw failure("status " + std::to_string(p.status), p.status >= 500 || p.status == 429);
   }
@@ -302,7 +306,7 @@ BOOST_DESCRIBE_STRUCT(edge, (), (from, to, redirect))
 struct graph {
   std::vector<node> nodes;
   std::vector<edge> edges;
-  std::size_t beyond = 0;  ///< links to what was too deep
+  std::size_t beyond = 0;  ///< links to what was too deep, or too much
 };
 BOOST_DESCRIBE_STRUCT(graph, (), (nodes, edges, beyond))
 

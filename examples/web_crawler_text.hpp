@@ -28,7 +28,8 @@ inline std::string_view trimmed(std::string_view text) noexcept {
   return text;
 }
 
-/// The same text for the same thing: without fragment, user and password; %7e, which means "~", as that, %2f as %2F.
+/// The same text for the same thing: without fragment, user and password; %7e, which means "~", as that, %2f as %2F,
+/// and %2e%2e as "..", which leads to the folder above.
 inline std::string normalised(const tutti::io::http::url& u) {
   const std::string target = u.target();
   std::string text = u.origin();
@@ -48,7 +49,7 @@ inline std::string normalised(const tutti::io::http::url& u) {
     }
     i += 2;
   }
-  return text;
+  return u.origin() + tutti::io::http::url::parse(text).target();
 }
 
 /// What `&amp;` and the like in an attribute stand for, as far as links have them.
@@ -170,7 +171,14 @@ class robots {
       if (starts_with_word(key, "user-agent")) {
         if (std::exchange(in_rules, false)) for_named = for_others = false;  // a new group
         if (value == "*") for_others = true;
-        if (!value.empty() && value.size() == name.size() && starts_with_word(value, name)) is_named = for_named = true;
+        // "name/1.0" is the same one.
+        const auto is_of_name = [](char c) {
+          return std::isalpha(static_cast<unsigned char>(c)) || c == '-' || c == '_';
+        };
+        const auto length = std::find_if_not(value.begin(), value.end(), is_of_name) - value.begin();
+        if (!name.empty() && value.substr(0, static_cast<std::size_t>(length)).size() == name.size() &&
+            starts_with_word(value, name))
+          is_named = for_named = true;
         continue;
       }
       if (starts_with_word(key, "sitemap")) continue;  // belongs to no group

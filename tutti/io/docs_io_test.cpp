@@ -2,13 +2,18 @@
 #include <gtest/gtest.h>
 #include <tests/support/certificates.hpp>
 #include <tests/support/watchdog.hpp>
+#include <tutti/base/json.hpp>
 #include <tutti/core/thread_pool.hpp>
 #include <tutti/io/http/http.hpp>
 #include <tutti/io/io.hpp>
+#include <tutti/task/retry.hpp>
 #include <tutti/task/task.hpp>
+
+#include <boost/describe/class.hpp>
 
 #include <array>
 #include <filesystem>
+#include <span>
 #include <string>
 
 namespace docs_io {
@@ -22,6 +27,46 @@ class docs_io : public testing::Test {
  protected:
   tutti_test::watchdog dog_;
 };
+
+// ---------------------------------------------------------------- first
+
+namespace first {
+
+namespace io = tutti::io;
+
+tutti::task<> echo(io::stream peer) {
+  std::array<char, 4096> room{};
+  for (;;) {
+    const std::size_t n = co_await peer.read_some(room);
+    if (n == 0) co_return;  // the peer has said all
+    co_await peer.write(std::span(room).first(n));
+  }
+}
+
+tutti::task<> serve_echo(std::string address) {
+  io::listener at = io::listen(address);  // here, not in main: what waits belongs to a loop
+  co_await io::serve(std::move(at), echo);
+}
+
+int main() {
+  io::run(serve_echo("127.0.0.1:7000"));  // until it is killed
+  return 0;
+}
+
+}  // namespace first
+
+TEST_F(docs_io, first) {
+  io::run([]() -> task<> {
+    auto [near, far] = io::stream_pair();
+    co_await tutti::task_group::run([&](tutti::task_group& group) -> task<> {
+      group.spawn(first::serve_echo("127.0.0.1:0"));
+      group.spawn(first::echo(std::move(far)));
+      co_await near.write("hello");
+      EXPECT_EQ(co_await near.read_exactly(5), "hello");
+      group.stop();
+    });
+  }());
+}
 
 // ---------------------------------------------------------------- loop
 
@@ -73,23 +118,22 @@ TEST_F(docs_io, streams) {
   }());
 }
 
-task<std::string> answer(io::stream& peer) {
-  const std::optional<std::string> line = co_await peer.read_line();
-  co_return line.value_or("");
-}
-
-task<std::string> first_to_answer(io::stream& one, io::stream& other) {
-  task<std::string> left = answer(one), right = answer(other);
-  auto winner = co_await tutti::when_any(std::move(left), std::move(right));  // ends the other read at once
+task<std::string> ask_both(std::string one, std::string other) {
+  task<std::string> left = ask_time(one), right = ask_time(other);            // each with a connection of its own
+  auto winner = co_await tutti::when_any(std::move(left), std::move(right));  // ends the other, and its connection
   co_return winner.index == 0 ? std::get<0>(winner.value) : std::get<1>(winner.value);
 }
 
+task<> say_nothing(io::stream peer) { static_cast<void>(co_await peer.read_all(100)); }
+
 TEST_F(docs_io, the_first_ends_the_other) {
   io::run([]() -> task<> {
-    auto [a, b] = io::stream_pair();
-    auto [c, d] = io::stream_pair();
-    co_await d.write("me\n");
-    EXPECT_EQ(co_await first_to_answer(a, c), "me");
+    io::listener busy = io::listen("127.0.0.1:0"), idle = io::listen("127.0.0.1:0");
+    co_await tutti::task_group::run([&](tutti::task_group& group) -> task<> {
+      group.spawn([&]() -> task<> { co_await tell_time(co_await idle.accept()); });
+      group.spawn([&]() -> task<> { co_await say_nothing(co_await busy.accept()); });
+      EXPECT_EQ(co_await ask_both(busy.local().text(), idle.local().text()), "half past nine");
+    });
   }());
 }
 
@@ -148,6 +192,65 @@ TEST_F(docs_io, http) {
       EXPECT_EQ(lines.body, "2");
       const http::response missing = co_await client.get(base + "/nowhere");
       EXPECT_EQ(missing.status, 404);  // an answer, no exception; throw_if_error() makes it one
+      quit.request_stop();
+    });
+  }());
+}
+
+// ---------------------------------------------------------------- JSON, and again
+
+struct order {
+  std::string item;
+  int count = 0;
+};
+BOOST_DESCRIBE_STRUCT(order, (), (item, count))
+
+task<http::response> take_order(http::request& asked) {
+  const std::string body = co_await asked.read_body();
+  order wanted;
+  try {
+    wanted = tutti::decode_json<order>(body);
+  } catch (const tutti::decode_error& e) {  // names the place: "cannot read JSON at $.count: ..."
+    co_return http::response(400, e.what(), "text/plain");
+  }
+  ++wanted.count;  // one for free
+  co_return http::response(200, tutti::encode_json(wanted), "application/json");
+}
+
+task<order> send_order(http::client& client, std::string url, order wanted) {
+  const auto attempt = [&]() -> task<http::response> {
+    http::response answer = co_await client.post(url, tutti::encode_json(wanted), "application/json");
+    answer.throw_if_error();  // from 400 on: an http_error
+    co_return answer;
+  };
+  const tutti::retry_options while_it_may_help{.attempts = 4, .first_delay = 20ms, .retry_if = io::is_transient};
+  const http::response answer = co_await tutti::retry(attempt, while_it_may_help);
+  co_return tutti::decode_json<order>(answer.body);
+}
+
+TEST_F(docs_io, json_and_retry) {
+  io::run([]() -> task<> {
+    std::stop_source quit;
+    const std::stop_token asked = quit.get_token();
+    io::listener at = io::listen("127.0.0.1:0");
+    const std::string url = "http://" + at.local().text() + "/orders";
+    int attempts = 0;
+    http::routes routes;
+    routes.post("/orders", [&](http::request& r) -> task<http::response> {
+      if (++attempts == 1) co_return http::response(503, "", "text/plain");
+      task<http::response> answer = take_order(r);
+      co_return co_await std::move(answer);
+    });
+    co_await tutti::task_group::run([&](tutti::task_group& group) -> task<> {
+      group.spawn(http::serve(std::move(at), routes, {.stop = asked}));
+      http::client client;
+      const order bread{"bread", 2};
+      const order got = co_await send_order(client, url, bread);
+      EXPECT_EQ(got.count, 3);
+      EXPECT_EQ(attempts, 2);
+      const http::response bad = co_await client.post(url, R"({"item": "bread", "count": "two"})", "application/json");
+      EXPECT_EQ(bad.status, 400);
+      EXPECT_NE(bad.body.find("$.count"), std::string::npos) << bad.body;
       quit.request_stop();
     });
   }());

@@ -1,9 +1,9 @@
 #include <tutti/io/file.hpp>
 
 #include <tutti/base/error.hpp>
-#include <tutti/base/unique_fd.hpp>
 #include <tutti/io/file_calls.hpp>
 #include <tutti/io/helpers.hpp>
+#include <tutti/io/inside/file_state.hpp>
 #include <tutti/io/until.hpp>
 #include <tutti/task/await.hpp>
 
@@ -13,14 +13,11 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cerrno>
 #include <cstring>
-#include <limits>
 #include <mutex>
 #include <stdexcept>
 #include <utility>
-#include <vector>
 
 namespace tutti::io {
 namespace {
@@ -28,108 +25,21 @@ namespace {
 // What one call reads or writes at most: it has memory of its own, and its helper for so long.
 constexpr std::size_t most_per_call = std::size_t{256} << 10;
 
-::off_t as_offset(std::uint64_t offset, const std::string& path) {
-  if (offset > static_cast<std::uint64_t>(std::numeric_limits<::off_t>::max()))
-    throw std::invalid_argument(fmt::format("file {}: offset {} is beyond what a file can have", path, offset));
-  return static_cast<::off_t>(offset);
-}
-
 struct bytes_read {
   std::unique_ptr<char[]> bytes;
   std::size_t size = 0;
 };
 
-}  // namespace
-
-// Kept by the file and by its calls under way: so the descriptor is closed when there is no call that uses it.
-struct file::state {
-  state(unique_fd opened, std::string name, bool at_end)
-      : fd(std::move(opened)), path(std::move(name)), append(at_end) {}
-  state(const state&) = delete;
-  state& operator=(const state&) = delete;
-  ~state() {
-    if (!fd) return;
-    // That may take its time, too.
-    const int left = fd.release();
-    try {
-      detail::helpers().post([left] { ::close(left); });
-    } catch (...) {
-      ::close(left);
-    }
-  }
-
-  std::size_t read(std::uint64_t offset, char* to, std::size_t size) const {
-    std::size_t done = 0;
-    while (done < size) {
-      const ::ssize_t n = ::pread(fd.get(), to + done, size - done, as_offset(offset + done, path));
-      if (n < 0 && errno == EINTR) continue;
-      if (n < 0) detail::fail("reading", path);
-      if (n == 0) break;
-      done += static_cast<std::size_t>(n);
-    }
-    return done;
-  }
-
-  unique_fd fd;
-  const std::string path;
-  const bool append;
-
-  std::mutex mutex;
-  std::vector<shared_future<void>> left_alone;  // calls that nobody waits for any more
-  int under_way = 0;
-  bool is_closed = false;
-
-  // Of who uses the position.
-  std::atomic<bool> positioned{false};
-  std::uint64_t position = 0;
-  std::string ahead;  // what follows there in the file, from `ahead_at` on, as far as it was read for lines
-  std::size_t ahead_at = 0;
-};
-
-namespace {
-
+using detail::as_offset, detail::changing, detail::counted, detail::positioned;
+using detail::must_be_readable, detail::must_be_writable;
 using state_ptr = std::shared_ptr<file::state>;
-
-// A call of one file while it runs, awaited or not.
-class counted {
- public:
-  explicit counted(file::state& s) : state_(s) {
-    const std::lock_guard lock(s.mutex);
-    if (s.is_closed) throw closed("file " + s.path + " was closed");
-    ++s.under_way;
-  }
-  ~counted() {
-    const std::lock_guard lock(state_.mutex);
-    --state_.under_way;
-  }
-  counted(const counted&) = delete;
-  counted& operator=(const counted&) = delete;
-
- private:
-  file::state& state_;
-};
-
-class positioned {
- public:
-  explicit positioned(file::state& s) : state_(s) {
-    if (s.positioned.exchange(true, std::memory_order_acquire))
-      throw std::logic_error(
-          "file " + s.path +
-          ": another coroutine uses its position: let one at a time do so, or use read_at, write_at");
-  }
-  ~positioned() { state_.positioned.store(false, std::memory_order_release); }
-  positioned(const positioned&) = delete;
-  positioned& operator=(const positioned&) = delete;
-
- private:
-  file::state& state_;
-};
 
 task<> await_left_alone(state_ptr s, detail::until end) {
   for (;;) {
     std::optional<shared_future<void>> first;
     {
       const std::lock_guard lock(s->mutex);
+      s->look_for_forks();
       std::erase_if(s->left_alone, [](const auto& call) { return call.done(); });
       if (!s->left_alone.empty()) first = s->left_alone.front();
     }
@@ -182,7 +92,9 @@ task<> write_pieces(state_ptr s, const_buffer bytes, std::uint64_t offset, detai
   while (!bytes.empty()) {
     const std::size_t size = std::min(bytes.size(), most_per_call);
     auto call = [piece = std::string(bytes.text().substr(0, size)), offset](file::state& f) {
-      detail::write_all(f.fd.get(), piece, f.append ? std::nullopt : std::optional(as_offset(offset, f.path)), f.path);
+      const changing it(f);
+      const bool at_end = f.mode == file_mode::append;
+      detail::write_all(f.fd.get(), piece, at_end ? std::nullopt : std::optional(as_offset(offset, f.path)), f.path);
     };
     task<> done = carry_out(s, end, "writing " + s->path, std::move(call));
     co_await std::move(done);
@@ -193,6 +105,7 @@ task<> write_pieces(state_ptr s, const_buffer bytes, std::uint64_t offset, detai
 }
 
 task<std::size_t> read_at_on(state_ptr s, mutable_buffer room, std::uint64_t offset, std::chrono::nanoseconds limit) {
+  must_be_readable("reading", *s);
   detail::until end(limit);
   std::size_t done = 0;
   while (done < room.size()) {
@@ -206,7 +119,9 @@ task<std::size_t> read_at_on(state_ptr s, mutable_buffer room, std::uint64_t off
 }
 
 task<> write_at_on(state_ptr s, const_buffer bytes, std::uint64_t offset, std::chrono::nanoseconds limit) {
-  if (s->append) throw std::logic_error("write_at: file " + s->path + " was opened to append: use write");
+  must_be_writable("writing", *s);
+  if (s->mode == file_mode::append)
+    throw std::logic_error("write_at: file " + s->path + " was opened to append: use write");
   co_await write_pieces(s, bytes, offset, detail::until(limit), nullptr);
 }
 
@@ -222,6 +137,7 @@ std::string take_ahead(file::state& s, std::size_t size) {
 }
 
 task<std::size_t> read_some_on(state_ptr s, mutable_buffer room, std::chrono::nanoseconds limit) {
+  must_be_readable("reading", *s);
   const positioned here(*s);
   const std::size_t ahead = s->ahead.size() - s->ahead_at;
   if (ahead != 0 || room.empty()) {
@@ -236,6 +152,7 @@ task<std::size_t> read_some_on(state_ptr s, mutable_buffer room, std::chrono::na
 }
 
 task<std::optional<std::string>> read_line_on(state_ptr s, std::size_t most, std::chrono::nanoseconds limit) {
+  must_be_readable("reading", *s);
   const positioned here(*s);
   detail::until end(limit);
   for (std::size_t looked_at = 0;;) {
@@ -261,14 +178,10 @@ task<std::optional<std::string>> read_line_on(state_ptr s, std::size_t most, std
   }
 }
 
-void forget_ahead(file::state& s) {
-  s.ahead.clear();
-  s.ahead_at = 0;
-}
-
 task<> write_on(state_ptr s, const_buffer bytes, std::chrono::nanoseconds limit) {
+  must_be_writable("writing", *s);
   const positioned here(*s);
-  forget_ahead(*s);
+  s->forget_ahead();
   co_await write_pieces(s, bytes, s->position, detail::until(limit), &s->position);
 }
 
@@ -284,12 +197,25 @@ task<std::uint64_t> size_on(state_ptr s, std::chrono::nanoseconds limit) {
   co_return *size;
 }
 
+task<> truncate_on(state_ptr s, std::uint64_t size, std::chrono::nanoseconds limit) {
+  must_be_writable("truncating", *s);
+  auto call = [length = as_offset(size, s->path)](file::state& f) {
+    const changing it(f);
+    int result = 0;
+    do result = ::ftruncate(f.fd.get(), length);
+    while (result != 0 && errno == EINTR);
+    if (result != 0) detail::fail("truncating", f.path);
+  };
+  co_await carry_out(s, detail::until(limit), "truncating " + s->path, std::move(call));
+}
+
 task<> close_it(state_ptr s, std::chrono::nanoseconds limit) {
   detail::until end(limit);
   task<> earlier = await_left_alone(s, end);
   co_await std::move(earlier);
   {
     const std::lock_guard lock(s->mutex);
+    s->look_for_forks();
     if (s->under_way != 0)
       throw std::logic_error("file " + s->path + ": close: another call of it is under way: await that first");
     s->is_closed = true;
@@ -315,7 +241,7 @@ task<file> file::open(std::filesystem::path path, file_mode mode, std::chrono::n
   const std::string name = detail::name_of(path);
   const auto result = std::make_shared<state_ptr>();
   auto work = [result, name, mode, permissions] {
-    *result = std::make_shared<state>(detail::open_file(name, mode, permissions), name, mode == file_mode::append);
+    *result = std::make_shared<state>(detail::open_file(name, mode, permissions), name, mode);
   };
   const shared_future<void> call = detail::helpers().submit(std::move(work)).share();
   co_await detail::await_helper(call, detail::until(limit), "opening " + name);
@@ -344,18 +270,14 @@ void file::seek(std::uint64_t position) const {
   state& s = *opened();
   static_cast<void>(as_offset(position, s.path));
   const positioned here(s);
-  forget_ahead(s);
+  s.forget_ahead();
   s.position = position;
 }
 
 task<std::uint64_t> file::size(std::chrono::nanoseconds limit) const { return size_on(opened(), limit); }
 
 task<> file::truncate(std::uint64_t size, std::chrono::nanoseconds limit) const {
-  const state_ptr& s = opened();
-  auto call = [length = as_offset(size, s->path)](state& f) {
-    if (::ftruncate(f.fd.get(), length) != 0) detail::fail("truncating", f.path);
-  };
-  return carry_out(s, detail::until(limit), "truncating " + s->path, std::move(call));
+  return truncate_on(opened(), size, limit);
 }
 
 task<> file::sync(std::chrono::nanoseconds limit) const {

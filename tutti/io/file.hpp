@@ -28,7 +28,7 @@ enum class file_mode : std::uint8_t {
 /// module. A call owns its memory, into or out of which bytes are copied: so who gives up, at `limit` or because the
 /// task is to stop, does so at once, however long the disk takes, and the call is left to itself. A read then has no
 /// effect. A write has none if it had not begun; otherwise it happens, at some time, in part or whole, and before any
-/// later call of this file.
+/// later call of this object; another one, of the same file even, does not wait for it.
 ///
 /// read_at, write_at, size, truncate and sync may be used by several coroutines at once; what uses the position
 /// (read_some, read_line, write, seek) by one at a time, a second one gets std::logic_error. Any executor will do.
@@ -108,9 +108,10 @@ struct write_file_options {
 };
 
 /// Makes `content` all of a file, in one step: others see the old content or the new, whatever happens here, and the
-/// old when this throws os_error. It is written beside it first, into ".NAME.new-...", which a killed program leaves
-/// behind. Who gives up does not know which of the two it will be. A symbolic link stays, and what it leads to is
-/// replaced.
+/// old when this throws os_error, unless that says that the folder could not be synced. It is written beside it first,
+/// into ".NAME.new-...", which a killed program leaves behind. Who gives up does not know which of the two it will be.
+/// A symbolic link stays, and what it leads to is replaced. A file that was there keeps its owner, group and
+/// permissions, not its access list; os_error where it cannot be given to that owner: then nothing happens.
 [[nodiscard]] task<> write_file(std::filesystem::path path, std::string content, write_file_options options = {});
 
 }  // namespace tutti::io

@@ -36,8 +36,11 @@ void write_all(int fd, std::string_view bytes, std::optional<::off_t> at, const 
 }
 
 void sync_all(int fd, const std::string& path) {
+  int result = 0;
+  do result = ::fsync(fd);
+  while (result != 0 && errno == EINTR);
   // Filesystems without disks have nothing to do.
-  if (::fsync(fd) != 0 && errno != EINVAL && errno != EROFS) fail("syncing", path);
+  if (result != 0 && errno != EINVAL && errno != EROFS) fail("syncing", path);
 }
 
 unique_fd open_file(const std::string& path, file_mode mode, int permissions) {
@@ -55,9 +58,14 @@ unique_fd open_file(const std::string& path, file_mode mode, int permissions) {
   do fd.reset(::open(path.c_str(), chosen.flags | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, permissions));
   while (!fd && errno == EINTR);
   struct ::stat status{};
-  if (!fd || ::fstat(fd.get(), &status) != 0) fail(chosen.tried, path);
+  // What the system does not open so (ENXIO), a socket's name or a pipe that nobody reads, is one of these all the
+  // same.
+  const bool may_be_looked_at =
+      fd ? ::fstat(fd.get(), &status) == 0 : errno == ENXIO && ::stat(path.c_str(), &status) == 0;
+  const bool may_never_be_ready = S_ISFIFO(status.st_mode) || S_ISSOCK(status.st_mode);
+  if (!may_be_looked_at || (!fd && !may_never_be_ready)) fail(chosen.tried, path);
   if (S_ISDIR(status.st_mode)) throw os_error::of(fmt::format("{} {}", chosen.tried, path), EISDIR);
-  if (S_ISFIFO(status.st_mode) || S_ISSOCK(status.st_mode) || ::isatty(fd.get()) == 1)
+  if (may_never_be_ready || ::isatty(fd.get()) == 1)
     throw os_error::of(
         fmt::format("{} {}: a pipe, socket or terminal may never be ready; use io::stream::adopt", chosen.tried, path),
         EPERM);

@@ -5,6 +5,7 @@
 #include <tests/support/forks.hpp>
 #include <tutti/core/future.hpp>
 #include <tutti/io/file.hpp>
+#include <tutti/io/listening.hpp>
 #include <tutti/io/loop.hpp>
 #include <tutti/task/sync_wait.hpp>
 #include <tutti/task/task_group.hpp>
@@ -151,6 +152,24 @@ TEST_F(files, have_a_position) {
   }(at("f")));
 }
 
+TEST_F(files, lines_are_those_that_are_there_after_a_change_elsewhere) {
+  make("f", "aaa\nbbb\nccc");
+  io::run([](std::string path) -> tutti::task<> {
+    const io::file f = co_await io::file::open(path, io::file_mode::update);
+    EXPECT_EQ(co_await f.read_line(), "aaa");
+    co_await f.write_at("XXX", 4);
+    EXPECT_EQ(co_await f.read_line(), "XXX");
+    co_await f.truncate(9);
+    EXPECT_EQ(co_await f.read_line(), "c");
+    co_await f.write_at("more\n", 9);
+    std::array<char, 16> room{};
+    const std::size_t n = co_await f.read_some(room);
+    EXPECT_EQ(std::string(room.data(), n), "more\n");
+    co_await f.truncate(0);
+    EXPECT_EQ(co_await f.read_line(), std::nullopt);
+  }(at("f")));
+}
+
 TEST_F(files, lines_longer_than_a_piece) {
   std::string text(100'000, 'x');
   make("f", text.append("\nlast\n"));
@@ -193,9 +212,22 @@ TEST_F(files, errors_name_the_file) {
   EXPECT_THROW(static_cast<void>(io::run(io::file::open("a\0b"s))), std::invalid_argument);
   const auto write_to_reader = [](std::string path) -> tutti::task<> {
     const io::file f = co_await io::file::open(path);
+    const std::string why = path + ": it was opened to be read; open it with file_mode::update: Bad file descriptor";
+    EXPECT_EQ(co_await failure_of<tutti::os_error>(f.write("x")), "writing " + why);
+    EXPECT_EQ(co_await failure_of<tutti::os_error>(f.write_at("x", 0)), "writing " + why);
+    EXPECT_EQ(co_await failure_of<tutti::os_error>(f.truncate(0)), "truncating " + why);
     co_await f.write("x");
   };
   EXPECT_EQ(code_of(write_to_reader(at("f"))), EBADF);
+  const auto read_from_writer = [](std::string path) -> tutti::task<> {
+    const io::file f = co_await io::file::open(path, io::file_mode::write);
+    const std::string said = co_await failure_of<tutti::os_error>(f.read_line());
+    EXPECT_EQ(said, "reading " + path + ": it was opened to be written; open it with file_mode::read or " +
+                        "file_mode::update: Bad file descriptor");
+    std::array<char, 1> room{};
+    co_await f.read_at(room, 0);
+  };
+  EXPECT_EQ(code_of(read_from_writer(at("f"))), EBADF);
   const auto fill = []() -> tutti::task<> {
     const io::file f = co_await io::file::open("/dev/full", io::file_mode::write);
     co_await f.write("x");
@@ -208,6 +240,12 @@ TEST_F(files, what_is_none_is_refused_and_does_not_hang) {
   EXPECT_EQ(code_of(io::file::open(at("pipe"))), EPERM);
   EXPECT_EQ(code_of(io::read_file(at("pipe"), 10)), EPERM);
   EXPECT_EQ(code_of(io::write_file(at("pipe"), "x")), EPERM);
+  EXPECT_EQ(code_of(io::file::open(at("pipe"), io::file_mode::write)), EPERM) << "nobody reads it";
+  const auto open_socket = [](std::string path) -> tutti::task<> {
+    const io::listener listening = io::listen("unix:" + path);
+    co_await io::file::open(path);
+  };
+  EXPECT_EQ(code_of(open_socket(at("socket"))), EPERM);
 }
 
 TEST_F(files, whole_ones_are_limited) {
@@ -379,6 +417,31 @@ TEST_F(files, are_closed_once) {
     EXPECT_THROW(static_cast<void>(f.position()), tutti::closed);
     EXPECT_EQ(f.descriptor(), -1);
   }(at("f")));
+}
+
+// What the parent's helpers still do is done there.
+TEST_F(files, in_a_forked_child_do_not_wait_for_calls_that_the_parent_has_left_alone) {
+  TUTTI_NEEDS_FORKS_BESIDE_THREADS();
+  make("f", "12345");
+  io::file f = io::run(io::file::open(at("f"), io::file_mode::update));
+  held_write slow;
+  io::run([](const io::file& open, held_write& held) -> tutti::task<> {
+    co_await tutti::task_group::run([&](tutti::task_group& group) -> tutti::task<> {
+      group.spawn(open.write_at("LATE", 0));
+      co_await tutti::yield_now();
+      held.wait_until_inside();
+      group.stop();
+    });
+  }(f, slow));
+  EXPECT_EQ(tutti_test::in_child([&] {
+              if (io::run(f.size()) != 5) return 1;
+              io::run(f.close());
+              return 0;
+            }),
+            0);
+  slow.go_on();
+  io::run(f.close());
+  EXPECT_EQ(content("f"), "LATE5");
 }
 
 TEST_F(files, in_a_forked_child) {

@@ -22,7 +22,9 @@ namespace {
 
 [[noreturn]] void throw_listen_error(const endpoint& at, int code) {
   std::string hint;
-  if (code == EADDRINUSE) hint = " (another socket listens there; port 0 takes one that is free)";
+  if (code == EADDRINUSE)
+    hint = at.is_ip() ? " (another socket listens there; port 0 takes one that is free)"
+                      : " (another socket listens there, or a file is in the way: take another name)";
   if (code == EACCES && at.is_ip()) hint = " (ports below 1024 need privileges)";
   if (code == EADDRNOTAVAIL) hint = " (this machine has no such address)";
   throw os_error(os_error::of("cannot listen at " + at.text(), code).what() + hint, code);
@@ -34,6 +36,8 @@ void turn_on(int socket, int level, int option) {
 }
 
 // The file of a Unix socket stays behind when its program ends. Somebody who still listens there would answer.
+// Somebody who is just about to, has made the file and not called listen() yet, does not: of two programs that start at
+// the very same moment one may remove the other's file. Only a lock beside it, which would stay behind, could tell.
 bool is_left_over(const endpoint& at) {
   struct ::stat status{};
   if (::lstat(at.host().c_str(), &status) != 0 || !S_ISSOCK(status.st_mode)) return false;

@@ -80,7 +80,7 @@ void stream_wait::occupy(bool& direction) {
   if (direction)
     throw std::logic_error(fmt::format(
         "{}: another coroutine waits for the same direction of the stream to {}: let one at a time do so, or "
-        "put a sync::mutex around it",
+        "hold a tutti::mutex meanwhile (lock_async)",
         what(), stream_->describe()));
   direction = true;
   direction_ = &direction;

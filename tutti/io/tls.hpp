@@ -79,7 +79,8 @@ struct tls_info {
 };
 
 /// Speaks TLS with the server at the other end of `lower`, which is checked to be `host`, a name or an address in
-/// numbers. The stream that it gives has what is said of streams, and:
+/// numbers: its certificate has to name it among its hosts (subjectAltName). The stream that it gives has what is said
+/// of streams, and:
 ///
 /// - shutdown_write ends the output with TLS's own words (close_notify); the peer's reading ends, ours goes on.
 /// - A peer that goes away without them: reading throws tls_error, since somebody may have cut off the data. close()

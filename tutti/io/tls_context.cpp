@@ -7,9 +7,11 @@
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 
+#include <array>
+#include <cerrno>
 #include <fstream>
-#include <iterator>
 #include <stdexcept>
+#include <system_error>
 
 namespace tutti::io {
 
@@ -29,10 +31,14 @@ pem load(std::string_view file_or_text, const char* what) {
   if (file_or_text.find("-----BEGIN") != std::string_view::npos)
     return {std::string(file_or_text), std::string(what) + " (given as text)"};
   const std::string name(file_or_text);
+  errno = 0;
   std::ifstream in(name, std::ios::binary);
-  std::string text{std::istreambuf_iterator<char>(in), {}};
-  if (!in)
-    throw tls_error(fmt::format("{}: cannot read file \"{}\"; give the name of a PEM file, or its text", what, name));
+  std::string text;
+  for (std::array<char, 4096> room; in.read(room.data(), room.size()), in.gcount() != 0;)
+    text.append(room.data(), static_cast<std::size_t>(in.gcount()));
+  if (in.bad() || !in.eof())
+    throw tls_error(fmt::format("{}: cannot read file \"{}\": {}; give the name of a PEM file, or its text", what, name,
+                                errno == 0 ? "no reason is given" : std::generic_category().message(errno)));
   return {std::move(text), fmt::format("{} (file \"{}\")", what, name)};
 }
 
@@ -131,7 +137,7 @@ std::shared_ptr<tls_settings> new_settings(bool is_server) {
     throw tls_error("OpenSSL does not work: " + openssl_words());
   // An engine that would start anew in the middle could want to read in order to write.
   ::SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
-  // A connection that waits has no memory for what it has sent and received.
+  // The engine of a connection that waits has no memory for records; the stream has room for the one to come.
   SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS);
   return made;
 }
@@ -141,12 +147,14 @@ std::shared_ptr<tls_settings> new_settings(bool is_server) {
 void expect_host(::SSL* ssl, std::string host, bool verify) {
   if (host.ends_with('.')) host.pop_back();
   if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
-  if (host.empty() || host.size() > 253 || host.find('\0') != std::string::npos)
+  // OpenSSL would take ".example.org" for any host below.
+  if (host.empty() || host.size() > 253 || host.find('\0') != std::string::npos || host.starts_with('.') ||
+      host.find("..") != std::string::npos)
     throw std::invalid_argument(
         fmt::format("tls_connect: \"{}\" is no host name: it is that which the server's certificate is to be for",
                     host.substr(0, 64)));
   ::X509_VERIFY_PARAM* const checks = ::SSL_get0_param(ssl);
-  ::X509_VERIFY_PARAM_set_hostflags(checks, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+  ::X509_VERIFY_PARAM_set_hostflags(checks, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
   bool fine = true;
   if (is_address(host)) {
     if (verify) fine = ::X509_VERIFY_PARAM_set1_ip_asc(checks, host.c_str()) == 1;
@@ -180,7 +188,8 @@ tls_context tls_context::client(const tls_client_options& options) {
   if (!options.authorities.empty()) {
     detail::believe(context, options.authorities, "authorities", false);
   } else if (options.verify && ::SSL_CTX_set_default_verify_paths(context) != 1) {
-    throw tls_error("cannot read the system's certificates of authorities: " + detail::openssl_words());
+    throw tls_error("cannot read the system's certificates of authorities: " + detail::openssl_words() +
+                    "; give tls_client_options::authorities");
   }
   if (!options.certificate.empty()) detail::show_certificate(context, options.certificate, options.key);
   if (!made->alpn.empty() &&

@@ -122,12 +122,8 @@ std::string names_of(const ::X509* certificate) {
     if (name->type == GEN_DNS) add(text(name->d.dNSName));
     if (name->type == GEN_IPADD) add(address(name->d.iPAddress));
   }
-  if (all.empty()) {
-    const ::X509_NAME* const subject = ::X509_get_subject_name(certificate);
-    const int at = ::X509_NAME_get_index_by_NID(subject, NID_commonName, -1);
-    if (at >= 0) add(text(::X509_NAME_ENTRY_get_data(::X509_NAME_get_entry(subject, at))));
-  }
-  return all.empty() ? "no host" : shown(all);
+  if (!all.empty()) return shown(all);
+  return fmt::format("no host (\"{}\" is its subject, where hosts are not looked for)", subject_of(certificate));
 }
 
 }  // namespace

@@ -272,6 +272,7 @@ void tls_stream::read() noexcept {
 
 std::size_t tls_stream::read_now(mutable_buffer room, std::error_code&) noexcept {
   if (closed_ || step_ == step::handshake || read_failed_ || reader_.who != nullptr) return 0;
+  if (lower_read_.under_way) return 0;  // for a writer: in_ is that read's
   if (in_at_ == in_end_ && ::SSL_pending(ssl_.get()) == 0) {
     if (in_.size() != record) in_.assign(record, '\0');
     in_at_ = 0;
@@ -284,9 +285,13 @@ std::size_t tls_stream::read_now(mutable_buffer room, std::error_code&) noexcept
 
 void tls_stream::want_input() noexcept {
   if (reader_.ending) return finish(reader_, std::make_error_code(std::errc::operation_canceled), 0);
-  if (lower_read_.under_way) return;
   // A peer that asks on and on, and does not take the answers, waits until it does.
   if (out_.size() + sending_.size() - sent_ > most_answers && !write_failed_) return;
+  start_input();
+}
+
+void tls_stream::start_input() noexcept {
+  if (lower_read_.under_way) return;
   if (in_.size() != record) in_.assign(record, '\0');
   in_at_ = in_end_ = 0;
   lower_read_.begun();
@@ -301,6 +306,7 @@ void tls_stream::input_came(std::error_code error, std::size_t bytes) noexcept {
     in_is_over_ = bytes == 0;
   }
   go_on_reading();
+  go_on_writing();  // who waits for the rest of a message
 }
 
 // ---------------------------------------------------------------- writing
@@ -320,14 +326,13 @@ void tls_stream::go_on_writing() noexcept {
       ::ERR_clear_error();
       out_.reserve(std::min(bytes_.size(), write_at_once) + 512);  // so much for what belongs to records
       const int result = ::SSL_write_ex(ssl_.get(), bytes_.data(), std::min(bytes_.size(), write_at_once), &taken_);
-      if (result != 1) {
-        taken_ = 0;
-        write_failed_ = read_failed_ ? read_failed_ : engine_error(result);
-        return finish(writer_, write_failed_, 0);
-      }
+      if (result != 1) return wait_to_write(result);
     }
-  } else if (!std::exchange(farewell_said_, true)) {
+  } else if (!farewell_said_) {
     ::ERR_clear_error();
+    const int result = ::SSL_in_init(ssl_.get()) != 0 ? ::SSL_do_handshake(ssl_.get()) : 1;
+    if (result != 1) return wait_to_write(result);
+    farewell_said_ = true;
     ::SSL_shutdown(ssl_.get());  // fails only after an error, which who reads is told
     ::ERR_clear_error();
   }
@@ -337,6 +342,18 @@ void tls_stream::go_on_writing() noexcept {
   const std::size_t n = output_ == output::data ? taken_ : 0;
   given_up_ = writer_.ending && output_ == output::data && n != bytes_.size();
   finish(writer_, {}, n);
+}
+
+// The engine has refused. When a message of the peer's that is no data (tickets, say) is there in part, it writes
+// nothing before it has read the rest, and perhaps nobody reads.
+void tls_stream::wait_to_write(int result) noexcept {
+  taken_ = 0;
+  if (::SSL_get_error(ssl_.get(), result) == SSL_ERROR_WANT_READ && !read_failed_) {
+    send_out();
+    if (!write_failed_) return start_input();
+  }
+  if (!write_failed_) write_failed_ = read_failed_ ? read_failed_ : engine_error(result);
+  finish(writer_, write_failed_, 0);
 }
 
 void tls_stream::send_out() noexcept {

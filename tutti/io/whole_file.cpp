@@ -79,6 +79,32 @@ class new_file {
   unique_fd fd_;
 };
 
+// That it has its new name is to be on the disk, too.
+void sync_name(const new_file& made, const std::string& target) {
+  const std::size_t slash = target.rfind('/');
+  const std::string folder = slash == std::string::npos ? "." : target.substr(0, std::max<std::size_t>(slash, 1));
+  const unique_fd names(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (names) return detail::sync_all(names.get(), folder);
+  // One that may be written and not read: all that its disk has to do.
+  if (::syncfs(made.fd()) != 0) detail::fail("syncing", folder);
+}
+
+// The new one is to be whose the old one was, or a program that runs as its owner would run as whoever writes it here.
+// The permissions come last: giving a file away takes some of them.
+void be_like(const struct ::stat& before, const new_file& made, const std::string& target) {
+  struct ::stat now{};
+  if (::fstat(made.fd(), &now) != 0) detail::fail("looking at", made.path());
+  if ((now.st_uid != before.st_uid || now.st_gid != before.st_gid) &&
+      ::fchown(made.fd(), before.st_uid, before.st_gid) != 0) {
+    const int error = errno;
+    throw os_error::of(fmt::format("replacing {}: a new file cannot be given to its owner (user {}, group {}); write "
+                                   "into it with io::file, or remove it first",
+                                   target, before.st_uid, before.st_gid),
+                       error);
+  }
+  if (::fchmod(made.fd(), before.st_mode & 07777U) != 0) detail::fail("setting the permissions of", made.path());
+}
+
 void replace_now(const std::string& named, const std::string& content, int permissions, bool sync) {
   std::error_code none;
   const std::string target = std::filesystem::is_symlink(std::filesystem::symlink_status(named, none))
@@ -89,18 +115,13 @@ void replace_now(const std::string& named, const std::string& content, int permi
   const bool was_there = ::stat(target.c_str(), &before) == 0;
   if (was_there && !S_ISREG(before.st_mode))
     throw os_error::of("replacing " + target + ": it is no regular file", S_ISDIR(before.st_mode) ? EISDIR : EPERM);
-  new_file made(target, permissions);
-  if (was_there && ::fchmod(made.fd(), before.st_mode & 07777U) != 0)
-    detail::fail("setting the permissions of", made.path());
+  // Whoever could open it before it has its permissions would read what is written later.
+  new_file made(target, was_there ? 0600 : permissions);
+  if (was_there) be_like(before, made, target);
   detail::write_all(made.fd(), content, std::nullopt, made.path());
   if (sync) detail::sync_all(made.fd(), made.path());
   made.replace(target);
-  if (!sync) return;
-  // Its new name, too.
-  const std::size_t slash = target.rfind('/');
-  const std::string folder = slash == std::string::npos ? "." : target.substr(0, std::max<std::size_t>(slash, 1));
-  const unique_fd names(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (names) detail::sync_all(names.get(), folder);
+  if (sync) sync_name(made, target);
 }
 
 }  // namespace

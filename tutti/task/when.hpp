@@ -227,6 +227,9 @@ auto when_all_settled(A&&...) {
 
 /// Runs the tasks beside each other; the first to end gives its position and its result, or throws its error. The
 /// others are stopped, and have ended when this gives a result; theirs is dropped, and their errors go to on_unhandled.
+/// One that ends at the same moment, before the stop reaches it, is dropped with what it has: a task that takes
+/// something (reads bytes, receives an element) loses it so. For a time limit use with_timeout or the call's own, for
+/// several channels select; or let the task put what it has taken where it is kept.
 /// Throws std::invalid_argument for an empty range: nothing would ever be first.
 template <detail::task_range R>
 auto when_any(R&& tasks) {

@@ -9,7 +9,8 @@
 namespace tutti::io::http {
 
 /// What a client throws; what() names the method, the URL without its user, the phase and the cause: "GET
-/// http://example.org/: connecting: ...".
+/// http://example.org/: connecting: ..."; response::throw_if_error, which knows neither method nor phase, tells the URL
+/// and the status.
 class http_error : public error {
  public:
   http_error(const std::string& what, std::string url, std::string phase, int status, std::exception_ptr cause)

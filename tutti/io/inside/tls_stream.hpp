@@ -109,9 +109,11 @@ class tls_stream final : public byte_stream {
   // The data that the engine has; `kind`: SSL_get_error's word for what came behind them.
   std::size_t take(mutable_buffer room, int& kind) noexcept;
   void want_input() noexcept;
+  void start_input() noexcept;  // into in_, all of which the engine has seen
   void input_came(std::error_code error, std::size_t bytes) noexcept;
   // What a writer can do with the room that is there.
   void go_on_writing() noexcept;
+  void wait_to_write(int result) noexcept;
   void send_out() noexcept;
   void output_went(std::error_code error, std::size_t bytes) noexcept;
 
