@@ -11,8 +11,8 @@ namespace tutti::io {
 /// Messages of bytes over a stream: each is 4 bytes, its length with the most significant first, and then itself. One
 /// coroutine at a time may read, and one at a time write, as with the stream. A read that is cancelled or times out
 /// loses nothing; a write may have gone out in part, and the stream is of no more use then. Both throw as a stream's
-/// waits. Move-only; a call uses this object until it has ended: not to be moved or destroyed between the two, other
-/// than a stream.
+/// waits. Move-only; unlike a stream it is neither to be moved nor destroyed while a call of it has not ended, also one
+/// that is not awaited yet.
 class frames {
  public:
   /// Over `carrier`. `most`: bytes that a message may have, in both directions; at most 4 GiB - 1, else throws
