@@ -6,6 +6,7 @@
 #include <tutti/core/promise.hpp>
 #include <tutti/io/connect.hpp>
 #include <tutti/io/loop.hpp>
+#include <tutti/io/signals.hpp>
 #include <tutti/io/watchdog.hpp>
 #include <tutti/task/yield.hpp>
 
@@ -17,6 +18,7 @@
 #include <atomic>
 #include <cstdlib>
 #include <mutex>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -257,6 +259,20 @@ TEST(watchdog_DeathTest, knows_what_the_environment_may_say) {
 }
 
 TEST(watchdog, has_a_positive_limit) { EXPECT_THROW(io::watchdog({.limit = 0ns}), std::invalid_argument); }
+
+TEST(watchdog, leaves_others_their_handler) {
+  io::run([]() -> tutti::task<> {
+    std::optional<io::watchdog> dog(std::in_place);
+    int number = SIGRTMAX;
+    struct ::sigaction now{};
+    const auto is_default = [&] { return ::sigaction(number, nullptr, &now) == 0 && now.sa_handler == SIG_DFL; };
+    while (number > SIGRTMIN && is_default()) --number;
+    io::signals other({number});  // awaits the number that the watchdog has taken
+    dog.reset();
+    ::raise(number);
+    EXPECT_EQ(co_await other.next(), number);
+  }());
+}
 
 TEST(watchdog, leaves_no_handler_behind) {
   const auto handlers = [] {
