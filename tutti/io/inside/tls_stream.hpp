@@ -65,6 +65,7 @@ class tls_stream final : public byte_stream {
   endpoint local() const noexcept override { return lower_->local(); }
   int descriptor() const noexcept override { return lower_->descriptor(); }
   const loop_notes& where() const noexcept override { return lower_->where(); }
+  bool is_quiet() noexcept override;
 
  private:
   /// One direction: who waits, and for what.
