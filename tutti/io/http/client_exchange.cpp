@@ -112,6 +112,9 @@ struct exchange {
     throw bad_message("HTTP response: 100 interim answers, but none that is final", 400);
   }
 
+  // One who answers while he reads, for whom the rest is still sent.
+  bool goes_on() const noexcept { return answer.head.status < 300; }
+
   // Sends, and listens meanwhile: who does not want what is sent may say so, and read no more of it. What went wrong
   // with sending; the answer's head may be there.
   task<std::exception_ptr> send_and_listen(bool& answered) {
@@ -132,7 +135,7 @@ struct exchange {
         try {
           co_await hear(answer.total);
           answered = true;
-          go_on = answer.head.status < 300;  // one who answers while he reads
+          go_on = goes_on();
         } catch (const cancelled&) {
         } catch (...) {
           not_heard = std::current_exception();
@@ -165,8 +168,10 @@ struct exchange {
     if (failed != nullptr) {
       answer.reusable = false;
       wire.out.clear();
-      if (!answered && is_broken(failed)) answered = co_await has_answered();
-      if (!answered) std::rethrow_exception(failed);
+      // A source that fails by itself fails the request, unless nobody wants it any more.
+      const bool broken = is_broken(failed);
+      if (!answered && broken) answered = co_await has_answered();
+      if (!answered || (!broken && goes_on())) std::rethrow_exception(failed);
     }
     if (answered) co_return;
     phase = "awaiting the answer";

@@ -8,6 +8,7 @@
 
 #include <cerrno>
 #include <functional>
+#include <stdexcept>
 #include <string>
 
 namespace {
@@ -199,6 +200,32 @@ TEST_F(http_client_limits, who_answers_while_it_reads_gets_all) {
       while (came == 0) co_await some_turns();
       EXPECT_EQ(c.idle_connections(), 1U);
     }
+  });
+}
+
+TEST_F(http_client_limits, a_source_that_fails_behind_an_early_answer_fails_the_request) {
+  tutti::event answered(tutti::event_reset::manual);
+  const auto answer = [&](io::stream s) -> task<> {
+    static_cast<void>(co_await s.read_until("\r\n\r\n"));
+    co_await s.write("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nyes");
+    answered.set();
+    co_await never.wait_async();
+  };
+  with_server(answer, [&](std::string origin) -> task<> {
+    http::client_request what(origin, "POST");
+    what.source = [&](http::body_writer& to) -> task<> {
+      co_await to.write("x");
+      co_await answered.wait_async();
+      co_await some_turns();
+      throw std::runtime_error("no more to send");
+    };
+    std::string words;
+    try {
+      static_cast<void>(co_await http::client().request(what));
+    } catch (const std::runtime_error& e) {
+      words = e.what();
+    }
+    EXPECT_EQ(words, "no more to send");
   });
 }
 
