@@ -164,6 +164,26 @@ TEST_F(http_client_limits, connecting_again_has_its_own) {
   });
 }
 
+TEST_F(http_client_limits, an_idle_limit_beyond_all_time_is_none) {
+  int connections = 0;
+  const auto answer = [&](io::stream s) -> task<> {
+    ++connections;
+    for (;;) {
+      static_cast<void>(co_await s.read_until("\r\n\r\n"));
+      co_await s.write("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    }
+  };
+  with_server(answer, [&](std::string origin) -> task<> {
+    http::client c({.idle_limit = std::chrono::nanoseconds::max() - 1ns});
+    for (int i = 0; i < 3; ++i) {
+      EXPECT_EQ((co_await c.get(origin)).body, "ok");
+      clock.advance(1h);
+      co_await some_turns();
+    }
+    EXPECT_EQ(connections, 1);
+  });
+}
+
 TEST_F(http_client_limits, who_says_no_is_heard_while_the_body_is_sent) {
   // Reads no more, and does not close.
   const auto answer = [&](io::stream s) -> task<> {
