@@ -46,6 +46,9 @@ class byte_stream {
   /// The descriptor beneath, -1 when closed.
   virtual int descriptor() const noexcept = 0;
   const loop_notes& where() const noexcept { return where_; }
+  /// Whether the peer has said nothing yet that is still to be read: no byte, no end, no error. False: it is of no more
+  /// use than to be closed, for a byte may have been lost. While nobody reads.
+  virtual bool is_quiet() noexcept = 0;
 
   /// What a stream keeps with it.
   std::string ahead;  ///< what was read and not yet asked for, from `ahead_at` on
@@ -97,9 +100,14 @@ class byte_stream {
   disposal disposal_{*this};
 };
 
+/// The same one. Throws std::logic_error unless this code runs on its loop, before anything is counted there; `what`:
+/// who asks.
+byte_stream& only_here(const char* what, byte_stream& s);
+
 /// Pins one while it lives: for coroutines that use it after a wait. Made on its loop's thread, and used up there.
 class pinned {
  public:
+  pinned(const char* what, byte_stream& s) : pinned(only_here(what, s)) {}
   explicit pinned(byte_stream& s) noexcept : body_(&s) { s.pin(); }
   pinned(pinned&& other) noexcept : body_(std::exchange(other.body_, nullptr)) {}
   pinned& operator=(pinned&&) = delete;

@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 
 #include <cerrno>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <stdexcept>
@@ -39,10 +40,15 @@ std::vector<endpoint> look_up(const std::string& host, std::uint16_t port) {
     hints.ai_flags = 0;
     failed = ::getaddrinfo(host.c_str(), std::to_string(port).c_str(), &hints, &found);
   }
-  if (failed != 0)
+  if (failed != 0) {
+    // It says of a name that does not exist what it says without a descriptor to ask with.
+    const unique_fd spare(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    if (!spare && (errno == EMFILE || errno == ENFILE))
+      throw os_error::of(fmt::format("cannot look up host \"{}\"", host), errno);
     throw dns_error(fmt::format("cannot find host \"{}\": {}", host,
                                 failed == EAI_SYSTEM ? os_error::of("resolver", errno).what() : ::gai_strerror(failed)),
                     failed == EAI_AGAIN || failed == EAI_SYSTEM || failed == EAI_MEMORY);
+  }
   std::vector<endpoint> places;
   for (const ::addrinfo* a = found; a != nullptr; a = a->ai_next) places.emplace_back(a->ai_addr, a->ai_addrlen);
   ::freeaddrinfo(found);
@@ -55,11 +61,28 @@ void check_name(const std::string& host) {
                                 host.substr(0, 64).c_str()));  // up to the zero, which would end the text
 }
 
+// The resolver takes "127.1", "0177.0.0.1" and "0x7f.1" for addresses, which misleads who checks them, as endpoint::of
+// says; no name ends in a number.
+void refuse_shorthand(std::string_view host) {
+  const std::string_view name = host.substr(0, host.size() - (host.ends_with('.') ? 1 : 0));
+  const std::string_view last = name.substr(name.rfind('.') + 1);  // from 0 on without a dot
+  const auto only = [](std::string_view text, const char* digits) {
+    return text.find_first_not_of(digits) == std::string_view::npos;
+  };
+  const bool is_hex = last.starts_with("0x") || last.starts_with("0X");
+  if (!last.empty() && (is_hex ? only(last.substr(2), "0123456789abcdefABCDEF") : only(last, "0123456789")))
+    throw dns_error(
+        fmt::format("cannot find host \"{}\": it ends in a number, as an address, but is none in full: "
+                    "write \"127.0.0.1\"",
+                    host));
+}
+
 }  // namespace
 
-task<std::vector<endpoint>> resolve(std::string host, std::uint16_t port, std::chrono::nanoseconds limit) {
+task<std::vector<endpoint>> resolve(std::string host, std::uint16_t port, time_limit limit) {
   check_name(host);
   if (const auto place = in_numbers(host, port)) co_return std::vector<endpoint>{*place};
+  refuse_shorthand(host);
   const auto found = std::make_shared<std::vector<endpoint>>();
   // Nobody can end getaddrinfo early: who gives up leaves it to itself.
   auto work = [found, host, port] { *found = look_up(host, port); };
@@ -95,20 +118,30 @@ task<stream> connect(endpoint to, connect_options options) {
   co_return stream(std::move(body));
 }
 
-task<stream> connect(std::string to, connect_options options) {
-  if (to.starts_with("unix:")) co_return co_await connect(endpoint::parse(to), options);
-  const auto [host, port] = detail::split_port(to);
-  detail::until end(options.limit);
-  const std::vector<endpoint> places = co_await resolve(host, port, end.left());  // the first to be told all of it
+task<stream> detail::connect_to_one(std::vector<endpoint> places, until end, bool no_delay) {
   std::exception_ptr failed;
-  for (const endpoint& place : places) {
+  for (std::size_t i = 0; i != places.size(); ++i) {
+    const time_limit left = end.left();
+    const auto share = std::chrono::nanoseconds(left) / static_cast<std::int64_t>(places.size() - i);
+    connect_options options{.limit = left, .no_delay = no_delay};
+    if (!(left == no_limit)) options.limit = time_limit(share, left.told());
     try {
-      co_return co_await connect(place, connect_options{.limit = end.left(), .no_delay = options.no_delay});
+      co_return co_await connect(places[i], options);
     } catch (const os_error&) {
+      failed = std::current_exception();
+    } catch (const timed_out&) {
       failed = std::current_exception();
     }
   }
   std::rethrow_exception(failed);
+}
+
+task<stream> connect(std::string to, connect_options options) {
+  if (to.starts_with("unix:")) co_return co_await connect(endpoint::parse(to), options);
+  const auto [host, port] = detail::split_port(to);
+  detail::until end(options.limit);
+  std::vector<endpoint> places = co_await resolve(host, port, end.left());  // the first to be told all of it
+  co_return co_await detail::connect_to_one(std::move(places), end, options.no_delay);
 }
 
 std::pair<stream, stream> stream_pair() {

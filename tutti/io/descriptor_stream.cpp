@@ -159,6 +159,15 @@ class descriptor_stream final : public byte_stream {
     return {at, size};
   }
   int descriptor() const noexcept override { return const_cast<Descriptor&>(descriptor_).native_handle(); }
+  bool is_quiet() noexcept override {
+    char next = 0;
+    ::ssize_t n = -1;
+    do {
+      n = ::recv(descriptor(), &next, 1, MSG_PEEK | MSG_DONTWAIT);
+    } while (n < 0 && errno == EINTR);
+    if (n > 0) attempts_left_out_ = 0;  // the next one is not in vain
+    return n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
+  }
 
  private:
   static constexpr bool is_socket = std::is_same_v<Descriptor, socket_descriptor>;

@@ -1,6 +1,7 @@
 // Looking up names: on helper threads, which whoever waits may leave at once.
 #include <gtest/gtest.h>
 #include <tests/support/busy_helpers.hpp>
+#include <tests/support/no_descriptors.hpp>
 #include <tests/support/tasks.hpp>
 #include <tutti/io/connect.hpp>
 #include <tutti/io/listener.hpp>
@@ -10,6 +11,8 @@
 
 #include <dlfcn.h>
 #include <netdb.h>
+#include <poll.h>
+#include <sys/socket.h>
 
 #include <algorithm>
 #include <atomic>
@@ -101,6 +104,26 @@ TEST_F(dns, names_that_are_none_are_refused_at_once) {
   }
 }
 
+// The system's resolver takes these for 127.0.0.1.
+TEST_F(dns, shorthands_of_addresses_are_no_names) {
+  const tutti_test::busy_helpers all;
+  for (const char* name :
+       {"127.1", "0177.0.0.1", "2130706433", "0x7f.1", "0x7F000001", "127.0.0.0x1", "127.0.0.1.", "0x"}) {
+    const std::string said = io::run(failure_of<io::dns_error>(io::resolve(name, 80)));
+    EXPECT_NE(said.find("it ends in a number"), std::string::npos) << name << ": " << said;
+    const std::string by_connect = io::run(failure_of<io::dns_error>(io::connect(name + ":80"s)));
+    EXPECT_EQ(by_connect, said);
+  }
+}
+
+TEST_F(dns, without_a_descriptor_says_so) {
+  io::run([]() -> task<> {
+    const tutti_test::no_descriptors all;
+    const std::string said = co_await failure_of<tutti::os_error>(io::resolve("localhost", 80));
+    EXPECT_EQ(said, "cannot look up host \"localhost\": Too many open files");
+  }());
+}
+
 TEST_F(dns, who_gives_up_in_the_queue_does_so_at_once_and_nobody_is_asked) {
   const int before = lookups;
   {
@@ -159,6 +182,42 @@ TEST_F(dns, connecting_tries_the_addresses_one_after_the_other) {
     const std::string said = co_await failure_of<tutti::os_error>(io::connect("two.test:" + port));
     EXPECT_EQ(said.find("connecting to 127.0.0.1:" + port + ": "), 0U) << said;
   }());
+}
+
+// A listener whose backlog is full: who connects waits.
+struct black_hole {
+  explicit black_hole(const io::endpoint& at) : listening(::socket(at.family(), SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    EXPECT_EQ(::bind(listening.get(), at.data(), at.size()), 0);
+    EXPECT_EQ(::listen(listening.get(), 0), 0);
+    for (bool full = false; !full;) {
+      waiting.emplace_back(::socket(at.family(), SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+      ::connect(waiting.back().get(), at.data(), at.size());
+      ::pollfd ask{waiting.back().get(), POLLOUT, 0};
+      full = ::poll(&ask, 1, 100) == 0;
+    }
+  }
+  tutti::unique_fd listening;
+  std::vector<tutti::unique_fd> waiting;
+};
+
+TEST_F(dns, an_address_where_nobody_answers_leaves_time_for_the_next) {
+  tutti::virtual_clock clock;
+  io::run([](tutti::virtual_clock& moved) -> task<> {
+    io::listener at = io::listen("127.0.0.1:0");
+    const std::uint16_t port = at.local().port();
+    const black_hole hole(io::endpoint::of("127.0.0.2", port));
+    io::stream s;
+    co_await tutti::task_group::run([&](tutti::task_group& group) -> task<> {
+      group.spawn([&]() -> task<> {
+        std::vector<io::endpoint> places{io::endpoint::of("127.0.0.2", port), at.local()};
+        s = co_await io::detail::connect_to_one(std::move(places), io::detail::until(2h), true);
+      });
+      co_await tutti_test::some_turns();
+      EXPECT_FALSE(s);
+      moved.advance(1h);
+    });
+    EXPECT_EQ(s.remote(), at.local());
+  }(clock));
 }
 
 }  // namespace

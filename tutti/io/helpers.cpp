@@ -50,7 +50,7 @@ task<> await_helper(shared_future<void> call, until end, std::string tried) {
     throw;
   } catch (const timed_out&) {
     call.cancel();
-    throw timed_out(fmt::format("{} took longer than the limit of {}", tried, in_words(end.limit())));
+    throw timed_out(fmt::format("{} took longer than the limit of {}", tried, in_words(end.limit().told())));
   }
 }
 

@@ -19,23 +19,35 @@ namespace tutti::io {
 /// A time limit that never comes: the default of all waits.
 inline constexpr std::chrono::nanoseconds no_limit = std::chrono::nanoseconds::max();
 
-namespace detail {
-
-class loop_notes;
-
-/// How long a wait may take, and what of it is told when it has: a part of a longer limit tells that.
-class wait_limit {
+/// How long a wait may take: any duration; one beyond what nanoseconds can say, 292 years, is no_limit. Trivially
+/// destructible.
+class time_limit {
  public:
-  wait_limit(std::chrono::nanoseconds left) noexcept  // NOLINT(google-explicit-constructor): most are no parts
-      : wait_limit(left, left) {}
-  wait_limit(std::chrono::nanoseconds left, std::chrono::nanoseconds told) noexcept : left_(left), told_(told) {}
-  operator std::chrono::nanoseconds() const noexcept { return left_; }  // NOLINT(google-explicit-constructor): the same
-  std::chrono::nanoseconds told() const noexcept { return told_; }
-  friend bool operator==(const wait_limit& a, std::chrono::nanoseconds b) noexcept { return a.left_ == b; }
+  template <class Rep, class Period>
+  constexpr time_limit(const std::chrono::duration<Rep, Period>& limit) noexcept  // NOLINT(google-explicit-constructor)
+      : left_(tutti::detail::saturated(limit)), told_(left_) {}
+  constexpr operator std::chrono::nanoseconds() const noexcept {  // NOLINT(google-explicit-constructor): it is one
+    return left_;
+  }
+  friend bool operator==(const time_limit& a, std::chrono::nanoseconds b) noexcept { return a.left_ == b; }
+
+  /// For this module. What is left of a limit, and all of it: that is what is told when it is over.
+  constexpr time_limit(std::chrono::nanoseconds left, std::chrono::nanoseconds told) noexcept
+      : left_(left), told_(told) {}
+  constexpr std::chrono::nanoseconds told() const noexcept { return told_; }
+  /// The one that is over first.
+  friend constexpr time_limit sooner(const time_limit& a, const time_limit& b) noexcept {
+    return b.left_ < a.left_ ? b : a;
+  }
 
  private:
   std::chrono::nanoseconds left_, told_;
 };
+
+namespace detail {
+
+class loop_notes;
+using wait_limit = time_limit;
 
 class io_wait : public tutti::detail::own_awaiter, public suspension, public operation {
  public:

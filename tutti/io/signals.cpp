@@ -220,24 +220,24 @@ void signals::close() noexcept {
 
 namespace {
 
-task<int> next_of(std::shared_ptr<detail::signal_watcher> watcher, detail::byte_stream* body,
-                  std::chrono::nanoseconds limit) {
+task<int> next_of(std::shared_ptr<detail::signal_watcher> watcher, detail::pinned body, time_limit limit) {
   detail::until end(limit);
   for (;;) {
+    if (body->is_disposed()) throw closed("awaiting a signal: the signals were closed meanwhile");
     // Before the look: whoever comes after it leaves it readable.
     std::uint64_t count = 0;
     [[maybe_unused]] const ::ssize_t n = ::read(watcher->event(), &count, sizeof count);
     const int number = watcher->take();
     if (number != 0) co_return number;
-    co_await detail::ready_wait("signals::next", body, detail::readiness::to_read, end.left());
+    co_await detail::ready_wait("signals::next", body.get(), detail::readiness::to_read, end.left());
   }
 }
 
 }  // namespace
 
-task<int> signals::next(std::chrono::nanoseconds limit) {
+task<int> signals::next(time_limit limit) {
   if (watcher_ == nullptr) throw closed("these signals were moved from, or are none");
-  return next_of(watcher_, body_.get(), limit);
+  return next_of(watcher_, detail::pinned("signals::next", *body_), limit);
 }
 
 task<> stop_on(signals which, std::stop_source source) {

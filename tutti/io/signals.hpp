@@ -37,7 +37,7 @@ class signals {
   /// each number once, however often it came, the smallest first. Throws `cancelled` when the task is asked to stop,
   /// timed_out after `limit`, `closed` when the object is destroyed meanwhile or is none; std::logic_error when another
   /// coroutine waits for it.
-  [[nodiscard]] task<int> next(std::chrono::nanoseconds limit = no_limit);
+  [[nodiscard]] task<int> next(time_limit limit = no_limit);
 
   [[nodiscard]] explicit operator bool() const noexcept { return watcher_ != nullptr; }
 

@@ -141,6 +141,21 @@ TEST(signals, end_their_wait_when_stopped_or_destroyed) {
   }());
 }
 
+TEST(signals, may_end_before_a_wait_for_them_begins) {
+  io::run([]() -> tutti::task<> {
+    io::signals s({SIGUSR1});
+    tutti::task<int> next = s.next();
+    s = {};
+    EXPECT_NE(co_await failure_of<tutti::closed>(std::move(next)), "no such error");
+    // Nor is one told that had come.
+    s = io::signals({SIGUSR1});
+    ::raise(SIGUSR1);
+    next = s.next();
+    s = {};
+    EXPECT_NE(co_await failure_of<tutti::closed>(std::move(next)), "no such error");
+  }());
+}
+
 TEST(signals, that_cannot_be_had_are_refused) {
   io::run([]() -> tutti::task<> {
     for (const int n : {0, -1, 65, SIGKILL, SIGSTOP, SIGSEGV, SIGABRT, 32})

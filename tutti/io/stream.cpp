@@ -60,12 +60,16 @@ std::exception_ptr as_exception(const std::string& tried, std::error_code error)
 
 // ---------------------------------------------------------------- waits
 
-stream_wait::stream_wait(const char* what, byte_stream* stream, wait_limit limit)
-    : io_wait(what, stream->where(), limit), stream_(*stream) {
-  if (&reactor::here(what) != &stream->where())
-    throw std::logic_error(fmt::format("{}: the stream to {} belongs to another loop than the one this runs on", what,
-                                       stream->describe()));
+byte_stream& only_here(const char* what, byte_stream& s) {
+  if (&reactor::here(what) != &s.where())
+    throw std::logic_error(
+        fmt::format("{}: the stream to {} belongs to another loop than the one this runs on", what, s.describe()));
+  return s;
 }
+
+// Whose loop it is, is looked at first: what others count on it is theirs.
+stream_wait::stream_wait(const char* what, byte_stream* stream, wait_limit limit)
+    : io_wait(what, stream->where(), limit), stream_(what, *stream) {}
 
 stream_wait::~stream_wait() {
   if (direction_ != nullptr) *direction_ = false;  // it could not wait
@@ -279,20 +283,20 @@ task<> shutdown_write(pinned to, until end) {
 }  // namespace
 }  // namespace detail
 
-task<std::string> stream::read_exactly(std::size_t size, std::chrono::nanoseconds limit) {
-  return detail::read_exactly(detail::pinned(*body()), size, detail::until(limit));
+task<std::string> stream::read_exactly(std::size_t size, time_limit limit) {
+  return detail::read_exactly(detail::pinned("read_exactly", *body()), size, detail::until(limit));
 }
 
-task<std::string> stream::read_until(std::string delimiter, std::size_t most, std::chrono::nanoseconds limit) {
-  return detail::read_until(detail::pinned(*body()), std::move(delimiter), most, detail::until(limit));
+task<std::string> stream::read_until(std::string delimiter, std::size_t most, time_limit limit) {
+  return detail::read_until(detail::pinned("read_until", *body()), std::move(delimiter), most, detail::until(limit));
 }
 
-task<std::optional<std::string>> stream::read_line(std::size_t most, std::chrono::nanoseconds limit) {
-  return detail::read_line(detail::pinned(*body()), most, detail::until(limit));
+task<std::optional<std::string>> stream::read_line(std::size_t most, time_limit limit) {
+  return detail::read_line(detail::pinned("read_line", *body()), most, detail::until(limit));
 }
 
-task<std::string> stream::read_all(std::size_t most, std::chrono::nanoseconds limit) {
-  return detail::read_all(detail::pinned(*body()), most, detail::until(limit));
+task<std::string> stream::read_all(std::size_t most, time_limit limit) {
+  return detail::read_all(detail::pinned("read_all", *body()), most, detail::until(limit));
 }
 
 void stream::buffer_writes(std::size_t size) {
@@ -302,8 +306,8 @@ void stream::buffer_writes(std::size_t size) {
   body()->behind_limit = size;
 }
 
-task<> stream::shutdown_write(std::chrono::nanoseconds limit) {
-  return detail::shutdown_write(detail::pinned(*body()), detail::until(limit));
+task<> stream::shutdown_write(time_limit limit) {
+  return detail::shutdown_write(detail::pinned("shutdown_write", *body()), detail::until(limit));
 }
 
 }  // namespace tutti::io

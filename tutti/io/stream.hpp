@@ -127,39 +127,36 @@ class stream {
   [[nodiscard]] static stream adopt(unique_fd descriptor);
 
   /// Awaits bytes, at least one, puts them into `room` and gives their number; 0 at the end, or without room.
-  [[nodiscard]] detail::read_wait read_some(mutable_buffer room, std::chrono::nanoseconds limit = no_limit) {
+  [[nodiscard]] detail::read_wait read_some(mutable_buffer room, time_limit limit = no_limit) {
     return {"read_some", body(), room, false, limit};
   }
   /// Awaits as many bytes as `room` has. Throws `closed` when the end comes first.
-  [[nodiscard]] detail::read_wait read_exactly(mutable_buffer room, std::chrono::nanoseconds limit = no_limit) {
+  [[nodiscard]] detail::read_wait read_exactly(mutable_buffer room, time_limit limit = no_limit) {
     return {"read_exactly", body(), room, true, limit};
   }
   /// The same into a new string.
-  [[nodiscard]] task<std::string> read_exactly(std::size_t size, std::chrono::nanoseconds limit = no_limit);
+  [[nodiscard]] task<std::string> read_exactly(std::size_t size, time_limit limit = no_limit);
   /// Awaits all up to and with `delimiter`, which is not empty. Throws `closed` when the end comes first, too_long when
   /// it does not come within `most` bytes, itself included; what was read is there for the next read then.
   [[nodiscard]] task<std::string> read_until(std::string delimiter, std::size_t most = 65536,
-                                             std::chrono::nanoseconds limit = no_limit);
+                                             time_limit limit = no_limit);
   /// Awaits a line and gives it without its "\n" or "\r\n"; the last one may have none. Nothing at the end. Throws
   /// too_long as read_until.
-  [[nodiscard]] task<std::optional<std::string>> read_line(std::size_t most = 65536,
-                                                           std::chrono::nanoseconds limit = no_limit);
+  [[nodiscard]] task<std::optional<std::string>> read_line(std::size_t most = 65536, time_limit limit = no_limit);
   /// Awaits the end and gives all before it. Throws too_long when that is more than `most` bytes.
-  [[nodiscard]] task<std::string> read_all(std::size_t most, std::chrono::nanoseconds limit = no_limit);
+  [[nodiscard]] task<std::string> read_all(std::size_t most, time_limit limit = no_limit);
 
   /// Awaits until the system has taken all of `bytes`, or, with a write buffer, until they are in it.
-  [[nodiscard]] detail::write_wait write(const_buffer bytes, std::chrono::nanoseconds limit = no_limit) {
+  [[nodiscard]] detail::write_wait write(const_buffer bytes, time_limit limit = no_limit) {
     return {"write", body(), bytes, false, limit};
   }
   /// Lets writes that are small gather in a buffer of `size` bytes, to go out together when it is full or at flush;
   /// 0, as in the beginning: none. What it has is to be flushed before.
   void buffer_writes(std::size_t size);
   /// Awaits until the system has taken what is in the write buffer.
-  [[nodiscard]] detail::write_wait flush(std::chrono::nanoseconds limit = no_limit) {
-    return {"flush", body(), {}, true, limit};
-  }
+  [[nodiscard]] detail::write_wait flush(time_limit limit = no_limit) { return {"flush", body(), {}, true, limit}; }
   /// Flushes, and tells the peer that nothing more will come: it reads the end. Reading goes on.
-  [[nodiscard]] task<> shutdown_write(std::chrono::nanoseconds limit = no_limit);
+  [[nodiscard]] task<> shutdown_write(time_limit limit = no_limit);
   /// Closes it at once; what waits for it gets `closed`, and what is in the write buffer is lost.
   void close() noexcept { body_.reset(); }
 

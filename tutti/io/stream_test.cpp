@@ -105,4 +105,20 @@ TEST(stream, limits_are_told_as_they_were_given) {
   EXPECT_EQ(in_words(0ns), "0 ns");
 }
 
+TEST(stream, a_limit_beyond_all_time_is_none) {
+  io::run([]() -> tutti::task<> {
+    auto ends = io::stream_pair();
+    io::stream &a = ends.first, &b = ends.second;
+    co_await tutti::task_group::run([&](tutti::task_group& group) -> tutti::task<> {
+      group.spawn([&]() -> tutti::task<> {
+        std::array<char, 1> room{};
+        EXPECT_EQ(co_await b.read_some(room, std::chrono::hours::max()), 1U);
+        EXPECT_EQ(co_await b.read_line(10, std::chrono::hours::max()), "");
+      });
+      co_await tutti::yield_now();
+      co_await a.write("x\n", std::chrono::hours::max());
+    });
+  }());
+}
+
 }  // namespace

@@ -106,8 +106,15 @@ struct handler {
   }
   // Not while a signal is still on its way to a thread: without the handler it would end the program.
   void restore() noexcept {
-    if (signal != 0 && asked_now.came.load(std::memory_order_acquire) == sent)
-      ::signal(std::exchange(signal, 0), SIG_DFL);
+    if (signal == 0 || asked_now.came.load(std::memory_order_acquire) != sent) return;
+    const int number = std::exchange(signal, 0);
+    if (is_ours(number)) ::signal(number, SIG_DFL);
+  }
+  // Others may have installed theirs meanwhile, which stays.
+  static bool is_ours(int number) noexcept {
+    struct ::sigaction now{};
+    return ::sigaction(number, nullptr, &now) == 0 && (now.sa_flags & SA_SIGINFO) != 0 &&
+           now.sa_sigaction == answer_question;
   }
 };
 handler& the_handler() { return process_wide<handler>(); }
@@ -132,7 +139,7 @@ asked ask_stack(const tutti::detail::loop_poller& poller, std::uint64_t turn, th
   const std::lock_guard lock(h.one_at_a_time);
   const auto thread = static_cast<::pid_t>(poller.thread());
   if (thread == 0 || poller.turns() != turn) return asked::went_on;
-  if (h.signal == 0) return asked::no_answer;
+  if (h.signal == 0 || !handler::is_ours(h.signal)) return asked::no_answer;
   question& q = asked_now;
   const std::uint64_t number = ++last_question;
   q.poller = &poller;

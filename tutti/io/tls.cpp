@@ -68,8 +68,7 @@ class handshake_wait final : public detail::stream_wait {
   detail::tls_stream& tls_;
 };
 
-task<stream> speak(const char* what, stream lower, std::string host, tls_context context,
-                   std::chrono::nanoseconds limit) {
+task<stream> speak(const char* what, stream lower, std::string host, tls_context context, time_limit limit) {
   detail::until end(limit);
   co_await lower.flush(end.left());
   auto* const tls = new detail::tls_stream(lower.release(), std::move(host), context.settings());
@@ -80,13 +79,13 @@ task<stream> speak(const char* what, stream lower, std::string host, tls_context
 
 }  // namespace
 
-task<stream> tls_connect(stream lower, std::string host, tls_context context, std::chrono::nanoseconds limit) {
+task<stream> tls_connect(stream lower, std::string host, tls_context context, time_limit limit) {
   if (context.settings()->is_server)
     throw std::invalid_argument("tls_connect: the context is a server's; make one by tls_context::client");
   co_return co_await speak("tls_connect", std::move(lower), std::move(host), context, limit);
 }
 
-task<stream> tls_accept(stream lower, tls_context context, std::chrono::nanoseconds limit) {
+task<stream> tls_accept(stream lower, tls_context context, time_limit limit) {
   if (!context.settings()->is_server)
     throw std::invalid_argument("tls_accept: the context is a client's; make one by tls_context::server");
   std::string nobody;

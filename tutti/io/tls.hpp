@@ -90,10 +90,10 @@ struct tls_info {
 /// Throws tls_error, what streams throw, and std::invalid_argument for a server's context or a bad name. `lower` is
 /// closed then.
 [[nodiscard]] task<stream> tls_connect(stream lower, std::string host, tls_context context = {},
-                                       std::chrono::nanoseconds limit = no_limit);
+                                       time_limit limit = no_limit);
 /// Speaks TLS with the client at the other end of `lower`; as tls_connect. Give a limit, or a client that says nothing
 /// is waited for without end.
-[[nodiscard]] task<stream> tls_accept(stream lower, tls_context context, std::chrono::nanoseconds limit = no_limit);
+[[nodiscard]] task<stream> tls_accept(stream lower, tls_context context, time_limit limit = no_limit);
 /// Connects to "example.org:443" and speaks TLS there: `connect` and `tls_connect` in one step; options.limit is for
 /// both. For "unix:" places, which have no host name, use these two.
 [[nodiscard]] task<stream> connect_tls(std::string to, tls_context context = {}, connect_options options = {});

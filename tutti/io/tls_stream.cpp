@@ -283,6 +283,23 @@ std::size_t tls_stream::read_now(mutable_buffer room, std::error_code&) noexcept
   return take(room, kind);  // what else there is to be told, start_read tells
 }
 
+// What lies there may be for TLS alone, as the tickets for later sessions that a server sends.
+bool tls_stream::is_quiet() noexcept {
+  if (closed_ || step_ == step::handshake || read_failed_ || reader_.who != nullptr) return false;
+  for (;;) {
+    if (in_at_ == in_end_ && ::SSL_pending(ssl_.get()) == 0) {
+      if (lower_->is_quiet()) return ::SSL_has_pending(ssl_.get()) == 0;  // no part of a record either
+      if (in_.size() != record) in_.assign(record, '\0');
+      in_at_ = 0;
+      in_end_ = lower_->read_now(in_, read_failed_);
+      if (in_end_ == 0) return false;  // its end
+    }
+    char next = 0;
+    int kind = 0;
+    if (take(mutable_buffer(&next, 1), kind) != 0 || kind != SSL_ERROR_WANT_READ) return false;
+  }
+}
+
 void tls_stream::want_input() noexcept {
   if (reader_.ending) return finish(reader_, std::make_error_code(std::errc::operation_canceled), 0);
   // A peer that asks on and on, and does not take the answers, waits until it does.

@@ -36,24 +36,12 @@ unsigned number_of(std::string_view interface, const char* what) {
   return number;
 }
 
-// Keeps a socket there for a call which may outlive the udp that it was made of.
-class pinned {
- public:
-  explicit pinned(detail::byte_stream* body) noexcept : body_(body) { body_->pin(); }
-  ~pinned() { body_->unpin(); }
-  pinned(const pinned&) = delete;
-  pinned& operator=(const pinned&) = delete;
-  detail::byte_stream* get() const noexcept { return body_; }
-  detail::byte_stream* operator->() const noexcept { return body_; }
-
- private:
-  detail::byte_stream* const body_;
-};
+using detail::pinned;
 
 // Calls `f()`, which does not wait, until it does not have to: gives its result. `tried()`: for errors.
 template <class F, class Tried>
-task<std::size_t> when_ready(const char* what, const pinned& socket, detail::readiness direction,
-                             std::chrono::nanoseconds limit, F& f, Tried& tried) {
+task<std::size_t> when_ready(const char* what, const pinned& socket, detail::readiness direction, time_limit limit,
+                             F& f, Tried& tried) {
   detail::until end(limit);
   for (;;) {
     // Who always finds something to do must not keep others from their turn.
@@ -69,9 +57,9 @@ task<std::size_t> when_ready(const char* what, const pinned& socket, detail::rea
   }
 }
 
-task<> send_on(detail::byte_stream* body, const_buffer bytes, endpoint to, const char* what,
-               std::chrono::nanoseconds limit) {
-  const pinned socket(body);
+// The calls keep the socket, whatever becomes of the udp that they were made of.
+
+task<> send_on(pinned socket, const_buffer bytes, endpoint to, const char* what, time_limit limit) {
   const bool named = to.family() != AF_UNSPEC;
   auto send_now = [&](int fd) {
     return ::sendto(fd, bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT, named ? to.data() : nullptr,
@@ -84,9 +72,7 @@ task<> send_on(detail::byte_stream* body, const_buffer bytes, endpoint to, const
   co_await when_ready(what, socket, detail::readiness::to_write, limit, send_now, tried);
 }
 
-task<datagram> receive_on(detail::byte_stream* body, mutable_buffer room, const char* what,
-                          std::chrono::nanoseconds limit) {
-  const pinned socket(body);
+task<datagram> receive_on(pinned socket, mutable_buffer room, const char* what, time_limit limit) {
   ::sockaddr_storage address{};
   ::socklen_t size = 0;
   auto* const from = reinterpret_cast<::sockaddr*>(&address);
@@ -98,6 +84,14 @@ task<datagram> receive_on(detail::byte_stream* body, mutable_buffer room, const 
   auto tried = [&] { return "receiving at " + socket->local().text(); };
   const std::size_t whole = co_await when_ready(what, socket, detail::readiness::to_read, limit, receive_now, tried);
   co_return datagram{std::min(whole, room.size()), endpoint(from, size), whole > room.size()};
+}
+
+task<std::size_t> receive_whole(pinned socket, mutable_buffer room, const char* what, time_limit limit) {
+  const datagram got = co_await receive_on(std::move(socket), room, what, limit);
+  if (got.truncated)
+    throw os_error::of(fmt::format("receiving from {}: a datagram has more than {} bytes", got.from.text(), got.size),
+                       EMSGSIZE);
+  co_return got.size;
 }
 
 }  // namespace
@@ -144,25 +138,21 @@ detail::byte_stream* udp::body() const {
 
 endpoint udp::local() const { return body()->local(); }
 
-task<> udp::send_to(const_buffer bytes, endpoint to, std::chrono::nanoseconds limit) {
+task<> udp::send_to(const_buffer bytes, endpoint to, time_limit limit) {
   check_ip(to, "udp::send_to");
-  return send_on(body(), bytes, to, "send_to", limit);
+  return send_on(pinned("send_to", *body()), bytes, to, "send_to", limit);
 }
 
-task<datagram> udp::receive_from(mutable_buffer room, std::chrono::nanoseconds limit) {
-  return receive_on(body(), room, "receive_from", limit);
+task<datagram> udp::receive_from(mutable_buffer room, time_limit limit) {
+  return receive_on(pinned("receive_from", *body()), room, "receive_from", limit);
 }
 
-task<> udp::send(const_buffer bytes, std::chrono::nanoseconds limit) {
-  return send_on(body(), bytes, {}, "send", limit);
+task<> udp::send(const_buffer bytes, time_limit limit) {
+  return send_on(pinned("send", *body()), bytes, {}, "send", limit);
 }
 
-task<std::size_t> udp::receive(mutable_buffer room, std::chrono::nanoseconds limit) {
-  const datagram got = co_await receive_on(body(), room, "receive", limit);
-  if (got.truncated)
-    throw os_error::of(fmt::format("receiving from {}: a datagram has more than {} bytes", got.from.text(), got.size),
-                       EMSGSIZE);
-  co_return got.size;
+task<std::size_t> udp::receive(mutable_buffer room, time_limit limit) {
+  return receive_whole(pinned("receive", *body()), room, "receive", limit);
 }
 
 void udp::change_membership(int option, const char* what, const endpoint& group, std::string_view interface) {

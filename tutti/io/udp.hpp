@@ -54,13 +54,13 @@ class udp {
   void connect(const endpoint& peer);
 
   /// Awaits until the system has taken a datagram for `to`.
-  [[nodiscard]] task<> send_to(const_buffer bytes, endpoint to, std::chrono::nanoseconds limit = no_limit);
+  [[nodiscard]] task<> send_to(const_buffer bytes, endpoint to, time_limit limit = no_limit);
   /// Awaits a datagram.
-  [[nodiscard]] task<datagram> receive_from(mutable_buffer room, std::chrono::nanoseconds limit = no_limit);
+  [[nodiscard]] task<datagram> receive_from(mutable_buffer room, time_limit limit = no_limit);
   /// The same as send_to with the peer that it is connected with; without one, os_error (EDESTADDRREQ).
-  [[nodiscard]] task<> send(const_buffer bytes, std::chrono::nanoseconds limit = no_limit);
+  [[nodiscard]] task<> send(const_buffer bytes, time_limit limit = no_limit);
   /// Awaits a datagram and gives the number of its bytes in `room`. Throws os_error (EMSGSIZE) when it had more.
-  [[nodiscard]] task<std::size_t> receive(mutable_buffer room, std::chrono::nanoseconds limit = no_limit);
+  [[nodiscard]] task<std::size_t> receive(mutable_buffer room, time_limit limit = no_limit);
 
   /// Receives, from now on, what is sent to a multicast group, at this socket's port; `interface`: the network
   /// interface there, "eth0", or the system's choice. Throws os_error, std::invalid_argument for what is no group.

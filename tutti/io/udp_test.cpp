@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <stdexcept>
 #include <string>
+#include <thread>
 
 namespace {
 
@@ -221,7 +222,8 @@ TEST(udp, waits_end_at_their_limit_when_stopped_and_when_closed) {
       s.close();
     });
     EXPECT_FALSE(s);
-    const std::string none = co_await failure_of<tutti::closed>(s.receive(room));
+    const auto receive = [&]() -> tutti::task<> { co_await s.receive(room); };
+    const std::string none = co_await failure_of<tutti::closed>(receive());
     EXPECT_EQ(none, "the UDP socket was closed, or is none: it was never bound, or moved from");
     EXPECT_THROW(static_cast<void>(s.local()), tutti::closed);
   }());
@@ -240,6 +242,48 @@ TEST(udp, closed_after_a_datagram_came_and_before_it_was_seen) {
       co_await a.send_to("x", b.local());
       b.close();
     });
+  }());
+}
+
+TEST(udp, may_end_or_move_before_a_call_begins) {
+  io::run([]() -> tutti::task<> {
+    std::array<char, 4> room{};
+    for (const bool moved : {false, true}) {
+      io::udp a = io::udp::bind("127.0.0.1:0"), b = io::udp::bind("127.0.0.1:0"), other;
+      const io::endpoint to = b.local();
+      tutti::task<> send = a.send_to("x", to);
+      tutti::task<io::datagram> receive_from = b.receive_from(room);
+      tutti::task<std::size_t> receive = b.receive(room);
+      if (moved) {
+        other = std::move(b);
+        io::udp gone = std::move(a);
+        co_await std::move(send);
+        EXPECT_EQ((co_await std::move(receive_from)).size, 1U);
+        co_await gone.send_to("xy", to);
+        EXPECT_EQ(co_await std::move(receive), 2U);
+      } else {
+        a.close();
+        b = {};
+        EXPECT_NE(co_await failure_of<tutti::closed>(std::move(send)), "no such error");
+        EXPECT_NE(co_await failure_of<tutti::closed>(std::move(receive_from)), "no such error");
+        EXPECT_NE(co_await failure_of<tutti::closed>(std::move(receive)), "no such error");
+      }
+    }
+  }());
+}
+
+TEST(udp, belongs_to_its_loop) {
+  io::run([]() -> tutti::task<> {
+    io::udp a = io::udp::bind("127.0.0.1:0");
+    std::array<char, 4> room{};
+    std::jthread([&] {
+      EXPECT_THROW(static_cast<void>(a.send_to("x", a.local())), std::logic_error) << "without a wait, too";
+      EXPECT_THROW(static_cast<void>(a.receive(room)), std::logic_error);
+      const auto from_another = [&]() -> tutti::task<> { co_await a.receive_from(room); };
+      EXPECT_THROW(io::run(from_another()), std::logic_error);
+    }).join();
+    co_await a.send_to("x", a.local());
+    EXPECT_EQ(co_await a.receive(room), 1U);
   }());
 }
 

@@ -6,6 +6,7 @@
 #include <tutti/core/promise.hpp>
 #include <tutti/io/connect.hpp>
 #include <tutti/io/loop.hpp>
+#include <tutti/io/signals.hpp>
 #include <tutti/io/watchdog.hpp>
 #include <tutti/task/yield.hpp>
 
@@ -17,6 +18,7 @@
 #include <atomic>
 #include <cstdlib>
 #include <mutex>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -257,6 +259,46 @@ TEST(watchdog_DeathTest, knows_what_the_environment_may_say) {
 }
 
 TEST(watchdog, has_a_positive_limit) { EXPECT_THROW(io::watchdog({.limit = 0ns}), std::invalid_argument); }
+
+// The number of its signal.
+int taken_number() {
+  int number = SIGRTMAX;
+  struct ::sigaction now{};
+  const auto is_default = [&] { return ::sigaction(number, nullptr, &now) == 0 && now.sa_handler == SIG_DFL; };
+  while (number > SIGRTMIN && is_default()) --number;
+  return number;
+}
+
+TEST(watchdog, does_not_ask_by_a_signal_that_others_await) {
+  const tutti_test::watchdog dog;
+  reports told;
+  const io::watchdog watching({.limit = 20ms}, told.listener());
+  io::run([](reports& those) -> tutti::task<> {
+    io::signals other({taken_number()});
+    EXPECT_EQ(tutti_watchdog_test::blocks_in_read(those.to_read()), 1);
+    bool came = true;
+    try {
+      co_await other.next(0ns);
+    } catch (const tutti::timed_out&) {
+      came = false;
+    }
+    EXPECT_FALSE(came);
+  }(told));
+  const auto all = told.all();
+  ASSERT_EQ(all.size(), 1U) << "told all the same";
+  EXPECT_EQ(all[0].stack, "");
+}
+
+TEST(watchdog, leaves_others_their_handler) {
+  io::run([]() -> tutti::task<> {
+    std::optional<io::watchdog> dog(std::in_place);
+    const int number = taken_number();
+    io::signals other({number});
+    dog.reset();
+    ::raise(number);
+    EXPECT_EQ(co_await other.next(), number);
+  }());
+}
 
 TEST(watchdog, leaves_no_handler_behind) {
   const auto handlers = [] {

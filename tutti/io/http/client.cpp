@@ -36,10 +36,10 @@ void dispose_of_answer::operator()(open_answer* a) const noexcept { delete a; }
 
 task<std::size_t> open_answer::read(mutable_buffer room) {
   if (body.at_end() || room.empty()) co_return std::size_t{0};
+  place.check_loop();
   std::exception_ptr failed;
   std::size_t n = 0;
   try {
-    place.wire().set_progress(std::min<std::chrono::nanoseconds>(progress, total.left()));
     n = co_await body.read_some(room);
   } catch (...) {
     failed = std::current_exception();
@@ -75,6 +75,10 @@ std::optional<std::uint64_t> incoming::size() const noexcept {
     case detail::framing::length: return answer_->head.length;
     default: return std::nullopt;
   }
+}
+
+void incoming::throw_if_error() const {
+  if (status() >= 400) detail::throw_answered(answer_->method, url(), status());
 }
 
 task<std::size_t> incoming::read_some(mutable_buffer room) { return answer_->read(room); }
@@ -127,7 +131,7 @@ client::client(const client_options& options, std::optional<tls_context> trust) 
                     options.max_per_host, options.max_head, options.max_redirects));
   state_ = std::make_shared<detail::client_state>(
       detail::client_state{options, std::string(options.user_agent), std::move(trust),
-                           std::make_shared<detail::pool>(options.max_per_host, options.idle_limit)});
+                           std::make_shared<detail::pool>(options.max_per_host, options.max_idle, options.idle_limit)});
   fields().add("User-Agent", state_->user_agent);  // throws for one that is none
   state_->options.user_agent = {};
 }
@@ -141,6 +145,7 @@ task<response> in_memory(std::shared_ptr<detail::client_state> state, client_req
   response made(from.status());
   made.body = co_await from.read_all(state->options.max_body);
   made.headers = std::move(from.answer().head.headers);
+  made.method = std::move(from.answer().method);
   made.url = std::move(from.answer().url);
   co_return made;
 }

@@ -20,6 +20,7 @@ namespace tutti::io::http {
 struct client_options {
   int max_per_host = 8;  ///< connections to one host and port at once; more requests wait for one, in turn
   std::chrono::nanoseconds idle_limit = std::chrono::seconds(30);  ///< how long a connection is kept for the next one
+  std::size_t max_idle = 256;                                      ///< kept for all hosts together; the oldest go
   std::chrono::nanoseconds connect_limit = std::chrono::seconds(30);   ///< for a connection: its turn, the name, TLS
   std::chrono::nanoseconds head_limit = std::chrono::seconds(60);      ///< from the request's end to the answer's head
   std::chrono::nanoseconds progress_limit = std::chrono::seconds(30);  ///< in which some of a body must come or go
@@ -43,7 +44,8 @@ class client_request {
   /// More of them. Without those that say where the message ends, which are ignored.
   fields headers;
   std::string body;
-  /// Writes the body in place of `body`, unless empty; called again when the request is sent again.
+  /// Writes the body in place of `body`, unless empty; called again when the request is sent again; stopped when an
+  /// answer of 300 and above comes before it is through.
   body_source source;
   /// Of what `source` writes; nothing: in chunks.
   std::optional<std::uint64_t> size;
@@ -72,6 +74,8 @@ class incoming {
   [[nodiscard]] task<std::size_t> read_some(mutable_buffer room);
   /// Awaits the rest. Throws too_long when the whole has more than `most` bytes, else as read_some.
   [[nodiscard]] task<std::string> read_all(std::size_t most);
+  /// Throws http_error for a status of 400 and above, as response::throw_if_error.
+  void throw_if_error() const;
   /// The connection, after status 101: for who speaks something else than HTTP on it from then on. Once. Throws
   /// std::logic_error after other answers.
   [[nodiscard]] stream takeover();
@@ -85,7 +89,9 @@ class incoming {
 };
 
 /// Asks servers for things. Keeps connections for the next request to the same host; used by any number of coroutines,
-/// all on the loop that it was first used on. What is under way goes on without it. A copy shares the connections.
+/// all on the loop that it was first used on: elsewhere its requests throw std::logic_error, so a server of several
+/// loops has one for each. What is under way goes on without it. A copy shares the connections. Without free
+/// descriptors it lets go of connections that it keeps.
 ///
 /// Redirects are followed: 303, and 301 and 302 after POST, with a GET without body, others with the same request; to
 /// another host without Authorization and Cookie. A request that changes nothing if it is sent twice (GET, HEAD, PUT,

@@ -2,11 +2,13 @@
 #include <tutti/io/connect.hpp>
 #include <tutti/io/helpers.hpp>
 #include <tutti/io/http/client_state.hpp>
+#include <tutti/task/task_group.hpp>
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <optional>
 #include <set>
 #include <stdexcept>
@@ -58,6 +60,16 @@ bool put_request(std::string& out, const client_state& state, const client_reque
   return chunked;
 }
 
+bool is_broken(const std::exception_ptr& failed) noexcept {
+  try {
+    std::rethrow_exception(failed);
+  } catch (const os_error&) {
+    return true;
+  } catch (...) {
+    return false;
+  }
+}
+
 // One request on one connection.
 struct exchange {
   const client_state& state;
@@ -66,10 +78,10 @@ struct exchange {
   open_answer& answer;
   const char* phase = "sending";
   bool heard = false;  // something of the answer has come
+  int interim = 0;     // answers that are none yet
 
   task<> send() {
     connection& wire = answer.place.wire();
-    wire.set_progress(std::min<std::chrono::nanoseconds>(state.options.progress_limit, answer.total.left()));
     const bool chunked = put_request(wire.out, state, what, to);
     if (what.source != nullptr) {
       body_writer body(wire, what.size, chunked);
@@ -81,11 +93,10 @@ struct exchange {
     if (!wire.out.empty()) co_await wire.flush();
   }
 
-  task<> hear() {
+  // Awaits the answer's head; goes on where an earlier call was ended.
+  task<> hear(until end) {
     connection& wire = answer.place.wire();
-    until end(std::min<std::chrono::nanoseconds>(state.options.head_limit, answer.total.left()));
-    for (int interim = 0; interim < 100; ++interim) {
-      wire.begin(what.method == "HEAD");
+    for (; interim < 100; ++interim) {
       while (!wire.try_head(answer.head)) {
         const std::size_t n = co_await wire.io().read_some(wire.room(), end.left());
         if (n == 0)
@@ -96,31 +107,87 @@ struct exchange {
       }
       // 100 Continue and the like; 101 is an answer, after which something else than HTTP is spoken.
       if (answer.head.status >= 200 || answer.head.status == 101) co_return;
+      wire.begin(what.method == "HEAD");
     }
     throw bad_message("HTTP response: 100 interim answers, but none that is final", 400);
   }
 
+  // One who answers while he reads, for whom the rest is still sent.
+  bool goes_on() const noexcept { return answer.head.status < 300; }
+
+  // Sends, and listens meanwhile: who does not want what is sent may say so, and read no more of it. What went wrong
+  // with sending; the answer's head may be there.
+  task<std::exception_ptr> send_and_listen(bool& answered) {
+    std::exception_ptr not_sent, not_heard;
+    bool sent = false;
+    co_await task_group::run([&](task_group& both) -> task<> {
+      both.spawn([&]() -> task<> {
+        try {
+          co_await send();
+          sent = true;
+        } catch (...) {
+          not_sent = std::current_exception();
+        }
+        both.stop();
+      });
+      both.spawn([&]() -> task<> {
+        bool go_on = false;
+        try {
+          co_await hear(answer.total);
+          answered = true;
+          go_on = goes_on();
+        } catch (const cancelled&) {
+        } catch (...) {
+          not_heard = std::current_exception();
+        }
+        if (!go_on) both.stop();
+      });
+      co_return;
+    });
+    if (sent) co_return nullptr;
+    if (answered || not_heard == nullptr) co_return not_sent;
+    co_return not_heard;
+  }
+
   task<> run() {
+    connection& wire = answer.place.wire();
+    wire.set_progress(state.options.progress_limit);
+    wire.set_deadline(answer.total);
+    wire.begin(what.method == "HEAD");
     std::exception_ptr failed;
-    try {
-      co_await send();
-    } catch (const os_error&) {
-      failed = std::current_exception();
+    bool answered = false;
+    if (what.source != nullptr || what.body.size() > connection::most_gathered) {
+      failed = co_await send_and_listen(answered);
+    } else {
+      try {
+        co_await send();
+      } catch (...) {
+        failed = std::current_exception();
+      }
     }
     if (failed != nullptr) {
-      // Who does not want to hear more may have said why before.
       answer.reusable = false;
-      bool answered = true;
-      try {
-        co_await hear();
-      } catch (const error&) {
-        answered = false;
-      }
-      if (!answered) std::rethrow_exception(failed);
-      co_return;
+      wire.out.clear();
+      // A source that fails by itself fails the request, unless nobody wants it any more.
+      const bool broken = is_broken(failed);
+      if (!answered && broken) answered = co_await has_answered();
+      if (!answered || (!broken && goes_on())) std::rethrow_exception(failed);
     }
+    if (answered) co_return;
     phase = "awaiting the answer";
-    co_await hear();
+    co_await hear(until(sooner(state.options.head_limit, answer.total.left())));
+  }
+
+  // Who does not want to hear more may have said why before the connection broke.
+  task<bool> has_answered() {
+    try {
+      co_await hear(until(sooner(state.options.head_limit, answer.total.left())));
+      co_return true;
+    } catch (const cancelled&) {
+      throw;
+    } catch (const error&) {
+      co_return false;
+    }
   }
 };
 
@@ -139,6 +206,16 @@ task<std::unique_ptr<connection>> connect_to(std::shared_ptr<client_state> state
                                          state->options.progress_limit);
 }
 
+// Without free descriptors those of connections that nobody uses are to be had.
+task<std::unique_ptr<connection>> connect_or_make_room(std::shared_ptr<client_state> state, url to, until end) {
+  try {
+    co_return co_await connect_to(state, to, end);
+  } catch (const os_error& e) {
+    if ((e.code() != EMFILE && e.code() != ENFILE) || !state->connections->drop_idle()) throw;
+  }
+  co_return co_await connect_to(state, to, end);
+}
+
 // One request, whatever the answer.
 task<std::unique_ptr<open_answer>> ask(std::shared_ptr<client_state> state, const client_request& what, url to,
                                        until total) {
@@ -148,19 +225,18 @@ task<std::unique_ptr<open_answer>> ask(std::shared_ptr<client_state> state, cons
   answer->method = what.method;
   answer->url = to.text();
   answer->total = total;
-  answer->progress = state->options.progress_limit;
   try {
     if (to.scheme() != "http" && to.scheme() != "https")
       throw std::invalid_argument(fmt::format("URL {:?}: its scheme is neither http nor https", to.text()));
     if (!is_token(what.method))
       throw std::invalid_argument(fmt::format("http::client: {:?} is no method: \"GET\", \"POST\", ...", what.method));
-    until end(std::min<std::chrono::nanoseconds>(state->options.connect_limit, total.left()));
+    until end(sooner(state->options.connect_limit, total.left()));
     answer->place = co_await state->connections->take(to.origin(), end.left());
-    bool reused = answer->place.reuse(to.scheme() == "http");
+    bool reused = answer->place.reuse();
     for (;;) {
       phase = "connecting";
       if (!reused) {
-        std::unique_ptr<connection> wire = co_await connect_to(state, to, end);
+        std::unique_ptr<connection> wire = co_await connect_or_make_room(state, to, end);
         answer->place.connected(std::move(wire));
       }
       exchange one{.state = *state, .what = what, .to = to, .answer = *answer};
@@ -183,6 +259,7 @@ task<std::unique_ptr<open_answer>> ask(std::shared_ptr<client_state> state, cons
       if (!reused || one.heard || !may_be_sent_twice(what.method)) std::rethrow_exception(broken);
       reused = false;
       answer->reusable = true;
+      end = until(sooner(state->options.connect_limit, total.left()));
     }
   } catch (...) {
     failed = std::current_exception();
@@ -217,8 +294,11 @@ std::optional<url> redirected(const client_options& options, const open_answer& 
   if (from.scheme() == "https" && to->scheme() == "http" && !options.allow_downgrade)
     refuse(fmt::format("to {}, where all can be overheard: allow it with client_options::allow_downgrade", to->text()),
            nullptr);
-  if (to->origin() != from.origin())
+  if (to->origin() == from.origin()) {
+    if (!to->has_user()) to->take_user(from);
+  } else {
     for (const char* secret : {"Authorization", "Cookie", "Proxy-Authorization", "Host"}) what.headers.erase(secret);
+  }
   if ((status == 303 && what.method != "HEAD") || ((status == 301 || status == 302) && what.method == "POST")) {
     what.method = "GET";
     what.body.clear();
@@ -232,6 +312,7 @@ std::optional<url> redirected(const client_options& options, const open_answer& 
 }  // namespace
 
 task<incoming> open(std::shared_ptr<client_state> state, client_request what) {
+  state->connections->check_loop();
   until total(state->options.total_limit);
   url to = url::parse(what.url);
   std::set<std::string> seen;

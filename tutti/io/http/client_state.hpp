@@ -26,7 +26,6 @@ struct open_answer {
   body_reader body;
   std::string method, url;
   io::detail::until total{no_limit};
-  std::chrono::nanoseconds progress{};
   bool reusable = true;
 
   task<std::size_t> read(mutable_buffer room);

@@ -55,11 +55,19 @@ TEST(http_client, asks) {
       none.throw_if_error();
       ADD_FAILURE();
     } catch (const http::http_error& e) {
-      EXPECT_EQ(e.what(), s.origin + "/none: 404 Not Found");
+      EXPECT_EQ(e.what(), "GET " + s.origin + "/none: answered: 404 Not Found");
       EXPECT_EQ(e.status(), 404);
     }
     EXPECT_NO_THROW(got.throw_if_error());
     EXPECT_EQ(c.idle_connections(), 1U);
+    const http::incoming missing = co_await c.open(http::client_request(s.origin + "/none", "PUT"));
+    try {
+      missing.throw_if_error();
+      ADD_FAILURE();
+    } catch (const http::http_error& e) {
+      EXPECT_EQ(e.what(), "PUT " + s.origin + "/none: answered: 404 Not Found");
+      EXPECT_EQ(e.phase(), "answered");
+    }
   });
 }
 
@@ -243,6 +251,16 @@ TEST(http_client, follows_redirects) {
       EXPECT_EQ(far.headers.get("Got-Authorization"), "none");
       EXPECT_EQ(far.headers.get("Got-Cookie"), "none");
     }
+    // The URL's user goes where headers go.
+    const std::string place = s.at.text(), port = place.substr(place.find(':'));
+    for (const std::string& to : {s.origin + "/echo", std::string("/echo"), "//" + place + "/echo"}) {
+      const http::response same =
+          co_await c.get("http://u:p@" + place + "/to?code=302&url=" + http::percent_encode(to));
+      EXPECT_EQ(same.headers.get("Got-Authorization"), "Basic dTpw") << to;
+    }
+    const http::response other =
+        co_await c.get("http://u:p@" + place + "/to?code=302&url=http://localhost" + port + "/echo");
+    EXPECT_EQ(other.headers.get("Got-Authorization"), "none");
     EXPECT_EQ(co_await failure_of(c, s.origin + "/loop"),
               "GET " + s.origin + "/loop: redirecting: to " + s.origin + "/loop, where it was before");
     EXPECT_EQ(co_await failure_of(c, s.origin + "/n/1"), "GET " + s.origin + "/n/11: redirecting: more than 10 times");

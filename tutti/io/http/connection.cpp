@@ -59,11 +59,11 @@ task<std::size_t> connection::read_body(mutable_buffer room_for_body) {
     std::size_t n = 0;
     if (plain != 0) {  // without a copy
       const mutable_buffer direct(room_for_body.data(), std::min<std::uint64_t>(plain, room_for_body.size()));
-      n = co_await stream_.read_some(direct, progress_);
+      n = co_await stream_.read_some(direct, patience());
       parser_.skip(n);
       if (n != 0) co_return n;
     } else {
-      n = co_await stream_.read_some(room(), progress_);
+      n = co_await stream_.read_some(room(), patience());
       took(n);
     }
     if (n == 0) parser_.end();
@@ -93,7 +93,7 @@ task<bool> connection::drop_body(std::size_t most) {
 
 task<> connection::flush() {
   // In one piece, but for such as the system does not take at once: who takes nothing for a while is given up.
-  co_await stream_.write(out, progress_);
+  co_await stream_.write(out, patience());
   out.clear();
   if (out.capacity() > 4 * most_gathered) std::string().swap(out);
 }
@@ -107,7 +107,7 @@ task<> connection::write(const_buffer bytes) {
   co_await flush();
   while (!rest.empty()) {
     const const_buffer next(rest.data(), std::min(rest.size(), piece));
-    co_await stream_.write(next, progress_);
+    co_await stream_.write(next, patience());
     rest = rest.behind(next.size());
   }
 }

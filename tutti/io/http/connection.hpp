@@ -2,6 +2,7 @@
 #pragma once
 #include <tutti/io/http/parser.hpp>
 #include <tutti/io/stream.hpp>
+#include <tutti/io/until.hpp>
 #include <tutti/task/task.hpp>
 
 #include <chrono>
@@ -24,6 +25,10 @@ class connection {
   stream& io() noexcept { return stream_; }
   std::chrono::nanoseconds progress() const noexcept { return progress_; }
   void set_progress(std::chrono::nanoseconds limit) noexcept { progress_ = limit; }
+  /// When all waits end, whatever comes and goes.
+  void set_deadline(const io::detail::until& end) noexcept { deadline_ = end; }
+  /// How long the next wait may take.
+  time_limit patience() const noexcept { return sooner(progress_, deadline_.left()); }
 
   /// The stream, for another protocol that goes on where this one ends, with what has arrived of that already.
   stream release();
@@ -72,6 +77,7 @@ class connection {
   std::size_t begin_ = 0, end_ = 0, capacity_ = 0;
   const std::size_t most_input_;
   std::chrono::nanoseconds progress_;
+  io::detail::until deadline_{no_limit};
 };
 
 /// Appends "HTTP/1.1 200 OK\r\n".

@@ -30,4 +30,9 @@ class http_error : public error {
   std::exception_ptr cause_;
 };
 
+namespace detail {
+/// Of an answer that says that something failed.
+[[noreturn]] void throw_answered(const std::string& method, const std::string& url, int status);
+}  // namespace detail
+
 }  // namespace tutti::io::http

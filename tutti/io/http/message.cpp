@@ -69,10 +69,14 @@ std::optional<std::string> request::query(std::string_view name) const {
   return std::nullopt;
 }
 
+void detail::throw_answered(const std::string& method, const std::string& url, int status) {
+  const std::string asked = url.empty() ? "HTTP" : method + ' ' + url;
+  throw http_error(fmt::format("{}: answered: {} {}", asked, status, reason(status)), url, "answered", status, nullptr);
+}
+
 void response::throw_if_error() const {
   if (status < 400) return;
-  throw http_error(fmt::format("{}: {} {}", url.empty() ? "HTTP" : url, status, reason(status)), url, "answered",
-                   status, nullptr);
+  detail::throw_answered(method, url, status);
 }
 
 std::string_view reason(int status) noexcept {

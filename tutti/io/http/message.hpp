@@ -119,11 +119,11 @@ class response {
   /// Has the connection from then on, in place of an answer: another protocol goes on there (see websocket). For its
   /// end the connection waits, and is closed then.
   std::function<task<>(io::stream, const request&)> takeover;
-  std::string url;  ///< a client's: where it came from, after redirects
+  std::string method, url;  ///< a client's: what was asked for in the end, and where, after redirects
 
   /// Whether it is one of 200 to 299.
   [[nodiscard]] bool ok() const noexcept { return status >= 200 && status < 300; }
-  /// A client's: throws http_error for 400 and above.
+  /// A client's: throws http_error for 400 and above: "GET http://example.org/: answered: 404 Not Found".
   void throw_if_error() const;
 };
 

@@ -5,6 +5,7 @@
 #include <tutti/io/http/url.hpp>
 #include <tutti/sync/semaphore.hpp>
 
+#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -17,16 +18,22 @@ namespace tutti::io::http::detail {
 
 class lease;
 
-/// All on one loop. Its leases keep it.
+/// All on the loop of the first request. Its leases keep it.
 class pool : public std::enable_shared_from_this<pool> {
  public:
-  pool(int most, std::chrono::nanoseconds keep) : most_(most), keep_(keep) {}
+  /// `most`: connections to a place; `most_idle` in all are kept, for the time of `keep`.
+  pool(int most, std::size_t most_idle, std::chrono::nanoseconds keep)
+      : most_(most), most_idle_(most_idle), keep_(keep) {}
   pool(const pool&) = delete;
   pool& operator=(const pool&) = delete;
   ~pool() { eviction_.cancel(); }
 
+  /// Throws std::logic_error unless this code runs on its loop. Any thread.
+  void check_loop();
   /// Awaits a place for a connection to `origin` ("http://host:port"). Throws timed_out.
-  task<lease> take(std::string origin, std::chrono::nanoseconds limit);
+  task<lease> take(std::string origin, time_limit limit);
+  /// Closes what is not in use, as descriptors have run out; false: there was nothing.
+  bool drop_idle() noexcept;
   std::size_t idle() const noexcept { return idle_; }
 
  private:
@@ -44,13 +51,16 @@ class pool : public std::enable_shared_from_this<pool> {
   using hosts = std::map<std::string, host>;
 
   void leave(hosts::iterator at) noexcept;
+  void drop_oldest() noexcept;
   void expect_eviction();
   void evict();
 
   const int most_;
+  const std::size_t most_idle_;
   const std::chrono::nanoseconds keep_;
   hosts hosts_;
   std::size_t idle_ = 0;
+  std::atomic<std::uint64_t> loop_{0};  // its number
   timer eviction_;
   bool eviction_set_ = false;
 };
@@ -63,11 +73,12 @@ class lease {
   lease& operator=(lease&& other) noexcept;
   ~lease() { drop(); }
 
-  /// A kept connection that is not known to be dead; false if there is none. `quiet`: nothing but answers comes on it
-  /// (TLS says other things).
-  bool reuse(bool quiet);
+  /// A kept connection that is not known to be dead; false if there is none.
+  bool reuse();
   void connected(std::unique_ptr<connection> wire) noexcept { wire_ = std::move(wire); }
   explicit operator bool() const noexcept { return wire_ != nullptr; }
+  /// As of its pool; for one that is taken.
+  void check_loop() const { of_->check_loop(); }
   connection& wire() const noexcept { return *wire_; }
   /// Closes the connection; the place stays.
   void close() noexcept { wire_.reset(); }

@@ -58,8 +58,35 @@ std::uint16_t port_of(std::string_view scheme) noexcept {
   return scheme == "https" || scheme == "wss" ? 443 : 0;
 }
 
+// The text without what may be a user and a password in it, also where a "/" in that makes it none.
+std::string without_user(std::string_view text) {
+  const std::size_t slashes = text.find("//");
+  const std::size_t begin = slashes == std::string_view::npos ? 0 : slashes + 2;
+  const std::string_view rest = text.substr(begin);
+  const std::string_view authority = rest.substr(0, rest.find_first_of("/?#"));
+  const bool has_colon = authority.find(':') != std::string_view::npos;
+  const std::size_t at = (has_colon ? rest : authority).rfind('@');
+  if (at == std::string_view::npos) return std::string(text);
+  return std::string(text.substr(0, begin)).append("...").append(rest.substr(at));
+}
+
 [[noreturn]] void refuse(std::string_view text, std::string_view why) {
-  throw std::invalid_argument(fmt::format("URL {:?}: {}", text.substr(0, 200), why));
+  throw std::invalid_argument(fmt::format("URL {:?}: {}", without_user(text).substr(0, 200), why));
+}
+
+// Whether it is "/" and these dots, some of which may be encoded.
+bool is_dots(std::string_view segment, std::string_view dots) {
+  if (segment.starts_with('/')) segment.remove_prefix(1);
+  for (; !dots.empty(); dots.remove_prefix(1)) {
+    if (segment.starts_with('.')) {
+      segment.remove_prefix(1);
+    } else if (segment.starts_with("%2e") || segment.starts_with("%2E")) {
+      segment.remove_prefix(3);
+    } else {
+      return false;
+    }
+  }
+  return segment.empty();
 }
 
 // RFC 3986, 5.2.4, of a path that begins with "/".
@@ -70,9 +97,9 @@ std::string without_dots(std::string_view path) {
     const std::string_view segment = path.substr(0, end);
     const bool last = end == path.size();
     path.remove_prefix(end);
-    if (segment == "/..") {
+    if (is_dots(segment, "..")) {
       result.erase(std::min(result.rfind('/'), result.size()));
-    } else if (segment != "/.") {
+    } else if (!is_dots(segment, ".")) {
       result += segment;
       continue;
     }
@@ -151,6 +178,10 @@ void url::set_host(std::string_view host, std::string_view whole) {
 }
 
 void url::set_authority(std::string_view authority, std::string_view whole) {
+  // Browsers take a "\" for its end: nobody is to be sent elsewhere than they show.
+  for (const char c : authority)
+    if (c == '\\' || static_cast<unsigned char>(c) < ' ' || c == 127)
+      refuse(whole, fmt::format("{:?} must not stand before the path", c));
   if (const std::size_t at = authority.rfind('@'); at != std::string_view::npos) {
     const std::string_view info = authority.substr(0, at);
     const std::size_t colon = std::min(info.find(':'), info.size());

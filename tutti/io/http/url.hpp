@@ -35,6 +35,12 @@ class url {
   [[nodiscard]] const std::string& user() const noexcept { return user_; }
   [[nodiscard]] const std::string& password() const noexcept { return password_; }
   [[nodiscard]] bool has_user() const noexcept { return has_user_; }
+  /// The user and password of `other`, in place of the own.
+  void take_user(const url& other) {
+    user_ = other.user_;
+    password_ = other.password_;
+    has_user_ = other.has_user_;
+  }
 
   /// "example.org:8080", "[::1]"; without the scheme's own port.
   [[nodiscard]] std::string authority() const;

@@ -64,6 +64,28 @@ TEST(http_url, refuses_what_is_none) {
     EXPECT_THROW(static_cast<void>(url::parse(bad)), std::invalid_argument) << bad;
 }
 
+TEST(http_url, errors_keep_passwords_to_themselves) {
+  for (const char* bad : {"http://user:secret@host:99999/", "http://user:secret@ho st/", "//user:secret@host/",
+                          "user:secret@host", "http://user:se/cret@host/", "http://user:secret@@h[/"}) {
+    std::string words;
+    try {
+      static_cast<void>(url::parse(bad));
+    } catch (const std::invalid_argument& e) {
+      words = e.what();
+    }
+    EXPECT_NE(words.find("...@"), std::string::npos) << words;
+    EXPECT_EQ(words.find("secret"), std::string::npos) << words;
+    EXPECT_EQ(words.find("cret@"), std::string::npos) << words;
+  }
+}
+
+TEST(http_url, misleading_ones) {
+  // To browsers this is evil.com.
+  EXPECT_THROW(static_cast<void>(url::parse("http://evil.com\\@good.com/")), std::invalid_argument);
+  EXPECT_THROW(static_cast<void>(url::parse("http://a\x01@good.com/")), std::invalid_argument);
+  EXPECT_EQ(url::parse("http://a/b/%2e%2E/c/.%2e/%2e/d%2e").path(), "/d%2e");
+}
+
 // RFC 3986, 5.4.
 TEST(http_url, relative_ones) {
   const url base = url::parse("http://a/b/c/d;p?q");

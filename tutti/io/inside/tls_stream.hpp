@@ -64,6 +64,7 @@ class tls_stream final : public byte_stream {
   const endpoint& remote() const noexcept override { return lower_->remote(); }
   endpoint local() const noexcept override { return lower_->local(); }
   int descriptor() const noexcept override { return lower_->descriptor(); }
+  bool is_quiet() noexcept override;
 
  private:
   /// One direction: who waits, and for what.
