@@ -37,6 +37,8 @@ class byte_stream {
   virtual void end(operation& who) noexcept = 0;
   /// Ends all operations, with errc::bad_file_descriptor, and lets go of what it has. Again: nothing.
   virtual void close() noexcept = 0;
+  /// The same where the peer is not to take it for the end of what was to be said, as far as there are words for that.
+  virtual void close_broken() noexcept { close(); }
 
   /// What to call it in errors: "127.0.0.1:80", "a pipe".
   virtual std::string describe() const = 0;

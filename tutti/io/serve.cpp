@@ -70,7 +70,7 @@ class kept_place {
 // What a peer or the network has done, and not the program.
 bool is_of_the_peer(const error& e) {
   const auto is = [&]<class... E>() { return (... || (dynamic_cast<const E*>(&e) != nullptr)); };
-  return is.operator()<os_error, closed, timed_out, tls_error, websocket_error, too_long>();
+  return is.operator()<os_error, closed, timed_out, tls_error, websocket_error, too_long, http::bad_message>();
 }
 
 void tell(const std::exception_ptr& failed, const std::string& peer) {

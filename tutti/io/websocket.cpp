@@ -247,7 +247,8 @@ class websocket_body {
           fmt::format("{}: it said nothing for {}, and did not answer a ping", tried, in_words(options_.silence)));
     if (failed == asio::error::eof || failed == asio::error::operation_aborted || failed == ws::error::closed)
       throw closed(tried + ": the connection has ended");
-    if (failed.category() == boost::system::system_category())
+    const bool is_of_the_stream = dynamic_cast<const throwing_category*>(&from_asio(failed).category()) != nullptr;
+    if (is_of_the_stream || failed.category() == boost::system::system_category())
       std::rethrow_exception(as_exception(tried, from_asio(failed)));
     throw websocket_error(tried + ": " + failed.message());
   }
@@ -362,9 +363,11 @@ http::response websocket::upgrade_with(const http::request& asked, std::function
     refused.headers.add("Sec-WebSocket-Version", "13");
     return refused;
   }
+  // What came as a body would be taken for messages.
+  const bool has_body = headers.contains("Transfer-Encoding") || headers.get("Content-Length", "0") != "0";
   // Sixteen bytes in base64.
   const std::string_view key = headers.get("Sec-WebSocket-Key", "");
-  if (asked.method() != "GET" || asked.version() != 11 || key.size() != 24 || !key.ends_with("=="))
+  if (has_body || asked.method() != "GET" || asked.version() != 11 || key.size() != 24 || !key.ends_with("=="))
     return {400, "this is no websocket handshake\n"};
   http::response answer(101);
   answer.takeover = [talk = std::make_shared<std::function<task<>(websocket)>>(std::move(talk)), options,

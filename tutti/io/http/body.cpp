@@ -20,12 +20,24 @@ bool body_reader::at_end() const noexcept { return from_ == nullptr || from_->is
 
 bool body_reader::is_awaited() const noexcept { return head_ != nullptr && head_->expects_continue && !begun_; }
 
+void body_reader::invite() {
+  if (is_awaited() && !from_->has_input()) from_->out += "HTTP/1.1 100 Continue\r\n\r\n";
+}
+
+void body_reader::answer_begins(bool goes_on) {
+  if (goes_on && is_awaited()) {
+    invite();
+    begun_ = true;
+  }
+  answered_ = true;
+}
+
 task<std::size_t> body_reader::read(mutable_buffer room) {
   const auto check = [this](std::uint64_t size) {
     if (size > most_) throw too_long(fmt::format("HTTP: the body has more than the limit of {} bytes", most_));
   };
   if (const auto known = size()) check(*known);
-  if (is_awaited() && !from_->has_input()) from_->out += "HTTP/1.1 100 Continue\r\n\r\n";
+  if (!answered_) invite();
   begun_ = true;
   const std::size_t n = co_await from_->read_body(room);
   count_ += n;
@@ -59,13 +71,12 @@ task<std::string> body_reader::read_all(std::size_t most) {
   most_ = most;
   std::string all;
   std::size_t used = 0;
-  constexpr std::size_t unknown = 16384, believed = 1U << 20;  // who announces much may not send it
+  constexpr std::size_t least = 16384;
   while (!at_end()) {
     if (used == all.size()) {
-      const std::uint64_t known = size().value_or(unknown);
-      const std::uint64_t more = std::max<std::uint64_t>(known - std::min<std::uint64_t>(known, used), unknown);
-      all.resize(used + std::min<std::uint64_t>(used == 0 ? std::min<std::uint64_t>(known, believed) : more,
-                                                std::max<std::size_t>(used, believed)));
+      // As much as has come, however much is announced: who announces much may not send it.
+      const std::uint64_t left = size() ? *size() - std::min<std::uint64_t>(*size(), used) : least + used;
+      all.resize(used + std::clamp<std::uint64_t>(left, 1, std::max(least, used)));
     }
     const std::size_t n = co_await read_some(mutable_buffer(all.data() + used, all.size() - used));
     used += n;
@@ -76,19 +87,21 @@ task<std::string> body_reader::read_all(std::size_t most) {
 
 task<> body_writer::write(const_buffer bytes) {
   if (bytes.empty()) co_return;
+  to_.check_written();
   if (left_) {
     if (bytes.size() > *left_)
       throw std::length_error(
           fmt::format("HTTP: the body has at least {} bytes more than were announced", bytes.size() - *left_));
-    *left_ -= bytes.size();
   }
   if (chunked_) fmt::format_to(std::back_inserter(to_.out), "{:x}\r\n", bytes.size());
   co_await to_.write(bytes);
   if (chunked_) to_.out += "\r\n";
   co_await to_.flush();
+  if (left_) *left_ -= bytes.size();
 }
 
 void body_writer::finish() {
+  to_.check_written();
   if (left_.value_or(0) != 0)
     throw std::length_error(fmt::format("HTTP: the body has {} bytes less than were announced", *left_));
   if (chunked_) to_.out += "0\r\n\r\n";

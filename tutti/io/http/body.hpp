@@ -42,22 +42,27 @@ class body_reader {
   [[nodiscard]] int failure() const noexcept { return failure_; }
   /// Whether the peer still waits for "100 Continue".
   [[nodiscard]] bool is_awaited() const noexcept;
+  /// From here on what is written is the answer: "100 Continue" goes before it, if the body will be read (`goes_on`),
+  /// or not at all.
+  void answer_begins(bool goes_on);
 
  private:
+  void invite();
   task<std::size_t> read(mutable_buffer room);
 
   detail::connection* from_ = nullptr;
   const detail::message_head* head_ = nullptr;
   std::uint64_t most_ = 0, count_ = 0;
   int failure_ = 0;
-  bool begun_ = false;
+  bool begun_ = false, answered_ = false;
 };
 
 /// Where a body goes that is made while it is sent.
 class body_writer {
  public:
   /// Awaits until the peer, or what lies between, has taken `bytes`; they go out at once. Throws std::length_error for
-  /// more than were announced, and what a stream throws.
+  /// more than were announced, and what a stream throws. After one that has failed all others throw `closed`, and the
+  /// connection ends within the body, also if whoever writes goes on as if nothing had happened.
   [[nodiscard]] task<> write(const_buffer bytes);
 
   /// For this module. `left`: how many bytes there are to be; nothing: in chunks, or until the connection ends.

@@ -1,7 +1,13 @@
 #include <tutti/io/http/connection.hpp>
 
 #include <tutti/io/http/message.hpp>
+#include <tutti/io/loop.hpp>
 #include <tutti/io/until.hpp>
+
+#include <fmt/format.h>
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
 
 #include <algorithm>
 #include <array>
@@ -14,9 +20,57 @@ namespace tutti::io::http::detail {
 using io::detail::until;
 using namespace std::chrono_literals;
 
+bool some_written::await_ready() {
+  begin_once();
+  io::detail::byte_stream& to = stream();
+  if (to.is_written) occupy(to.is_written);  // throws
+  if (bytes_.empty()) return true;
+  if (to.where().may_write_on()) {
+    std::error_code error;
+    done_ = to.write_now(bytes_, error);
+    if (error) return fail(error);
+    if (done_ != 0) return true;
+  }
+  occupy(to.is_written);
+  not_taken_before_ = not_taken();
+  return false;
+}
+
+std::size_t some_written::await_resume() {
+  finish_stream();
+  return done_;
+}
+
+bool some_written::is_through(std::error_code error, std::size_t bytes) noexcept {
+  if (error) return fail(error);
+  done_ = bytes;
+  return bytes != 0;
+}
+
+int some_written::not_taken() const noexcept {
+  int bytes = 0;
+  return ::ioctl(stream().descriptor(), SIOCOUTQ, &bytes) == 0 ? bytes : 0;
+}
+
+bool some_written::has_moved() const noexcept { return not_taken() < not_taken_before_; }
+
+connection::connection(stream s, parser::of reads, std::size_t most_head, std::chrono::nanoseconds progress)
+    : connection(s.release(), reads, most_head, progress) {}
+
+connection::connection(io::detail::byte_stream_ptr beneath, parser::of reads, std::size_t most_head,
+                       std::chrono::nanoseconds progress)
+    : parser_(reads, most_head),
+      beneath_(beneath.get()),
+      stream_(std::move(beneath)),
+      most_input_(most_head + least_input),
+      progress_(progress) {
+  if (beneath_ != nullptr) out.swap(beneath_->behind);  // what a wrapper has left in the write buffer goes first
+}
+
 stream connection::release() {
   io::detail::byte_stream_ptr body = stream_.release();
-  body->ahead.append(input_.get() + begin_, end_ - begin_);
+  // Before what is behind it: a part of that may have been asked for already.
+  body->ahead.insert(body->ahead_at, input_.get() + begin_, end_ - begin_);
   begin_ = end_;
   return stream(std::move(body));
 }
@@ -46,6 +100,13 @@ mutable_buffer connection::room() {
   return {input_.get() + end_, capacity_ - end_};
 }
 
+// Waits see to it themselves, but who is always ready makes none necessary.
+void connection::check_deadline(const char* doing) const {
+  if (deadline_.left() == 0ns)
+    throw timed_out(fmt::format("{} {} took longer than the limit of {}", doing, stream_.describe(),
+                                io::detail::in_words(deadline_.limit())));
+}
+
 task<std::size_t> connection::read_body(mutable_buffer room_for_body) {
   while (!parser_.is_complete()) {
     if (has_input()) {
@@ -54,6 +115,7 @@ task<std::size_t> connection::read_body(mutable_buffer room_for_body) {
       if (done.put != 0) co_return done.put;
       if (done.complete) break;
     }
+    check_deadline("reading from");
     if (!out.empty()) co_await flush();
     const std::uint64_t plain = parser_.plain_left();
     std::size_t n = 0;
@@ -81,9 +143,16 @@ bool connection::drop_arrived() {
   return parser_.is_complete();
 }
 
-task<bool> connection::drop_body(std::size_t most) {
+task<bool> connection::drop_body(std::size_t most, std::chrono::nanoseconds limit) {
+  const struct restore {
+    std::chrono::nanoseconds& progress;
+    const std::chrono::nanoseconds before = progress;
+    ~restore() { progress = before; }
+  } at_end{progress_};
+  const until end(limit);
   std::array<char, 4096> dropped;
   while (!parser_.is_complete()) {
+    progress_ = std::min<std::chrono::nanoseconds>(at_end.before, end.left());
     const std::size_t n = co_await read_body(dropped);
     if (n > most) co_return false;
     most -= n;
@@ -91,24 +160,77 @@ task<bool> connection::drop_body(std::size_t most) {
   co_return true;
 }
 
-task<> connection::flush() {
-  // In one piece, but for such as the system does not take at once: who takes nothing for a while is given up.
-  co_await stream_.write(out, patience());
+void connection::check_written() const {
+  if (write_failed_)
+    throw closed(fmt::format("writing to {}: an earlier write has not gone through", stream_.describe()));
+}
+
+void connection::sent() noexcept {
   out.clear();
   if (out.capacity() > 4 * most_gathered) std::string().swap(out);
 }
 
+bool connection::flush_at_once() {
+  check_written();
+  some_written some(beneath_, out, no_limit);
+  std::size_t n = 0;
+  try {
+    if (!some.await_ready()) return false;
+    n = some.await_resume();
+  } catch (...) {
+    write_failed_ = true;
+    throw;
+  }
+  if (n == out.size()) {
+    sent();
+    return true;
+  }
+  out.erase(0, n);
+  return false;
+}
+
+task<> connection::flush() {
+  if (flush_at_once()) co_return;
+  co_await send(out);
+  sent();
+}
+
 task<> connection::write(const_buffer bytes) {
-  constexpr std::size_t piece = 262'144;  // for each of which the peer has the time of `progress`
+  check_written();
   const std::size_t gathered = std::min(bytes.size(), most_gathered - std::min(most_gathered, out.size()));
   out.append(bytes.text().substr(0, gathered));
   const_buffer rest = bytes.behind(gathered);
   if (rest.empty() && out.size() < most_gathered) co_return;
   co_await flush();
-  while (!rest.empty()) {
-    const const_buffer next(rest.data(), std::min(rest.size(), piece));
-    co_await stream_.write(next, patience());
-    rest = rest.behind(next.size());
+  co_await send(rest);
+}
+
+// Who takes nothing for a while is given up, not who takes it slowly.
+task<> connection::send(const_buffer bytes) {
+  constexpr std::size_t piece = 262'144;  // others of the loop wait while the system copies it
+  check_written();
+  std::exception_ptr late;
+  while (!bytes.empty()) {
+    write_failed_ = deadline_.left() == 0ns;
+    check_deadline("writing to");
+    some_written some(beneath_, const_buffer(bytes.data(), std::min(bytes.size(), piece)), patience());
+    std::size_t n = 0;
+    try {
+      n = co_await some;
+      late = nullptr;
+    } catch (const timed_out&) {
+      late = std::current_exception();
+      write_failed_ = !some.has_moved();
+    } catch (const closed&) {
+      // Over TLS there is no other try: what was late is what has happened.
+      write_failed_ = true;
+      if (late == nullptr) throw;
+    } catch (...) {
+      write_failed_ = true;
+      throw;
+    }
+    if (write_failed_) std::rethrow_exception(late);
+    bytes = bytes.behind(n);
   }
 }
 
@@ -116,6 +238,7 @@ task<> connection::linger() {
   // A socket that is closed with input unread tells its peer to forget what it has not read yet.
   try {
     until end(2s);
+    begin_ = end_;
     if (!out.empty()) co_await flush();
     co_await stream_.shutdown_write(end.left());
     std::array<char, 4096> dropped;
@@ -126,6 +249,13 @@ task<> connection::linger() {
     }
   } catch (const error&) {  // it is over either way
   }
+}
+
+void connection::break_off(bool by_reset) noexcept {
+  if (!stream_) return;
+  const ::linger at_once{.l_onoff = 1, .l_linger = 0};
+  if (by_reset) ::setsockopt(beneath_->descriptor(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+  beneath_->close_broken();
 }
 
 void put_status_line(std::string& out, int status) {

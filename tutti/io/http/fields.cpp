@@ -57,8 +57,21 @@ void fields::add(std::string_view name, std::string_view value) {
 }
 
 void fields::add_checked(std::string_view name, std::string_view value) {
-  places_.push_back({text_.size(), static_cast<std::uint32_t>(name.size()), static_cast<std::uint32_t>(value.size())});
+  const std::size_t more = name.size() + value.size();
+  std::string before;  // lives until they were read, which may be views of it
+  if (text_.capacity() - text_.size() < more) {
+    // A good time to leave behind what was erased.
+    std::size_t kept = 0;
+    for (const place& p : places_) kept += p.name_size + p.value_size;
+    before.reserve(2 * kept + more);
+    for (const place& p : places_) before.append(text_, p.at, p.name_size + p.value_size);
+    std::size_t at = 0;
+    for (place& p : places_) at = (p.at = at) + p.name_size + p.value_size;
+    before.swap(text_);
+  }
+  const std::size_t at = text_.size();
   text_.append(name).append(value);
+  places_.push_back({at, static_cast<std::uint32_t>(name.size()), static_cast<std::uint32_t>(value.size())});
 }
 
 void fields::set(std::string_view name, std::string_view value) {

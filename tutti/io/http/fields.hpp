@@ -27,8 +27,9 @@ class fields {
     for (const field& f : all) add(f.name, f.value);
   }
 
-  /// Adds one behind all others. Throws std::invalid_argument, which names the field, when the name is no token or the
-  /// value has a line end or another control character in it: nobody smuggles in fields of his own.
+  /// Adds one behind all others; the texts may be views of this. Throws std::invalid_argument, which names the field,
+  /// when the name is no token or the value has a line end or another control character in it: nobody smuggles in
+  /// fields of his own.
   void add(std::string_view name, std::string_view value);
   /// The only one of that name from now on. Throws as add.
   void set(std::string_view name, std::string_view value);
@@ -88,7 +89,7 @@ class fields {
     std::size_t at;
     std::uint32_t name_size, value_size;
   };
-  std::string text_;  // also what was erased, until clear()
+  std::string text_;  // also what was erased, until it is full
   std::vector<place> places_;
 };
 

@@ -27,6 +27,29 @@ TEST(http_fields, keep_their_order_and_know_no_case) {
   EXPECT_FALSE(f.contains("accept"));
 }
 
+TEST(http_fields, may_be_given_their_own_texts) {
+  fields f{{"A", std::string(40, 'a')}};
+  for (int i = 0; i < 20; ++i) {
+    f.add(f[0].name, *f.get("A"));
+    f.set("Last", f[f.size() - 1].value);
+    EXPECT_EQ(f[f.size() - 1].value, std::string(40, 'a'));
+    EXPECT_EQ(f[f.size() - 2].value, std::string(40, 'a'));
+  }
+  EXPECT_EQ(f.size(), 22U);
+}
+
+TEST(http_fields, take_no_more_memory_for_what_is_set_again) {
+  fields f{{"Before", "first"}};
+  const char* const text = [&] {
+    for (int i = 0; i < 1000; ++i) f.set("X-Count", std::to_string(i));
+    return f[0].name.data();
+  }();
+  // All texts lie in one piece: where the last begins tells how much is before it.
+  EXPECT_LT(f[1].name.data() - text, 200);
+  EXPECT_EQ(f[0].value, "first");
+  EXPECT_EQ(f.get("x-count"), "999");
+}
+
 TEST(http_fields, words) {
   const fields f{{"Connection", "Keep-Alive , ,Upgrade"}, {"Connection", "close"}};
   EXPECT_TRUE(f.has_token("connection", "upgrade"));

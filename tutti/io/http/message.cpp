@@ -12,6 +12,23 @@
 
 namespace tutti::io::http {
 
+namespace {
+
+bool is_host(std::string_view text) {
+  return std::all_of(text.begin(), text.end(), [](char c) {
+    return static_cast<unsigned char>(c) > ' ' && std::string_view("/?#@\\,\"<>").find(c) == std::string_view::npos;
+  });
+}
+
+bool is_scheme(std::string_view text) {
+  const auto is_letter = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); };
+  return !text.empty() && is_letter(text.front()) && std::all_of(text.begin(), text.end(), [&](char c) {
+    return is_letter(c) || (c >= '0' && c <= '9') || c == '+' || c == '-' || c == '.';
+  });
+}
+
+}  // namespace
+
 void request::begin(std::size_t most_body) {
   most_body_ = most_body;
   params_.clear();
@@ -22,10 +39,10 @@ void request::begin(std::size_t most_body) {
 void request::split_target() {
   std::string_view target = head_.target;
   host_ = head_.headers.get("Host", "");
-  const bool plain = std::all_of(host_.begin(), host_.end(), [](char c) {
-    return static_cast<unsigned char>(c) > ' ' && std::string_view("/?#@\\,").find(c) == std::string_view::npos;
-  });
-  if (!plain) throw bad_message("HTTP request: the Host header is no host", 400);
+  if (!is_host(host_))
+    throw bad_message(fmt::format("HTTP request: the header Host, {:?}, is no host", host_.substr(0, 100)), 400);
+  if (target.find('#') != std::string_view::npos)
+    throw bad_message(fmt::format("HTTP request: the target {:?} has a \"#\" in it", target.substr(0, 100)), 400);
   if (target.empty() || target.front() != '/') {
     if (target == "*" && head_.method == "OPTIONS") {
       path_ = target;
@@ -33,7 +50,7 @@ void request::split_target() {
     }
     // The whole URL, as for a proxy; its host goes before the header's.
     const std::size_t at = target.find("://");
-    if (at == std::string_view::npos)
+    if (at == std::string_view::npos || !is_scheme(target.substr(0, at)))
       throw bad_message(fmt::format("HTTP request: the target {:?} is neither a path nor a URL", target.substr(0, 100)),
                         400);
     target.remove_prefix(at + 3);
@@ -41,7 +58,9 @@ void request::split_target() {
     host_ = target.substr(0, end);
     host_.remove_prefix(host_.rfind('@') + 1);  // npos + 1 is 0
     target.remove_prefix(end);
-    if (host_.empty()) throw bad_message("HTTP request: the target has no host", 400);
+    if (host_.empty() || !is_host(host_))
+      throw bad_message(fmt::format("HTTP request: the target has no host, or the bad one {:?}", host_.substr(0, 100)),
+                        400);
     if (!target.starts_with('/')) {
       absolute_.assign("/").append(target);
       target = absolute_;
@@ -77,6 +96,14 @@ void detail::throw_answered(const std::string& method, const std::string& url, i
 void response::throw_if_error() const {
   if (status < 400) return;
   detail::throw_answered(method, url, status);
+}
+
+status_error::status_error(int status, std::string text)
+    : error(fmt::format("{} {}", status, text.empty() ? reason(status) : text)),
+      status_(status),
+      text_(text.empty() ? fmt::format("{} {}\n", status, reason(status)) : std::move(text)) {
+  if (status < 400 || status > 599)
+    throw std::invalid_argument(fmt::format("http::status_error: {} is no error's status: give 400 to 599", status));
 }
 
 std::string_view reason(int status) noexcept {

@@ -127,6 +127,21 @@ class response {
   void throw_if_error() const;
 };
 
+/// Thrown out of a handler: the request is answered with that status, and nothing goes to on_unhandled. The connection
+/// goes on as after any other answer.
+class status_error : public error {
+ public:
+  /// `status`: 400 to 599. `text`: the answer's body; by default the status in words. Throws std::invalid_argument for
+  /// another status.
+  explicit status_error(int status, std::string text = {});
+  [[nodiscard]] int status() const noexcept { return status_; }
+  [[nodiscard]] const std::string& text() const noexcept { return text_; }
+
+ private:
+  int status_;
+  std::string text_;
+};
+
 /// "Not Found" for 404; "" for those that nobody has named.
 [[nodiscard]] std::string_view reason(int status) noexcept;
 

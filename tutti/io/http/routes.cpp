@@ -28,13 +28,21 @@ namespace {
   throw std::invalid_argument(fmt::format("HTTP route \"{}\": {}", pattern, why));
 }
 
-bool leaves_its_folder(std::string_view path) {
+// Whether it may be put behind a folder's name, and names nothing outside of that.
+bool stays_in_its_folder(std::string_view path) {
+  if (path.starts_with('/') || path.starts_with('\\')) return false;  // goes on from the root
+  if (path.find('\0') != std::string_view::npos) return false;        // the system stops reading there
   while (!path.empty()) {
     const std::size_t end = std::min(path.find_first_of("/\\"), path.size());
-    if (path.substr(0, end) == "..") return true;
+    if (path.substr(0, end) == "..") return false;
     path.remove_prefix(std::min(end + 1, path.size()));
   }
-  return false;
+  return true;
+}
+
+// The same for one name.
+bool is_one_segment(std::string_view name) {
+  return stays_in_its_folder(name) && name.find_first_of("/\\") == std::string_view::npos;
 }
 
 }  // namespace
@@ -103,11 +111,17 @@ struct route_table::search {
     if (any != nullptr) return choose(*any);
     best.path_known = true;
     for (const entry& e : all) {
-      if (best.allow.find(e.method) != std::string::npos) continue;
-      if (!best.allow.empty()) best.allow += ", ";
-      best.allow += e.method == "GET" ? "GET, HEAD" : e.method;
+      allow(e.method);
+      if (e.method == "GET") allow("HEAD");
     }
     return false;
+  }
+  void allow(std::string_view one) {
+    bool is_there = false;
+    for_each_word(best.allow, [&](std::string_view word) { is_there = is_there || word == one; });
+    if (is_there) return;
+    if (!best.allow.empty()) best.allow += ", ";
+    best.allow += one;
   }
   bool choose(const entry& e) {
     chosen = &e;
@@ -140,10 +154,12 @@ route_table::found route_table::find(request& asked) const {
   search way{.method = asked.method(), .best = {}, .chosen = nullptr, .by_rest = false, .parts = {}};
   asked.params_.clear();
   if (!asked.path().starts_with('/') || !way.visit(*root_, asked.path())) return std::move(way.best);
-  for (std::size_t i = 0; i < way.parts.size(); ++i)
-    asked.params_.emplace_back(way.chosen->names[i], percent_decode(way.parts[i]));
-  // Whoever has files there serves no others.
-  if (way.by_rest && leaves_its_folder(asked.params_.back().second)) return {};
+  for (std::size_t i = 0; i < way.parts.size(); ++i) {
+    const std::string& value = asked.params_.emplace_back(way.chosen->names[i], percent_decode(way.parts[i])).second;
+    // Whoever has files there serves no others.
+    const bool is_rest = way.by_rest && i + 1 == way.parts.size();
+    if (!(is_rest ? stays_in_its_folder(value) : is_one_segment(value))) return {};
+  }
   way.best.what = &way.chosen->what;
   return std::move(way.best);
 }

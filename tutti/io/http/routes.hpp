@@ -53,9 +53,11 @@ class route_table {
 }  // namespace detail
 
 /// What a server answers. Patterns are paths: "/users/{id}" has a part that matches one segment, "/files/{path...}"
-/// one that matches all that is left, perhaps nothing, but no path with ".." in it. Text goes before parts, and those
-/// before the rest, whatever the order in which they were added. A path that is known, but not for this method, is
-/// answered with 405 and Allow, others with 404; OPTIONS is answered with Allow; HEAD as GET, without the body.
+/// one that matches all that is left, perhaps nothing. Either may be put behind a folder's name: paths are answered
+/// with 404 where it would, decoded, begin with "/" or "\", or have ".." or a zero byte in it, or, for one segment, any
+/// "/" or "\". Text goes before parts, and those before the rest, whatever the order in which they were added. A path
+/// that is known, but not for this method, is answered with 405 and Allow, others with 404; OPTIONS is answered with
+/// Allow; HEAD as GET, without the body.
 ///
 /// A handler is called as `handler(request&)` and returns a response, what one can be made of, or a task<response>;
 /// with several loops, on their threads at once. The request is there until that has ended. Copies share the handlers.

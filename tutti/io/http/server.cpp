@@ -6,6 +6,7 @@
 #include <tutti/core/unhandled.hpp>
 #include <tutti/io/http/connection.hpp>
 #include <tutti/io/http/server_session.hpp>
+#include <tutti/io/inside/tls_stream.hpp>
 #include <tutti/io/serve.hpp>
 
 #include <fmt/format.h>
@@ -32,6 +33,9 @@ task<> serve(listener at, routes what, serve_options options, connection_wrapper
 }
 
 task<> serve(listener at, routes what, const tls_context& identity, serve_options options) {
+  if (!identity.settings()->is_server)
+    throw std::invalid_argument(
+        "http::serve: the tls_context is a client's; make one with tls_context::server, from a certificate and a key");
   return serve(std::move(at), std::move(what), options,
                [identity, limit = options.head_limit](stream s) { return tls_accept(std::move(s), identity, limit); });
 }

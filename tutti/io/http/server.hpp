@@ -24,7 +24,8 @@ struct serve_options {
   std::chrono::nanoseconds head_limit = std::chrono::seconds(10);      ///< from a head's first byte to its last: 408
   std::chrono::nanoseconds idle_limit = std::chrono::seconds(60);      ///< between two requests, then it is closed
   std::chrono::nanoseconds progress_limit = std::chrono::seconds(30);  ///< in which a peer must send some of a body, or
-                                                                       ///< take some of an answer: 408, or closed
+                                                                       ///< take some of an answer (over TLS: 64 KiB of
+                                                                       ///< it): 408, or closed
 };
 
 /// What is done to a connection before HTTP is spoken on it: TLS above all. What it throws ends that connection.
@@ -35,14 +36,15 @@ using connection_wrapper = std::function<task<stream>(stream)>;
 /// it returns. As io::serve in all else; throws what that does.
 ///
 /// A client that sends what is not HTTP, or could be understood in two ways, gets 400, and its connection is closed.
-/// A handler that throws is answered with 500 without a word of why, which goes to on_unhandled, but for what it throws
-/// because the client has broken off, sent too much (413) or was too slow (408). A body that the handler left unread is
-/// read if it is small, else the connection is closed.
+/// A handler that throws is answered with 500 without a word of why, which goes to on_unhandled, but for status_error,
+/// and what it throws because the client has broken off, sent too much (413) or was too slow (408). A body that the
+/// handler left unread is read if it is small, and comes within 5 s, else the connection is closed.
 ///
 /// Answers of plain functions to several requests that came at once go out together; before a handler that is a task is
 /// called, all answers before its own are sent.
 [[nodiscard]] task<> serve(listener at, routes what, serve_options options = {}, connection_wrapper wrap = {});
-/// The same over TLS, for https; `identity`: a server's. A handshake has `head_limit`.
+/// The same over TLS, for https. A handshake has `head_limit`. Throws std::invalid_argument at once when `identity` is
+/// a client's.
 [[nodiscard]] task<> serve(listener at, routes what, const tls_context& identity, serve_options options = {});
 
 }  // namespace tutti::io::http

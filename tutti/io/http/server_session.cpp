@@ -11,16 +11,37 @@
 
 #include <functional>
 #include <optional>
+#include <stdexcept>
 #include <utility>
 
 namespace tutti::io::http::detail {
 namespace {
 
 using io::detail::until;
+using namespace std::chrono_literals;
 
 constexpr std::uint64_t small_body = 65536;
 
 bool has_no_body(int status) noexcept { return status == 204 || status == 304 || (status >= 100 && status < 200); }
+
+// What a handler leaves of a body may take so long to come, with an answer waiting for it.
+constexpr std::chrono::nanoseconds drop_limit = 5s;
+
+// Notes a wait for a request while it lives; `where` null: it is for more of one.
+class noted_wait {
+ public:
+  noted_wait(idle_note* where, io::detail::byte_stream& from, io::detail::operation& waiting) noexcept : where_(where) {
+    if (where_ != nullptr) *where_ = {&from, &waiting, false};
+  }
+  ~noted_wait() {
+    if (where_ != nullptr) where_->waiting = nullptr;
+  }
+  noted_wait(const noted_wait&) = delete;
+  noted_wait& operator=(const noted_wait&) = delete;
+
+ private:
+  idle_note* const where_;
+};
 
 response with_reason(int status) { return {status, fmt::format("{} {}\n", status, reason(status))}; }
 
@@ -54,24 +75,22 @@ task<session::arrival> session::await_head() {
     if (begun) {
       if (!end) end.emplace(all_.options.head_limit);
       limit = end->left();
-    } else {
-      if (all_.quit.stop_requested()) co_return arrival::gone;
-      idle_.waiting = &wire_.io();
+    } else if (all_.quit.stop_requested()) {
+      limit = 0ns;  // what is there already has been asked in time
     }
     std::size_t n = 0;
-    bool late = false, closed_here = false;
+    bool late = false;
     try {
-      n = co_await wire_.io().read_some(wire_.room(), limit);
+      io::detail::read_wait reading = wire_.io().read_some(wire_.room(), limit);
+      const noted_wait noted(begun ? nullptr : &idle_, *wire_.beneath(), reading);
+      n = co_await reading;
     } catch (const timed_out&) {
       late = true;
-    } catch (const closed&) {  // by who asked the server to stop
-      closed_here = true;
-    } catch (...) {
-      idle_.waiting = nullptr;
-      throw;
+    } catch (const os_error&) {
+      if (!std::exchange(idle_.was_ended, false)) throw;
+      continue;
     }
-    idle_.waiting = nullptr;
-    if (!begun && (late || closed_here || n == 0)) co_return arrival::gone;
+    if (!begun && (late || n == 0)) co_return arrival::gone;
     if (late || n == 0) {
       refused_ = late ? 408 : 400;
       co_return arrival::refused;
@@ -104,13 +123,42 @@ response session::missing(const route_table::found& found) const {
 
 response session::failed_answer(const std::exception_ptr& failed) {
   if (this_task::stop_requested()) std::rethrow_exception(failed);
-  ends_ = true;
   const int refused = asked_.body_.failure();
   if (refused < 0) std::rethrow_exception(failed);  // the connection is broken
-  if (refused > 0) return with_reason(refused);
+  try {
+    std::rethrow_exception(failed);
+  } catch (const status_error& e) {  // meant so
+    return {e.status(), e.text()};
+  } catch (...) {
+    ends_ = true;
+    if (refused > 0) return with_reason(refused);
+    report(failed);
+    return with_reason(500);
+  }
+}
+
+void session::report(const std::exception_ptr& failed) const {
   const std::string name = fmt::format("http handler of {} {}", asked_.method(), asked_.path());
   report_unhandled(failed, name.c_str(), unhandled_origin::callback);
-  return with_reason(500);
+}
+
+void session::check(response& answer) const {
+  if (answer.status >= 200 && answer.status <= 999) return;
+  report(std::make_exception_ptr(
+      std::out_of_range(fmt::format("the answer has the status {}: one that is final is 200 to 999", answer.status))));
+  answer = with_reason(500);
+}
+
+task<bool> session::hand_over(response& answer) {
+  // What is left of the body would be taken for the other protocol's.
+  if (!wire_.is_complete()) co_await finish_body();
+  if (lingers_) {
+    answer = with_reason(400);
+    co_return false;
+  }
+  if (!wire_.out.empty()) co_await wire_.flush();
+  co_await answer.takeover(wire_.release(), asked_);
+  co_return true;
 }
 
 task<> session::finish_body() {
@@ -122,7 +170,7 @@ task<> session::finish_body() {
   try {
     done = wire_.drop_arrived();
     if (!done && asked_.body_.size().value_or(small_body + 1) <= small_body)
-      done = co_await wire_.drop_body(small_body);
+      done = co_await wire_.drop_body(small_body, drop_limit);
   } catch (const bad_message&) {  // what follows could be anything
   } catch (const closed&) {
   } catch (const timed_out&) {
@@ -133,11 +181,11 @@ task<> session::finish_body() {
 bool session::put(const response& answer) {
   std::string& out = wire_.out;
   put_status_line(out, answer.status);
-  put_date(out);
+  if (!answer.headers.contains("Date")) put_date(out);
   if (put_fields(out, answer.headers)) ends_ = true;
   const bool old = asked_.version() < 11;
   const bool bodiless = has_no_body(answer.status);
-  chunked_ = false;
+  chunked_ = until_the_end_ = false;
   if (answer.source == nullptr) {
     if (!bodiless) put_field(out, "Content-Length", answer.body.size());
   } else if (answer.size) {
@@ -147,7 +195,7 @@ bool session::put(const response& answer) {
     if (chunked_) {
       put_field(out, "Transfer-Encoding", "chunked");
     } else {
-      ends_ = true;
+      ends_ = until_the_end_ = true;
     }
   }
   if (ends_) {
@@ -207,12 +255,17 @@ task<> session::run() {
       if (failed != nullptr) answer = failed_answer(failed);
     }
     if (answer.takeover != nullptr) {
-      co_await wire_.flush();
-      co_await answer.takeover(wire_.release(), asked_);
-      co_return;
+      const bool over = co_await hand_over(answer);
+      if (over) co_return;
     }
+    check(answer);
     // Who writes the answer may still read the request.
-    if (answer.source == nullptr && !wire_.is_complete()) co_await finish_body();
+    if (answer.source == nullptr && !wire_.is_complete() && !lingers_) co_await finish_body();
+    if (answer.source != nullptr && asked_.body_.is_awaited()) {
+      const bool is_made = answer.ok() && !has_no_body(answer.status) && asked_.method() != "HEAD";
+      asked_.body_.answer_begins(is_made);
+      if (!is_made) ends_ = true;
+    }
     if (all_.quit.stop_requested()) ends_ = true;
     const bool more = put(answer);
     if (more) co_await send_rest(answer);
@@ -220,15 +273,12 @@ task<> session::run() {
       co_await wire_.flush();
       co_await finish_body();
     }
-    if (lingers_) {
+    if ((ends_ || !wire_.has_input() || wire_.out.size() >= connection::most_gathered) && !wire_.flush_at_once())
+      co_await wire_.flush();
+    if (ends_) {  // and the peer may send on, which does not know it yet
       co_await wire_.linger();
       co_return;
     }
-    if (ends_ || !wire_.has_input() || wire_.out.size() >= connection::most_gathered) {
-      co_await wire_.io().write(wire_.out, wire_.progress());
-      wire_.out.clear();
-    }
-    if (ends_) co_return;
   }
 }
 
@@ -237,14 +287,17 @@ task<> serve_connection(stream s, std::shared_ptr<const server_state> all) {
   const auto idle = std::make_shared<idle_note>();
   const std::uint64_t home = home_here().id;
   const auto end_idle = [idle, home] {
-    auto there = [idle] {
-      if (idle->waiting != nullptr) idle->waiting->close();
-    };
+    auto there = [idle] { idle->end(); };
     start_at_home(home, tutti::call(new tutti::detail::posted<decltype(there)>(std::move(there), {})));
   };
   const std::stop_callback<decltype(end_idle)> at_stop(all->quit, end_idle);
   session one(std::move(s), *all, *idle);
-  co_await one.run();
+  try {
+    co_await one.run();
+  } catch (...) {
+    one.break_off();
+    throw;
+  }
 }
 
 }  // namespace tutti::io::http::detail

@@ -20,16 +20,26 @@ struct server_state {
 /// Answers the requests that come from `s`. Throws what ends the connection before its time.
 task<> serve_connection(stream s, std::shared_ptr<const server_state> all);
 
-/// The stream of a connection that waits for a request, if it does: whoever asks the server to stop has it closed. The
-/// loop's thread's.
+/// The read of a connection that waits for a request, if one does: whoever asks the server to stop has it ended, but
+/// not what it has got by then. The loop's thread's.
 struct idle_note {
-  stream* waiting = nullptr;
+  io::detail::byte_stream* from = nullptr;
+  io::detail::operation* waiting = nullptr;
+  bool was_ended = false;
+
+  void end() noexcept {
+    if (waiting == nullptr) return;
+    was_ended = true;
+    from->end(*waiting);
+  }
 };
 
 class session {
  public:
   session(stream s, const server_state& all, idle_note& idle);
   task<> run();
+  /// After what run has thrown: the peer is not to take it for the end of an answer.
+  void break_off() noexcept { wire_.break_off(until_the_end_); }
 
  private:
   enum class arrival : std::uint8_t { here, more, gone, refused };
@@ -40,6 +50,11 @@ class session {
   task<> refuse(int status);
   response missing(const route_table::found& found) const;
   response failed_answer(const std::exception_ptr& failed);
+  void report(const std::exception_ptr& failed) const;
+  // What an answer may not be: an interim one, which the next would be taken for the rest of.
+  void check(response& answer) const;
+  // Another protocol goes on behind the request: true when it is over.
+  task<bool> hand_over(response& answer);
   // Deals with what the handler has left of the body.
   task<> finish_body();
   // The head, and the body if it is in memory and small; true when there is more to be sent.
@@ -53,7 +68,7 @@ class session {
   int refused_ = 0;
   // What becomes of the connection after this answer: it ends, and that while the peer may still send.
   bool ends_ = false, lingers_ = false;
-  bool chunked_ = false;  // the answer's body
+  bool chunked_ = false, until_the_end_ = false;  // the answer's body
 };
 
 }  // namespace tutti::io::http::detail

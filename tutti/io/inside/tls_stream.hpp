@@ -59,6 +59,10 @@ class tls_stream final : public byte_stream {
   void start_shutdown(operation& who) noexcept override;
   void end(operation& who) noexcept override;
   void close() noexcept override;
+  void close_broken() noexcept override {
+    farewell_said_ = true;  // without it the peer reads a truncation
+    close();
+  }
 
   std::string describe() const override;
   const endpoint& remote() const noexcept override { return lower_->remote(); }
