@@ -91,13 +91,20 @@ struct handler {
     });
   }
 
+  // Others may have installed theirs meanwhile, which stays; and put this one back when nobody uses it any more.
+  static bool is_ours(int number) noexcept {
+    struct ::sigaction now{};
+    return ::sigaction(number, nullptr, &now) == 0 && (now.sa_flags & SA_SIGINFO) != 0 &&
+           now.sa_sigaction == answer_question;
+  }
+
   void install() {
     if (signal != 0) return;
     void* warm[1];
     ::backtrace(warm, 1);  // loads the unwinder
     for (int n = SIGRTMAX - 1; n >= SIGRTMIN && signal == 0; --n) {
       struct ::sigaction now{};
-      if (::sigaction(n, nullptr, &now) != 0 || now.sa_handler != SIG_DFL) continue;
+      if (::sigaction(n, nullptr, &now) != 0 || (now.sa_handler != SIG_DFL && !is_ours(n))) continue;
       struct ::sigaction ours{};
       ours.sa_sigaction = answer_question;
       ours.sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK;
@@ -109,12 +116,6 @@ struct handler {
     if (signal == 0 || asked_now.came.load(std::memory_order_acquire) != sent) return;
     const int number = std::exchange(signal, 0);
     if (is_ours(number)) ::signal(number, SIG_DFL);
-  }
-  // Others may have installed theirs meanwhile, which stays.
-  static bool is_ours(int number) noexcept {
-    struct ::sigaction now{};
-    return ::sigaction(number, nullptr, &now) == 0 && (now.sa_flags & SA_SIGINFO) != 0 &&
-           now.sa_sigaction == answer_question;
   }
 };
 handler& the_handler() { return process_wide<handler>(); }

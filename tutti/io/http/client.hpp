@@ -19,17 +19,17 @@ namespace tutti::io::http {
 /// How to ask. Trivially destructible.
 struct client_options {
   int max_per_host = 8;  ///< connections to one host and port at once; more requests wait for one, in turn
-  std::chrono::nanoseconds idle_limit = std::chrono::seconds(30);  ///< how long a connection is kept for the next one
-  std::size_t max_idle = 256;                                      ///< kept for all hosts together; the oldest go
-  std::chrono::nanoseconds connect_limit = std::chrono::seconds(30);   ///< for a connection: its turn, the name, TLS
-  std::chrono::nanoseconds head_limit = std::chrono::seconds(60);      ///< from the request's end to the answer's head
-  std::chrono::nanoseconds progress_limit = std::chrono::seconds(30);  ///< in which some of a body must come or go
-  std::chrono::nanoseconds total_limit = no_limit;  ///< for all of it: redirects, and the body to its end
-  std::size_t max_head = 65536;                     ///< bytes of an answer's head
-  std::size_t max_body = std::size_t{64} << 20U;    ///< bytes of a body in memory
-  int max_redirects = 10;                           ///< 0: redirects are answers like others
-  bool allow_downgrade = false;                     ///< lets https redirect to http
-  std::string_view user_agent = "tutti";            ///< copied
+  time_limit idle_limit = std::chrono::seconds(30);      ///< how long a connection is kept for the next one
+  std::size_t max_idle = 256;                            ///< kept for all hosts together; the oldest go
+  time_limit connect_limit = std::chrono::seconds(30);   ///< for a connection: its turn, the name, TLS
+  time_limit head_limit = std::chrono::seconds(60);      ///< from the request's end to the answer's head
+  time_limit progress_limit = std::chrono::seconds(30);  ///< in which some of a body must come or go
+  time_limit total_limit = no_limit;                     ///< for all of it: redirects, and the body to its end
+  std::size_t max_head = 65536;                          ///< bytes of an answer's head
+  std::size_t max_body = std::size_t{64} << 20U;         ///< bytes of a body in memory
+  int max_redirects = 10;                                ///< 0: redirects are answers like others
+  bool allow_downgrade = false;                          ///< lets https redirect to http
+  std::string_view user_agent = "tutti";                 ///< copied
 };
 
 /// What to ask for.
