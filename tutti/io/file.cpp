@@ -104,7 +104,7 @@ task<> write_pieces(state_ptr s, const_buffer bytes, std::uint64_t offset, detai
   }
 }
 
-task<std::size_t> read_at_on(state_ptr s, mutable_buffer room, std::uint64_t offset, std::chrono::nanoseconds limit) {
+task<std::size_t> read_at_on(state_ptr s, mutable_buffer room, std::uint64_t offset, time_limit limit) {
   must_be_readable("reading", *s);
   detail::until end(limit);
   std::size_t done = 0;
@@ -118,7 +118,7 @@ task<std::size_t> read_at_on(state_ptr s, mutable_buffer room, std::uint64_t off
   co_return done;
 }
 
-task<> write_at_on(state_ptr s, const_buffer bytes, std::uint64_t offset, std::chrono::nanoseconds limit) {
+task<> write_at_on(state_ptr s, const_buffer bytes, std::uint64_t offset, time_limit limit) {
   must_be_writable("writing", *s);
   if (s->mode == file_mode::append)
     throw std::logic_error("write_at: file " + s->path + " was opened to append: use write");
@@ -136,7 +136,7 @@ std::string take_ahead(file::state& s, std::size_t size) {
   return taken;
 }
 
-task<std::size_t> read_some_on(state_ptr s, mutable_buffer room, std::chrono::nanoseconds limit) {
+task<std::size_t> read_some_on(state_ptr s, mutable_buffer room, time_limit limit) {
   must_be_readable("reading", *s);
   const positioned here(*s);
   const std::size_t ahead = s->ahead.size() - s->ahead_at;
@@ -151,7 +151,7 @@ task<std::size_t> read_some_on(state_ptr s, mutable_buffer room, std::chrono::na
   co_return got.size;
 }
 
-task<std::optional<std::string>> read_line_on(state_ptr s, std::size_t most, std::chrono::nanoseconds limit) {
+task<std::optional<std::string>> read_line_on(state_ptr s, std::size_t most, time_limit limit) {
   must_be_readable("reading", *s);
   const positioned here(*s);
   detail::until end(limit);
@@ -178,14 +178,14 @@ task<std::optional<std::string>> read_line_on(state_ptr s, std::size_t most, std
   }
 }
 
-task<> write_on(state_ptr s, const_buffer bytes, std::chrono::nanoseconds limit) {
+task<> write_on(state_ptr s, const_buffer bytes, time_limit limit) {
   must_be_writable("writing", *s);
   const positioned here(*s);
   s->forget_ahead();
   co_await write_pieces(s, bytes, s->position, detail::until(limit), &s->position);
 }
 
-task<std::uint64_t> size_on(state_ptr s, std::chrono::nanoseconds limit) {
+task<std::uint64_t> size_on(state_ptr s, time_limit limit) {
   const auto size = std::make_shared<std::uint64_t>(0);
   auto call = [size](file::state& f) {
     struct ::stat status{};
@@ -197,7 +197,7 @@ task<std::uint64_t> size_on(state_ptr s, std::chrono::nanoseconds limit) {
   co_return *size;
 }
 
-task<> truncate_on(state_ptr s, std::uint64_t size, std::chrono::nanoseconds limit) {
+task<> truncate_on(state_ptr s, std::uint64_t size, time_limit limit) {
   must_be_writable("truncating", *s);
   auto call = [length = as_offset(size, s->path)](file::state& f) {
     const changing it(f);
@@ -209,7 +209,7 @@ task<> truncate_on(state_ptr s, std::uint64_t size, std::chrono::nanoseconds lim
   co_await carry_out(s, detail::until(limit), "truncating " + s->path, std::move(call));
 }
 
-task<> close_it(state_ptr s, std::chrono::nanoseconds limit) {
+task<> close_it(state_ptr s, time_limit limit) {
   detail::until end(limit);
   task<> earlier = await_left_alone(s, end);
   co_await std::move(earlier);
@@ -237,7 +237,7 @@ const state_ptr& file::opened() const {
 
 int file::descriptor() const noexcept { return state_ == nullptr ? -1 : state_->fd.get(); }
 
-task<file> file::open(std::filesystem::path path, file_mode mode, std::chrono::nanoseconds limit, int permissions) {
+task<file> file::open(std::filesystem::path path, file_mode mode, time_limit limit, int permissions) {
   const std::string name = detail::name_of(path);
   const auto result = std::make_shared<state_ptr>();
   auto work = [result, name, mode, permissions] {
@@ -248,21 +248,19 @@ task<file> file::open(std::filesystem::path path, file_mode mode, std::chrono::n
   co_return file(std::move(*result));
 }
 
-task<std::size_t> file::read_at(mutable_buffer room, std::uint64_t offset, std::chrono::nanoseconds limit) const {
+task<std::size_t> file::read_at(mutable_buffer room, std::uint64_t offset, time_limit limit) const {
   return read_at_on(opened(), room, offset, limit);
 }
-task<> file::write_at(const_buffer bytes, std::uint64_t offset, std::chrono::nanoseconds limit) const {
+task<> file::write_at(const_buffer bytes, std::uint64_t offset, time_limit limit) const {
   return write_at_on(opened(), bytes, offset, limit);
 }
-task<std::size_t> file::read_some(mutable_buffer room, std::chrono::nanoseconds limit) const {
+task<std::size_t> file::read_some(mutable_buffer room, time_limit limit) const {
   return read_some_on(opened(), room, limit);
 }
-task<std::optional<std::string>> file::read_line(std::size_t most, std::chrono::nanoseconds limit) const {
+task<std::optional<std::string>> file::read_line(std::size_t most, time_limit limit) const {
   return read_line_on(opened(), most, limit);
 }
-task<> file::write(const_buffer bytes, std::chrono::nanoseconds limit) const {
-  return write_on(opened(), bytes, limit);
-}
+task<> file::write(const_buffer bytes, time_limit limit) const { return write_on(opened(), bytes, limit); }
 
 std::uint64_t file::position() const { return opened()->position; }
 
@@ -274,19 +272,17 @@ void file::seek(std::uint64_t position) const {
   s.position = position;
 }
 
-task<std::uint64_t> file::size(std::chrono::nanoseconds limit) const { return size_on(opened(), limit); }
+task<std::uint64_t> file::size(time_limit limit) const { return size_on(opened(), limit); }
 
-task<> file::truncate(std::uint64_t size, std::chrono::nanoseconds limit) const {
-  return truncate_on(opened(), size, limit);
-}
+task<> file::truncate(std::uint64_t size, time_limit limit) const { return truncate_on(opened(), size, limit); }
 
-task<> file::sync(std::chrono::nanoseconds limit) const {
+task<> file::sync(time_limit limit) const {
   const state_ptr& s = opened();
   auto call = [](state& f) { detail::sync_all(f.fd.get(), f.path); };
   return carry_out(s, detail::until(limit), "syncing " + s->path, call);
 }
 
-task<> file::close(std::chrono::nanoseconds limit) {
+task<> file::close(time_limit limit) {
   static_cast<void>(opened());
   return close_it(std::move(state_), limit);
 }

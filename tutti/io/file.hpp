@@ -50,39 +50,36 @@ class file {
   /// Opens a file; a new one gets the permissions that the umask leaves of `permissions`. Throws os_error: ENOENT,
   /// EACCES, EEXIST, EISDIR, ...; EPERM for a pipe, a socket or a terminal, which io::stream is for.
   [[nodiscard]] static task<file> open(std::filesystem::path path, file_mode mode = file_mode::read,
-                                       std::chrono::nanoseconds limit = no_limit, int permissions = 0666);
+                                       time_limit limit = no_limit, int permissions = 0666);
 
   /// Awaits as many bytes as `room` has, from `offset` on, and gives their number: less at the end only.
-  [[nodiscard]] task<std::size_t> read_at(mutable_buffer room, std::uint64_t offset,
-                                          std::chrono::nanoseconds limit = no_limit) const;
+  [[nodiscard]] task<std::size_t> read_at(mutable_buffer room, std::uint64_t offset, time_limit limit = no_limit) const;
   /// Awaits until the system has taken all bytes, for `offset` and what follows; the file grows if need be. Throws
   /// std::logic_error when it was opened to append.
-  [[nodiscard]] task<> write_at(const_buffer bytes, std::uint64_t offset,
-                                std::chrono::nanoseconds limit = no_limit) const;
+  [[nodiscard]] task<> write_at(const_buffer bytes, std::uint64_t offset, time_limit limit = no_limit) const;
 
   /// Awaits bytes, at least one, from the position on, which they move; 0 at the end, or without room.
-  [[nodiscard]] task<std::size_t> read_some(mutable_buffer room, std::chrono::nanoseconds limit = no_limit) const;
+  [[nodiscard]] task<std::size_t> read_some(mutable_buffer room, time_limit limit = no_limit) const;
   /// Awaits a line and gives it without its "\n" or "\r\n"; the last one may have none. Nothing at the end. Throws
   /// too_long when it has more than `most` bytes, its end included; the position has not moved then.
-  [[nodiscard]] task<std::optional<std::string>> read_line(std::size_t most = 65536,
-                                                           std::chrono::nanoseconds limit = no_limit) const;
+  [[nodiscard]] task<std::optional<std::string>> read_line(std::size_t most = 65536, time_limit limit = no_limit) const;
   /// Awaits until the system has taken all bytes, at the position, which they move, or at the end, when it was opened
   /// to append.
-  [[nodiscard]] task<> write(const_buffer bytes, std::chrono::nanoseconds limit = no_limit) const;
+  [[nodiscard]] task<> write(const_buffer bytes, time_limit limit = no_limit) const;
   /// Where read_some, read_line and write go on.
   [[nodiscard]] std::uint64_t position() const;
   /// Moves that.
   void seek(std::uint64_t position) const;
 
   /// Awaits the number of bytes in the file.
-  [[nodiscard]] task<std::uint64_t> size(std::chrono::nanoseconds limit = no_limit) const;
+  [[nodiscard]] task<std::uint64_t> size(time_limit limit = no_limit) const;
   /// Cuts the file off at `size` bytes, or fills it up with zeros.
-  [[nodiscard]] task<> truncate(std::uint64_t size, std::chrono::nanoseconds limit = no_limit) const;
+  [[nodiscard]] task<> truncate(std::uint64_t size, time_limit limit = no_limit) const;
   /// Awaits until all that was written is on the disk.
-  [[nodiscard]] task<> sync(std::chrono::nanoseconds limit = no_limit) const;
+  [[nodiscard]] task<> sync(time_limit limit = no_limit) const;
   /// Closes it, and throws what the system says of earlier writes only then. It is none from the call on. Throws
   /// std::logic_error while another call of it is under way, at whose end it is closed.
-  [[nodiscard]] task<> close(std::chrono::nanoseconds limit = no_limit);
+  [[nodiscard]] task<> close(time_limit limit = no_limit);
 
   /// Whether there is one.
   [[nodiscard]] explicit operator bool() const noexcept { return state_ != nullptr; }
@@ -97,14 +94,13 @@ class file {
 };
 
 /// All of a file. Throws too_long when it has more than `most` bytes, before memory for them is taken; else as file.
-[[nodiscard]] task<std::string> read_file(std::filesystem::path path, std::size_t most,
-                                          std::chrono::nanoseconds limit = no_limit);
+[[nodiscard]] task<std::string> read_file(std::filesystem::path path, std::size_t most, time_limit limit = no_limit);
 
 /// How to replace a file. Trivially destructible (see stop_ref).
 struct write_file_options {
   int permissions = 0666;  ///< of a new file, less the umask; a file that was there keeps its own
   bool sync = true;        ///< on the disk when this returns: old or new also after a power cut
-  std::chrono::nanoseconds limit = no_limit;
+  time_limit limit = no_limit;
 };
 
 /// Makes `content` all of a file, in one step: others see the old content or the new, whatever happens here, and the

@@ -45,7 +45,7 @@ std::string frames::take(std::size_t size) {
   return message;
 }
 
-task<std::optional<std::string>> frames::read_frame(std::chrono::nanoseconds limit) {
+task<std::optional<std::string>> frames::read_frame(time_limit limit) {
   detail::until end(limit);
   for (;;) {
     std::size_t whole = head_size;
@@ -71,7 +71,7 @@ task<std::optional<std::string>> frames::read_frame(std::chrono::nanoseconds lim
   }
 }
 
-task<> frames::write_frame(std::string message, std::chrono::nanoseconds limit) {
+task<> frames::write_frame(std::string message, time_limit limit) {
   if (message.size() > most_)
     throw too_long(fmt::format("writing to {}: a message of {} bytes; the limit is {}", carrier_.describe(),
                                message.size(), most_));
@@ -79,7 +79,7 @@ task<> frames::write_frame(std::string message, std::chrono::nanoseconds limit) 
   co_await carrier_.write(message, limit);
 }
 
-task<> write_line(stream& to, std::string line, std::chrono::nanoseconds limit) {
+task<> write_line(stream& to, std::string line, time_limit limit) {
   if (line.find('\n') != std::string::npos || line.ends_with('\r'))
     throw std::invalid_argument(fmt::format(
         "write_line: \"{}\" is not one line: it has a \"\\n\" inside or a \"\\r\" at its end", line.substr(0, 64)));

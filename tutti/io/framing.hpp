@@ -22,10 +22,10 @@ class frames {
   /// Awaits a message; nothing at the end. Throws `closed` when the end comes inside one; too_long for one that
   /// announces more than `most` bytes, before anything is allocated for it: the stream is of no more use then. Memory
   /// grows with what has arrived, not with what is announced.
-  [[nodiscard]] task<std::optional<std::string>> read_frame(std::chrono::nanoseconds limit = no_limit);
+  [[nodiscard]] task<std::optional<std::string>> read_frame(time_limit limit = no_limit);
   /// Awaits until the system has taken a message, or it is in the stream's write buffer. Throws too_long for one of
   /// more than `most` bytes; nothing was written then.
-  [[nodiscard]] task<> write_frame(std::string message, std::chrono::nanoseconds limit = no_limit);
+  [[nodiscard]] task<> write_frame(std::string message, time_limit limit = no_limit);
 
   /// What carries them, to be flushed or asked; what is read from it behind the back of this is missing here.
   [[nodiscard]] stream& carrier() noexcept { return carrier_; }
@@ -44,6 +44,6 @@ class frames {
 /// Awaits until the system has taken `line` and a "\n", or they are in the write buffer of `to`: what
 /// stream::read_line gives back. Throws std::invalid_argument for a text that is no line: it has a "\n" inside, or a
 /// "\r" at its end; else as a stream's waits. `to` must live as long.
-[[nodiscard]] task<> write_line(stream& to, std::string line, std::chrono::nanoseconds limit = no_limit);
+[[nodiscard]] task<> write_line(stream& to, std::string line, time_limit limit = no_limit);
 
 }  // namespace tutti::io

@@ -97,7 +97,7 @@ unique_fd listening_socket(const endpoint& at, const listen_options& options) {
 
 namespace {
 
-task<stream> accept(std::shared_ptr<listening> from, std::chrono::nanoseconds limit) {
+task<stream> accept(std::shared_ptr<listening> from, time_limit limit) {
   if (reactor::here_if_any() != &from->socket().where())
     throw std::logic_error("accept: the listener at " + from->at().text() +
                            " belongs to another loop than the one this runs on");
@@ -160,7 +160,7 @@ endpoint listener::local() const {
 
 int listener::descriptor() const noexcept { return body_ == nullptr ? -1 : body_->socket().descriptor(); }
 
-task<stream> listener::accept(std::chrono::nanoseconds limit) {
+task<stream> listener::accept(time_limit limit) {
   if (body_ == nullptr) throw closed("accept: the listener was closed, or is none");
   return detail::accept(body_, limit);
 }

@@ -35,7 +35,7 @@ class listener {
   /// for some to be free, and says so in the log. Small packets are sent at once (TCP_NODELAY). Throws `closed` when
   /// the listener was closed, os_error when the socket is of no use any more, else as a stream's waits. The listener
   /// may be moved or destroyed meanwhile.
-  [[nodiscard]] task<stream> accept(std::chrono::nanoseconds limit = no_limit);
+  [[nodiscard]] task<stream> accept(time_limit limit = no_limit);
   /// Takes no more connections; who waits for one gets `closed`.
   void close() noexcept;
 

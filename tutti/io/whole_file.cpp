@@ -126,7 +126,7 @@ void replace_now(const std::string& named, const std::string& content, int permi
 
 }  // namespace
 
-task<std::string> read_file(std::filesystem::path path, std::size_t most, std::chrono::nanoseconds limit) {
+task<std::string> read_file(std::filesystem::path path, std::size_t most, time_limit limit) {
   const std::string name = detail::name_of(path);
   const auto result = std::make_shared<std::string>();
   auto work = [result, name, most] { *result = read_now(name, most); };
