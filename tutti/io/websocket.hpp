@@ -72,7 +72,9 @@ class websocket {
   [[nodiscard]] static task<websocket> accept(stream connection, const http::request& asked,
                                               websocket_options options = {});
   /// What an HTTP handler returns for the connection to go on as a websocket: `talk(websocket)`, a task, has it then.
-  /// A request that does not ask for that is answered with 426.
+  /// When that has ended and the websocket is gone without a close, the peer is told: 1000, or 1001 when the talk was
+  /// asked to stop, or 1011 when it has thrown something else. A request that does not ask for that is answered with
+  /// 426, one with a body with 400.
   template <class Talk>
     requires std::is_invocable_r_v<task<>, std::decay_t<Talk>&, websocket>
   [[nodiscard]] static http::response upgrade(const http::request& asked, Talk&& talk, websocket_options options = {}) {
@@ -106,6 +108,9 @@ class websocket {
   explicit websocket(std::shared_ptr<detail::websocket_body> body) noexcept;
   static http::response upgrade_with(const http::request& asked, std::function<task<>(websocket)> talk,
                                      websocket_options options);
+  static task<> talk_on(stream connection, const http::request& asked,
+                        std::shared_ptr<std::function<task<>(websocket)>> talk, websocket_options options,
+                        std::shared_ptr<const std::string> protocol);
   static task<websocket> connect_with(std::string url, websocket_options options, std::string protocol,
                                       std::optional<tls_context> trust);
   const std::shared_ptr<detail::websocket_body>& body() const;
