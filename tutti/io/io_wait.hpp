@@ -10,6 +10,7 @@
 #include <tutti/io/operation.hpp>
 
 #include <chrono>
+#include <compare>
 #include <exception>
 #include <optional>
 #include <string>
@@ -30,10 +31,14 @@ class time_limit {
     return left_;
   }
   friend bool operator==(const time_limit& a, std::chrono::nanoseconds b) noexcept { return a.left_ == b; }
+  friend std::strong_ordering operator<=>(const time_limit& a, std::chrono::nanoseconds b) noexcept {
+    return a.left_ <=> b;
+  }
 
   /// For this module. What is left of a limit, and all of it: that is what is told when it is over.
   constexpr time_limit(std::chrono::nanoseconds left, std::chrono::nanoseconds told) noexcept
       : left_(left), told_(told) {}
+  constexpr std::chrono::nanoseconds left() const noexcept { return left_; }
   constexpr std::chrono::nanoseconds told() const noexcept { return told_; }
   /// The one that is over first.
   friend constexpr time_limit sooner(const time_limit& a, const time_limit& b) noexcept {

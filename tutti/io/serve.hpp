@@ -16,9 +16,9 @@ namespace tutti::io {
 
 /// How to serve. Trivially destructible (see stop_ref).
 struct serve_options {
-  int max_connections = 100'000;  ///< at once, on all loops together; more wait to be accepted
-  int loops = 1;                  ///< threads, each with a loop of its own; this one's is one of them
-  std::chrono::nanoseconds drain = std::chrono::seconds(30);  ///< after `stop`, for connections to end by themselves
+  int max_connections = 100'000;                ///< at once, on all loops together; more wait to be accepted
+  int loops = 1;                                ///< threads, each with a loop of its own; this one's is one of them
+  time_limit drain = std::chrono::seconds(30);  ///< after `stop`, for connections to end by themselves
   stop_ref stop = {};  ///< asks it to take no more connections, to let those that there are end, and then to return
 };
 

@@ -1,9 +1,12 @@
 #include <tutti/io/websocket.hpp>
 
 #include <tutti/core/home.hpp>
+#include <tutti/core/this_task.hpp>
 #include <tutti/io/connect.hpp>
 #include <tutti/io/http/url.hpp>
 #include <tutti/io/inside/asio_wait.hpp>
+#include <tutti/io/inside/websocket_checks.hpp>
+#include <tutti/io/inside/websocket_end.hpp>
 #include <tutti/io/until.hpp>
 #include <tutti/sync/event.hpp>
 
@@ -23,48 +26,6 @@ namespace detail {
 namespace beast = boost::beast;
 namespace ws = beast::websocket;
 
-// How Beast ends a connection of ours: the close frames are exchanged by then, and nothing more is to be said.
-void beast_close_socket(async_stream& connection) { connection.body().close(); }
-void teardown(beast::role_type, async_stream& connection, boost::system::error_code& error) {
-  error = {};
-  connection.body().close();
-}
-template <class Handler>
-void async_teardown(beast::role_type, async_stream& connection, Handler&& handler) {
-  connection.body().close();
-  asio::post(connection.get_executor(), asio::append(std::forward<Handler>(handler), boost::system::error_code()));
-}
-
-void check_options(const char* what, const websocket_options& options) {
-  if (options.max_message == 0)
-    throw std::invalid_argument(fmt::format("{}: max_message is 0 bytes; give the most that a message may have", what));
-  if (options.silence <= std::chrono::nanoseconds(0))
-    throw std::invalid_argument(
-        fmt::format("{}: silence is {}; give more than 0, or no_limit for none", what, in_words(options.silence)));
-  constexpr std::size_t longest = 255;
-  if (options.protocol.size() > longest)
-    throw std::invalid_argument(
-        fmt::format("{}: the protocol has {} bytes, the most are {}", what, options.protocol.size(), longest));
-  // It becomes part of a head: whatever else is in there would be another field, or none.
-  constexpr std::string_view others = "!#$%&'*+-.^_`|~";
-  for (const char c : options.protocol) {
-    const bool is_letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
-    if (!is_letter && others.find(c) == std::string_view::npos)
-      throw std::invalid_argument(
-          fmt::format("{}: the protocol {:?} has the character {:?}; it is to be one name of letters, digits and {}",
-                      what, options.protocol, c, others));
-  }
-}
-
-// RFC 6455, 7.4: which ones may be sent. 1014 is none for Beast, and others know it from a table of IANA's only.
-void check_close_code(std::uint16_t code) {
-  const bool is_defined = code >= 1000 && code <= 1013 && code != 1004 && code != 1005 && code != 1006;
-  const bool is_free = code >= 3000 && code <= 4999;
-  if (!is_defined && !is_free)
-    throw std::invalid_argument(fmt::format(
-        "close: {} is no code that may be sent; 1000 is the normal end, 4000 to 4999 are the program's own", code));
-}
-
 // All on the loop's thread. Coroutines on it have a part in it: the websocket may be gone before they begin.
 class websocket_body {
  public:
@@ -82,7 +43,7 @@ class websocket_body {
     stream_.read_message_max(options.max_message);
     ws::stream_base::timeout limits{ws::stream_base::none(), ws::stream_base::none(), false};
     if (options.silence != no_limit) {
-      limits.idle_timeout = std::chrono::duration_cast<ws::stream_base::duration>(options.silence);
+      limits.idle_timeout = std::chrono::duration_cast<ws::stream_base::duration>(options.silence.left());
       limits.keep_alive_pings = true;
     }
     stream_.set_option(limits);
@@ -130,7 +91,7 @@ class websocket_body {
   // ---------------------------------------------------------------- messages
 
   // Beast's read cannot be taken up again once it was ended early: so it goes on, and who waits for it may leave.
-  static task<std::optional<websocket_message>> receive(ptr self, std::chrono::nanoseconds limit) {
+  static task<std::optional<websocket_message>> receive(ptr self, time_limit limit) {
     websocket_body& me = *self;
     me.check_here("receive");
     const in_use one_at_a_time(me.receiving_, "receive", me.name_);
@@ -153,7 +114,7 @@ class websocket_body {
     co_return message;
   }
 
-  static task<> send(ptr self, bool binary, const_buffer bytes, std::chrono::nanoseconds limit) {
+  static task<> send(ptr self, bool binary, const_buffer bytes, time_limit limit) {
     websocket_body& me = *self;
     me.check_here("send");
     const in_use one_at_a_time(me.sending_, "send", me.name_);
@@ -166,7 +127,7 @@ class websocket_body {
     me.check(failed, "sending to " + me.name_);
   }
 
-  static task<> ping(ptr self, std::chrono::nanoseconds limit) {
+  static task<> ping(ptr self, time_limit limit) {
     websocket_body& me = *self;
     me.check_here("ping");
     const in_use one_at_a_time(me.pinging_, "ping", me.name_);
@@ -176,7 +137,7 @@ class websocket_body {
     me.check(failed, "pinging " + me.name_);
   }
 
-  static task<> close(ptr self, std::uint16_t code, std::string reason, std::chrono::nanoseconds limit) {
+  static task<> close(ptr self, std::uint16_t code, std::string reason, time_limit limit) {
     websocket_body& me = *self;
     me.check_here("close");
     check_close_code(code);
@@ -196,8 +157,34 @@ class websocket_body {
     co_await closing;
   }
 
-  // Without a word.
-  void end() noexcept { beneath().close(); }
+  // Without a word, or when the last ones were said.
+  void end() noexcept {
+    was_let_go_ = true;
+    const bool is_waited_for = receiving_ || sending_ || pinging_ || closing_;  // by who is to know now
+    if (!carrier().lingers || is_waited_for) beneath().close();
+  }
+
+  void keep() noexcept { carrier().lingers = true; }  // open until `finish`, though its websocket may be gone
+  // A talk has ended: says so if nobody has, and that such that the peer hears it, which may still send: a socket that
+  // is closed with input unread has its peer forget the last words.
+  static task<> finish(ptr self, std::uint16_t code) {
+    websocket_body& me = *self;
+    try {
+      until end(std::chrono::seconds(2));
+      if (me.was_let_go_ && !me.carrier().has_said_last && !me.closing_) {
+        co_await close(self, code, std::string(), end.left());
+      }
+      std::string dropped(4096, '\0');
+      for (std::size_t left = 1U << 24U; me.carrier().has_said_last && !me.reading_;) {
+        const std::size_t n = co_await read_wait("close", &me.beneath(), dropped, false, end.left());
+        if (n == 0 || n > left) break;
+        left -= n;
+      }
+    } catch (const error&) {  // it is over either way
+    }
+    me.carrier().lingers = false;
+    if (me.was_let_go_ || me.carrier().has_said_last) me.beneath().close();
+  }
 
   const ws::close_reason& reason() const noexcept { return stream_.reason(); }
   const endpoint& remote() const noexcept { return remote_; }
@@ -221,7 +208,8 @@ class websocket_body {
     bool& flag_;
   };
 
-  byte_stream& beneath() noexcept { return stream_.next_layer().body(); }
+  websocket_carrier& carrier() noexcept { return stream_.next_layer(); }
+  byte_stream& beneath() noexcept { return carrier().body(); }
 
   void check_here(const char* what) const {
     if (!is_here())
@@ -247,8 +235,8 @@ class websocket_body {
           fmt::format("{}: it said nothing for {}, and did not answer a ping", tried, in_words(options_.silence)));
     if (failed == asio::error::eof || failed == asio::error::operation_aborted || failed == ws::error::closed)
       throw closed(tried + ": the connection has ended");
-    const bool is_of_the_stream = dynamic_cast<const throwing_category*>(&from_asio(failed).category()) != nullptr;
-    if (is_of_the_stream || failed.category() == boost::system::system_category())
+    const bool is_tls = dynamic_cast<const throwing_category*>(&from_asio(failed).category()) != nullptr;
+    if (is_tls || failed.category() == boost::system::system_category())
       std::rethrow_exception(as_exception(tried, from_asio(failed)));
     throw websocket_error(tried + ": " + failed.message());
   }
@@ -259,11 +247,11 @@ class websocket_body {
   const std::string name_;
   websocket_options options_;
   const std::string protocol_;
-  ws::stream<async_stream> stream_;
+  ws::stream<websocket_carrier> stream_;
   beast::flat_buffer buffer_;
   boost::system::error_code read_error_;
   event arrived_{event_reset::manual, "websocket message"};
-  bool reading_ = false, ended_ = false;
+  bool reading_ = false, ended_ = false, was_let_go_ = false;
   bool receiving_ = false, sending_ = false, pinging_ = false, closing_ = false;  // by a coroutine
 };
 
@@ -340,16 +328,24 @@ task<websocket> websocket::accept(stream connection, const http::request& asked,
   co_return made;
 }
 
-namespace {
-
-task<> talk_on(stream connection, const http::request& asked, std::shared_ptr<std::function<task<>(websocket)>> talk,
-               websocket_options options, std::shared_ptr<const std::string> protocol) {
+task<> websocket::talk_on(stream connection, const http::request& asked,
+                          std::shared_ptr<std::function<task<>(websocket)>> talk, websocket_options options,
+                          std::shared_ptr<const std::string> protocol) {
   options.protocol = *protocol;
   websocket made = co_await websocket::accept(std::move(connection), asked, options);
-  co_await (*talk)(std::move(made));
+  const std::shared_ptr<detail::websocket_body> body = made.body_;
+  body->keep();
+  std::exception_ptr failed;
+  std::uint16_t code = 1000;
+  try {
+    co_await (*talk)(std::move(made));
+  } catch (...) {
+    failed = std::current_exception();
+    code = this_task::stop_requested() ? 1001 : 1011;  // "going away", or an error of the server's
+  }
+  co_await detail::websocket_body::finish(body, code);
+  if (failed) std::rethrow_exception(failed);
 }
-
-}  // namespace
 
 http::response websocket::upgrade_with(const http::request& asked, std::function<task<>(websocket)> talk,
                                        websocket_options options) {
@@ -378,17 +374,17 @@ http::response websocket::upgrade_with(const http::request& asked, std::function
   return answer;
 }
 
-task<std::optional<websocket_message>> websocket::receive(std::chrono::nanoseconds limit) {
+task<std::optional<websocket_message>> websocket::receive(time_limit limit) {
   return detail::websocket_body::receive(body(), limit);
 }
-task<> websocket::send(std::string_view text, std::chrono::nanoseconds limit) {
+task<> websocket::send(std::string_view text, time_limit limit) {
   return detail::websocket_body::send(body(), false, text, limit);
 }
-task<> websocket::send_binary(const_buffer bytes, std::chrono::nanoseconds limit) {
+task<> websocket::send_binary(const_buffer bytes, time_limit limit) {
   return detail::websocket_body::send(body(), true, bytes, limit);
 }
-task<> websocket::ping(std::chrono::nanoseconds limit) { return detail::websocket_body::ping(body(), limit); }
-task<> websocket::close(std::uint16_t code, std::string reason, std::chrono::nanoseconds limit) {
+task<> websocket::ping(time_limit limit) { return detail::websocket_body::ping(body(), limit); }
+task<> websocket::close(std::uint16_t code, std::string reason, time_limit limit) {
   return detail::websocket_body::close(body(), code, std::move(reason), limit);
 }
 

@@ -1,8 +1,13 @@
 // Websockets: messages between our own two sides.
 #include <gtest/gtest.h>
+#include <tests/support/unhandled_counter.hpp>
 #include <tests/support/websocket.hpp>
+#include <tutti/sync/event.hpp>
 
+#include <stdexcept>
 #include <string>
+#include <utility>
+#include <vector>
 
 namespace {
 
@@ -88,6 +93,27 @@ TEST_F(websocket, a_message_that_is_too_long_is_refused) {
   });
 }
 
+task<> until_refused(io::websocket peer) {
+  try {
+    co_await peer.receive();
+  } catch (const io::too_long&) {  // and goes at once
+  }
+}
+
+TEST_F(websocket, who_sends_too_much_hears_why_whatever_is_on_its_way) {
+  with_websocket_server(until_refused, {.max_message = 1000}, [](std::string url) -> task<> {
+    for (const std::size_t size : {2000U, 20'000U, 1'000'000U}) {
+      io::websocket mine = co_await io::websocket::connect(url);
+      const std::string much(size, 'x');
+      co_await mine.send(much);
+      co_await mine.send(much);
+      const std::optional<io::websocket_message> got = co_await mine.receive();
+      EXPECT_FALSE(got.has_value());
+      EXPECT_EQ(mine.close_code(), 1009) << size;
+    }
+  });
+}
+
 task<> expect_bad_text(io::websocket peer) {
   bool refused = false;
   try {
@@ -108,20 +134,55 @@ TEST_F(websocket, text_that_is_not_utf8_ends_the_connection) {
   });
 }
 
-task<> vanish(io::websocket peer) { co_await peer.send("x"); }
-
 TEST_F(websocket, a_peer_that_vanishes_is_no_end_in_words) {
-  with_websocket_server(vanish, {}, [](std::string url) -> task<> {
+  std::string words;
+  tutti::event heard(tutti::event_reset::manual);
+  const auto until_gone = [&](io::websocket peer) -> task<> {
+    words = co_await tutti_test::failure<tutti::closed>(peer.receive());
+    heard.set();
+  };
+  with_websocket_server(until_gone, {}, [&](std::string url) -> task<> {
     io::websocket mine = co_await io::websocket::connect(url);
-    co_await mine.receive();
-    bool gone = false;
-    try {
-      co_await mine.receive();
-    } catch (const tutti::closed&) {
-      gone = true;
-    }
-    EXPECT_TRUE(gone);
+    mine = {};
+    co_await heard.wait_async();
   });
+  EXPECT_NE(words, "");
+}
+
+TEST_F(websocket, a_talk_that_ends_says_so) {
+  std::string how;
+  const auto talk = [&](io::websocket peer) -> task<> {
+    co_await peer.send("x");
+    if (how == "throws") throw std::runtime_error("enough");
+    if (how == "waits") co_await peer.receive();
+  };
+  tutti_test::unhandled_counter unhandled;
+  const std::vector<std::pair<std::string, std::uint16_t>> all = {{"returns", 1000}, {"throws", 1011}, {"waits", 1001}};
+  for (const auto& [what, code] : all) {
+    how = what;
+    std::uint16_t got_code = 0;
+    const auto run = [&]() -> task<> {
+      io::listener at = io::listen("127.0.0.1:0");
+      const std::string url = "ws://" + at.local().text() + "/chat";
+      tutti::io::http::routes routes;
+      routes.get("/chat", [&](tutti::io::http::request& asked) { return io::websocket::upgrade(asked, talk); });
+      std::stop_source quit;
+      const std::stop_token token = quit.get_token();
+      co_await tutti::task_group::run([&](tutti::task_group& group) -> task<> {
+        group.spawn(tutti::io::http::serve(std::move(at), routes, {.drain = 0ms, .stop = token}));
+        io::websocket mine = co_await io::websocket::connect(url);
+        co_await mine.receive();
+        if (how == "waits") quit.request_stop();
+        const std::optional<io::websocket_message> got = co_await mine.receive();
+        EXPECT_FALSE(got.has_value());
+        got_code = mine.close_code();
+        quit.request_stop();
+      });
+    };
+    io::run(run());
+    EXPECT_EQ(got_code, code) << what;
+  }
+  EXPECT_EQ(unhandled.all(), 1);
 }
 
 TEST_F(websocket, a_server_that_speaks_http_only_declines) {

@@ -14,18 +14,18 @@ namespace tutti::io::http {
 
 /// How to serve. Trivially destructible (see stop_ref).
 struct serve_options {
-  int max_connections = 100'000;  ///< at once, on all loops together; more wait to be accepted
-  int loops = 1;                  ///< threads, each with a loop of its own; this one's is one of them
-  std::chrono::nanoseconds drain = std::chrono::seconds(30);  ///< after `stop`, for requests under way
+  int max_connections = 100'000;                ///< at once, on all loops together; more wait to be accepted
+  int loops = 1;                                ///< threads, each with a loop of its own; this one's is one of them
+  time_limit drain = std::chrono::seconds(30);  ///< after `stop`, for requests under way
   stop_ref stop = {};  ///< asks it to take no more connections, to answer what is under way, and then to return
   std::size_t max_head = 16384;     ///< bytes of a request's line and header: more is answered with 431
   std::size_t max_body = 1U << 20;  ///< bytes of a request's body, where the handler sets no other limit: 413
   int max_requests = 0;             ///< on one connection, 0: as many as the client likes
-  std::chrono::nanoseconds head_limit = std::chrono::seconds(10);      ///< from a head's first byte to its last: 408
-  std::chrono::nanoseconds idle_limit = std::chrono::seconds(60);      ///< between two requests, then it is closed
-  std::chrono::nanoseconds progress_limit = std::chrono::seconds(30);  ///< in which a peer must send some of a body, or
-                                                                       ///< take some of an answer (over TLS: 64 KiB of
-                                                                       ///< it): 408, or closed
+  time_limit head_limit = std::chrono::seconds(10);      ///< from a head's first byte to its last: 408
+  time_limit idle_limit = std::chrono::seconds(60);      ///< between two requests, then it is closed
+  time_limit progress_limit = std::chrono::seconds(30);  ///< in which a peer must send some of a body, or
+                                                         ///< take some of an answer (over TLS: 64 KiB of
+                                                         ///< it): 408, or closed
 };
 
 /// What is done to a connection before HTTP is spoken on it: TLS above all. What it throws ends that connection.

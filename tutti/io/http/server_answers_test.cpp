@@ -6,6 +6,7 @@
 #include <tests/support/unhandled_counter.hpp>
 #include <tests/support/watchdog.hpp>
 #include <tutti/base/clock.hpp>
+#include <tutti/task/with_timeout.hpp>
 #include <tutti/task/yield.hpp>
 
 #include <array>
@@ -134,6 +135,24 @@ TEST_F(http_server_answers, an_answer_does_not_wait_long_for_a_body_that_nobody_
     EXPECT_LT(passed, 10min);
     EXPECT_THAT(got, StartsWith("HTTP/1.1 200 OK\r\n"));
   });
+}
+
+TEST_F(http_server_answers, a_handlers_own_limit_for_a_body_is_answered) {
+  http::routes r;
+  r.post("/",
+         [](http::request& q) -> task<http::response> { co_return co_await tutti::with_timeout(q.read_body(), 1s); });
+  tutti_test::unhandled_counter unhandled;
+  with_http_server(r, {.progress_limit = 1h}, [&](http_server& s) -> task<> {
+    io::stream c = co_await io::connect(s.at);
+    co_await c.write("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\na");
+    std::string got;
+    co_await tutti::task_group::run([&](tutti::task_group& group) -> task<> {
+      group.spawn([&]() -> task<> { got = co_await c.read_until("\r\n\r\n", 1000); });
+      for (int i = 0; got.empty() && i < 1000; ++i) co_await pass(1s);
+    });
+    EXPECT_THAT(got, StartsWith("HTTP/1.1 408 "));
+  });
+  EXPECT_EQ(unhandled.all(), 0);
 }
 
 TEST_F(http_server_answers, a_bad_chunk_is_the_peers_whoever_reads_it) {

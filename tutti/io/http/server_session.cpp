@@ -43,6 +43,16 @@ class noted_wait {
   idle_note* const where_;
 };
 
+bool is_timed_out(const std::exception_ptr& failed) {
+  try {
+    std::rethrow_exception(failed);
+  } catch (const timed_out&) {
+    return true;
+  } catch (...) {
+    return false;
+  }
+}
+
 response with_reason(int status) { return {status, fmt::format("{} {}\n", status, reason(status))}; }
 
 }  // namespace
@@ -124,13 +134,17 @@ response session::missing(const route_table::found& found) const {
 response session::failed_answer(const std::exception_ptr& failed) {
   if (this_task::stop_requested()) std::rethrow_exception(failed);
   const int refused = asked_.body_.failure();
-  if (refused < 0) std::rethrow_exception(failed);  // the connection is broken
   try {
     std::rethrow_exception(failed);
   } catch (const status_error& e) {  // meant so
     return {e.status(), e.text()};
   } catch (...) {
     ends_ = true;
+    if (refused < 0) {
+      // Broken, unless the handler's own limit for the body has ended the read.
+      if (!is_timed_out(failed)) throw;
+      return with_reason(408);
+    }
     if (refused > 0) return with_reason(refused);
     report(failed);
     return with_reason(500);

@@ -1,6 +1,8 @@
 // HTTP and websockets over TLS, on both sides.
 #include <gtest/gtest.h>
+#include <sys/socket.h>
 #include <tests/support/certificates.hpp>
+#include <tests/support/http.hpp>
 #include <tests/support/watchdog.hpp>
 #include <tutti/io/http/http.hpp>
 #include <tutti/io/io.hpp>
@@ -59,6 +61,35 @@ TEST_F(http_tls, requests_and_websockets) {
       quit.request_stop();
     });
   }());
+}
+
+TEST_F(http_tls, a_websocket_that_was_cut_off_says_so) {
+  int descriptor = -1;  // beneath the server's TLS
+  const tutti_test::trust& known = tutti_test::test_trust();
+  const auto identity = io::tls_context::server({.certificate = known.server.certificate, .key = known.server.key});
+  const auto trust = io::tls_context::client({.authorities = known.authority.certificate});
+  http::routes routes;
+  routes.get("/echo", [](http::request& asked) { return io::websocket::upgrade(asked, echo); });
+  const auto wrap = [&](io::stream lower) {
+    descriptor = lower.descriptor();
+    return io::tls_accept(std::move(lower), identity);
+  };
+  tutti_test::with_http_server(
+      routes, {},
+      [&](tutti_test::http_server& s) -> task<> {
+        const std::string url = "wss://" + s.at.text() + "/echo";
+        const io::websocket_options options;
+        io::websocket socket = co_await io::websocket::connect(url, options, trust);
+        ::shutdown(descriptor, SHUT_WR);
+        std::string words;
+        try {
+          co_await socket.receive();
+        } catch (const io::tls_error& e) {
+          words = e.what();
+        }
+        EXPECT_NE(words, "");
+      },
+      wrap);
 }
 
 }  // namespace
