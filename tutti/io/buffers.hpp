@@ -25,6 +25,9 @@ class const_buffer {
   /// A literal's, or another text's that ends with a zero.
   const_buffer(const char* text) noexcept  // NOLINT(google-explicit-constructor): a view
       : const_buffer(std::string_view(text)) {}
+  /// An array that is no literal: a text that ends with a zero (std::string_view), or all of it (std::span)?
+  template <std::size_t N>
+  const_buffer(char (&)[N]) = delete;
   /// A contiguous range's.
   template <class R>
     requires(detail::bytes_of_memory<const R> && !std::is_same_v<R, const_buffer> && !std::is_array_v<R>)

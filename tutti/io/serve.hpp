@@ -14,7 +14,8 @@
 
 namespace tutti::io {
 
-/// How to serve. Trivially destructible (see stop_ref).
+/// How to serve. Trivially destructible (see stop_ref): `stop` is a view of a token, which lives until the call, so
+/// give the options in it.
 struct serve_options {
   int max_connections = 100'000;                ///< at once, on all loops together; more wait to be accepted
   int loops = 1;                                ///< threads, each with a loop of its own; this one's is one of them

@@ -343,10 +343,10 @@ TEST_F(SpecConnect, ToAUnixListenerWaitsForItsTurn) {
 
 TEST_F(SpecConnect, ResolveCanBeEnded) {
   on_a_loop([]() -> task<> {
+    // Not one that asks others: the system may hold a socket for that longer than this test waits.
     for (int i = 0; i < 8; ++i) {
-      const std::string end =
-          co_await how([] { return tutti::with_timeout(io::resolve("no-such-name.invalid", 1), 0ns); });
-      EXPECT_TRUE(end == "timed_out" || end == "dns_error") << end;
+      const std::string end = co_await how([] { return tutti::with_timeout(io::resolve("localhost", 1), 0ns); });
+      EXPECT_TRUE(end == "timed_out" || end == "value") << end;
     }
     const auto one = co_await io::resolve("127.0.0.1", 7);
     EXPECT_EQ(one.size(), 1U);

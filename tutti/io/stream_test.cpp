@@ -7,11 +7,17 @@
 
 #include <array>
 #include <string>
+#include <type_traits>
 
 namespace {
 
 using namespace std::chrono_literals;
 namespace io = tutti::io;
+
+// A literal is written without its zero; of an array of chars it is not known where it ends.
+static_assert(std::is_convertible_v<const char (&)[4], io::const_buffer>);
+static_assert(!std::is_convertible_v<char (&)[4], io::const_buffer>);
+static_assert(std::is_convertible_v<char (&)[4], io::mutable_buffer>);
 
 TEST(stream, reads_what_the_other_end_writes) {
   const std::string got = io::run([]() -> tutti::task<std::string> {
