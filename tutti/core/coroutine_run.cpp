@@ -153,6 +153,7 @@ void coroutine_run::run() noexcept {
 }
 
 void coroutine_run::abandon(std::exception_ptr error) noexcept {
+  if (state().stop_requested()) state().observe();  // whoever asked for its end knows of it
   if (state().claim()) fail_unbegun(std::move(error));
   state().release();
 }

@@ -176,7 +176,6 @@ void loop_engine::run_some(const driving&, bool (*done)(void*), void* context) {
     call_node* const node = take();
     if (node == nullptr) {
       sleep(done, context);
-      calls = 0;
     } else if (cancelling()) {
       node->abandon(std::make_exception_ptr(cancelled("run_loop was shut down before the task was started")));
     } else {

@@ -31,6 +31,8 @@ class byte_stream {
   virtual std::size_t write_now(const_buffer bytes, std::error_code& error) noexcept = 0;
   /// Writes some of `bytes`, and tells how many. A descriptor's only: no bytes wait until some could be written.
   virtual void start_write(const_buffer bytes, operation& who) noexcept = 0;
+  /// Whether a write that was ended early, of which nothing was told, may be begun once more.
+  virtual bool may_be_tried_again() const noexcept { return false; }
   /// Tells the peer that nothing more will be written; what was written arrives before that.
   virtual void start_shutdown(operation& who) noexcept = 0;
   /// Ends that operation early, if it is under way.

@@ -41,12 +41,13 @@ std::vector<endpoint> look_up(const std::string& host, std::uint16_t port) {
     failed = ::getaddrinfo(host.c_str(), std::to_string(port).c_str(), &hints, &found);
   }
   if (failed != 0) {
+    const int code = errno;
     // It says of a name that does not exist what it says without a descriptor to ask with.
     const unique_fd spare(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
     if (!spare && (errno == EMFILE || errno == ENFILE))
       throw os_error::of(fmt::format("cannot look up host \"{}\"", host), errno);
     throw dns_error(fmt::format("cannot find host \"{}\": {}", host,
-                                failed == EAI_SYSTEM ? os_error::of("resolver", errno).what() : ::gai_strerror(failed)),
+                                failed == EAI_SYSTEM ? os_error::of("resolver", code).what() : ::gai_strerror(failed)),
                     failed == EAI_AGAIN || failed == EAI_SYSTEM || failed == EAI_MEMORY);
   }
   std::vector<endpoint> places;

@@ -79,8 +79,10 @@ class descriptor_stream final : public byte_stream {
       std::error_code error;
       const std::optional<std::size_t> n = receive(room_, error);
       if (n) {
-        return asio::post(loop_->context(),
-                          operation_handler(who, [this, error, bytes = *n](auto&&...) { was_read(error, bytes); }));
+        return asio::post(loop_->context(), operation_handler(who, [this, error, bytes = *n](auto&&...) {
+                            if (descriptor_.is_open()) return was_read(error, bytes);
+                            was_read(std::make_error_code(std::errc::bad_file_descriptor), 0);
+                          }));
       }
     }
     read();
@@ -119,6 +121,8 @@ class descriptor_stream final : public byte_stream {
     bytes_ = bytes;
     wait_for_room();
   }
+
+  bool may_be_tried_again() const noexcept override { return true; }
 
   void start_shutdown(operation& who) noexcept override {
     // At once; but `happened` is not to be called in here.

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <atomic>
 #include <cerrno>
 #include <latch>
 #include <memory>
@@ -265,6 +266,36 @@ TEST_F(loops, a_limit_goes_by_a_clock_that_is_moved_by_hand) {
       mover = std::jthread([&] { moved.advance(1h); });
     });
   }(clock));
+}
+
+// Its thread is a pool's, which spins before it sleeps: calls that come again and again must not keep it from looking.
+TEST_F(loops, sees_events_while_a_pool_keeps_it_busy) {
+  tutti::thread_pool own(1), other(1);
+  auto on_a_worker = own.submit([&] {
+    io::run([&]() -> tutti::task<> {
+      auto pair = io::stream_pair();
+      std::atomic<bool> over = false;
+      co_await tutti::task_group::run([&](tutti::task_group& group) -> tutti::task<> {
+        group.spawn([&]() -> tutti::task<> {
+          while (!over) {
+            auto answer = other.submit([] { return 1; });
+            const int one = co_await std::move(answer);
+            static_cast<void>(one);
+          }
+        });
+        group.spawn([&]() -> tutti::task<> {
+          for (int n = 0; n < 100; ++n) {
+            co_await pair.first.write("x");
+            char got[1];
+            co_await pair.second.read_exactly(got);
+          }
+          over = true;
+        });
+        co_return;
+      });
+    }());
+  });
+  on_a_worker.get();
 }
 
 }  // namespace

@@ -13,8 +13,14 @@ namespace tutti::io {
 
 /// TLS failed: the peer could not prove who it is, wants what we do not have, or does not speak TLS. what() names the
 /// peer, the cause and the way out.
-struct tls_error : error {
-  using error::error;
+class tls_error : public error {
+ public:
+  explicit tls_error(const std::string& what, bool is_cut_off = false) : error(what), cut_off_(is_cut_off) {}
+  /// Whether nothing is wrong but that the connection was closed in the middle.
+  [[nodiscard]] bool is_cut_off() const noexcept { return cut_off_; }
+
+ private:
+  bool cut_off_;
 };
 
 /// How a client speaks TLS. Certificates and keys are PEM: the name of a file, or the text itself ("-----BEGIN ...").

@@ -76,7 +76,7 @@ class category final : public throwing_category {
   std::exception_ptr exception(const std::string& tried, int value) const override {
     const std::string text = tried + ": " + words(value);
     if (static_cast<tls_fault>(value) == tls_fault::write_given_up) return std::make_exception_ptr(closed(text));
-    return std::make_exception_ptr(tls_error(text));
+    return std::make_exception_ptr(tls_error(text, static_cast<tls_fault>(value) == tls_fault::truncated));
   }
 };
 

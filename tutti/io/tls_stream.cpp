@@ -286,6 +286,7 @@ std::size_t tls_stream::read_now(mutable_buffer room, std::error_code&) noexcept
 // What lies there may be for TLS alone, as the tickets for later sessions that a server sends.
 bool tls_stream::is_quiet() noexcept {
   if (closed_ || step_ == step::handshake || read_failed_ || reader_.who != nullptr) return false;
+  if (lower_read_.under_way) return false;  // in_ is that read's
   for (;;) {
     if (in_at_ == in_end_ && ::SSL_pending(ssl_.get()) == 0) {
       if (lower_->is_quiet()) return ::SSL_has_pending(ssl_.get()) == 0;  // no part of a record either

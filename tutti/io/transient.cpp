@@ -3,6 +3,7 @@
 #include <tutti/base/error.hpp>
 #include <tutti/io/connect.hpp>
 #include <tutti/io/http/http_error.hpp>
+#include <tutti/io/tls.hpp>
 
 #include <algorithm>
 #include <cerrno>
@@ -32,6 +33,8 @@ bool is_transient(const std::exception_ptr& failure) noexcept {
     return e.cause() == nullptr ? is_transient_status(e.status()) : is_transient(e.cause());
   } catch (const dns_error& e) {
     return e.is_transient();
+  } catch (const tls_error& e) {
+    return e.is_cut_off();
   } catch (const os_error& e) {
     return is_transient_code(e.code());
   } catch (const timed_out&) {

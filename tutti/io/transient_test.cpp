@@ -91,6 +91,8 @@ TEST(transient, of_all_kinds) {
   EXPECT_TRUE(is_transient(tutti::retryable("x")));
   EXPECT_TRUE(is_transient(io::dns_error("x", true)));
   EXPECT_FALSE(is_transient(io::dns_error("x")));
+  EXPECT_TRUE(is_transient(io::tls_error("x", true)));
+  EXPECT_FALSE(is_transient(io::tls_error("x")));
   EXPECT_FALSE(is_transient(tutti::cancelled("x")));
   EXPECT_FALSE(is_transient(io::too_long("x")));
   EXPECT_FALSE(is_transient(std::runtime_error("x")));

@@ -14,6 +14,7 @@
 #include <memory>
 #include <numeric>
 #include <string>
+#include <string_view>
 #include <tests/support/choices.hpp>
 #include <tests/support/programs.hpp>
 #include <thread>
@@ -298,8 +299,9 @@ TEST_F(SpecInterop, EveryCallEndsWhenWorkersAreKilledAtRandom) {
     ASSERT_TRUE(one.wait_for(tutti_test::hang)) << i;
     try {
       EXPECT_EQ(one.get(), i);
-    } catch (const worker_lost&) {
-      ++lost;
+    } catch (const worker_lost& e) {
+      // Three in a row that were killed before they were ready end what is queued, too: that is no worker's call.
+      if (!std::string_view(e.what()).ends_with("while it started")) ++lost;
     }
   }
   EXPECT_EQ(pool.submit<same>(5).get(), 5);

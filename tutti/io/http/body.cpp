@@ -64,6 +64,9 @@ task<std::size_t> body_reader::read_some(mutable_buffer room) {
   } catch (const timed_out&) {
     failure_ = 408;
     throw;
+  } catch (const cancelled&) {
+    failure_ = ended_early;
+    throw;
   }
 }
 
@@ -71,7 +74,7 @@ task<std::string> body_reader::read_all(std::size_t most) {
   most_ = most;
   std::string all;
   std::size_t used = 0;
-  constexpr std::size_t least = 16384;
+  constexpr std::size_t least = 65536;
   while (!at_end()) {
     if (used == all.size()) {
       // As much as has come, however much is announced: who announces much may not send it.

@@ -38,8 +38,10 @@ class body_reader {
   /// For this module.
   body_reader(detail::connection& from, const detail::message_head& head, std::uint64_t most) noexcept
       : from_(&from), head_(&head), most_(most) {}
-  /// What a server answers when a read has thrown: 400, 408 or 413; -1 for a connection that broke; 0 if none has.
+  /// What a server answers when a read has thrown: 400, 408 or 413; -1 for a connection that broke, `ended_early` for
+  /// a read that its own task has ended; 0 if none has.
   [[nodiscard]] int failure() const noexcept { return failure_; }
+  static constexpr int ended_early = -2;
   /// Whether the peer still waits for "100 Continue".
   [[nodiscard]] bool is_awaited() const noexcept;
   /// From here on what is written is the answer: "100 Continue" goes before it, if the body will be read (`goes_on`),

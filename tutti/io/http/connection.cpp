@@ -32,8 +32,12 @@ bool some_written::await_ready() {
     if (done_ != 0) return true;
   }
   occupy(to.is_written);
-  not_taken_before_ = not_taken();
   return false;
+}
+
+void some_written::begin_operation() noexcept {
+  if (stream().may_be_tried_again()) not_taken_before_ = not_taken();
+  stream().start_write(bytes_, *this);
 }
 
 std::size_t some_written::await_resume() {
@@ -52,7 +56,9 @@ int some_written::not_taken() const noexcept {
   return ::ioctl(stream().descriptor(), SIOCOUTQ, &bytes) == 0 ? bytes : 0;
 }
 
-bool some_written::has_moved() const noexcept { return not_taken() < not_taken_before_; }
+bool some_written::has_moved() const noexcept {
+  return stream().may_be_tried_again() && not_taken() < not_taken_before_;
+}
 
 connection::connection(stream s, parser::of reads, std::size_t most_head, std::chrono::nanoseconds progress)
     : connection(s.release(), reads, most_head, progress) {}
@@ -177,6 +183,8 @@ bool connection::flush_at_once() {
   try {
     if (!some.await_ready()) return false;
     n = some.await_resume();
+  } catch (const std::logic_error&) {  // somebody else writes: nothing of this has gone out
+    throw;
   } catch (...) {
     write_failed_ = true;
     throw;
@@ -238,6 +246,7 @@ task<> connection::linger() {
   // A socket that is closed with input unread tells its peer to forget what it has not read yet.
   try {
     until end(2s);
+    progress_ = end.left();
     begin_ = end_;
     if (!out.empty()) co_await flush();
     co_await stream_.shutdown_write(end.left());

@@ -26,7 +26,7 @@ class [[nodiscard]] some_written final : public io::detail::stream_wait {
   bool has_moved() const noexcept;
 
  private:
-  void begin_operation() noexcept override { stream().start_write(bytes_, *this); }
+  void begin_operation() noexcept override;
   bool is_through(std::error_code error, std::size_t bytes) noexcept override;
   std::string subject() const override { return "writing to " + stream().describe(); }
   int not_taken() const noexcept;
@@ -64,6 +64,8 @@ class connection {
   bool try_head(message_head& into);
   /// Whether something has arrived that was not read yet.
   bool has_input() const noexcept { return begin_ != end_; }
+  /// Whether nothing has arrived, also not at the system.
+  bool is_quiet() noexcept { return !has_input() && beneath_->is_quiet(); }
   /// Where the stream is to put what comes; `took`: how much it was.
   mutable_buffer room();
   void took(std::size_t bytes) noexcept { end_ += bytes; }

@@ -3,6 +3,7 @@
 #include <unistd.h>
 #include <tests/support/certificates.hpp>
 #include <tests/support/http.hpp>
+#include <tests/support/tasks.hpp>
 #include <tests/support/unhandled_counter.hpp>
 #include <tests/support/watchdog.hpp>
 #include <tutti/base/clock.hpp>
@@ -153,6 +154,22 @@ TEST_F(http_server_answers, a_handlers_own_limit_for_a_body_is_answered) {
     EXPECT_THAT(got, StartsWith("HTTP/1.1 408 "));
   });
   EXPECT_EQ(unhandled.all(), 0);
+}
+
+TEST_F(http_server_answers, who_leaves_a_body_and_fails_is_answered_as_one_who_fails) {
+  http::routes r;
+  r.post("/", [](http::request& q) -> task<http::response> {
+    const std::string end = co_await tutti_test::end_of([&] { return tutti::with_timeout(q.read_body(), 0ns); });
+    throw std::runtime_error("after it was " + end);
+  });
+  tutti_test::unhandled_counter unhandled;
+  with_http_server(r, {}, [](http_server& s) -> task<> {
+    io::stream c = co_await io::connect(s.at);
+    co_await c.write("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\na");
+    const std::string got = co_await c.read_until("\r\n\r\n", 1000);
+    EXPECT_THAT(got, StartsWith("HTTP/1.1 500 "));
+  });
+  EXPECT_EQ(unhandled.all(), 1);
 }
 
 TEST_F(http_server_answers, a_bad_chunk_is_the_peers_whoever_reads_it) {

@@ -90,6 +90,7 @@ task<session::arrival> session::await_head() {
     }
     std::size_t n = 0;
     bool late = false;
+    idle_.was_ended = false;
     try {
       io::detail::read_wait reading = wire_.io().read_some(wire_.room(), limit);
       const noted_wait noted(begun ? nullptr : &idle_, *wire_.beneath(), reading);
@@ -140,12 +141,12 @@ response session::failed_answer(const std::exception_ptr& failed) {
     return {e.status(), e.text()};
   } catch (...) {
     ends_ = true;
-    if (refused < 0) {
-      // Broken, unless the handler's own limit for the body has ended the read.
-      if (!is_timed_out(failed)) throw;
-      return with_reason(408);
-    }
     if (refused > 0) return with_reason(refused);
+    if (refused == body_reader::ended_early) {  // by a limit of the handler's own?
+      if (is_timed_out(failed)) return with_reason(408);
+    } else if (refused != 0) {
+      throw;  // the connection is broken
+    }
     report(failed);
     return with_reason(500);
   }
@@ -289,8 +290,9 @@ task<> session::run() {
     }
     if ((ends_ || !wire_.has_input() || wire_.out.size() >= connection::most_gathered) && !wire_.flush_at_once())
       co_await wire_.flush();
-    if (ends_) {  // and the peer may send on, which does not know it yet
-      co_await wire_.linger();
+    if (ends_) {
+      // Who was not told of it before, or has said more already, may send on, and would have its answer cut off.
+      if (asked_.head_.keep_alive || !wire_.is_quiet()) co_await wire_.linger();
       co_return;
     }
   }

@@ -107,16 +107,18 @@ class counted {
     s.look_for_forks();
     if (s.is_closed) throw closed("file " + s.path + " was closed");
     ++s.under_way;
+    forks_ = s.forks;
   }
   ~counted() {
     const std::lock_guard lock(state_.mutex);
-    --state_.under_way;
+    if (forks_ == state_.forks) --state_.under_way;
   }
   counted(const counted&) = delete;
   counted& operator=(const counted&) = delete;
 
  private:
   file::state& state_;
+  std::uint32_t forks_ = 0;
 };
 
 /// A call that changes what is in the file: when it has done so, in part even, what was read ahead is old.
