@@ -77,7 +77,8 @@ class broadcast_core {
   bool closed_ = false, poisoned_ = false;
   std::size_t subscribers_ = 0;
   std::uint64_t oldest_ = 0, end_ = 0;
-  std::vector<std::size_t> left_;  // by place: how many have still to receive the element
+  static constexpr std::size_t gone = ~std::size_t{0};
+  std::vector<std::size_t> left_;  // by place: how many have still to receive the element; `gone`: it was taken out
 };
 
 template <class T>
@@ -91,7 +92,9 @@ class broadcast_state final : public broadcast_core {
   broadcast_state(std::ptrdiff_t capacity, slow_reader policy, std::string_view name)
       : broadcast_core(capacity, policy, name), slots_(this->capacity()) {}
   ~broadcast_state() {
-    for (; oldest_ != end_; ++oldest_) std::destroy_at(oldest());
+    for (; oldest_ != end_; ++oldest_) {
+      if (left_[place_of(oldest_)] != gone) std::destroy_at(slots_ + place_of(oldest_));
+    }
   }
 
   attempt put(T& value) noexcept {
@@ -106,7 +109,7 @@ class broadcast_state final : public broadcast_core {
       }
       if (full()) {
         if (policy_ == slow_reader::block) return attempt::not_now;
-        take_oldest(dropped.address());
+        take_out(oldest_, dropped.address());
         dropped.filled();
       }
       std::construct_at(slots_ + place_of(end_), std::move(value));
@@ -123,28 +126,29 @@ class broadcast_state final : public broadcast_core {
       if (poisoned_) return attempt::poisoned;
       catch_up(one);
       if (one.next == end_) return state();
-      const std::size_t at = place_of(one.next++);
-      if (--left_[at] != 0) {
-        std::construct_at(to, std::as_const(*(slots_ + at)));
+      const std::uint64_t number = one.next++;
+      if (--left_[place_of(number)] != 0) {
+        std::construct_at(to, std::as_const(*(slots_ + place_of(number))));
         return attempt::done;
       }
-      // The last to receive it. All have received those before it too, so it is the oldest.
-      take_oldest(to);
+      take_out(number, to);
     }
     senders.wake_one();
     return attempt::done;
   }
 
  private:
-  T* oldest() const noexcept { return slots_ + place_of(oldest_); }
-  void take_oldest(T* to) noexcept {
-    move_out(oldest(), to);
-    ++oldest_;
+  // Mostly the oldest. But while a subscriber that leaves lets others in between, it is still counted for elements
+  // before those that it was never to receive.
+  void take_out(std::uint64_t number, T* to) noexcept {
+    move_out(slots_ + place_of(number), to);
+    left_[place_of(number)] = gone;
+    while (oldest_ != end_ && left_[place_of(oldest_)] == gone) ++oldest_;
   }
   void drop_oldest(std::unique_lock<small_mutex>& held) noexcept override {
     {
       slot<T> dropped;
-      take_oldest(dropped.address());
+      take_out(oldest_, dropped.address());
       dropped.filled();
       held.unlock();
     }

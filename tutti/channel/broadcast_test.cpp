@@ -1,6 +1,7 @@
 // Broadcasts: everybody gets everything from its subscription on; slow subscribers; the end.
 #include <gtest/gtest.h>
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -239,6 +240,42 @@ TEST_F(Broadcast, BadCapacities) {
   EXPECT_THROW(broadcast<int>(0), std::invalid_argument);
   EXPECT_THROW(broadcast<int>(-1), std::invalid_argument);
   EXPECT_THROW(broadcast<int>(std::ptrdiff_t{1} << 40), std::invalid_argument);
+}
+
+// Its end runs whatever was noted, once.
+struct last_words {
+  explicit last_words(int n, std::function<void()>* w) noexcept : number(n), words(w) {}
+  last_words(const last_words&) = default;
+  last_words(last_words&& other) noexcept : number(other.number), words(std::exchange(other.words, nullptr)) {}
+  last_words& operator=(const last_words&) = delete;
+  ~last_words() {
+    if (words == nullptr || !*words) return;
+    const auto once = std::exchange(*words, {});
+    once();
+  }
+  int number;
+  std::function<void()>* words;
+};
+
+TEST_F(Broadcast, WhoLeavesLetsOthersInBetweenAndNothingIsTakenForSomethingElse) {
+  broadcast<last_words> news(8);
+  std::function<void()> words;
+  auto stays = news.subscribe();
+  std::vector<int> got;
+  {
+    auto leaves = news.subscribe();
+    for (int n = 1; n <= 3; ++n) news.send(last_words(n, &words));
+    for (int n = 1; n <= 3; ++n) got.push_back(stays.receive().number);
+    // When the first that nobody is to receive any more ends, the others are still to be let go.
+    words = [&] {
+      news.send(last_words(4, nullptr));
+      news.send(last_words(5, nullptr));
+      got.push_back(stays.receive().number);
+    };
+  }
+  got.push_back(stays.receive().number);
+  EXPECT_EQ(got, (std::vector{1, 2, 3, 4, 5}));
+  EXPECT_TRUE(stays.empty());
 }
 
 // Several senders, subscribers that come and go: those that stay get everything, in each sender's order.
