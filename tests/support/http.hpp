@@ -3,15 +3,19 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <exception>
 #include <functional>
 #include <stop_token>
 #include <string>
 #include <tests/support/peer.hpp>
+#include <tests/support/watchdog.hpp>
+#include <tutti/base/clock.hpp>
 #include <tutti/io/helpers.hpp>
 #include <tutti/io/http/http.hpp>
 #include <tutti/io/io.hpp>
 #include <tutti/task/submit.hpp>
 #include <tutti/task/task_group.hpp>
+#include <tutti/task/yield.hpp>
 #include <utility>
 #include <vector>
 
@@ -121,6 +125,47 @@ inline void with_scripted_server(std::vector<std::string> answers,
     });
   };
   tutti::io::run(all());
+}
+
+/// Runs `body(origin)` while `answer(stream)`, a task, has each connection; whatever they wait for then is stopped.
+inline void with_raw_server(std::function<tutti::task<>(tutti::io::stream)> answer,
+                            const std::function<tutti::task<>(std::string)>& body) {
+  const auto all = [&]() -> tutti::task<> {
+    tutti::io::listener at = tutti::io::listen("127.0.0.1:0");
+    const std::string origin = "http://" + at.local().text();
+    co_await tutti::task_group::run([&](tutti::task_group& group) -> tutti::task<> {
+      group.spawn(tutti::io::serve(std::move(at), std::move(answer)));
+      std::exception_ptr failed;
+      try {
+        co_await body(origin);
+      } catch (...) {
+        failed = std::current_exception();
+      }
+      group.stop();
+      if (failed != nullptr) std::rethrow_exception(failed);
+    });
+  };
+  tutti::io::run(all());
+}
+
+/// A test on a clock that is moved by hand: who waits for a peer waits in real time otherwise.
+class http_on_a_clock : public testing::Test {
+  watchdog dog_;
+
+ protected:
+  tutti::virtual_clock clock;
+
+  /// So much time passes when all have done what they could.
+  tutti::task<> pass(std::chrono::nanoseconds time) {
+    for (int i = 0; i < 50; ++i) co_await tutti::yield_now();
+    clock.advance(time);
+    for (int i = 0; i < 50; ++i) co_await tutti::yield_now();
+  }
+};
+
+/// A request for `path`; `more`: lines of the head.
+inline std::string get_request(const std::string& path, const std::string& more = "") {
+  return "GET " + path + " HTTP/1.1\r\nHost: x\r\n" + more + "\r\n";
 }
 
 /// Answers with what it was asked.

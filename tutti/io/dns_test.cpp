@@ -1,6 +1,7 @@
 // Looking up names: on helper threads, which whoever waits may leave at once.
 #include <gtest/gtest.h>
 #include <tests/support/busy_helpers.hpp>
+#include <tests/support/failure_of.hpp>
 #include <tests/support/no_descriptors.hpp>
 #include <tests/support/tasks.hpp>
 #include <tutti/io/connect.hpp>
@@ -28,6 +29,7 @@ using namespace std::chrono_literals;
 using namespace std::string_literals;
 namespace io = tutti::io;
 using tutti::task;
+using tutti_test::failure_of;
 
 // How the system looks names up, as this program sees it: "held.test" waits for a test, "two.test" is two addresses.
 struct held_lookup {
@@ -59,16 +61,6 @@ std::vector<std::string> texts(const std::vector<io::endpoint>& places) {
   std::vector<std::string> all;
   for (const io::endpoint& place : places) all.push_back(place.text());
   return all;
-}
-
-template <class E, class T>
-task<std::string> failure_of(task<T> work) {
-  try {
-    co_await std::move(work);
-  } catch (const E& e) {
-    co_return e.what();
-  }
-  co_return "no such error";
 }
 
 struct dns : testing::Test {

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <string>
+#include <tests/support/http.hpp>
 #include <tests/support/io_spec.hpp>
 #include <tests/support/unhandled_counter.hpp>
 #include <tutti/io/http/http.hpp>
@@ -21,25 +22,6 @@ namespace http = tutti::io::http;
 class SpecHttpClient : public io_spec {};
 
 using handler = std::function<task<>(io::stream)>;
-
-/// Runs `body(origin)` while `answer` has each connection.
-void with_raw_server(handler answer, const std::function<task<>(std::string)>& body) {
-  on_a_loop([&]() -> task<> {
-    io::listener at = io::listen("127.0.0.1:0");
-    const std::string origin = "http://" + at.local().text();
-    co_await task_group::run([&](task_group& group) -> task<> {
-      group.spawn(io::serve(std::move(at), answer));
-      std::exception_ptr failed;
-      try {
-        co_await body(origin);
-      } catch (...) {
-        failed = std::current_exception();
-      }
-      group.stop();
-      if (failed != nullptr) std::rethrow_exception(failed);
-    });
-  });
-}
 
 /// Answers each request, whatever it is, with `text`; closes then if `once`.
 handler answers(std::string text, bool once = true) {

@@ -1,5 +1,6 @@
 // UDP: datagrams arrive whole, with who sent them.
 #include <gtest/gtest.h>
+#include <tests/support/failure_of.hpp>
 #include <tutti/io/loop.hpp>
 #include <tutti/io/udp.hpp>
 #include <tutti/task/task_group.hpp>
@@ -18,16 +19,8 @@ namespace {
 using namespace std::chrono_literals;
 namespace io = tutti::io;
 
-// The error that a task ends with, and its text.
-template <class E, class T>
-tutti::task<std::string> failure_of(tutti::task<T> work) {
-  try {
-    co_await std::move(work);
-  } catch (const E& e) {
-    co_return e.what();
-  }
-  co_return "no such error";
-}
+using tutti_test::failure_of;
+
 tutti::task<int> code_of(tutti::task<> work) {
   try {
     co_await std::move(work);

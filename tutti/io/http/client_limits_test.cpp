@@ -19,31 +19,13 @@ using tutti::task;
 using tutti_test::failure_of;
 using tutti_test::kind_of;
 using tutti_test::some_turns;
+using tutti_test::with_raw_server;
 namespace io = tutti::io;
 namespace http = tutti::io::http;
 
 // Time moves when a test says so.
 class http_client_limits : public testing::Test {
  protected:
-  // Runs `body(origin)` while `answer(stream)` has each connection.
-  static void with_server(const std::function<task<>(io::stream)>& answer,
-                          const std::function<task<>(std::string)>& body) {
-    io::run([&]() -> task<> {
-      io::listener at = io::listen("127.0.0.1:0");
-      const std::string origin = "http://" + at.local().text();
-      co_await tutti::task_group::run([&](tutti::task_group& group) -> task<> {
-        group.spawn(io::serve(std::move(at), answer));
-        std::exception_ptr failed;
-        try {
-          co_await body(origin);
-        } catch (...) {
-          failed = std::current_exception();
-        }
-        group.stop();
-        if (failed != nullptr) std::rethrow_exception(failed);
-      });
-    }());
-  }
   std::chrono::nanoseconds passed() const { return clock.now() - start_; }
 
   tutti::virtual_clock clock;
@@ -82,7 +64,7 @@ TEST_F(http_client_limits, the_total_is_for_a_body_that_comes_in_drips) {
       clock.advance(100ms);
     }
   };
-  with_server(answer, [&](std::string origin) -> task<> {
+  with_raw_server(answer, [&](std::string origin) -> task<> {
     const std::string why = co_await failure_of(http::client({.total_limit = 1s}), origin);
     EXPECT_THAT(why, HasSubstr("reading the body: "));
     EXPECT_THAT(why, HasSubstr(" took longer than the limit of 1 s"));
@@ -100,7 +82,7 @@ TEST_F(http_client_limits, the_total_is_for_a_body_that_goes_in_drips) {
         clock.advance(100ms);
       }
     };
-    with_server(answer, [&](std::string origin) -> task<> {
+    with_raw_server(answer, [&](std::string origin) -> task<> {
       const std::string why = co_await failure_of(http::client({.total_limit = 1s}), upload(origin, from_source));
       EXPECT_THAT(why, HasSubstr("sending: "));
       EXPECT_THAT(why, HasSubstr(" took longer than the limit of 1 s"));
@@ -114,7 +96,7 @@ TEST_F(http_client_limits, the_total_is_for_a_source_that_says_nothing) {
     static_cast<void>(co_await s.read_until("\r\n\r\n"));
     co_await never.wait_async();
   };
-  with_server(answer, [&](std::string origin) -> task<> {
+  with_raw_server(answer, [&](std::string origin) -> task<> {
     http::client_request what(origin, "POST");
     what.source = [&](http::body_writer& to) -> task<> {
       co_await to.write("x");
@@ -135,7 +117,7 @@ TEST_F(http_client_limits, are_told_as_they_were_set) {
     clock.advance(2h);
     co_await never.wait_async();
   };
-  with_server(answer, [&](std::string origin) -> task<> {
+  with_raw_server(answer, [&](std::string origin) -> task<> {
     EXPECT_THAT(
         co_await failure_of(http::client({.total_limit = 500ms}), origin),
         HasSubstr("awaiting the answer: reading from " + origin.substr(7) + " took longer than the limit of 500"));
@@ -156,7 +138,7 @@ TEST_F(http_client_limits, connecting_again_has_its_own) {
     }
     clock.advance(10s);  // and closes
   };
-  with_server(answer, [&](std::string origin) -> task<> {
+  with_raw_server(answer, [&](std::string origin) -> task<> {
     http::client c({.connect_limit = 1s});
     const std::string by_name = "http://localhost" + origin.substr(origin.rfind(':'));
     for (int i = 0; i < 2; ++i) EXPECT_EQ((co_await c.get(by_name)).body, "ok");
@@ -173,7 +155,7 @@ TEST_F(http_client_limits, beyond_all_time_are_none) {
       co_await s.write("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
     }
   };
-  with_server(answer, [&](std::string origin) -> task<> {
+  with_raw_server(answer, [&](std::string origin) -> task<> {
     constexpr auto beyond = std::chrono::hours::max();
     http::client c({.idle_limit = std::chrono::nanoseconds::max() - 1ns,
                     .connect_limit = beyond,
@@ -196,7 +178,7 @@ TEST_F(http_client_limits, who_says_no_is_heard_while_the_body_is_sent) {
     co_await s.write("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 413 Content Too Large\r\nContent-Length: 3\r\n\r\nno!");
     co_await never.wait_async();
   };
-  with_server(answer, [&](std::string origin) -> task<> {
+  with_raw_server(answer, [&](std::string origin) -> task<> {
     for (const bool from_source : {false, true}) {
       http::client c;
       const http::response got = co_await c.request(upload(origin, from_source));
@@ -216,7 +198,7 @@ TEST_F(http_client_limits, who_answers_while_it_reads_gets_all) {
     came += (co_await s.read_exactly(large)).size();
     co_await never.wait_async();
   };
-  with_server(answer, [&](std::string origin) -> task<> {
+  with_raw_server(answer, [&](std::string origin) -> task<> {
     for (const bool from_source : {false, true}) {
       came = 0;
       http::client c;
@@ -236,7 +218,7 @@ TEST_F(http_client_limits, a_source_that_fails_behind_an_early_answer_fails_the_
     answered.set();
     co_await never.wait_async();
   };
-  with_server(answer, [&](std::string origin) -> task<> {
+  with_raw_server(answer, [&](std::string origin) -> task<> {
     http::client_request what(origin, "POST");
     what.source = [&](http::body_writer& to) -> task<> {
       co_await to.write("x");
@@ -259,7 +241,7 @@ TEST_F(http_client_limits, a_stop_is_not_taken_for_a_broken_connection) {
     static_cast<void>(co_await s.read_until("\r\n\r\n"));
     co_await never.wait_async();
   };
-  with_server(answer, [&](std::string origin) -> task<> {
+  with_raw_server(answer, [&](std::string origin) -> task<> {
     http::client_request what(origin, "POST");
     what.source = [](http::body_writer&) -> task<> {
       throw tutti::os_error("as one that broke", EPIPE);

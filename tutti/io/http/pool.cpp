@@ -13,17 +13,6 @@
 #include <utility>
 
 namespace tutti::io::http::detail {
-namespace {
-
-// What lies there already is its end, or no answer to the next request.
-bool seems_alive(stream& s) noexcept {
-  io::detail::byte_stream_ptr body = s.release();
-  const bool is_quiet = body->is_quiet();
-  s = stream(std::move(body));
-  return is_quiet;
-}
-
-}  // namespace
 
 void pool::check_loop() {
   const std::uint64_t here = io::detail::reactor::here("http::client").id;
@@ -130,7 +119,8 @@ bool lease::reuse() {
     wire_ = std::move(idle.back().wire);
     idle.pop_back();
     --of_->idle_;
-    if (seems_alive(wire_->io())) return true;
+    // What lies there already is its end, or no answer to the next request.
+    if (wire_->is_quiet()) return true;
     wire_.reset();
   }
   return false;

@@ -22,6 +22,7 @@ using testing::HasSubstr;
 using testing::Not;
 using testing::StartsWith;
 using tutti::task;
+using tutti_test::get_request;
 using tutti_test::http_hang;
 using tutti_test::http_server;
 using tutti_test::raw_exchange;
@@ -29,24 +30,9 @@ using tutti_test::with_http_server;
 namespace io = tutti::io;
 namespace http = tutti::io::http;
 
-class http_server_answers : public testing::Test {
-  tutti_test::watchdog dog_;
+class http_server_answers : public tutti_test::http_on_a_clock {};
 
- protected:
-  tutti::virtual_clock clock;  // moved by hand: who waits for a peer waits in real time otherwise
-
-  // So much time passes when all have done what they could.
-  task<> pass(std::chrono::nanoseconds time) {
-    for (int i = 0; i < 50; ++i) co_await tutti::yield_now();
-    clock.advance(time);
-    for (int i = 0; i < 50; ++i) co_await tutti::yield_now();
-  }
-};
-
-std::string get(const std::string& path) { return "GET " + path + " HTTP/1.1\r\nHost: x\r\n\r\n"; }
-std::string last_get(const std::string& path) {
-  return "GET " + path + " HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
-}
+std::string last_get(const std::string& path) { return get_request(path, "Connection: close\r\n"); }
 
 // Sends the request's body back while it comes.
 http::response send_back(http::request& q, int status) {
@@ -193,7 +179,7 @@ TEST_F(http_server_answers, a_handler_may_throw_a_status) {
   tutti_test::unhandled_counter unhandled;
   with_http_server(r, {}, [](http_server& s) -> task<> {
     const std::string got = co_await raw_exchange(
-        s.at, get("/gone") + "POST /bad HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\nx" + last_get("/gone"));
+        s.at, get_request("/gone") + "POST /bad HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\nx" + last_get("/gone"));
     EXPECT_EQ(tutti_test::count_of(got, "HTTP/1.1 410 Gone\r\n"), 2) << got;
     EXPECT_EQ(tutti_test::count_of(got, "\r\n\r\n410 Gone\n"), 2) << got;
     EXPECT_THAT(got, HasSubstr("HTTP/1.1 422 "));
@@ -217,7 +203,7 @@ TEST_F(http_server_answers, an_answer_is_a_final_one) {
   const std::vector<std::string> bad = {"100", "101", "199", "0", "-1", "1000"};
   with_http_server(r, {}, [&](http_server& s) -> task<> {
     for (const std::string& one : bad) {
-      const std::string got = co_await raw_exchange(s.at, get("/" + one) + last_get("/ok"));
+      const std::string got = co_await raw_exchange(s.at, get_request("/" + one) + last_get("/ok"));
       EXPECT_THAT(got, StartsWith("HTTP/1.1 500 ")) << one;
       EXPECT_EQ(tutti_test::count_of(got, "HTTP/1.1 200 OK"), 1) << one;
     }

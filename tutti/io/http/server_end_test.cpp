@@ -17,6 +17,7 @@ using namespace std::chrono_literals;
 using testing::HasSubstr;
 using testing::StartsWith;
 using tutti::task;
+using tutti_test::get_request;
 using tutti_test::http_hang;
 using tutti_test::http_server;
 using tutti_test::raw_exchange;
@@ -24,23 +25,7 @@ using tutti_test::with_http_server;
 namespace io = tutti::io;
 namespace http = tutti::io::http;
 
-class http_server_end : public testing::Test {
-  tutti_test::watchdog dog_;
-
- protected:
-  tutti::virtual_clock clock;  // moved by hand: who waits for a peer waits in real time otherwise
-
-  // So much time passes when all have done what they could.
-  task<> pass(std::chrono::nanoseconds time) {
-    for (int i = 0; i < 50; ++i) co_await tutti::yield_now();
-    clock.advance(time);
-    for (int i = 0; i < 50; ++i) co_await tutti::yield_now();
-  }
-};
-
-std::string get(const std::string& path, const std::string& more = "") {
-  return "GET " + path + " HTTP/1.1\r\nHost: x\r\n" + more + "\r\n";
-}
+class http_server_end : public tutti_test::http_on_a_clock {};
 
 // What comes until the end, and how that came: "end", or an error.
 struct ended {
@@ -90,7 +75,7 @@ TEST_F(http_server_end, nothing_follows_a_write_that_failed) {
     for (const char* path : {"/sized", "/chunks"}) {
       second.clear();
       io::stream c = co_await io::connect(s.at);
-      co_await c.write(get(path) + get("/next"));
+      co_await c.write(get_request(path) + get_request("/next"));
       while (second.empty()) co_await pass(1s);
       const ended all = co_await read_to_the_end(c);
       EXPECT_LT(all.got.size(), size);
@@ -107,7 +92,7 @@ TEST_F(http_server_end, who_takes_an_answer_slowly_gets_it) {
   r.get("/", [](http::request&) { return std::string(size, 'x'); });
   with_http_server(r, {.progress_limit = 1s}, [&](http_server& s) -> task<> {
     io::stream c = co_await io::connect(s.at);
-    co_await c.write(get("/", "Connection: close\r\n"));
+    co_await c.write(get_request("/", "Connection: close\r\n"));
     std::string room(65536, '\0');
     std::size_t got = 0;
     for (;;) {
@@ -157,11 +142,11 @@ TEST_F(http_server_end, the_last_answer_arrives_whatever_was_sent_behind) {
     co_return std::string(size, 'x');
   });
   std::string more;
-  for (int i = 0; i < 4000; ++i) more += get("/");
+  for (int i = 0; i < 4000; ++i) more += get_request("/");
   for (const std::string& first :
-       {get("/"), get("/", "Connection: close\r\n"),
+       {get_request("/"), get_request("/", "Connection: close\r\n"),
         std::string("POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 2\r\n\r\nab\r\n")}) {
-    with_http_server(r, {.max_requests = first == get("/") ? 1 : 0}, [&](http_server& s) -> task<> {
+    with_http_server(r, {.max_requests = first == get_request("/") ? 1 : 0}, [&](http_server& s) -> task<> {
       io::stream c = co_await io::connect(s.at);
       const int small = 65536;
       ::setsockopt(c.descriptor(), SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
@@ -190,7 +175,7 @@ TEST_F(http_server_end, what_came_with_the_request_is_the_next_protocols_in_orde
   with_http_server(
       r, {},
       [&](http_server& s) -> task<> {
-        static_cast<void>(co_await raw_exchange(s.at, std::string(8200, 'x') + "\r\n" + get("/up") + data));
+        static_cast<void>(co_await raw_exchange(s.at, std::string(8200, 'x') + "\r\n" + get_request("/up") + data));
       },
       wrap);
   EXPECT_EQ(got, data);
