@@ -33,7 +33,12 @@ void begin(comm_state& where, const collective_signature& what, const place& her
 }
 
 started begun(MPI_Request handle, comm_state& where, const char* call, const place& here) {
-  return {.handle = number_of(handle), .where = &where, .call = call, .is_collective = true, .here = here};
+  return {.where = &where,
+          .call = call,
+          .file = here.file,
+          .line = here.line,
+          .is_collective = true,
+          .handle = number_of(handle)};
 }
 
 MPI_Op native_op(const op_handle& op) {
