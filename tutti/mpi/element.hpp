@@ -44,6 +44,14 @@ concept buffer = std::ranges::contiguous_range<R> && std::ranges::sized_range<R>
 template <class R>
 concept writable_buffer = buffer<R> && !std::is_const_v<std::remove_reference_t<std::ranges::range_reference_t<R>>>;
 
+/// A buffer whose memory outlives the call it is given to: one with a name, or a view such as std::span.
+template <class R>
+concept lasting_buffer =
+    buffer<std::remove_cvref_t<R>> && (std::is_lvalue_reference_v<R> || std::ranges::borrowed_range<R>);
+/// The same for memory that is written to.
+template <class R>
+concept lasting_writable_buffer = writable_buffer<R> && lasting_buffer<R>;
+
 /// A buffer that owns its elements and takes any number of them: std::vector<double>, std::string.
 template <class R>
 concept growing_buffer = buffer<R> && std::default_initializable<R> && requires(R& r) { r.resize(std::size_t{1}); };
