@@ -67,9 +67,9 @@ class collectives : public point_to_point {
   /// Element r of the root's range goes to rank r. The others' range is not looked at. Throws mpi::error on all ranks
   /// when the root has not size() elements.
   template <std::ranges::forward_range R>
-  [[nodiscard]] std::ranges::range_value_t<R> scatter(const R& values, int root = 0,
-                                                      const place& here = place::current()) const {
-    using T = std::ranges::range_value_t<R>;
+  [[nodiscard]] received_t<std::ranges::range_value_t<R>> scatter(const R& values, int root = 0,
+                                                                  const place& here = place::current()) const {
+    using T = received_t<std::ranges::range_value_t<R>>;
     detail::check_message<T>();
     detail::pieces out;
     if (rank() == root) detail::add_all(out, values);
@@ -130,6 +130,21 @@ class collectives : public point_to_point {
     return request(detail::igather(state(), detail::memory_of(in), detail::writable_memory_of(out), root, here));
   }
 
+  /// All ranks' elements, however many each has, in the order of ranks, at the root: what scatter_blocks takes apart.
+  template <buffer B>
+  [[nodiscard]] std::vector<std::remove_cv_t<std::ranges::range_value_t<B>>> gather_blocks(
+      const B& mine, int root = 0, const place& here = place::current()) const {
+    using T = std::remove_cv_t<std::ranges::range_value_t<B>>;
+    return detail::value_of<std::vector<T>>(detail::gather_flat(state(), detail::memory_of(mine), root, here));
+  }
+  /// The same on all ranks.
+  template <buffer B>
+  [[nodiscard]] std::vector<std::remove_cv_t<std::ranges::range_value_t<B>>> allgather_blocks(
+      const B& mine, const place& here = place::current()) const {
+    using T = std::remove_cv_t<std::ranges::range_value_t<B>>;
+    return detail::value_of<std::vector<T>>(detail::allgather_flat(state(), detail::memory_of(mine), here));
+  }
+
   /// The values of all ranks, in their order, on all ranks.
   template <class T>
   [[nodiscard]] std::vector<T> allgather(const T& value, const place& here = place::current()) const {
@@ -163,9 +178,9 @@ class collectives : public point_to_point {
   /// Element r of each rank's range goes to rank r: the elements for this rank, in the order of ranks. Throws
   /// mpi::error unless the range has size() elements.
   template <std::ranges::forward_range R>
-  [[nodiscard]] std::vector<std::ranges::range_value_t<R>> alltoall(const R& values,
-                                                                    const place& here = place::current()) const {
-    using T = std::ranges::range_value_t<R>;
+  [[nodiscard]] std::vector<received_t<std::ranges::range_value_t<R>>> alltoall(
+      const R& values, const place& here = place::current()) const {
+    using T = received_t<std::ranges::range_value_t<R>>;
     detail::check_message<T>();
     detail::pieces out;
     detail::add_all(out, values);

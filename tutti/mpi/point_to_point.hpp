@@ -1,5 +1,6 @@
 // point_to_point: messages from one rank to another.
 #pragma once
+#include <tutti/base/error.hpp>
 #include <tutti/mpi/comm_handle.hpp>
 #include <tutti/mpi/element.hpp>
 #include <tutti/mpi/request.hpp>
@@ -9,6 +10,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 
 namespace tutti::mpi {
@@ -107,10 +109,23 @@ void mrecv(const comm_state& where, found_message& found, void* into, const char
 [[noreturn]] void refuse_length(const comm_state& where, const status& came, std::size_t unit, const char* type,
                                 const char* call, const place& here);
 
+/// Says of which message what could not be decoded.
+[[noreturn]] void refuse_bytes(const comm_state& where, const status& came, const decode_error& why, const char* call,
+                               const place& here);
+template <class T>
+T decode_message(const comm_state& where, const status& came, std::string_view bytes, const char* call,
+                 const place& here) {
+  try {
+    return decode<T>(bytes);
+  } catch (const decode_error& why) {
+    refuse_bytes(where, came, why, call, here);
+  }
+}
+
 // The value that a message is: allocates what is needed.
 template <class T>
 T recv_value(const comm_state& where, int from, int tag, status* about, const char* call, const place& here) {
-  check_message<T>();
+  check_received<T>();
   if constexpr (growing_buffer<T>) {
     constexpr std::size_t unit = sizeof(std::ranges::range_value_t<T>);
     found_message found = mprobe(where, from, tag, call, here);
@@ -135,7 +150,7 @@ T recv_value(const comm_state& where, int from, int tag, status* about, const ch
     std::string bytes(found.about.bytes, '\0');
     mrecv(where, found, bytes.data(), call, here);
     if (about != nullptr) *about = found.about;
-    return decode<T>(bytes);
+    return decode_message<T>(where, found.about, bytes, call, here);
   }
 }
 
@@ -202,7 +217,7 @@ class point_to_point : public comm_handle {
   template <class T>
     requires(writable_buffer<T> || plain<std::remove_reference_t<T>>)
   status recv_into(T&& into, int from = any_source, int tag = any_tag, const place& here = place::current()) const {
-    return detail::recv(state(), detail::writable_memory_of(into), from, tag, here);
+    return detail::recv(state(), detail::writable_memory_of(into), from, tag, here, "recv_into");
   }
   /// Begins to do so. The memory must stay, and not be looked at, until the request has ended.
   template <class T>
