@@ -14,7 +14,7 @@ namespace tutti::mpi::detail {
 
 /// A thread that sleeps so.
 struct quiet_thread {
-  long number;            ///< the system's
+  long number;             ///< the system's
   std::uint64_t switches;  ///< how often it has given up the processor, or lost it
 
   friend bool operator==(const quiet_thread&, const quiet_thread&) = default;

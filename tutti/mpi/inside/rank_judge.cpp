@@ -1,8 +1,18 @@
 #include <tutti/mpi/inside/rank_judge.hpp>
 
 #include <algorithm>
+#include <sstream>
 
 namespace tutti::mpi::detail {
+namespace {
+
+std::string seconds_text(std::chrono::nanoseconds time) {
+  std::ostringstream text;
+  text << std::chrono::duration<double>(time).count();
+  return text.str();
+}
+
+}  // namespace
 
 void rank_judge::hear(std::int32_t rank, rank_news news, time_point now) {
   doubts_.at(static_cast<std::size_t>(rank)) = {news.is_doubtful, news.has_worked};
@@ -134,10 +144,8 @@ void rank_judge::warn(const collective& which, const std::vector<std::int32_t>& 
     }
   }
   if (text.empty()) return;  // it has ended meanwhile
-  text = (missing.size() == 1 ? "rank " : "ranks ") + ranks_text(missing) +
-         (missing.size() == 1 ? " has" : " have") + " not come to a collective call for " +
-         std::to_string(std::chrono::duration_cast<std::chrono::seconds>(late_).count()) + " s, where others wait:\n" +
-         text;
+  text = (missing.size() == 1 ? "rank " : "ranks ") + ranks_text(missing) + (missing.size() == 1 ? " has" : " have") +
+         " not come to a collective call for " + seconds_text(late_) + " s, where others wait:\n" + text;
   for (const std::int32_t r : missing) {
     const std::vector<rank_call>& calls = graph_.of(r).calls;
     if (calls.empty()) text += "  rank " + std::to_string(r) + " runs\n";

@@ -11,6 +11,9 @@
 namespace tutti::mpi::detail {
 namespace {
 
+// Of a communicator: its collectives that do not block.
+constexpr std::uint64_t are_nonblocking = std::uint64_t{1} << 63;
+
 bool is_rank(const awaited& what) noexcept {
   return what.peer >= 0 && static_cast<std::size_t>(what.peer) < what.where->world_ranks.size();
 }
@@ -60,7 +63,7 @@ std::uint64_t rank_ledger::traffic::count(int tag) const {
 
 void rank_ledger::count_sent(const comm_state& where, int to, int tag) {
   const awaited what{.by = ended_by::receiver, .where = &where, .peer = to, .tag = tag};
-  if (!is_rank(what)) return;
+  if (!is_rank(what) || where.watch_id == 0) return;
   communicators_[where.watch_id].sent[in_world(where, to)].add(tag, this_thread_number());
 }
 
@@ -70,11 +73,13 @@ rank_ledger::entry rank_ledger::entry_of(const awaited& what) {
     if (begun != requests_.end()) return begun->second;
     return {};  // it was given up
   }
+  if (what.where == nullptr || what.where->watch_id == 0) return {};  // nothing is known
   entry made{.what = what, .peer = any_source, .number = 0, .comm = what.where->watch_id};
   communicator& here = communicators_[made.comm];
   if (is_rank(what)) made.peer = in_world(*what.where, what.peer);
   if (what.by == ended_by::everyone) {
-    made.number = here.collectives;
+    made.number = here.collectives[what.nonblocking ? 1 : 0];
+    if (what.nonblocking) made.comm |= are_nonblocking;
   } else if (what.by == ended_by::receiver && is_rank(what)) {
     const traffic& to = here.sent[made.peer];
     const auto counted = to.tags.find(what.tag);
@@ -108,13 +113,13 @@ void rank_ledger::received(const comm_state& where, int from, int tag) {
   const std::lock_guard lock(mutex_);
   ++epoch_;
   const awaited what{.by = ended_by::message, .where = &where, .peer = from, .tag = tag};
-  if (is_rank(what)) communicators_[where.watch_id].received[in_world(where, from)].add(tag, 0);
+  if (is_rank(what) && where.watch_id != 0) communicators_[where.watch_id].received[in_world(where, from)].add(tag, 0);
 }
 
-std::uint64_t rank_ledger::arrived(const comm_state& where) {
+void rank_ledger::arrived(const comm_state& where, bool nonblocking) {
   const std::lock_guard lock(mutex_);
   ++epoch_;
-  return ++communicators_[where.watch_id].collectives;
+  ++communicators_[where.watch_id].collectives[nonblocking ? 1 : 0];
 }
 
 void rank_ledger::given_away(const comm_state& where) {
@@ -139,6 +144,21 @@ void rank_ledger::end_call(std::uint64_t id) noexcept {
   const std::lock_guard lock(mutex_);
   ++epoch_;
   calls_.erase(id);
+}
+
+void rank_ledger::doubt_call(std::uint64_t id) noexcept {
+  const std::lock_guard lock(mutex_);
+  ++epoch_;
+  const auto found = calls_.find(id);
+  if (found == calls_.end()) return;
+  for (entry& one : found->second.needs) one.what.where = nullptr;
+}
+
+void rank_ledger::doubt_request(std::uint64_t id) noexcept {
+  const std::lock_guard lock(mutex_);
+  ++epoch_;
+  const auto found = requests_.find(id);
+  if (found != requests_.end()) found->second.what.where = nullptr;
 }
 
 void rank_ledger::end_of_rank(const place& here) {
@@ -168,19 +188,21 @@ std::vector<long> rank_ledger::waiting_threads() const {
 
 bool rank_ledger::waits_in_call(long thread) const {
   const std::lock_guard lock(mutex_);
-  return std::any_of(calls_.begin(), calls_.end(), [&](const auto& one) {
-    return one.second.thread == thread && !one.second.needs.empty();
-  });
+  return std::any_of(calls_.begin(), calls_.end(),
+                     [&](const auto& one) { return one.second.thread == thread && !one.second.needs.empty(); });
 }
 
 // Nothing when it may come about by something that is not known.
 std::optional<rank_need> rank_ledger::need_of(const entry& one) const {
   const awaited& what = one.what;
   if (what.where == nullptr) return {};
-  const auto found = communicators_.find(one.comm);
+  const auto found = communicators_.find(one.comm & ~are_nonblocking);
   if (found == communicators_.end() || found->second.given_away) return {};
   const communicator& here = found->second;
-  rank_need need{.by = way_out::message, .communicator = one.comm, .tag = what.tag, .number = one.number};
+  rank_need need;
+  need.communicator = one.comm;
+  need.tag = what.tag;
+  need.number = one.number;
   switch (what.by) {
     case ended_by::message: {
       if (is_rank(what)) {
@@ -222,6 +244,7 @@ std::string rank_ledger::text_of(const call_entry& call) const {
     if (++shown > 4) return text + ", and " + std::to_string(call.needs.size() - 4) + " more";
     const awaited& what = one.what;
     text += std::exchange(between, call.all ? "; and " : "; or ");
+    if (what.call[0] != '\0') text += std::string("for ") + what.call + ' ';
     if (what.by != ended_by::everyone) {
       text += what.by == ended_by::message ? "from " : "to ";
       text += what.peer == any_source ? "any rank" : std::to_string(what.peer);
@@ -229,6 +252,8 @@ std::string rank_ledger::text_of(const call_entry& call) const {
       text += ", " + tag_of(what.tag) + ", ";
     }
     text += "on " + what.where->name;
+    if (what.begun.line != 0)
+      text += ", begun at " + std::string(what.begun.file) + ':' + std::to_string(what.begun.line);
   }
   return text;
 }
@@ -237,13 +262,18 @@ rank_ledger::standing rank_ledger::look() const {
   const std::lock_guard lock(mutex_);
   standing found{.report = {.epoch = epoch_, .calls = {}}, .is_doubtful = false, .threads = {}};
   if (ended_) {
-    rank_need all{.by = way_out::everyone, .communicator = end_of_mpi, .tag = any_tag_at_all, .number = 1};
+    rank_need all;
+    all.by = way_out::everyone;
+    all.communicator = end_of_mpi;
+    all.number = 1;
     for (int rank = 0; rank < size_; ++rank) {
       if (rank != rank_) all.ranks.push_back(rank);
     }
     if (!all.ranks.empty()) {
-      found.report.calls.push_back(
-          {.text = "the end of its mpi::environment", .where = to_string(*ended_), .any = false, .needs = {all}});
+      found.report.calls.push_back({.text = "the end of its mpi::environment, begun",
+                                    .where = to_string(*ended_),
+                                    .any = false,
+                                    .needs = {all}});
     }
     return found;
   }
@@ -283,7 +313,7 @@ bool rank_ledger::is_posted(const rank_question& asked) const {
 
 bool rank_ledger::has_done(const rank_question& asked) const {
   if (asked.communicator == end_of_mpi) return ended_.has_value();
-  const auto found = communicators_.find(asked.communicator);
+  const auto found = communicators_.find(asked.communicator & ~are_nonblocking);
   if (found == communicators_.end()) return false;
   const communicator& here = found->second;
   if (here.given_away) return true;
@@ -292,12 +322,10 @@ bool rank_ledger::has_done(const rank_question& asked) const {
     return with == all.end() ? 0 : with->second.count(asked.tag);
   };
   switch (asked.by) {
-    case way_out::message:
-      return count(here.sent) > asked.number;
-    case way_out::receiver:
-      return count(here.received) >= asked.number || is_posted(asked);
+    case way_out::message: return count(here.sent) > asked.number;
+    case way_out::receiver: return count(here.received) >= asked.number || is_posted(asked);
     case way_out::everyone:
-      return here.collectives >= asked.number;
+      return here.collectives[(asked.communicator & are_nonblocking) != 0 ? 1 : 0] >= asked.number;
   }
   return true;
 }

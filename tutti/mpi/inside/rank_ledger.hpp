@@ -35,7 +35,10 @@ struct awaited {
   int tag = -1;                  // any_tag
   bool probes = false;           // message: it is looked for, and stays where it is
   bool may_be_buffered = false;  // receiver: the send may end without one
-  std::uint64_t request = 0;     // that of begin_request; 0: it begins with the call
+  bool nonblocking = false;      // everyone: a collective that was begun and not waited for
+  const char* call = "";         // by which it began, if that was another call,
+  place begun = {};              // and where
+  std::uint64_t request = 0;     // that of begin_request, and all else is there; 0: it begins with the call
 };
 
 /// Thread-safe.
@@ -56,14 +59,17 @@ class rank_ledger {
   void sent(const comm_state& where, int to, int tag);
   /// A message has been received. Told before the call or request that did it ends, or right after, by its thread.
   void received(const comm_state& where, int from, int tag);
-  /// The next collective begins here: its number, from 1.
-  std::uint64_t arrived(const comm_state& where);
+  /// The next collective begins here. Those that block and those that do not are never one collective: counted apart.
+  void arrived(const comm_state& where, bool nonblocking);
   /// Others than we use it, of whom nothing is known.
   void given_away(const comm_state& where);
 
   /// A thread, or a coroutine (thread 0), waits for these; never 0. Idle: no needs.
   std::uint64_t begin_call(const char* call, std::span<const awaited> needs, bool all, const place& here, long thread);
   void end_call(std::uint64_t id) noexcept;
+  /// This call, or wait for this request, may end by something that is not known.
+  void doubt_call(std::uint64_t id) noexcept;
+  void doubt_request(std::uint64_t id) noexcept;
   /// This rank makes no calls any more.
   void end_of_rank(const place& here);
 
@@ -102,7 +108,7 @@ class rank_ledger {
   };
   struct communicator {
     std::map<int, traffic> sent, received;  // by rank of world
-    std::uint64_t collectives = 0;
+    std::uint64_t collectives[2] = {0, 0};  // that block, that do not
     bool given_away = false;
   };
   struct entry {  // a thing awaited, with its numbers

@@ -1,8 +1,8 @@
 // rank_watch: what the deadlock watch is told. Nothing while nobody watches.
 //
 // Who waits says so with watched_call. What was sent and received is counted, so that the watch knows of messages on
-// their way; requests are entered when they begin, so that it knows of receives that are posted. See rank_ledger.hpp for
-// what is kept, watch_thread.hpp for who looks at it.
+// their way; requests are entered when they begin, so that it knows of receives that are posted. See rank_ledger.hpp
+// for what is kept, watch_thread.hpp for who looks at it.
 #pragma once
 #include <tutti/base/place.hpp>
 #include <tutti/mpi/comm_state.hpp>
@@ -91,6 +91,19 @@ inline void end_await(std::uint64_t id) noexcept {
   if (id != 0) [[unlikely]]
     end_await_watched(id);
 }
+void doubt_await_watched(std::uint64_t id) noexcept;
+/// It is to be given up, which may end it.
+inline void doubt_await(std::uint64_t id) noexcept {
+  if (id != 0) [[unlikely]]
+    doubt_await_watched(id);
+}
+void doubt_request_watched(const comm_state& where, std::uint64_t id) noexcept;
+/// The same for a request that is waited for by who cancelled it. What it may have received is not known, nor is then
+/// what else is on its way in this communicator.
+inline void doubt_request(const comm_state& where, std::uint64_t id) noexcept {
+  if (id != 0) [[unlikely]]
+    doubt_request_watched(where, id);
+}
 /// A message is to be handed to MPI, by a call that blocks.
 inline void note_sent(const comm_state& where, int to, int tag) {
   if (watching()) [[unlikely]]
@@ -122,11 +135,11 @@ inline void check_collective(comm_state& where, const collective_signature& what
   if (watching()) [[unlikely]]
     check_collective_watched(where, what, here);
 }
-std::uint64_t begin_collective_watched(const comm_state& where);
-/// Every nonblocking one begins with it, as begin_request: it does not wait, so nothing is compared.
-inline std::uint64_t begin_collective(const comm_state& where) {
+std::uint64_t begin_collective_watched(const comm_state& where, const char* call, const place& here);
+/// Every nonblocking one, as begin_request. It must not wait, so nothing is compared.
+inline std::uint64_t begin_collective(const comm_state& where, const char* call, const place& here) {
   if (watching()) [[unlikely]]
-    return begin_collective_watched(where);
+    return begin_collective_watched(where, call, here);
   return 0;
 }
 
@@ -139,7 +152,7 @@ void note_own_thread();
 
 /// Around MPI's beginning, when watching.
 void before_mpi();
-void start_watch(comm_state& world, bool one_thread);
+void start_watch(bool one_thread);
 /// Waits until all ranks have come here.
 void stop_watch(const place& here);
 

@@ -168,9 +168,9 @@ std::optional<std::vector<quiet_thread>> watch_thread::quiet_now() {
 }
 
 bool watch_thread::has_worked(const rank_ledger::standing& standing) const {
-  return std::all_of(standing.threads.begin(), standing.threads.end(), [](const auto& one) {
-    return used_by(one.first).value_or(0) - one.second >= enough_work;
-  });
+  return clock::now() - since_ >= 3 * still &&
+         std::all_of(standing.threads.begin(), standing.threads.end(),
+                     [](const auto& one) { return used_by(one.first).value_or(0) - one.second >= enough_work; });
 }
 
 void watch_thread::look() {

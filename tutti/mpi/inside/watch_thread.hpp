@@ -1,7 +1,7 @@
 // watch_thread: the thread on each rank that tells rank 0 when the rank blocks, and on rank 0 the one that judges.
 //
-// It has a communicator of its own, so the program's messages and its own never meet. A rank that has been blocked for a
-// while sends what it waits for; rank 0 asks back when that, together with what it has from others, looks like a
+// It has a communicator of its own, so the program's messages and its own never meet. A rank that has been blocked for
+// a while sends what it waits for; rank 0 asks back when that, together with what it has from others, looks like a
 // deadlock (rank_judge.hpp). Nothing is sent while all ranks run.
 #pragma once
 #include <tutti/mpi/inside/quiet_threads.hpp>
