@@ -135,8 +135,8 @@ environment::environment(environment_options options, place here)
                                       : "mpi::environment: MPI_Init was called already, by somebody else");
   }
   const char* const watch = std::getenv("TUTTI_WATCH");
-  const bool watched = watch != nullptr && (std::string_view(watch).find("deadlock") != std::string_view::npos ||
-                                            std::string_view(watch).find("all") != std::string_view::npos);
+  bool watched = watch != nullptr && (std::string_view(watch).find("deadlock") != std::string_view::npos ||
+                                      std::string_view(watch).find("all") != std::string_view::npos);
   if (watched) detail::before_mpi();
   const int asked = watched ? MPI_THREAD_MULTIPLE : detail::native_level(options.threads);
   int given = 0;
@@ -151,6 +151,7 @@ environment::environment(environment_options options, place here)
   }
   all.level = options.threads;
   all.main = std::this_thread::get_id();
+  watched = detail::all_watch(watched);
   unsigned bits = 0;
   if (options.threads != thread_level::multiple) bits |= detail::threads_are_limited;
   if (watched) bits |= detail::is_watched;

@@ -67,9 +67,13 @@ void send(const comm_state& where, const_memory what, int to, int tag, send_mode
   const int target = target_of(where, to, call, here);
   const byte_count length(what.bytes());
   note_sent(where, to, tag);
-  const watched_call waits(
-      call, {.by = ended_by::receiver, .where = &where, .peer = to, .tag = tag, .may_be_buffered = !waits_for_receiver},
-      here);
+  const watched_call waits(call,
+                           {.by = ended_by::receiver,
+                            .where = &where,
+                            .peer = to,
+                            .tag = tag,
+                            .standard = waits_for_receiver ? -1 : static_cast<std::int64_t>(what.bytes())},
+                           here);
   const int code = (waits_for_receiver ? MPI_Ssend : MPI_Send)(what.data, length.count(), length.type(), target, tag,
                                                                comm_of(where));
   if (code != MPI_SUCCESS) [[unlikely]]
@@ -82,13 +86,14 @@ started isend(const comm_state& where, const_memory what, int to, int tag, send_
   enter(where, call, here);
   const int target = target_of(where, to, call, here);
   const byte_count length(what.bytes());
-  const std::uint64_t watched = begin_request({.by = ended_by::receiver,
-                                               .where = &where,
-                                               .peer = to,
-                                               .tag = tag,
-                                               .may_be_buffered = !waits_for_receiver,
-                                               .call = call,
-                                               .begun = here});
+  const std::uint64_t watched =
+      begin_request({.by = ended_by::receiver,
+                     .where = &where,
+                     .peer = to,
+                     .tag = tag,
+                     .standard = waits_for_receiver ? -1 : static_cast<std::int64_t>(what.bytes()),
+                     .call = call,
+                     .begun = here});
   MPI_Request handle = MPI_REQUEST_NULL;
   const int code = (waits_for_receiver ? MPI_Issend : MPI_Isend)(what.data, length.count(), length.type(), target, tag,
                                                                  comm_of(where), &handle);
@@ -136,9 +141,12 @@ status sendrecv(const comm_state& where, const_memory out, int to, int send_tag,
   int code = 0;
   note_sent(where, to, send_tag);
   {
-    const awaited both[] = {
-        {.by = ended_by::receiver, .where = &where, .peer = to, .tag = send_tag, .may_be_buffered = true},
-        {.by = ended_by::message, .where = &where, .peer = from, .tag = recv_tag}};
+    const awaited both[] = {{.by = ended_by::receiver,
+                             .where = &where,
+                             .peer = to,
+                             .tag = send_tag,
+                             .standard = static_cast<std::int64_t>(out.bytes())},
+                            {.by = ended_by::message, .where = &where, .peer = from, .tag = recv_tag}};
     const watched_call waits("sendrecv", both, 2, true, here);
     code = MPI_Sendrecv(out.data, out_length.count(), out_length.type(), target, send_tag, in.data, in_length.count(),
                         in_length.type(), source, recv_tag, comm_of(where), &native);
@@ -180,7 +188,9 @@ started send_init(const comm_state& where, const_memory what, int to, int tag, c
   MPI_Request handle = MPI_REQUEST_NULL;
   const int code = MPI_Send_init(what.data, length.count(), length.type(), target, tag, comm_of(where), &handle);
   if (code != MPI_SUCCESS) fail(code, where, "send_init", to_text(to, tag), here);
-  return begun(handle, where, "send_init", to, tag, false, here);
+  started made = begun(handle, where, "send_init", to, tag, false, here);
+  made.bytes = what.bytes();
+  return made;
 }
 
 started recv_init(const comm_state& where, memory into, int from, int tag, const place& here) {
@@ -227,6 +237,7 @@ std::optional<found_message> improbe(const expected& what) {
 void mrecv(const comm_state& where, found_message& found, void* into, const char* call, const place& here) {
   const byte_count length(found.about.bytes);
   auto message = handle_of<MPI_Message>(found.handle);
+  const watched_call comes(call, awaited{}, here);
   const int code = MPI_Mrecv(into, length.count(), length.type(), &message, MPI_STATUS_IGNORE);
   if (code != MPI_SUCCESS) [[unlikely]]
     fail(code, where, call, from_text(found.about.source, found.about.tag), here);

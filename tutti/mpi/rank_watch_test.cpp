@@ -376,8 +376,9 @@ TEST(RankProgram, DISABLED_late_collective) {
 TEST(RankWatch, TellsWhoIsLateForACollective) {
   const auto end = run_ranks(3, "late_collective", {"TUTTI_WATCH_COLLECTIVES=0.5"});
   EXPECT_EQ(end.code, 0) << end.text;
-  EXPECT_THAT(end.text, AllOf(HasSubstr("tutti: rank 1 has not come to a collective call for 0.5 s"),
-                              line(0, "barrier on world at "), line(2, "barrier on world at "), HasSubstr("  rank 1 runs\n")));
+  EXPECT_THAT(end.text,
+              AllOf(HasSubstr("tutti: rank 1 has not come to a collective call for 0.5 s"),
+                    line(0, "barrier on world at "), line(2, "barrier on world at "), HasSubstr("  rank 1 runs\n")));
   EXPECT_EQ(end.text.find("has not come"), end.text.rfind("has not come")) << end.text;
 }
 

@@ -298,7 +298,7 @@ void persistent_request::start(place here) {
                                          .where = what_.where,
                                          .peer = what_.peer,
                                          .tag = what_.tag,
-                                         .may_be_buffered = true,
+                                         .standard = static_cast<std::int64_t>(what_.bytes),
                                          .call = what_.call,
                                          .begun = here});
   detail::check(MPI_Start(&handle), *what_.where, what_.call, here);

@@ -30,6 +30,7 @@ struct started {
   bool receives = false;
   bool is_collective = false;
   place here;
+  std::size_t bytes = 0;      // of a persistent send, for who watches
   std::uint64_t watched = 0;  // for who watches; 0: nobody, or it is not known what ends it
 };
 

@@ -164,12 +164,17 @@ std::optional<std::vector<quiet_thread>> watch_thread::quiet_now() {
   std::vector<long> others = ledger_.waiting_threads();
   const std::lock_guard lock(mutex_);
   others.insert(others.end(), own_threads_.begin(), own_threads_.end());
-  return quiet_threads(others);
+  return quiet_threads(others, options_.library);
 }
 
 bool watch_thread::has_worked(const rank_ledger::standing& standing) const {
-  return clock::now() - since_ >= 3 * still &&
-         std::all_of(standing.threads.begin(), standing.threads.end(),
+  // A machine that is busy; a network that is slow, or has lost something and tries again.
+  constexpr auto patience = 1s;
+  constexpr std::int64_t bytes_per_microsecond = 100;
+  auto enough = std::chrono::microseconds(3 * still);
+  if (standing.doubtful != 0) enough = patience + std::chrono::microseconds(standing.doubtful / bytes_per_microsecond);
+  if (clock::now() - since_ < enough) return false;
+  return std::all_of(standing.threads.begin(), standing.threads.end(),
                      [](const auto& one) { return used_by(one.first).value_or(0) - one.second >= enough_work; });
 }
 
@@ -193,7 +198,7 @@ void watch_thread::look() {
       tell({}, false, false);
     } else if (!told_->has_worked && has_worked(told_->standing)) {
       told_->has_worked = true;
-      tell(told_->standing.report, told_->standing.is_doubtful, true);
+      tell(told_->standing.report, told_->standing.doubtful != 0, true);
       told_->number = numbers_;
     }
     return;
@@ -208,7 +213,7 @@ void watch_thread::look() {
   made.standing = ledger_.look();
   if (made.standing.report.epoch != epoch || made.standing.report.calls.empty()) return;
   made.has_worked = has_worked(made.standing);
-  tell(made.standing.report, made.standing.is_doubtful, made.has_worked);
+  tell(made.standing.report, made.standing.doubtful != 0, made.has_worked);
   made.number = numbers_;
   looked_ = now;
   told_ = std::move(made);
