@@ -14,7 +14,6 @@
 #include <mutex>
 #include <stdexcept>
 #include <string>
-#include <thread>
 #include <unordered_set>
 
 namespace tutti::mpi {
@@ -27,8 +26,6 @@ struct process_state {
   std::shared_ptr<comm_state> world, self;
   std::atomic<bool> on{false}, over{false};
   thread_level level = thread_level::multiple;
-  std::thread::id main;
-  std::atomic<int> inside{0};  // threads in a call of MPI, where only one may be
 };
 
 process_state& process() {
@@ -107,13 +104,10 @@ void check_alive(const comm_state& where, const char* call, const place& here) {
 }
 
 void check_thread(const comm_state& where, const char* call, const place& here) {
-  const process_state& all = process();
   check_alive(where, call, here);
-  if (all.level == thread_level::multiple || all.level == thread_level::serialized) return;
-  if (std::this_thread::get_id() == all.main) return;
   throw std::logic_error(std::string("mpi::") + call + " on rank " + std::to_string(where.rank) + " of " + where.name +
                          ": this is not the thread that made the environment, and its thread level is " +
-                         name_of(all.level) + "; begin MPI with {.threads = thread_level::multiple} (" +
+                         name_of(process().level) + "; begin MPI with {.threads = thread_level::multiple} (" +
                          to_string(here) + ")");
 }
 
@@ -150,14 +144,14 @@ environment::environment(environment_options options, place here)
                 MPI_ERR_OTHER);
   }
   all.level = options.threads;
-  all.main = std::this_thread::get_id();
   watched = detail::all_watch(watched);
   unsigned bits = 0;
-  if (options.threads != thread_level::multiple) bits |= detail::threads_are_limited;
+  if (options.threads < thread_level::serialized) bits |= detail::threads_are_limited;
+  detail::began_here = true;
   if (watched) bits |= detail::is_watched;
   detail::attention.store(bits, std::memory_order_relaxed);
-  all.on = true;
   if (watched) detail::start_watch(options.threads <= thread_level::funneled);
+  all.on = true;
 }
 
 environment::~environment() {

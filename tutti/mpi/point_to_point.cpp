@@ -31,13 +31,14 @@ std::string from_text(int from, int tag) {
 
 started begun(MPI_Request handle, const comm_state& where, const char* call, int peer, int tag, bool receives,
               const place& here, std::uint64_t watched = 0) {
-  return {.handle = number_of(handle),
-          .where = &where,
+  return {.where = &where,
           .call = call,
+          .file = here.file,
+          .line = here.line,
           .peer = peer,
           .tag = tag,
           .receives = receives,
-          .here = here,
+          .handle = number_of(handle),
           .watched = watched};
 }
 
@@ -60,7 +61,46 @@ status recv_some(const comm_state& where, const memory& into, int from, int tag,
 
 }  // namespace
 
-void send(const comm_state& where, const_memory what, int to, int tag, send_mode mode, const place& here) {
+// ---------------------------------------------------------------- the calls themselves
+
+int send_at_once(const void* data, int bytes, int to, int tag, std::uintptr_t comm) noexcept {
+  return MPI_Send(data, bytes, MPI_BYTE, to, tag, handle_of<MPI_Comm>(comm));
+}
+
+int recv_at_once(void* data, int bytes, int from, int tag, std::uintptr_t comm, status& came) noexcept {
+  MPI_Status native;
+  const int code = MPI_Recv(data, bytes, MPI_BYTE, from, tag, handle_of<MPI_Comm>(comm), &native);
+  came = status_of(native);
+  return code;
+}
+
+int isend_at_once(const void* data, int bytes, int to, int tag, std::uintptr_t comm, std::uintptr_t& made) noexcept {
+  MPI_Request handle;
+  const int code = MPI_Isend(data, bytes, MPI_BYTE, to, tag, handle_of<MPI_Comm>(comm), &handle);
+  made = number_of(handle);
+  return code;
+}
+
+int irecv_at_once(void* data, int bytes, int from, int tag, std::uintptr_t comm, std::uintptr_t& made) noexcept {
+  MPI_Request handle;
+  const int code = MPI_Irecv(data, bytes, MPI_BYTE, from, tag, handle_of<MPI_Comm>(comm), &handle);
+  made = number_of(handle);
+  return code;
+}
+
+void send_failed(int code, const comm_state& where, const char* call, int to, int tag, const place& here) {
+  fail(code, where, call, to_text(to, tag), here);
+}
+
+void recv_failed(int code, const comm_state& where, const memory& into, int from, int tag, const char* call,
+                 const place& here) {
+  fail_recv(code, where, into, from, tag, call, here);
+}
+
+// ---------------------------------------------------------------- with all that may belong to them
+
+void send_slowly(const comm_state& where, const const_memory& what, int to, int tag, send_mode mode,
+                 const place& here) {
   const bool waits_for_receiver = mode == send_mode::synchronous;
   const char* const call = waits_for_receiver ? "ssend" : "send";
   enter(where, call, here);
@@ -80,7 +120,8 @@ void send(const comm_state& where, const_memory what, int to, int tag, send_mode
     fail(code, where, call, to_text(to, tag), here);
 }
 
-started isend(const comm_state& where, const_memory what, int to, int tag, send_mode mode, const place& here) {
+started isend_slowly(const comm_state& where, const const_memory& what, int to, int tag, send_mode mode,
+                     const place& here) {
   const bool waits_for_receiver = mode == send_mode::synchronous;
   const char* const call = waits_for_receiver ? "issend" : "isend";
   enter(where, call, here);
@@ -104,18 +145,19 @@ started isend(const comm_state& where, const_memory what, int to, int tag, send_
   return begun(handle, where, call, to, tag, false, here, watched);
 }
 
-status recv(const comm_state& where, memory into, int from, int tag, const place& here) {
-  return recv_some(where, into, from, tag, "recv", here);
+status recv_slowly(const comm_state& where, const memory& into, int from, int tag, const char* call,
+                   const place& here) {
+  return recv_some(where, into, from, tag, call, here);
 }
 
 status recv_exactly(const comm_state& where, memory into, int from, int tag, const char* call, const place& here) {
-  const status came = recv_some(where, into, from, tag, call, here);
+  const status came = recv(where, into, from, tag, here, call);
   if (came.bytes != into.bytes() && came.source != no_rank) [[unlikely]]
     refuse_length(where, came, into.bytes(), "value", call, here);
   return came;
 }
 
-started irecv(const comm_state& where, memory into, int from, int tag, const place& here) {
+started irecv_slowly(const comm_state& where, const memory& into, int from, int tag, const place& here) {
   enter(where, "irecv", here);
   const int source = source_of(where, from, "irecv", here);
   const byte_count length(into.bytes());
@@ -188,9 +230,7 @@ started send_init(const comm_state& where, const_memory what, int to, int tag, c
   MPI_Request handle = MPI_REQUEST_NULL;
   const int code = MPI_Send_init(what.data, length.count(), length.type(), target, tag, comm_of(where), &handle);
   if (code != MPI_SUCCESS) fail(code, where, "send_init", to_text(to, tag), here);
-  started made = begun(handle, where, "send_init", to, tag, false, here);
-  made.bytes = what.bytes();
-  return made;
+  return begun(handle, where, "send_init", to, tag, false, here);
 }
 
 started recv_init(const comm_state& where, memory into, int from, int tag, const place& here) {
