@@ -29,7 +29,6 @@ class entered {
 void begin(comm_state& where, const collective_signature& what, const place& here) {
   enter(where, what.call, here);
   check_alive(where, what.call, here);
-  check_collective(where, what, here);
 }
 
 started begun(MPI_Request handle, comm_state& where, const char* call, const place& here) {
@@ -38,7 +37,8 @@ started begun(MPI_Request handle, comm_state& where, const char* call, const pla
           .file = here.file,
           .line = here.line,
           .is_collective = true,
-          .handle = number_of(handle)};
+          .handle = number_of(handle),
+          .watched = begin_collective(where, call, here)};
 }
 
 MPI_Op native_op(const op_handle& op) {

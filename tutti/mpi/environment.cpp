@@ -90,7 +90,10 @@ void adopt(comm_state& state, std::uintptr_t handle, std::string name, bool owne
   MPI_Comm_set_errhandler(comm, MPI_ERRORS_RETURN);
   MPI_Comm_rank(comm, &state.rank);
   MPI_Comm_size(comm, &state.size);
-  if (watching()) fill_world_ranks(state);
+  if (watching()) {
+    fill_world_ranks(state);
+    watch_communicator(state);
+  }
   const std::lock_guard lock(process().mutex);
   process().alive.insert(&state);
 }
@@ -115,6 +118,7 @@ comm_state::~comm_state() {
     process().alive.erase(this);
   }
   if (owned && size != 0 && process().on) {
+    unwatch_communicator(*this);
     auto comm = comm_of(*this);
     MPI_Comm_free(&comm);
   }
@@ -138,7 +142,8 @@ bool is_on() noexcept { return process().on.load(std::memory_order_acquire); }
 
 using detail::process;
 
-environment::environment(environment_options options) : exceptions_(std::uncaught_exceptions()) {
+environment::environment(environment_options options, place here)
+    : exceptions_(std::uncaught_exceptions()), made_at_(here) {
   auto& all = process();
   const std::lock_guard lock(all.mutex);
   int begun = 0;
@@ -149,8 +154,9 @@ environment::environment(environment_options options) : exceptions_(std::uncaugh
                                       : "mpi::environment: MPI_Init was called already, by somebody else");
   }
   const char* const watch = std::getenv("TUTTI_WATCH");
-  const bool watched = watch != nullptr && (std::string_view(watch).find("deadlock") != std::string_view::npos ||
-                                            std::string_view(watch).find("all") != std::string_view::npos);
+  bool watched = watch != nullptr && (std::string_view(watch).find("deadlock") != std::string_view::npos ||
+                                      std::string_view(watch).find("all") != std::string_view::npos);
+  if (watched) detail::before_mpi();
   const int asked = watched ? MPI_THREAD_MULTIPLE : detail::native_level(options.threads);
   int given = 0;
   MPI_Init_thread(nullptr, nullptr, asked, &given);
@@ -158,16 +164,19 @@ environment::environment(environment_options options) : exceptions_(std::uncaugh
     MPI_Finalize();
     all.over = true;
     throw error(std::string("mpi::environment: thread level ") + detail::name_of(options.threads) +
-                    " was asked for, and this MPI offers less; ask for a lower one",
+                    " was asked for, and this MPI offers less; ask for a lower one" +
+                    (watched ? ", without TUTTI_WATCH, which needs the highest" : ""),
                 MPI_ERR_OTHER);
   }
   all.level = options.threads;
+  watched = detail::all_watch(watched);
   unsigned bits = 0;
   if (options.threads < thread_level::serialized) bits |= detail::threads_are_limited;
   detail::began_here = true;
   if (watched) bits |= detail::is_watched;
   detail::attention.store(bits, std::memory_order_relaxed);
   all.terminate = std::set_terminate(detail::end_job_by_exception);
+  if (watched) detail::start_watch(options.threads <= thread_level::funneled);
   all.on = true;
 }
 
@@ -180,7 +189,7 @@ environment::~environment() {
   }
   if (std::get_terminate() == detail::end_job_by_exception) std::set_terminate(all.terminate);
   detail::stop_progress();
-  if (detail::watching()) detail::stop_watch();
+  if (detail::watching()) detail::stop_watch(made_at_);
   all.world.reset();
   all.self.reset();
   {

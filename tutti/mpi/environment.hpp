@@ -22,16 +22,13 @@ struct environment_options {
   thread_level threads = thread_level::multiple;
 };
 
-/// What a job ends with when the deadlock watch (TUTTI_WATCH=deadlock) has found that it would never end.
-inline constexpr int deadlock_exit_code = 86;
-
 /// MPI is there while it lives: one per process, made first in main, by every rank. Its end waits for all ranks; when
 /// it ends because of an exception, or one is caught by nobody, the other ranks would wait in vain, so the job is
 /// ended, with a line that names this rank. Not for several threads at once.
 class environment {
  public:
   /// Throws std::logic_error when there is, or was, one; mpi::error when MPI has fewer threads to offer than asked for.
-  explicit environment(environment_options options = {});
+  explicit environment(environment_options options = {}, place here = place::current());
   ~environment();
   environment(const environment&) = delete;
   environment& operator=(const environment&) = delete;
@@ -43,7 +40,11 @@ class environment {
 
  private:
   int exceptions_;
+  place made_at_;  // for who watches
 };
+
+/// How the whole job ends when the watch (TUTTI_WATCH=deadlock) has found that some ranks wait for ever.
+inline constexpr int deadlock_exit_code = 86;
 
 /// All ranks of the job. Throws std::logic_error without an environment. Thread-safe.
 communicator world(place here = place::current());

@@ -30,7 +30,7 @@ std::string from_text(int from, int tag) {
 }
 
 started begun(MPI_Request handle, const comm_state& where, const char* call, int peer, int tag, bool receives,
-              const place& here) {
+              const place& here, std::uint64_t watched = 0) {
   return {.where = &where,
           .call = call,
           .file = here.file,
@@ -38,7 +38,8 @@ started begun(MPI_Request handle, const comm_state& where, const char* call, int
           .peer = peer,
           .tag = tag,
           .receives = receives,
-          .handle = number_of(handle)};
+          .handle = number_of(handle),
+          .watched = watched};
 }
 
 status recv_some(const comm_state& where, const memory& into, int from, int tag, const char* call, const place& here) {
@@ -106,7 +107,13 @@ void send_slowly(const comm_state& where, const const_memory& what, int to, int 
   const int target = target_of(where, to, call, here);
   const byte_count length(what.bytes());
   note_sent(where, to, tag);
-  const watched_call waits(call, {.by = ended_by::receiver, .where = &where, .peer = to, .tag = tag}, here);
+  const watched_call waits(call,
+                           {.by = ended_by::receiver,
+                            .where = &where,
+                            .peer = to,
+                            .tag = tag,
+                            .standard = waits_for_receiver ? -1 : static_cast<std::int64_t>(what.bytes())},
+                           here);
   const int code = (waits_for_receiver ? MPI_Ssend : MPI_Send)(what.data, length.count(), length.type(), target, tag,
                                                                comm_of(where));
   if (code != MPI_SUCCESS) [[unlikely]]
@@ -120,13 +127,22 @@ started isend_slowly(const comm_state& where, const const_memory& what, int to, 
   enter(where, call, here);
   const int target = target_of(where, to, call, here);
   const byte_count length(what.bytes());
+  const std::uint64_t watched =
+      begin_request({.by = ended_by::receiver,
+                     .where = &where,
+                     .peer = to,
+                     .tag = tag,
+                     .standard = waits_for_receiver ? -1 : static_cast<std::int64_t>(what.bytes()),
+                     .call = call,
+                     .begun = here});
   MPI_Request handle = MPI_REQUEST_NULL;
   const int code = (waits_for_receiver ? MPI_Issend : MPI_Isend)(what.data, length.count(), length.type(), target, tag,
                                                                  comm_of(where), &handle);
-  if (code != MPI_SUCCESS) [[unlikely]]
+  if (code != MPI_SUCCESS) [[unlikely]] {
+    end_request(watched);
     fail(code, where, call, to_text(to, tag), here);
-  note_sent(where, to, tag);
-  return begun(handle, where, call, to, tag, false, here);
+  }
+  return begun(handle, where, call, to, tag, false, here, watched);
 }
 
 status recv_slowly(const comm_state& where, const memory& into, int from, int tag, const char* call,
@@ -145,11 +161,15 @@ started irecv_slowly(const comm_state& where, const memory& into, int from, int 
   enter(where, "irecv", here);
   const int source = source_of(where, from, "irecv", here);
   const byte_count length(into.bytes());
+  const std::uint64_t watched = begin_request(
+      {.by = ended_by::message, .where = &where, .peer = from, .tag = tag, .call = "irecv", .begun = here});
   MPI_Request handle = MPI_REQUEST_NULL;
   const int code = MPI_Irecv(into.data, length.count(), length.type(), source, tag, comm_of(where), &handle);
-  if (code != MPI_SUCCESS) [[unlikely]]
+  if (code != MPI_SUCCESS) [[unlikely]] {
+    end_request(watched);
     fail(code, where, "irecv", from_text(from, tag), here);
-  return begun(handle, where, "irecv", from, tag, true, here);
+  }
+  return begun(handle, where, "irecv", from, tag, true, here, watched);
 }
 
 status sendrecv(const comm_state& where, const_memory out, int to, int send_tag, memory in, int from, int recv_tag,
@@ -163,7 +183,11 @@ status sendrecv(const comm_state& where, const_memory out, int to, int send_tag,
   int code = 0;
   note_sent(where, to, send_tag);
   {
-    const awaited both[] = {{.by = ended_by::receiver, .where = &where, .peer = to, .tag = send_tag},
+    const awaited both[] = {{.by = ended_by::receiver,
+                             .where = &where,
+                             .peer = to,
+                             .tag = send_tag,
+                             .standard = static_cast<std::int64_t>(out.bytes())},
                             {.by = ended_by::message, .where = &where, .peer = from, .tag = recv_tag}};
     const watched_call waits("sendrecv", both, 2, true, here);
     code = MPI_Sendrecv(out.data, out_length.count(), out_length.type(), target, send_tag, in.data, in_length.count(),
@@ -180,7 +204,8 @@ status probe(const comm_state& where, int from, int tag, const place& here) {
   enter(where, "probe", here);
   const int source = source_of(where, from, "probe", here);
   MPI_Status native;
-  const watched_call waits("probe", {.by = ended_by::message, .where = &where, .peer = from, .tag = tag}, here);
+  const watched_call waits("probe",
+                           {.by = ended_by::message, .where = &where, .peer = from, .tag = tag, .probes = true}, here);
   const int code = MPI_Probe(source, tag, comm_of(where), &native);
   if (code != MPI_SUCCESS) [[unlikely]]
     fail(code, where, "probe", from_text(from, tag), here);
@@ -227,7 +252,8 @@ found_message mprobe(const comm_state& where, int from, int tag, const char* cal
   MPI_Message found = MPI_MESSAGE_NULL;
   int code = 0;
   {
-    const watched_call waits(call, {.by = ended_by::message, .where = &where, .peer = from, .tag = tag}, here);
+    const watched_call waits(call, {.by = ended_by::message, .where = &where, .peer = from, .tag = tag, .probes = true},
+                             here);
     code = MPI_Mprobe(source, tag, comm_of(where), &found, &native);
   }
   if (code != MPI_SUCCESS) [[unlikely]]
@@ -251,6 +277,7 @@ std::optional<found_message> improbe(const expected& what) {
 void mrecv(const comm_state& where, found_message& found, void* into, const char* call, const place& here) {
   const byte_count length(found.about.bytes);
   auto message = handle_of<MPI_Message>(found.handle);
+  const watched_call comes(call, awaited{}, here);
   const int code = MPI_Mrecv(into, length.count(), length.type(), &message, MPI_STATUS_IGNORE);
   if (code != MPI_SUCCESS) [[unlikely]]
     fail(code, where, call, from_text(found.about.source, found.about.tag), here);

@@ -32,6 +32,7 @@ struct started {
   bool receives = false;
   bool is_collective = false;
   std::uintptr_t handle = 0;  // MPI_Request
+  std::uint64_t watched = 0;  // for who watches; 0: nobody, or it is not known what ends it
 
   [[nodiscard]] place here() const noexcept { return {file, line, ""}; }
 };
