@@ -3,6 +3,7 @@
 #   *.cpp              part of the static library tutti_<name>, alias tutti::<name>; with headers only, an INTERFACE library
 #   register.cpp       an object file put into every program that links the module, so that no linker drops it
 #   *_test.cpp         one GoogleTest program, <build>/tests/<name>_test
+#   *_ranks_test.cpp   one GoogleTest program, <build>/tests/<name>_ranks_test, run as several ranks of MPI
 #   *_testlib.cpp      a shared library the tests dlopen, <build>/tests/<file>.so; TUTTI_TESTLIB_DIR is that folder
 #   *_fuzz.cpp         LLVMFuzzerTestOneInput: libFuzzer in the fuzz preset, replay of generated inputs in all others
 #   *_nocompile.cpp    code that must not compile, see scripts/check_nocompile.py
@@ -26,6 +27,9 @@ function(tutti_module name)
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS *.cpp)
   set(tests ${sources})
   list(FILTER tests INCLUDE REGEX "_test\\.cpp$")
+  set(ranks_tests ${tests})
+  list(FILTER ranks_tests INCLUDE REGEX "_ranks_test\\.cpp$")
+  list(FILTER tests EXCLUDE REGEX "_ranks_test\\.cpp$")
   set(testlibs ${sources})
   list(FILTER testlibs INCLUDE REGEX "_testlib\\.cpp$")
   set(fuzzers ${sources})
@@ -92,6 +96,7 @@ function(tutti_module name)
   endif()
   if(TUTTI_BUILD_TESTS)
     tutti_module_tests(${name} TESTS ${tests} TESTLIBS ${testlibs} LINK ${arg_LINK_PRIVATE} ${arg_TEST_LINK})
+    tutti_module_ranks_tests(${name} TESTS ${ranks_tests} LINK ${arg_LINK_PRIVATE})
     tutti_module_fuzzers(${name} ${fuzzers})
     tutti_module_nocompile(${name} ${nocompile})
   endif()
@@ -116,6 +121,22 @@ function(tutti_module_tests name)
     target_include_directories(${library} PRIVATE $<TARGET_PROPERTY:tutti_${name},INTERFACE_INCLUDE_DIRECTORIES>)
     add_dependencies(${name}_test ${library})
   endforeach()
+endfunction()
+
+# The tests that need ranks: one program, every rank of which runs all tests; the CTest test <module>.ranks.<n> for each
+# number of ranks.
+function(tutti_module_ranks_tests name)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "TESTS;LINK")
+  if(NOT arg_TESTS)
+    return()
+  endif()
+  set(target ${name}_ranks_test)
+  add_executable(${target} ${arg_TESTS} ${PROJECT_SOURCE_DIR}/tests/support/ranks_main.cpp)
+  set_target_properties(${target} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests ENABLE_EXPORTS ON)
+  target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR})
+  target_precompile_headers(${target} REUSE_FROM tutti_test_support)
+  target_link_libraries(${target} PRIVATE tutti_flags tutti::${name} ${arg_LINK} GTest::gmock GTest::gtest)
+  tutti_ranks_test(${name}.ranks COMMAND $<TARGET_FILE:${target}> LABEL ${name} RANKS 1 2 3 6)
 endfunction()
 
 # tutti_test_program(<target> SOURCES <file>... LINK <target>... LABEL <label>): a GoogleTest program and its CTest tests.

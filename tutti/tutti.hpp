@@ -24,6 +24,9 @@
 #ifdef TUTTI_LINKS_IO
 #include <tutti/io/io.hpp>
 #endif
+#ifdef TUTTI_LINKS_MPI
+#include <tutti/mpi/mpi.hpp>
+#endif
 #ifdef TUTTI_LINKS_TRACE
 #include <tutti/trace/trace.hpp>
 #endif

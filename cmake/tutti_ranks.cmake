@@ -1,0 +1,25 @@
+# tutti_ranks: programs that run as several ranks of MPI.
+
+# What mpirun needs on a test machine: more ranks than cores, perhaps root, no network but this machine's. And what the
+# sanitizers must not say of MPI's own libraries, which they have not seen compiled.
+set(TUTTI_RANKS_ENVIRONMENT
+    OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1
+    OMPI_MCA_pml=ob1 OMPI_MCA_btl=self,vader OMPI_MCA_mpi_yield_when_idle=1
+    "LSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/cmake/mpi_leaks.supp"
+    "TSAN_OPTIONS=ignore_noninstrumented_modules=1")
+
+# tutti_ranks_test(<name> COMMAND <program> [<argument>...] LABEL <label> RANKS <n>... [EXIT_CODE <code>]): the CTest tests
+# <name>.<n>, the program on n ranks each; EXIT_CODE: what it must end with, when that is not 0.
+function(tutti_ranks_test name)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "LABEL;EXIT_CODE" "COMMAND;RANKS")
+  math(EXPR timeout "120 * ${TUTTI_TIME_FACTOR}")
+  foreach(ranks IN LISTS arg_RANKS)
+    set(command ${MPIEXEC_EXECUTABLE} ${MPIEXEC_NUMPROC_FLAG} ${ranks} ${arg_COMMAND})
+    if(arg_EXIT_CODE)
+      set(command sh -c "\"$@\"; test $? -eq ${arg_EXIT_CODE}" sh ${command})
+    endif()
+    add_test(NAME ${name}.${ranks} COMMAND ${command} WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
+    set_tests_properties(${name}.${ranks} PROPERTIES TIMEOUT ${timeout} LABELS ${arg_LABEL} PROCESSORS 2
+                         ENVIRONMENT "${TUTTI_RANKS_ENVIRONMENT}")
+  endforeach()
+endfunction()

@@ -1,0 +1,46 @@
+// comm_state: one communicator of this rank, shared by all handles to it.
+#pragma once
+#include <tutti/base/place.hpp>
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace tutti::mpi::detail {
+
+/// Lives as long as somebody has a handle. After the end of MPI it has size 0, so that every rank is out of range, and
+/// is refused by name.
+struct comm_state {
+  comm_state() = default;
+  ~comm_state();
+  comm_state(const comm_state&) = delete;
+  comm_state& operator=(const comm_state&) = delete;
+
+  std::uintptr_t handle = 0;  // MPI_Comm; see inside/native_handle.hpp
+  int rank = -1;
+  int size = 0;
+  std::string name;
+  bool owned = false;  // freed with the last handle
+  // Its twin for messages of our own: of collectives over values that are encoded. Made by the first of them.
+  std::shared_ptr<comm_state> shadow;
+  // Of each rank here the one in world, for who watches.
+  std::vector<int> world_ranks;
+  std::atomic<std::uint64_t> collectives{0};  // begun here so far, for who watches
+};
+
+/// Bits of `attention`.
+inline constexpr unsigned threads_are_limited = 1;  // not every thread may call MPI at any time
+inline constexpr unsigned is_watched = 2;           // TUTTI_WATCH=deadlock
+/// Not 0: calls have something to do besides.
+inline constinit std::atomic<unsigned> attention{0};
+
+/// Throws when this thread may not call MPI, or MPI is not there (any more).
+void check_thread(const comm_state& where, const char* call, const place& here);
+inline void enter(const comm_state& where, const char* call, const place& here) {
+  if ((attention.load(std::memory_order_relaxed) & threads_are_limited) != 0) [[unlikely]]
+    check_thread(where, call, here);
+}
+
+}  // namespace tutti::mpi::detail

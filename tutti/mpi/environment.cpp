@@ -1,0 +1,212 @@
+#include <tutti/mpi/environment.hpp>
+
+#include <tutti/mpi/comm_state.hpp>
+#include <tutti/mpi/inside/end_of_mpi.hpp>
+#include <tutti/mpi/inside/native_handle.hpp>
+#include <tutti/mpi/inside/progress.hpp>
+#include <tutti/mpi/inside/rank_watch.hpp>
+
+#include <array>
+#include <atomic>
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
+#include <mutex>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <unordered_set>
+
+namespace tutti::mpi {
+namespace detail {
+namespace {
+
+struct process_state {
+  std::mutex mutex;
+  std::unordered_set<comm_state*> alive;  // communicators
+  std::shared_ptr<comm_state> world, self;
+  std::atomic<bool> on{false}, over{false};
+  thread_level level = thread_level::multiple;
+  std::thread::id main;
+  std::atomic<int> inside{0};  // threads in a call of MPI, where only one may be
+};
+
+process_state& process() {
+  static process_state& only = *new process_state;  // communicators may outlive static objects
+  return only;
+}
+
+const char* name_of(thread_level level) {
+  constexpr std::array names{"single", "funneled", "serialized", "multiple"};
+  return names[static_cast<std::size_t>(level)];
+}
+
+int native_level(thread_level level) {
+  constexpr std::array levels{MPI_THREAD_SINGLE, MPI_THREAD_FUNNELED, MPI_THREAD_SERIALIZED, MPI_THREAD_MULTIPLE};
+  return levels[static_cast<std::size_t>(level)];
+}
+
+std::string no_environment(const char* call) {
+  return std::string("mpi::") + call +
+         (process().over ? ": MPI has ended: its mpi::environment was destroyed"
+                         : ": MPI has not begun: make a tutti::mpi::environment first in main");
+}
+
+std::shared_ptr<comm_state> ready_made(MPI_Comm comm, const char* name) {
+  auto made = std::make_shared<comm_state>();
+  adopt(*made, number_of(comm), name, false);
+  return made;
+}
+
+}  // namespace
+
+void adopt(comm_state& state, std::uintptr_t handle, std::string name, bool owned) {
+  const auto comm = handle_of<MPI_Comm>(handle);
+  state.handle = handle;
+  state.owned = owned;
+  state.name = std::move(name);
+  MPI_Comm_set_errhandler(comm, MPI_ERRORS_RETURN);
+  MPI_Comm_rank(comm, &state.rank);
+  MPI_Comm_size(comm, &state.size);
+  if (watching()) fill_world_ranks(state);
+  const std::lock_guard lock(process().mutex);
+  process().alive.insert(&state);
+}
+
+void fill_world_ranks(comm_state& state) {
+  MPI_Group all = MPI_GROUP_NULL;
+  MPI_Group mine = MPI_GROUP_NULL;
+  MPI_Comm_group(MPI_COMM_WORLD, &all);
+  MPI_Comm_group(comm_of(state), &mine);
+  std::vector<int> here(static_cast<std::size_t>(state.size));
+  for (int i = 0; i < state.size; ++i) here[static_cast<std::size_t>(i)] = i;
+  state.world_ranks.resize(here.size());
+  MPI_Group_translate_ranks(mine, state.size, here.data(), all, state.world_ranks.data());
+  MPI_Group_free(&mine);
+  MPI_Group_free(&all);
+}
+
+comm_state::~comm_state() {
+  shadow.reset();
+  {
+    const std::lock_guard lock(process().mutex);
+    process().alive.erase(this);
+  }
+  if (owned && size != 0 && process().on) {
+    auto comm = comm_of(*this);
+    MPI_Comm_free(&comm);
+  }
+}
+
+void check_alive(const comm_state& where, const char* call, const place& here) {
+  if (where.size == 0) throw std::logic_error(no_environment(call) + " (" + to_string(here) + ")");
+}
+
+void check_thread(const comm_state& where, const char* call, const place& here) {
+  const process_state& all = process();
+  check_alive(where, call, here);
+  if (all.level == thread_level::multiple || all.level == thread_level::serialized) return;
+  if (std::this_thread::get_id() == all.main) return;
+  throw std::logic_error(std::string("mpi::") + call + " on rank " + std::to_string(where.rank) + " of " + where.name +
+                         ": this is not the thread that made the environment, and its thread level is " +
+                         name_of(all.level) + "; begin MPI with {.threads = thread_level::multiple} (" +
+                         to_string(here) + ")");
+}
+
+bool is_on() noexcept { return process().on.load(std::memory_order_acquire); }
+
+}  // namespace detail
+
+using detail::process;
+
+environment::environment(environment_options options) : exceptions_(std::uncaught_exceptions()) {
+  auto& all = process();
+  const std::lock_guard lock(all.mutex);
+  int begun = 0;
+  MPI_Initialized(&begun);
+  if (all.on || all.over || begun != 0) {
+    throw std::logic_error(all.on     ? "mpi::environment: there is one already"
+                           : all.over ? "mpi::environment: MPI has ended, and cannot begin again in one process"
+                                      : "mpi::environment: MPI_Init was called already, by somebody else");
+  }
+  const char* const watch = std::getenv("TUTTI_WATCH");
+  const bool watched = watch != nullptr && (std::string_view(watch).find("deadlock") != std::string_view::npos ||
+                                            std::string_view(watch).find("all") != std::string_view::npos);
+  const int asked = watched ? MPI_THREAD_MULTIPLE : detail::native_level(options.threads);
+  int given = 0;
+  MPI_Init_thread(nullptr, nullptr, asked, &given);
+  if (given < asked) {
+    MPI_Finalize();
+    all.over = true;
+    throw error(std::string("mpi::environment: thread level ") + detail::name_of(options.threads) +
+                    " was asked for, and this MPI offers less; ask for a lower one",
+                MPI_ERR_OTHER);
+  }
+  all.level = options.threads;
+  all.main = std::this_thread::get_id();
+  unsigned bits = 0;
+  if (options.threads != thread_level::multiple) bits |= detail::threads_are_limited;
+  if (watched) bits |= detail::is_watched;
+  detail::attention.store(bits, std::memory_order_relaxed);
+  all.on = true;
+}
+
+environment::~environment() {
+  auto& all = process();
+  if (std::uncaught_exceptions() > exceptions_) {
+    std::fprintf(stderr, "tutti: rank %d leaves its mpi::environment by an exception: the job ends\n", world().rank());
+    std::fflush(nullptr);
+    MPI_Abort(MPI_COMM_WORLD, 1);
+  }
+  detail::stop_progress();
+  if (detail::watching()) detail::stop_watch();
+  all.world.reset();
+  all.self.reset();
+  {
+    const std::lock_guard lock(all.mutex);
+    all.on = false;
+    all.over = true;
+    for (detail::comm_state* one : all.alive) {
+      one->size = 0;
+      one->owned = false;
+    }
+  }
+  MPI_Finalize();
+}
+
+bool environment::is_on() noexcept { return detail::is_on(); }
+
+thread_level environment::threads() {
+  if (!is_on()) throw std::logic_error(detail::no_environment("environment::threads"));
+  return process().level;
+}
+
+namespace {
+communicator ready_made(std::shared_ptr<detail::comm_state>& kept, MPI_Comm comm, const char* name, const place& here) {
+  if (!detail::is_on()) throw std::logic_error(detail::no_environment(name) + " (" + to_string(here) + ")");
+  static std::mutex making;
+  const std::lock_guard lock(making);
+  if (kept == nullptr) kept = detail::ready_made(comm, name);
+  return detail::access::make(kept);
+}
+}  // namespace
+
+communicator world(place here) { return ready_made(process().world, MPI_COMM_WORLD, "world", here); }
+communicator self(place here) { return ready_made(process().self, MPI_COMM_SELF, "self", here); }
+
+std::string processor_name() {
+  std::array<char, MPI_MAX_PROCESSOR_NAME + 1> text{};
+  int length = 0;
+  MPI_Get_processor_name(text.data(), &length);
+  return {text.data(), static_cast<std::size_t>(length)};
+}
+
+double wtime() { return MPI_Wtime(); }
+
+void abort(int exit_code) {
+  std::fflush(nullptr);
+  MPI_Abort(MPI_COMM_WORLD, exit_code);
+  std::abort();
+}
+
+}  // namespace tutti::mpi

@@ -1,0 +1,227 @@
+#include <tutti/mpi/point_to_point.hpp>
+
+#include <tutti/mpi/inside/end_of_mpi.hpp>
+#include <tutti/mpi/inside/native_handle.hpp>
+#include <tutti/mpi/inside/rank_watch.hpp>
+#include <tutti/mpi/value_request.hpp>
+
+#include <string>
+#include <utility>
+
+namespace tutti::mpi::detail {
+namespace {
+
+std::string tag_text(int tag) { return ", tag " + (tag == any_tag ? "any" : std::to_string(tag)); }
+std::string to_text(int to, int tag) { return ": to rank " + std::to_string(to) + tag_text(tag); }
+std::string from_text(int from, int tag) {
+  return ": from rank " + (from == any_source ? "any" : std::to_string(from)) + tag_text(tag);
+}
+
+[[noreturn]] void fail_recv(int code, const comm_state& where, const memory& into, int from, int tag, const char* call,
+                            const place& here) {
+  int error_class = code;
+  MPI_Error_class(code, &error_class);
+  std::string text = from_text(from, tag);
+  if (error_class == MPI_ERR_TRUNCATE) {
+    text += ": the message is longer than the memory for it, " + std::to_string(into.bytes()) +
+            " bytes; recv<T>() of a vector or string takes any length";
+  }
+  fail(code, where, call, text, here);
+}
+
+started begun(MPI_Request handle, const comm_state& where, const char* call, int peer, int tag, bool receives,
+              const place& here) {
+  return {.handle = number_of(handle),
+          .where = &where,
+          .call = call,
+          .peer = peer,
+          .tag = tag,
+          .receives = receives,
+          .here = here};
+}
+
+status recv_some(const comm_state& where, const memory& into, int from, int tag, const char* call, const place& here) {
+  enter(where, call, here);
+  const int source = source_of(where, from, call, here);
+  const byte_count length(into.bytes());
+  MPI_Status native;
+  int code = 0;
+  {
+    const watched_call waits(call, {.by = ended_by::message, .where = &where, .peer = from, .tag = tag}, here);
+    code = MPI_Recv(into.data, length.count(), length.type(), source, tag, comm_of(where), &native);
+  }
+  if (code != MPI_SUCCESS) [[unlikely]]
+    fail_recv(code, where, into, from, tag, call, here);
+  const status came = status_of(native);
+  note_received(where, came.source, came.tag);
+  return came;
+}
+
+}  // namespace
+
+void send(const comm_state& where, const_memory what, int to, int tag, send_mode mode, const place& here) {
+  const bool waits_for_receiver = mode == send_mode::synchronous;
+  const char* const call = waits_for_receiver ? "ssend" : "send";
+  enter(where, call, here);
+  const int target = target_of(where, to, call, here);
+  const byte_count length(what.bytes());
+  note_sent(where, to, tag);
+  const watched_call waits(call, {.by = ended_by::receiver, .where = &where, .peer = to, .tag = tag}, here);
+  const int code = (waits_for_receiver ? MPI_Ssend : MPI_Send)(what.data, length.count(), length.type(), target, tag,
+                                                               comm_of(where));
+  if (code != MPI_SUCCESS) [[unlikely]]
+    fail(code, where, call, to_text(to, tag), here);
+}
+
+started isend(const comm_state& where, const_memory what, int to, int tag, send_mode mode, const place& here) {
+  const bool waits_for_receiver = mode == send_mode::synchronous;
+  const char* const call = waits_for_receiver ? "issend" : "isend";
+  enter(where, call, here);
+  const int target = target_of(where, to, call, here);
+  const byte_count length(what.bytes());
+  MPI_Request handle = MPI_REQUEST_NULL;
+  const int code = (waits_for_receiver ? MPI_Issend : MPI_Isend)(what.data, length.count(), length.type(), target, tag,
+                                                                 comm_of(where), &handle);
+  if (code != MPI_SUCCESS) [[unlikely]]
+    fail(code, where, call, to_text(to, tag), here);
+  note_sent(where, to, tag);
+  return begun(handle, where, call, to, tag, false, here);
+}
+
+status recv(const comm_state& where, memory into, int from, int tag, const place& here) {
+  return recv_some(where, into, from, tag, "recv", here);
+}
+
+status recv_exactly(const comm_state& where, memory into, int from, int tag, const char* call, const place& here) {
+  const status came = recv_some(where, into, from, tag, call, here);
+  if (came.bytes != into.bytes() && came.source != no_rank) [[unlikely]]
+    refuse_length(where, came, into.bytes(), "value", call, here);
+  return came;
+}
+
+started irecv(const comm_state& where, memory into, int from, int tag, const place& here) {
+  enter(where, "irecv", here);
+  const int source = source_of(where, from, "irecv", here);
+  const byte_count length(into.bytes());
+  MPI_Request handle = MPI_REQUEST_NULL;
+  const int code = MPI_Irecv(into.data, length.count(), length.type(), source, tag, comm_of(where), &handle);
+  if (code != MPI_SUCCESS) [[unlikely]]
+    fail(code, where, "irecv", from_text(from, tag), here);
+  return begun(handle, where, "irecv", from, tag, true, here);
+}
+
+status sendrecv(const comm_state& where, const_memory out, int to, int send_tag, memory in, int from, int recv_tag,
+                const place& here) {
+  enter(where, "sendrecv", here);
+  const int target = target_of(where, to, "sendrecv", here);
+  const int source = source_of(where, from, "sendrecv", here);
+  const byte_count out_length(out.bytes());
+  const byte_count in_length(in.bytes());
+  MPI_Status native;
+  int code = 0;
+  note_sent(where, to, send_tag);
+  {
+    const awaited both[] = {{.by = ended_by::receiver, .where = &where, .peer = to, .tag = send_tag},
+                            {.by = ended_by::message, .where = &where, .peer = from, .tag = recv_tag}};
+    const watched_call waits("sendrecv", both, 2, true, here);
+    code = MPI_Sendrecv(out.data, out_length.count(), out_length.type(), target, send_tag, in.data, in_length.count(),
+                        in_length.type(), source, recv_tag, comm_of(where), &native);
+  }
+  if (code != MPI_SUCCESS) [[unlikely]]
+    fail(code, where, "sendrecv", to_text(to, send_tag) + ";" + from_text(from, recv_tag).substr(1), here);
+  const status came = status_of(native);
+  note_received(where, came.source, came.tag);
+  return came;
+}
+
+status probe(const comm_state& where, int from, int tag, const place& here) {
+  enter(where, "probe", here);
+  const int source = source_of(where, from, "probe", here);
+  MPI_Status native;
+  const watched_call waits("probe", {.by = ended_by::message, .where = &where, .peer = from, .tag = tag}, here);
+  const int code = MPI_Probe(source, tag, comm_of(where), &native);
+  if (code != MPI_SUCCESS) [[unlikely]]
+    fail(code, where, "probe", from_text(from, tag), here);
+  return status_of(native);
+}
+
+std::optional<status> iprobe(const comm_state& where, int from, int tag, const place& here) {
+  enter(where, "iprobe", here);
+  const int source = source_of(where, from, "iprobe", here);
+  MPI_Status native;
+  int flag = 0;
+  const int code = MPI_Iprobe(source, tag, comm_of(where), &flag, &native);
+  if (code != MPI_SUCCESS) [[unlikely]]
+    fail(code, where, "iprobe", from_text(from, tag), here);
+  return flag != 0 ? std::optional(status_of(native)) : std::nullopt;
+}
+
+started send_init(const comm_state& where, const_memory what, int to, int tag, const place& here) {
+  enter(where, "send_init", here);
+  const int target = target_of(where, to, "send_init", here);
+  const byte_count length(what.bytes());
+  MPI_Request handle = MPI_REQUEST_NULL;
+  const int code = MPI_Send_init(what.data, length.count(), length.type(), target, tag, comm_of(where), &handle);
+  if (code != MPI_SUCCESS) fail(code, where, "send_init", to_text(to, tag), here);
+  return begun(handle, where, "send_init", to, tag, false, here);
+}
+
+started recv_init(const comm_state& where, memory into, int from, int tag, const place& here) {
+  enter(where, "recv_init", here);
+  const int source = source_of(where, from, "recv_init", here);
+  const byte_count length(into.bytes());
+  MPI_Request handle = MPI_REQUEST_NULL;
+  const int code = MPI_Recv_init(into.data, length.count(), length.type(), source, tag, comm_of(where), &handle);
+  if (code != MPI_SUCCESS) fail(code, where, "recv_init", from_text(from, tag), here);
+  return begun(handle, where, "recv_init", from, tag, true, here);
+}
+
+// ---------------------------------------------------------------- messages of any length
+
+found_message mprobe(const comm_state& where, int from, int tag, const char* call, const place& here) {
+  enter(where, call, here);
+  const int source = source_of(where, from, call, here);
+  MPI_Status native;
+  MPI_Message found = MPI_MESSAGE_NULL;
+  int code = 0;
+  {
+    const watched_call waits(call, {.by = ended_by::message, .where = &where, .peer = from, .tag = tag}, here);
+    code = MPI_Mprobe(source, tag, comm_of(where), &found, &native);
+  }
+  if (code != MPI_SUCCESS) [[unlikely]]
+    fail(code, where, call, from_text(from, tag), here);
+  return {.handle = number_of(found), .about = status_of(native)};
+}
+
+std::optional<found_message> improbe(const expected& what) {
+  enter(*what.where, "irecv", what.here);
+  const int source = source_of(*what.where, what.from, "irecv", what.here);
+  MPI_Status native;
+  MPI_Message found = MPI_MESSAGE_NULL;
+  int flag = 0;
+  const int code = MPI_Improbe(source, what.tag, comm_of(*what.where), &flag, &found, &native);
+  if (code != MPI_SUCCESS) [[unlikely]]
+    fail(code, *what.where, "irecv", from_text(what.from, what.tag), what.here);
+  if (flag == 0) return {};
+  return found_message{.handle = number_of(found), .about = status_of(native)};
+}
+
+void mrecv(const comm_state& where, found_message& found, void* into, const char* call, const place& here) {
+  const byte_count length(found.about.bytes);
+  auto message = handle_of<MPI_Message>(found.handle);
+  const int code = MPI_Mrecv(into, length.count(), length.type(), &message, MPI_STATUS_IGNORE);
+  if (code != MPI_SUCCESS) [[unlikely]]
+    fail(code, where, call, from_text(found.about.source, found.about.tag), here);
+  note_received(where, found.about.source, found.about.tag);
+}
+
+void refuse_length(const comm_state& where, const status& came, std::size_t unit, const char* type, const char* call,
+                   const place& here) {
+  refuse(MPI_ERR_TRUNCATE, where, call,
+         from_text(came.source, came.tag) + ": a message of " + std::to_string(came.bytes) + " bytes is not " +
+             (std::string_view(type) == "elements" ? "a whole number of elements of " : "a value of ") +
+             std::to_string(unit) + " bytes",
+         here);
+}
+
+}  // namespace tutti::mpi::detail

@@ -1,0 +1,319 @@
+#include <tutti/mpi/request.hpp>
+
+#include <tutti/mpi/inside/end_of_mpi.hpp>
+#include <tutti/mpi/inside/native_handle.hpp>
+#include <tutti/mpi/inside/progress.hpp>
+#include <tutti/mpi/inside/rank_watch.hpp>
+#include <tutti/mpi/value_request.hpp>
+
+#include <ostream>
+#include <stdexcept>
+#include <string>
+#include <utility>
+
+namespace tutti::mpi {
+namespace detail {
+namespace {
+
+awaited awaited_of(const started& what) noexcept {
+  return {.by = what.is_collective ? ended_by::everyone
+                : what.receives    ? ended_by::message
+                                   : ended_by::receiver,
+          .where = what.where,
+          .peer = what.peer,
+          .tag = what.tag};
+}
+
+std::string text_of(const started& what) {
+  if (what.is_collective) return "";
+  return std::string(what.receives ? ": from rank " : ": to rank ") +
+         (what.peer == any_source ? "any" : std::to_string(what.peer)) + ", tag " +
+         (what.tag == any_tag ? "any" : std::to_string(what.tag));
+}
+
+// It has ended; `code` is MPI's.
+status over(started& what, int code, const status& came) {
+  const started was = std::exchange(what, {});
+  if (code != MPI_SUCCESS) [[unlikely]]
+    fail(code, *was.where, was.call, text_of(was), was.here);
+  if (was.receives) note_received(*was.where, came.source, came.tag);
+  return was.receives ? came : status{};
+}
+
+}  // namespace
+
+status wait_for(started& what, const place& here) {
+  if (what.where == nullptr) return {};
+  enter(*what.where, "wait", here);
+  auto handle = handle_of<MPI_Request>(what.handle);
+  MPI_Status came;
+  int code = 0;
+  {
+    const watched_call waits(what.call, awaited_of(what), what.here);
+    code = MPI_Wait(&handle, &came);
+  }
+  return over(what, code, what.receives ? status_of(came) : status{});
+}
+
+std::optional<status> test(started& what) {
+  if (what.where == nullptr) return status{};
+  enter(*what.where, "test", what.here);
+  auto handle = handle_of<MPI_Request>(what.handle);
+  MPI_Status came;
+  int flag = 0;
+  const int code = MPI_Test(&handle, &flag, &came);
+  if (code == MPI_SUCCESS && flag == 0) return {};
+  return over(what, code, what.receives ? status_of(came) : status{});
+}
+
+void wait_all(std::span<started* const> what, std::span<status> into, const place& here) {
+  std::vector<MPI_Request> handles(what.size(), MPI_REQUEST_NULL);
+  std::vector<awaited> waits_for;
+  for (std::size_t i = 0; i < what.size(); ++i) {
+    if (what[i]->where == nullptr) continue;
+    enter(*what[i]->where, "wait_all", here);
+    handles[i] = handle_of<MPI_Request>(what[i]->handle);
+    if (watching()) waits_for.push_back(awaited_of(*what[i]));
+  }
+  std::vector<MPI_Status> came(what.size());
+  int code = 0;
+  {
+    const watched_call waits("wait_all", waits_for.data(), waits_for.size(), true, here);
+    code = MPI_Waitall(static_cast<int>(handles.size()), handles.data(), came.data());
+  }
+  std::exception_ptr first;
+  for (std::size_t i = 0; i < what.size(); ++i) {
+    if (what[i]->where == nullptr) continue;
+    const int own = code == MPI_ERR_IN_STATUS ? came[i].MPI_ERROR : code;
+    if (own == MPI_ERR_PENDING) continue;
+    try {
+      into[i] = over(*what[i], own, status_of(came[i]));
+    } catch (...) {
+      if (first == nullptr) first = std::current_exception();
+    }
+  }
+  if (first != nullptr) std::rethrow_exception(first);
+}
+
+std::size_t wait_any(std::span<started* const> what, status& into, const place& here) {
+  std::vector<MPI_Request> handles(what.size(), MPI_REQUEST_NULL);
+  std::vector<awaited> waits_for;
+  for (std::size_t i = 0; i < what.size(); ++i) {
+    if (what[i]->where == nullptr) continue;
+    enter(*what[i]->where, "wait_any", here);
+    handles[i] = handle_of<MPI_Request>(what[i]->handle);
+    if (watching()) waits_for.push_back(awaited_of(*what[i]));
+  }
+  MPI_Status came;
+  int index = MPI_UNDEFINED;
+  int code = 0;
+  {
+    const watched_call waits("wait_any", waits_for.data(), waits_for.size(), false, here);
+    code = MPI_Waitany(static_cast<int>(handles.size()), handles.data(), &index, &came);
+  }
+  if (index == MPI_UNDEFINED) return what.size();
+  const auto at = static_cast<std::size_t>(index);
+  into = over(*what[at], code, status_of(came));
+  return at;
+}
+
+void give_up(started& what) noexcept {
+  if (what.where->size == 0) return;  // MPI has ended, and everything with it
+  auto handle = handle_of<MPI_Request>(what.handle);
+  if (what.receives) MPI_Cancel(&handle);
+  try {
+    const watched_call waits(what.call, awaited_of(what), what.here);
+    MPI_Wait(&handle, MPI_STATUS_IGNORE);
+  } catch (...) {
+  }
+  what = {};
+}
+
+// ---------------------------------------------------------------- coroutines
+
+bool request_awaiter::await_ready() {
+  if (what_.where == nullptr) return true;
+  enter(*what_.where, "co_await", what_.here);
+  auto native = handle_of<MPI_Request>(what_.handle);
+  MPI_Status came;
+  int flag = 0;
+  code_ = MPI_Test(&native, &flag, &came);
+  if (code_ == MPI_SUCCESS && flag == 0) return false;
+  if (what_.receives) came_ = status_of(came);
+  return true;
+}
+
+bool request_awaiter::wait(coroutine_link& link) {
+  waited_ = true;
+  handle = what_.handle;
+  begin(link);
+  try {
+    make_progress(*this, by_, what_.call);
+  } catch (...) {
+    refused_ = std::current_exception();
+    ticket().claim(0);
+  }
+  return commit();
+}
+
+void request_awaiter::ended(int code, const status& came, bool was_cancelled) noexcept {
+  code_ = code;
+  came_ = came;
+  was_cancelled_ = was_cancelled;
+  ticket().claim(0);
+}
+
+void request_awaiter::on_stop() noexcept {
+  if (!what_.receives) return;  // its memory is in use until it has ended
+  give_up.store(true, std::memory_order_release);
+  if (by_ != nullptr) by_->note_give_up();
+}
+
+status request_awaiter::await_resume() {
+  if (waited_) static_cast<void>(end());
+  if (refused_ != nullptr) std::rethrow_exception(refused_);
+  if (what_.where == nullptr) return {};
+  if (was_cancelled_) {
+    what_ = {};
+    throw_cancelled();
+  }
+  return over(what_, code_, came_);
+}
+
+void request_awaiter::describe(std::ostream& out) const {
+  out << "mpi::" << what_.call << text_of(what_) << " at " << to_string(what_.here);
+}
+
+bool message_awaiter::await_ready() {
+  found_ = improbe(what_);
+  return found_.has_value();
+}
+
+bool message_awaiter::wait(coroutine_link& link) {
+  waited_ = true;
+  begin(link);
+  try {
+    make_progress(*this, by_, "irecv");
+  } catch (...) {
+    refused_ = std::current_exception();
+    ticket().claim(0);
+  }
+  return commit();
+}
+
+bool message_awaiter::look() noexcept {
+  try {
+    found_ = improbe(what_);
+    return found_.has_value();
+  } catch (...) {
+    refused_ = std::current_exception();
+    return true;
+  }
+}
+
+void message_awaiter::ended(int /*code*/, const status& /*came*/, bool /*was_cancelled*/) noexcept {
+  ticket().claim(0);
+}
+
+void message_awaiter::on_stop() noexcept {
+  give_up.store(true, std::memory_order_release);
+  if (by_ != nullptr) by_->note_give_up();
+}
+
+found_message message_awaiter::found() {
+  if (waited_) static_cast<void>(end());
+  if (refused_ != nullptr) std::rethrow_exception(refused_);
+  if (!found_) throw_cancelled();
+  return *found_;
+}
+
+void message_awaiter::describe(std::ostream& out) const {
+  out << "mpi::irecv: from rank " << (what_.from == any_source ? "any" : std::to_string(what_.from)) << " at "
+      << to_string(what_.here);
+}
+
+}  // namespace detail
+
+void request::cancel() noexcept {
+  if (!active() || !what_.receives) return;
+  auto handle = detail::handle_of<MPI_Request>(what_.handle);
+  MPI_Cancel(&handle);
+}
+
+std::vector<status> wait_all(std::span<request> requests, place here) {
+  std::vector<detail::started*> what;
+  what.reserve(requests.size());
+  for (request& one : requests) what.push_back(&detail::request_access::of(one));
+  std::vector<status> came(requests.size());
+  detail::wait_all(what, came, here);
+  return came;
+}
+
+ended_request wait_any(std::span<request> requests, place here) {
+  std::vector<detail::started*> what;
+  what.reserve(requests.size());
+  for (request& one : requests) what.push_back(&detail::request_access::of(one));
+  ended_request first;
+  first.index = detail::wait_any(what, first.came, here);
+  return first;
+}
+
+bool test_all(std::span<request> requests) {
+  bool all = true;
+  for (request& one : requests) all = one.test().has_value() && all;
+  return all;
+}
+
+persistent_request::~persistent_request() {
+  if (what_.where == nullptr || what_.where->size == 0) return;
+  auto handle = detail::handle_of<MPI_Request>(what_.handle);
+  if (running_) {
+    if (what_.receives) MPI_Cancel(&handle);
+    MPI_Wait(&handle, MPI_STATUS_IGNORE);
+  }
+  MPI_Request_free(&handle);
+}
+
+void persistent_request::start(place here) {
+  if (what_.where == nullptr) throw std::logic_error("mpi::persistent_request::start: it was made of nothing");
+  if (running_) {
+    throw std::logic_error("mpi::persistent_request::start: it is under way; wait for it first (" + to_string(here) +
+                           ")");
+  }
+  detail::enter(*what_.where, "start", here);
+  auto handle = detail::handle_of<MPI_Request>(what_.handle);
+  detail::check(MPI_Start(&handle), *what_.where, what_.call, here);
+  running_ = true;
+  what_.here = here;
+  if (!what_.receives) detail::note_sent(*what_.where, what_.peer, what_.tag);
+}
+
+status persistent_request::wait(place here) {
+  if (!running_) return {};
+  detail::enter(*what_.where, "wait", here);
+  auto handle = detail::handle_of<MPI_Request>(what_.handle);
+  MPI_Status came;
+  int code = 0;
+  {
+    const detail::watched_call waits(what_.call, detail::awaited_of(what_), here);
+    code = MPI_Wait(&handle, &came);
+  }
+  running_ = false;
+  detail::started copy = what_;
+  return detail::over(copy, code, what_.receives ? detail::status_of(came) : status{});
+}
+
+std::optional<status> persistent_request::test() {
+  if (!running_) return status{};
+  detail::enter(*what_.where, "test", what_.here);
+  auto handle = detail::handle_of<MPI_Request>(what_.handle);
+  MPI_Status came;
+  int flag = 0;
+  const int code = MPI_Test(&handle, &flag, &came);
+  if (code == MPI_SUCCESS && flag == 0) return {};
+  running_ = false;
+  detail::started copy = what_;
+  return detail::over(copy, code, what_.receives ? detail::status_of(came) : status{});
+}
+
+}  // namespace tutti::mpi
