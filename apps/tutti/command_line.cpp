@@ -59,7 +59,8 @@ std::string explain(const CLI::App& app, const CLI::ParseError& error, int argc,
     if (!first.starts_with('-'))
       return fmt::format("unknown command \"{}\"; known: {}", first, fmt::join(commands, ", "));
   }
-  if (dynamic_cast<const CLI::ExtrasError*>(&error) == nullptr) return error.what();
+  // Behind its own options are another program's words.
+  if (chosen->get_name() == "run" && dynamic_cast<const CLI::ExtrasError*>(&error) == nullptr) return error.what();
   const std::vector<std::string> extra = chosen->remaining();
   const std::vector<std::string> extras = extra.empty() ? app.remaining() : extra;
   if (!extras.empty()) {

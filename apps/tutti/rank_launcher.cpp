@@ -161,9 +161,8 @@ bool is_frame_line(std::string_view words) {
 bool tells_of_failed_rank(std::string_view words) {
   constexpr std::array known = {
       // Open MPI
-      "Primary job  terminated normally", "mpirun detected that one or more processes exited",
-      "mpirun noticed that process rank", "mpirun has exited due to process rank", "prterun noticed that process",
-      "prterun detected that one or more", "total processes failed to start", "PMIX ERROR: BAD-PARAM in file",
+      "Primary job  terminated normally", "detected that one or more processes exited",
+      "noticed that process rank", "has exited due to process rank", "total processes failed to start", "PMIX ERROR: BAD-PARAM in file",
       "Forwarding signal", "total processes killed",
       // MPICH
       "BAD TERMINATION OF ONE OF YOUR APPLICATION", "YOUR APPLICATION TERMINATED WITH THE EXIT",
