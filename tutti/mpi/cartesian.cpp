@@ -114,9 +114,9 @@ std::optional<communicator> make_grid(comm_state& where, const std::vector<int>&
   const std::vector<int> wraps(periodic.begin(), periodic.end());
   const together waits(where, {.call = "cartesian"}, here);
   MPI_Comm made = MPI_COMM_NULL;
-  check(MPI_Cart_create(comm_of(where), static_cast<int>(dims.size()), dims.data(), wraps.data(), reorder ? 1 : 0,
-                        &made),
-        where, "cartesian", here);
+  check(
+      MPI_Cart_create(comm_of(where), static_cast<int>(dims.size()), dims.data(), wraps.data(), reorder ? 1 : 0, &made),
+      where, "cartesian", here);
   if (made == MPI_COMM_NULL) return {};
   auto grid = std::make_shared<comm_state>();
   adopt(*grid, number_of(made), where.name + ".cartesian(" + text_of(dims, "x") + ")", true);
@@ -174,8 +174,8 @@ std::optional<cartesian> cartesian::of_first(const communicator& ranks, std::vec
   }
   if (periodic.empty()) periodic.resize(dims.size());
   if (wrong.empty() && periodic.size() != dims.size()) {
-    wrong = ": periodic is given for " + std::to_string(periodic.size()) + " dimensions of " +
-            std::to_string(dims.size());
+    wrong =
+        ": periodic is given for " + std::to_string(periodic.size()) + " dimensions of " + std::to_string(dims.size());
   }
   if (!wrong.empty()) refuse(MPI_ERR_DIMS, where, "cartesian", wrong, here);
   auto made = make_grid(where, dims, periodic, reorder, here);

@@ -22,8 +22,8 @@ std::size_t block_size(const comm_state& where, const char* call, const char* na
   if (blocks == 0 ? all.count == 0 : all.count % blocks == 0) [[likely]]
     return blocks == 0 ? 0 : all.bytes() / blocks;
   refuse(MPI_ERR_COUNT, where, call,
-         std::string(": ") + name + " has " + std::to_string(all.count) + " elements, which are not the same number for " +
-             std::to_string(blocks) + " neighbours",
+         std::string(": ") + name + " has " + std::to_string(all.count) +
+             " elements, which are not the same number for " + std::to_string(blocks) + " neighbours",
          here);
 }
 
@@ -96,8 +96,8 @@ class merged {
          std::span<const int> in_counts)
       : peers_(unique_of(who.destinations)),
         // What MPI reads until the end: offsets, the types of what goes out and of what comes in, counts.
-        kept_(std::make_unique<std::string>(
-            peers_.size() * (2 * sizeof(MPI_Datatype) + sizeof(MPI_Aint) + sizeof(int)), '\0')) {
+        kept_(std::make_unique<std::string>(peers_.size() * (2 * sizeof(MPI_Datatype) + sizeof(MPI_Aint) + sizeof(int)),
+                                            '\0')) {
     const std::size_t n = peers_.size();
     offsets_ = reinterpret_cast<MPI_Aint*>(kept_->data());  // all 0; first, as it needs the most alignment
     out_types_ = reinterpret_cast<MPI_Datatype*>(offsets_ + n);
@@ -171,7 +171,8 @@ class merged {
 std::vector<int> equal_counts(const comm_state& where, const char* call, const neighbors& who, std::size_t bytes,
                               element of, const place& here) {
   if (bytes / of.size > static_cast<std::size_t>(std::numeric_limits<int>::max())) {
-    refuse(MPI_ERR_COUNT, where, call, ": blocks of " + std::to_string(bytes) + " bytes are more than MPI counts", here);
+    refuse(MPI_ERR_COUNT, where, call, ": blocks of " + std::to_string(bytes) + " bytes are more than MPI counts",
+           here);
   }
   return std::vector<int>(who.sources.size(), static_cast<int>(bytes / of.size));
 }
@@ -200,8 +201,8 @@ void neighbor_allgather(comm_state& where, const neighbors& who, const_memory in
   check_blocks(where, call, in, out, who.sources.size(), here);
   const together waits(where, {.call = call, .bytes = in.bytes()}, here);
   const byte_count length(in.bytes());
-  check(MPI_Neighbor_allgather(address_of(in), length.count(), length.type(), address_of(out), length.count(), length.type(),
-                               comm_of(where)),
+  check(MPI_Neighbor_allgather(address_of(in), length.count(), length.type(), address_of(out), length.count(),
+                               length.type(), comm_of(where)),
         where, call, here);
 }
 
@@ -211,8 +212,8 @@ started ineighbor_allgather(comm_state& where, const neighbors& who, const_memor
   begin_together(where, {.call = call, .bytes = in.bytes()}, here);
   const byte_count length(in.bytes());
   MPI_Request handle = MPI_REQUEST_NULL;
-  check(MPI_Ineighbor_allgather(address_of(in), length.count(), length.type(), address_of(out), length.count(), length.type(),
-                                comm_of(where), &handle),
+  check(MPI_Ineighbor_allgather(address_of(in), length.count(), length.type(), address_of(out), length.count(),
+                                length.type(), comm_of(where), &handle),
         where, call, here);
   return begun(handle, where, call, here);
 }
@@ -226,8 +227,8 @@ void neighbor_allgatherv(comm_state& where, const neighbors& who, const_memory i
   }
   const together waits(where, {.call = call, .element_size = in.of.size}, here);
   const MPI_Datatype type = unit_of(in.of);
-  check(MPI_Neighbor_allgatherv(address_of(in), static_cast<int>(in.count), type, address_of(out), counts.data(), offsets.data(),
-                                type, comm_of(where)),
+  check(MPI_Neighbor_allgatherv(address_of(in), static_cast<int>(in.count), type, address_of(out), counts.data(),
+                                offsets.data(), type, comm_of(where)),
         where, call, here);
 }
 

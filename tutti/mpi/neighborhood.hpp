@@ -34,7 +34,8 @@ struct owning_started {
   started what;
   std::unique_ptr<std::string> owned;
 };
-owning_started ineighbor_alltoall(comm_state& where, const neighbors& who, const_memory in, memory out, const place& here);
+owning_started ineighbor_alltoall(comm_state& where, const neighbors& who, const_memory in, memory out,
+                                  const place& here);
 void neighbor_alltoallv(comm_state& where, const neighbors& who, const_memory in, std::span<const int> out_counts,
                         memory out, std::span<const int> in_counts, const place& here);
 

@@ -36,11 +36,11 @@ class window {
   /// `count` elements on this rank, all zero; each rank may have another number. The memory is MPI's: what other ranks
   /// of this machine reach fastest. Collective.
   window(const communicator& ranks, std::size_t count, place here = place::current())
-      : state_(detail::make_window(ranks, count, detail::element_of<T>, nullptr, here)) {}
+      : state_(detail::make_window(ranks, count, detail::element_of<T>, here)) {}
   /// The memory that is given, which must stay. Collective. Not every MPI can do that with every network; Open MPI 4
   /// on one machine needs a kernel that lets processes read each other.
   window(const communicator& ranks, std::span<T> memory, place here = place::current())
-      : state_(detail::make_window(ranks, memory.size(), detail::element_of<T>, memory.data(), here)) {}
+      : state_(detail::make_window_over(ranks, memory.size(), detail::element_of<T>, memory.data(), here)) {}
 
   /// This rank's elements. While others may reach them, they are read and written by put and get as well.
   [[nodiscard]] std::span<T> local() const noexcept {

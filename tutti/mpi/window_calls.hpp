@@ -49,8 +49,11 @@ struct free_window {
 };
 using window_handle = std::unique_ptr<window_state, free_window>;
 
-/// So many elements on this rank: MPI's own memory, or `given`.
-window_handle make_window(const communicator& ranks, std::size_t count, element of, void* given, const place& here);
+/// So many elements on this rank, in MPI's own memory.
+window_handle make_window(const communicator& ranks, std::size_t count, element of, const place& here);
+/// In memory that is given. Whether the ranks give any, or none of them does, they must agree on.
+window_handle make_window_over(const communicator& ranks, std::size_t count, element of, void* given,
+                               const place& here);
 /// Elements that all ranks can reach as their own.
 window_handle make_shared_window(const communicator& ranks, std::size_t count, element of, const place& here);
 void* base_of(const window_state& window) noexcept;
