@@ -218,8 +218,8 @@ void append_blocks(file_state& file, const_memory what, const place& here) {
   begin(&file, call, here);
   check_writes(file, call, here);
   comm_state& where = file.where();
-  // Where this rank's begin, and where all of them end: known by all ranks, as others may not have written yet what this
-  // one appends to.
+  // Where this rank's begin, and where all of them end: known by all ranks, as others may not have written yet what
+  // this one appends to.
   std::uint64_t before = 0;
   {
     const together waits(where, {.call = call, .element_size = what.of.size}, here);
