@@ -29,11 +29,15 @@ class entered {
 void begin(comm_state& where, const collective_signature& what, const place& here) {
   enter(where, what.call, here);
   check_alive(where, what.call, here);
-  check_collective(where, what, here);
 }
 
 started begun(MPI_Request handle, comm_state& where, const char* call, const place& here) {
-  return {.handle = number_of(handle), .where = &where, .call = call, .is_collective = true, .here = here};
+  return {.handle = number_of(handle),
+          .where = &where,
+          .call = call,
+          .is_collective = true,
+          .here = here,
+          .watched = begin_collective(where, call, here)};
 }
 
 MPI_Op native_op(const op_handle& op) {

@@ -27,7 +27,8 @@ struct comm_state {
   std::shared_ptr<comm_state> shadow;
   // Of each rank here the one in world, for who watches.
   std::vector<int> world_ranks;
-  std::atomic<std::uint64_t> collectives{0};  // begun here so far, for who watches
+  std::uint64_t watch_id = 0;    // the same on all ranks; 0: not watched
+  std::uintptr_t agreement = 0;  // MPI_Comm, a twin in which the ranks compare their collectives
 };
 
 /// Bits of `attention`.

@@ -68,7 +68,10 @@ void adopt(comm_state& state, std::uintptr_t handle, std::string name, bool owne
   MPI_Comm_set_errhandler(comm, MPI_ERRORS_RETURN);
   MPI_Comm_rank(comm, &state.rank);
   MPI_Comm_size(comm, &state.size);
-  if (watching()) fill_world_ranks(state);
+  if (watching()) {
+    fill_world_ranks(state);
+    watch_communicator(state);
+  }
   const std::lock_guard lock(process().mutex);
   process().alive.insert(&state);
 }
@@ -93,6 +96,7 @@ comm_state::~comm_state() {
     process().alive.erase(this);
   }
   if (owned && size != 0 && process().on) {
+    unwatch_communicator(*this);
     auto comm = comm_of(*this);
     MPI_Comm_free(&comm);
   }
@@ -119,7 +123,8 @@ bool is_on() noexcept { return process().on.load(std::memory_order_acquire); }
 
 using detail::process;
 
-environment::environment(environment_options options) : exceptions_(std::uncaught_exceptions()) {
+environment::environment(environment_options options, place here)
+    : exceptions_(std::uncaught_exceptions()), made_at_(here) {
   auto& all = process();
   const std::lock_guard lock(all.mutex);
   int begun = 0;
@@ -132,6 +137,7 @@ environment::environment(environment_options options) : exceptions_(std::uncaugh
   const char* const watch = std::getenv("TUTTI_WATCH");
   const bool watched = watch != nullptr && (std::string_view(watch).find("deadlock") != std::string_view::npos ||
                                             std::string_view(watch).find("all") != std::string_view::npos);
+  if (watched) detail::before_mpi();
   const int asked = watched ? MPI_THREAD_MULTIPLE : detail::native_level(options.threads);
   int given = 0;
   MPI_Init_thread(nullptr, nullptr, asked, &given);
@@ -139,7 +145,8 @@ environment::environment(environment_options options) : exceptions_(std::uncaugh
     MPI_Finalize();
     all.over = true;
     throw error(std::string("mpi::environment: thread level ") + detail::name_of(options.threads) +
-                    " was asked for, and this MPI offers less; ask for a lower one",
+                    " was asked for, and this MPI offers less; ask for a lower one" +
+                    (watched ? ", without TUTTI_WATCH, which needs the highest" : ""),
                 MPI_ERR_OTHER);
   }
   all.level = options.threads;
@@ -149,6 +156,7 @@ environment::environment(environment_options options) : exceptions_(std::uncaugh
   if (watched) bits |= detail::is_watched;
   detail::attention.store(bits, std::memory_order_relaxed);
   all.on = true;
+  if (watched) detail::start_watch(options.threads <= thread_level::funneled);
 }
 
 environment::~environment() {
@@ -159,7 +167,7 @@ environment::~environment() {
     MPI_Abort(MPI_COMM_WORLD, 1);
   }
   detail::stop_progress();
-  if (detail::watching()) detail::stop_watch();
+  if (detail::watching()) detail::stop_watch(made_at_);
   all.world.reset();
   all.self.reset();
   {

@@ -28,7 +28,7 @@ struct environment_options {
 class environment {
  public:
   /// Throws std::logic_error when there is, or was, one; mpi::error when MPI has fewer threads to offer than asked for.
-  explicit environment(environment_options options = {});
+  explicit environment(environment_options options = {}, place here = place::current());
   ~environment();
   environment(const environment&) = delete;
   environment& operator=(const environment&) = delete;
@@ -40,7 +40,11 @@ class environment {
 
  private:
   int exceptions_;
+  place made_at_;  // for who watches
 };
+
+/// How the whole job ends when the watch (TUTTI_WATCH=deadlock) has found that some ranks wait for ever.
+inline constexpr int deadlock_exit_code = 86;
 
 /// All ranks of the job. Throws std::logic_error without an environment. Thread-safe.
 communicator world(place here = place::current());

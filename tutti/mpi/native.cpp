@@ -2,12 +2,16 @@
 
 #include <tutti/mpi/inside/end_of_mpi.hpp>
 #include <tutti/mpi/inside/native_handle.hpp>
+#include <tutti/mpi/inside/rank_watch.hpp>
 
 #include <utility>
 
 namespace tutti::mpi {
 
-MPI_Comm native(const communicator& of) noexcept { return detail::comm_of(*detail::access::state(of)); }
+MPI_Comm native(const communicator& of) noexcept {
+  detail::note_native(*detail::access::state(of));
+  return detail::comm_of(*detail::access::state(of));
+}
 
 communicator adopt(MPI_Comm comm, std::string name) {
   auto made = std::make_shared<detail::comm_state>();

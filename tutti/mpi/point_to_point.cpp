@@ -30,14 +30,15 @@ std::string from_text(int from, int tag) {
 }
 
 started begun(MPI_Request handle, const comm_state& where, const char* call, int peer, int tag, bool receives,
-              const place& here) {
+              const place& here, std::uint64_t watched = 0) {
   return {.handle = number_of(handle),
           .where = &where,
           .call = call,
           .peer = peer,
           .tag = tag,
           .receives = receives,
-          .here = here};
+          .here = here,
+          .watched = watched};
 }
 
 status recv_some(const comm_state& where, const memory& into, int from, int tag, const char* call, const place& here) {
@@ -66,7 +67,9 @@ void send(const comm_state& where, const_memory what, int to, int tag, send_mode
   const int target = target_of(where, to, call, here);
   const byte_count length(what.bytes());
   note_sent(where, to, tag);
-  const watched_call waits(call, {.by = ended_by::receiver, .where = &where, .peer = to, .tag = tag}, here);
+  const watched_call waits(
+      call, {.by = ended_by::receiver, .where = &where, .peer = to, .tag = tag, .may_be_buffered = !waits_for_receiver},
+      here);
   const int code = (waits_for_receiver ? MPI_Ssend : MPI_Send)(what.data, length.count(), length.type(), target, tag,
                                                                comm_of(where));
   if (code != MPI_SUCCESS) [[unlikely]]
@@ -79,13 +82,21 @@ started isend(const comm_state& where, const_memory what, int to, int tag, send_
   enter(where, call, here);
   const int target = target_of(where, to, call, here);
   const byte_count length(what.bytes());
+  const std::uint64_t watched = begin_request({.by = ended_by::receiver,
+                                               .where = &where,
+                                               .peer = to,
+                                               .tag = tag,
+                                               .may_be_buffered = !waits_for_receiver,
+                                               .call = call,
+                                               .begun = here});
   MPI_Request handle = MPI_REQUEST_NULL;
   const int code = (waits_for_receiver ? MPI_Issend : MPI_Isend)(what.data, length.count(), length.type(), target, tag,
                                                                  comm_of(where), &handle);
-  if (code != MPI_SUCCESS) [[unlikely]]
+  if (code != MPI_SUCCESS) [[unlikely]] {
+    end_request(watched);
     fail(code, where, call, to_text(to, tag), here);
-  note_sent(where, to, tag);
-  return begun(handle, where, call, to, tag, false, here);
+  }
+  return begun(handle, where, call, to, tag, false, here, watched);
 }
 
 status recv(const comm_state& where, memory into, int from, int tag, const place& here) {
@@ -103,11 +114,15 @@ started irecv(const comm_state& where, memory into, int from, int tag, const pla
   enter(where, "irecv", here);
   const int source = source_of(where, from, "irecv", here);
   const byte_count length(into.bytes());
+  const std::uint64_t watched = begin_request(
+      {.by = ended_by::message, .where = &where, .peer = from, .tag = tag, .call = "irecv", .begun = here});
   MPI_Request handle = MPI_REQUEST_NULL;
   const int code = MPI_Irecv(into.data, length.count(), length.type(), source, tag, comm_of(where), &handle);
-  if (code != MPI_SUCCESS) [[unlikely]]
+  if (code != MPI_SUCCESS) [[unlikely]] {
+    end_request(watched);
     fail(code, where, "irecv", from_text(from, tag), here);
-  return begun(handle, where, "irecv", from, tag, true, here);
+  }
+  return begun(handle, where, "irecv", from, tag, true, here, watched);
 }
 
 status sendrecv(const comm_state& where, const_memory out, int to, int send_tag, memory in, int from, int recv_tag,
@@ -121,8 +136,9 @@ status sendrecv(const comm_state& where, const_memory out, int to, int send_tag,
   int code = 0;
   note_sent(where, to, send_tag);
   {
-    const awaited both[] = {{.by = ended_by::receiver, .where = &where, .peer = to, .tag = send_tag},
-                            {.by = ended_by::message, .where = &where, .peer = from, .tag = recv_tag}};
+    const awaited both[] = {
+        {.by = ended_by::receiver, .where = &where, .peer = to, .tag = send_tag, .may_be_buffered = true},
+        {.by = ended_by::message, .where = &where, .peer = from, .tag = recv_tag}};
     const watched_call waits("sendrecv", both, 2, true, here);
     code = MPI_Sendrecv(out.data, out_length.count(), out_length.type(), target, send_tag, in.data, in_length.count(),
                         in_length.type(), source, recv_tag, comm_of(where), &native);
@@ -138,7 +154,8 @@ status probe(const comm_state& where, int from, int tag, const place& here) {
   enter(where, "probe", here);
   const int source = source_of(where, from, "probe", here);
   MPI_Status native;
-  const watched_call waits("probe", {.by = ended_by::message, .where = &where, .peer = from, .tag = tag}, here);
+  const watched_call waits("probe",
+                           {.by = ended_by::message, .where = &where, .peer = from, .tag = tag, .probes = true}, here);
   const int code = MPI_Probe(source, tag, comm_of(where), &native);
   if (code != MPI_SUCCESS) [[unlikely]]
     fail(code, where, "probe", from_text(from, tag), here);
@@ -185,7 +202,8 @@ found_message mprobe(const comm_state& where, int from, int tag, const char* cal
   MPI_Message found = MPI_MESSAGE_NULL;
   int code = 0;
   {
-    const watched_call waits(call, {.by = ended_by::message, .where = &where, .peer = from, .tag = tag}, here);
+    const watched_call waits(call, {.by = ended_by::message, .where = &where, .peer = from, .tag = tag, .probes = true},
+                             here);
     code = MPI_Mprobe(source, tag, comm_of(where), &found, &native);
   }
   if (code != MPI_SUCCESS) [[unlikely]]

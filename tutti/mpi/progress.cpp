@@ -4,6 +4,7 @@
 #include <tutti/core/run_loop.hpp>
 #include <tutti/mpi/environment.hpp>
 #include <tutti/mpi/inside/native_handle.hpp>
+#include <tutti/mpi/inside/rank_watch.hpp>
 #include <tutti/mpi/run.hpp>
 
 #include <pthread.h>
@@ -147,6 +148,7 @@ class progress_thread {
  private:
   void run() {
     pthread_setname_np(pthread_self(), "tutti/mpi");
+    note_own_thread();
     patience waits;
     std::unique_lock lock(mutex_);
     while (!stopping_) {
@@ -180,6 +182,7 @@ class rank_poller final : public tutti::detail::loop_poller {
   rank_poller() = default;
 
   void wait_for_events() noexcept override {
+    const watched_idle idle;
     patience waits;
     while (!interrupted_.exchange(false, std::memory_order_acquire)) {
       if (set.empty()) {

@@ -15,14 +15,7 @@ namespace tutti::mpi {
 namespace detail {
 namespace {
 
-awaited awaited_of(const started& what) noexcept {
-  return {.by = what.is_collective ? ended_by::everyone
-                : what.receives    ? ended_by::message
-                                   : ended_by::receiver,
-          .where = what.where,
-          .peer = what.peer,
-          .tag = what.tag};
-}
+awaited awaited_of(const started& what) noexcept { return {.request = what.watched}; }
 
 std::string text_of(const started& what) {
   if (what.is_collective) return "";
@@ -34,9 +27,10 @@ std::string text_of(const started& what) {
 // It has ended; `code` is MPI's.
 status over(started& what, int code, const status& came) {
   const started was = std::exchange(what, {});
+  if (was.receives && code == MPI_SUCCESS) note_received(*was.where, came.source, came.tag);
+  end_request(was.watched);
   if (code != MPI_SUCCESS) [[unlikely]]
     fail(code, *was.where, was.call, text_of(was), was.here);
-  if (was.receives) note_received(*was.where, came.source, came.tag);
   return was.receives ? came : status{};
 }
 
@@ -49,7 +43,7 @@ status wait_for(started& what, const place& here) {
   MPI_Status came;
   int code = 0;
   {
-    const watched_call waits(what.call, awaited_of(what), what.here);
+    const watched_call waits("wait", awaited_of(what), here);
     code = MPI_Wait(&handle, &came);
   }
   return over(what, code, what.receives ? status_of(came) : status{});
@@ -120,12 +114,17 @@ std::size_t wait_any(std::span<started* const> what, status& into, const place& 
 void give_up(started& what) noexcept {
   if (what.where->size == 0) return;  // MPI has ended, and everything with it
   auto handle = handle_of<MPI_Request>(what.handle);
-  if (what.receives) MPI_Cancel(&handle);
+  MPI_Status came;
+  int cancelled = 1;
   try {
-    const watched_call waits(what.call, awaited_of(what), what.here);
-    MPI_Wait(&handle, MPI_STATUS_IGNORE);
+    const watched_call waits("~request", what.receives ? awaited{} : awaited_of(what), what.here);
+    if (what.receives) MPI_Cancel(&handle);
+    MPI_Wait(&handle, &came);
+    if (what.receives) MPI_Test_cancelled(&came, &cancelled);
+    if (cancelled == 0) note_received(*what.where, came.MPI_SOURCE, came.MPI_TAG);
   } catch (...) {
   }
+  end_request(what.watched);
   what = {};
 }
 
@@ -145,6 +144,7 @@ bool request_awaiter::await_ready() {
 
 bool request_awaiter::wait(coroutine_link& link) {
   waited_ = true;
+  watched = begin_await("co_await", awaited_of(what_), what_.here);
   handle = what_.handle;
   begin(link);
   try {
@@ -165,15 +165,18 @@ void request_awaiter::ended(int code, const status& came, bool was_cancelled) no
 
 void request_awaiter::on_stop() noexcept {
   if (!what_.receives) return;  // its memory is in use until it has ended
+  doubt_await(watched);
   give_up.store(true, std::memory_order_release);
   if (by_ != nullptr) by_->note_give_up();
 }
 
 status request_awaiter::await_resume() {
+  end_await(std::exchange(watched, 0));
   if (waited_) static_cast<void>(end());
   if (refused_ != nullptr) std::rethrow_exception(refused_);
   if (what_.where == nullptr) return {};
   if (was_cancelled_) {
+    end_request(what_.watched);
     what_ = {};
     throw_cancelled();
   }
@@ -191,6 +194,10 @@ bool message_awaiter::await_ready() {
 
 bool message_awaiter::wait(coroutine_link& link) {
   waited_ = true;
+  watched =
+      begin_await("co_await irecv",
+                  {.by = ended_by::message, .where = what_.where, .peer = what_.from, .tag = what_.tag, .probes = true},
+                  what_.here);
   begin(link);
   try {
     make_progress(*this, by_, "irecv");
@@ -216,11 +223,13 @@ void message_awaiter::ended(int /*code*/, const status& /*came*/, bool /*was_can
 }
 
 void message_awaiter::on_stop() noexcept {
+  doubt_await(watched);
   give_up.store(true, std::memory_order_release);
   if (by_ != nullptr) by_->note_give_up();
 }
 
 found_message message_awaiter::found() {
+  end_await(std::exchange(watched, 0));
   if (waited_) static_cast<void>(end());
   if (refused_ != nullptr) std::rethrow_exception(refused_);
   if (!found_) throw_cancelled();
@@ -237,6 +246,7 @@ void message_awaiter::describe(std::ostream& out) const {
 void request::cancel() noexcept {
   if (!active() || !what_.receives) return;
   auto handle = detail::handle_of<MPI_Request>(what_.handle);
+  detail::doubt_request(*what_.where, what_.watched);
   MPI_Cancel(&handle);
 }
 
@@ -268,8 +278,10 @@ persistent_request::~persistent_request() {
   if (what_.where == nullptr || what_.where->size == 0) return;
   auto handle = detail::handle_of<MPI_Request>(what_.handle);
   if (running_) {
+    if (what_.receives) detail::doubt_request(*what_.where, what_.watched);
     if (what_.receives) MPI_Cancel(&handle);
     MPI_Wait(&handle, MPI_STATUS_IGNORE);
+    detail::end_request(what_.watched);
   }
   MPI_Request_free(&handle);
 }
@@ -282,10 +294,16 @@ void persistent_request::start(place here) {
   }
   detail::enter(*what_.where, "start", here);
   auto handle = detail::handle_of<MPI_Request>(what_.handle);
+  what_.watched = detail::begin_request({.by = what_.receives ? detail::ended_by::message : detail::ended_by::receiver,
+                                         .where = what_.where,
+                                         .peer = what_.peer,
+                                         .tag = what_.tag,
+                                         .may_be_buffered = true,
+                                         .call = what_.call,
+                                         .begun = here});
   detail::check(MPI_Start(&handle), *what_.where, what_.call, here);
   running_ = true;
   what_.here = here;
-  if (!what_.receives) detail::note_sent(*what_.where, what_.peer, what_.tag);
 }
 
 status persistent_request::wait(place here) {
@@ -295,7 +313,7 @@ status persistent_request::wait(place here) {
   MPI_Status came;
   int code = 0;
   {
-    const detail::watched_call waits(what_.call, detail::awaited_of(what_), here);
+    const detail::watched_call waits("wait", detail::awaited_of(what_), here);
     code = MPI_Wait(&handle, &came);
   }
   running_ = false;

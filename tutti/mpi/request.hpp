@@ -30,6 +30,7 @@ struct started {
   bool receives = false;
   bool is_collective = false;
   place here;
+  std::uint64_t watched = 0;  // for who watches; 0: nobody, or it is not known what ends it
 };
 
 status wait_for(started& what, const place& here);

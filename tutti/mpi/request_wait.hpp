@@ -25,6 +25,7 @@ class pending {
   virtual bool look() noexcept { return false; }
 
   std::uintptr_t handle = 0;  // MPI_Request; 0: to be looked for
+  std::uint64_t watched = 0;  // for who watches
   std::atomic<bool> give_up{false};
 
  protected:
