@@ -2,6 +2,7 @@
 // Teaches: a cartesian communicator knows its neighbours: `shift` says from whom a rank receives and to whom it sends
 // when all send one step along a dimension. Beyond an edge is no_rank, -1; a periodic dimension has no edge.
 //   mpirun -n 4 build/examples/mpi/mesh_torus
+#include <tutti/mpi/cartesian.hpp>
 #include <tutti/mpi/mpi.hpp>
 
 #include "print_in_order.hpp"

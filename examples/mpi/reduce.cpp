@@ -34,7 +34,7 @@ int main() {
   const mpi::communicator world = mpi::world();
   const std::vector<int> sent = multiples(world.rank() + 1);
   const std::optional<std::vector<int>> sum = world.reduce(sent, mpi::sum);
-  const mpi::located<int> largest = world.allreduce(mpi::located<int>{sent.back(), world.rank()}, mpi::maxloc);
+  const mpi::located<int> largest = world.allreduce(mpi::located{sent.back(), world.rank()}, mpi::maxloc);
 
   print_in_order(world, "process " + std::to_string(world.rank()) + " sending " + text_of(sent) + '\n');
   if (sum) {
@@ -44,6 +44,6 @@ int main() {
 
   const int n = world.size();
   const bool right = sum.has_value() == (world.rank() == 0) && (!sum || *sum == multiples(n * (n + 1) / 2)) &&
-                     largest == mpi::located<int>{9 * n, n - 1};
+                     largest == mpi::located{9 * n, n - 1};
   return right ? 0 : 1;
 }
