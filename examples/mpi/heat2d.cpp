@@ -39,7 +39,7 @@ struct sheet {
   std::vector<double> cells;
   std::array<std::vector<double>, 4> rim;
 
-  sheet(std::size_t rows_, std::size_t columns_) : rows(rows_), columns(columns_), cells(rows * columns, 0.0) {
+  sheet(std::size_t height, std::size_t width) : rows(height), columns(width), cells(rows * columns, 0.0) {
     for (const side s : {up, down, left, right}) rim[s].assign(length(s), edge_temperature[s]);
   }
   std::size_t length(side s) const { return s == up || s == down ? columns : rows; }
