@@ -57,8 +57,9 @@ int moved(std::vector<int> coords, std::size_t dimension, int displacement, cons
   return place_of(coords, dims, periodic);
 }
 
-neighbors neighbors_of(const std::vector<int>& coords, const std::vector<int>& dims,
-                       const std::vector<bool>& periodic) {
+// Collective.
+neighbors neighbors_of(comm_state& where, const std::vector<int>& coords, const std::vector<int>& dims,
+                       const std::vector<bool>& periodic, const place& here) {
   neighbors who;
   who.is_grid = true;
   for (std::size_t d = 0; d < dims.size(); ++d) {
@@ -66,6 +67,7 @@ neighbors neighbors_of(const std::vector<int>& coords, const std::vector<int>& d
     who.sources.push_back(moved(coords, d, 1, dims, periodic));
   }
   who.destinations = who.sources;
+  make_each_once(where, who, here);
   return who;
 }
 
@@ -112,9 +114,9 @@ std::optional<communicator> make_grid(comm_state& where, const std::vector<int>&
   const std::vector<int> wraps(periodic.begin(), periodic.end());
   const together waits(where, {.call = "cartesian"}, here);
   MPI_Comm made = MPI_COMM_NULL;
-  check(MPI_Cart_create(comm_of(where), static_cast<int>(dims.size()), dims.data(), wraps.data(), reorder ? 1 : 0,
-                        &made),
-        where, "cartesian", here);
+  check(
+      MPI_Cart_create(comm_of(where), static_cast<int>(dims.size()), dims.data(), wraps.data(), reorder ? 1 : 0, &made),
+      where, "cartesian", here);
   if (made == MPI_COMM_NULL) return {};
   auto grid = std::make_shared<comm_state>();
   adopt(*grid, number_of(made), where.name + ".cartesian(" + text_of(dims, "x") + ")", true);
@@ -172,18 +174,18 @@ std::optional<cartesian> cartesian::of_first(const communicator& ranks, std::vec
   }
   if (periodic.empty()) periodic.resize(dims.size());
   if (wrong.empty() && periodic.size() != dims.size()) {
-    wrong = ": periodic is given for " + std::to_string(periodic.size()) + " dimensions of " +
-            std::to_string(dims.size());
+    wrong =
+        ": periodic is given for " + std::to_string(periodic.size()) + " dimensions of " + std::to_string(dims.size());
   }
   if (!wrong.empty()) refuse(MPI_ERR_DIMS, where, "cartesian", wrong, here);
   auto made = make_grid(where, dims, periodic, reorder, here);
   if (!made) return {};
   std::vector<int> coords = coords_of(made->rank(), dims);
-  return cartesian({std::move(dims), std::move(periodic), std::move(coords)}, *std::move(made));
+  return cartesian({std::move(dims), std::move(periodic), std::move(coords)}, *std::move(made), here);
 }
 
-cartesian::cartesian(shape of, communicator grid)
-    : neighborhood(std::move(grid), neighbors_of(of.coords, of.dims, of.periodic)),
+cartesian::cartesian(shape of, const communicator& grid, const place& here)
+    : neighborhood(grid, neighbors_of(state_of(grid), of.coords, of.dims, of.periodic, here)),
       shape_(std::make_shared<const shape>(std::move(of))) {}
 
 std::vector<int> cartesian::coords(int rank, place here) const {
@@ -236,7 +238,7 @@ cartesian cartesian::sub(const std::vector<bool>& kept, place here) const {
   check(MPI_Cart_sub(comm_of(state()), remain.data(), &made), state(), "sub", here);
   auto part = std::make_shared<comm_state>();
   adopt(*part, number_of(made), name + ")", true);
-  return cartesian(std::move(of), access::make(std::move(part)));
+  return cartesian(std::move(of), access::make(std::move(part)), here);
 }
 
 }  // namespace tutti::mpi

@@ -70,7 +70,7 @@ class cartesian : public neighborhood {
     std::vector<bool> periodic;
     std::vector<int> coords;  // of this rank
   };
-  cartesian(shape of, communicator grid);
+  cartesian(shape of, const communicator& grid, const place& here);
 
   std::shared_ptr<const shape> shape_;
 };

@@ -15,10 +15,10 @@ using namespace detail;
 void check_all(const comm_state& where, const char* what, const std::vector<int>& ranks, const place& here) {
   for (const int rank : ranks) {
     if (rank >= 0 && rank < where.size) continue;
-    refuse(MPI_ERR_RANK, where, "dist_graph",
-           std::string(": ") + what + " " + std::to_string(rank) + " is not one of 0 to " +
-               std::to_string(where.size - 1),
-           here);
+    refuse(
+        MPI_ERR_RANK, where, "dist_graph",
+        std::string(": ") + what + " " + std::to_string(rank) + " is not one of 0 to " + std::to_string(where.size - 1),
+        here);
   }
 }
 

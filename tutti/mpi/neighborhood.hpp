@@ -6,6 +6,7 @@
 #include <optional>
 #include <ranges>
 #include <span>
+#include <string>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -18,14 +19,23 @@ namespace detail {
 struct neighbors {
   std::vector<int> sources, destinations;
   bool is_grid = false;  // what goes out in one direction comes in from the opposite one
+  // Of a grid in which one rank is the neighbour on two sides: each neighbour once.
+  std::shared_ptr<comm_state> each_once;
 };
+/// Makes each_once, where it is needed. Collective.
+void make_each_once(comm_state& where, neighbors& who, const place& here);
 
 void neighbor_allgather(comm_state& where, const neighbors& who, const_memory in, memory out, const place& here);
 started ineighbor_allgather(comm_state& where, const neighbors& who, const_memory in, memory out, const place& here);
 void neighbor_allgatherv(comm_state& where, const neighbors& who, const_memory in, memory out,
                          std::span<const int> counts, const place& here);
 void neighbor_alltoall(comm_state& where, const neighbors& who, const_memory in, memory out, const place& here);
-started ineighbor_alltoall(comm_state& where, const neighbors& who, const_memory in, memory out, const place& here);
+struct owning_started {
+  started what;
+  std::unique_ptr<std::string> owned;
+};
+owning_started ineighbor_alltoall(comm_state& where, const neighbors& who, const_memory in, memory out,
+                                  const place& here);
 void neighbor_alltoallv(comm_state& where, const neighbors& who, const_memory in, std::span<const int> out_counts,
                         memory out, std::span<const int> in_counts, const place& here);
 
@@ -105,8 +115,9 @@ class neighborhood : public communicator {
   /// Begins neighbor_alltoall_into.
   template <buffer In, writable_buffer Out>
   request ineighbor_alltoall(const In& in, Out&& out, place here = place::current()) const {
-    return request(
-        detail::ineighbor_alltoall(state(), *who_, detail::memory_of(in), detail::writable_memory_of(out), here));
+    auto begun =
+        detail::ineighbor_alltoall(state(), *who_, detail::memory_of(in), detail::writable_memory_of(out), here);
+    return {begun.what, std::move(begun.owned)};
   }
 
  protected:
