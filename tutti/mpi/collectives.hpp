@@ -21,7 +21,7 @@ namespace tutti::mpi {
 ///            differ from rank to rank; memory is allocated as needed.
 ///   *_into:  `gather_into(in, out, root)` reads and writes memory that is there: the C call, at its cost. Counts must
 ///            agree, or be given: then it is the v-form.
-///   i*:      `igather(in, out, root)` begins the *_into form and returns a request.
+///   i*:      `igather(in, out, root)` begins the *_into form and returns a request. Both must stay until it has ended.
 ///
 /// All throw mpi::error, also for a root out of range and counts that cannot be; what only all ranks together could
 /// know, such as roots that differ, TUTTI_WATCH=deadlock finds out.
@@ -59,7 +59,7 @@ class collectives : public point_to_point {
   void bcast_into(B&& both, int root = 0, const place& here = place::current()) const {
     detail::bcast(state(), detail::writable_memory_of(both), root, here);
   }
-  template <writable_buffer B>
+  template <lasting_writable_buffer B>
   request ibcast(B&& both, int root = 0, const place& here = place::current()) const {
     return request(detail::ibcast(state(), detail::writable_memory_of(both), root, here));
   }
@@ -67,9 +67,9 @@ class collectives : public point_to_point {
   /// Element r of the root's range goes to rank r. The others' range is not looked at. Throws mpi::error on all ranks
   /// when the root has not size() elements.
   template <std::ranges::forward_range R>
-  [[nodiscard]] std::ranges::range_value_t<R> scatter(const R& values, int root = 0,
-                                                      const place& here = place::current()) const {
-    using T = std::ranges::range_value_t<R>;
+  [[nodiscard]] received_t<std::ranges::range_value_t<R>> scatter(const R& values, int root = 0,
+                                                                  const place& here = place::current()) const {
+    using T = received_t<std::ranges::range_value_t<R>>;
     detail::check_message<T>();
     detail::pieces out;
     if (rank() == root) detail::add_all(out, values);
@@ -93,8 +93,8 @@ class collectives : public point_to_point {
                     const place& here = place::current()) const {
     detail::scatterv(state(), detail::memory_of(in), counts, detail::writable_memory_of(out), root, here);
   }
-  template <buffer In, writable_buffer Out>
-  request iscatter(const In& in, Out&& out, int root = 0, const place& here = place::current()) const {
+  template <lasting_buffer In, lasting_writable_buffer Out>
+  request iscatter(In&& in, Out&& out, int root = 0, const place& here = place::current()) const {
     return request(detail::iscatter(state(), detail::memory_of(in), detail::writable_memory_of(out), root, here));
   }
 
@@ -125,9 +125,24 @@ class collectives : public point_to_point {
                    const place& here = place::current()) const {
     detail::gatherv(state(), detail::memory_of(in), detail::writable_memory_of(out), counts, root, here);
   }
-  template <buffer In, writable_buffer Out>
-  request igather(const In& in, Out&& out, int root = 0, const place& here = place::current()) const {
+  template <lasting_buffer In, lasting_writable_buffer Out>
+  request igather(In&& in, Out&& out, int root = 0, const place& here = place::current()) const {
     return request(detail::igather(state(), detail::memory_of(in), detail::writable_memory_of(out), root, here));
+  }
+
+  /// All ranks' elements, however many each has, in the order of ranks, at the root: what scatter_blocks takes apart.
+  template <buffer B>
+  [[nodiscard]] std::vector<std::remove_cv_t<std::ranges::range_value_t<B>>> gather_blocks(
+      const B& mine, int root = 0, const place& here = place::current()) const {
+    using T = std::remove_cv_t<std::ranges::range_value_t<B>>;
+    return detail::value_of<std::vector<T>>(detail::gather_flat(state(), detail::memory_of(mine), root, here));
+  }
+  /// The same on all ranks.
+  template <buffer B>
+  [[nodiscard]] std::vector<std::remove_cv_t<std::ranges::range_value_t<B>>> allgather_blocks(
+      const B& mine, const place& here = place::current()) const {
+    using T = std::remove_cv_t<std::ranges::range_value_t<B>>;
+    return detail::value_of<std::vector<T>>(detail::allgather_flat(state(), detail::memory_of(mine), here));
   }
 
   /// The values of all ranks, in their order, on all ranks.
@@ -155,17 +170,17 @@ class collectives : public point_to_point {
                       const place& here = place::current()) const {
     detail::allgatherv(state(), detail::memory_of(in), detail::writable_memory_of(out), counts, here);
   }
-  template <buffer In, writable_buffer Out>
-  request iallgather(const In& in, Out&& out, const place& here = place::current()) const {
+  template <lasting_buffer In, lasting_writable_buffer Out>
+  request iallgather(In&& in, Out&& out, const place& here = place::current()) const {
     return request(detail::iallgather(state(), detail::memory_of(in), detail::writable_memory_of(out), here));
   }
 
   /// Element r of each rank's range goes to rank r: the elements for this rank, in the order of ranks. Throws
   /// mpi::error unless the range has size() elements.
   template <std::ranges::forward_range R>
-  [[nodiscard]] std::vector<std::ranges::range_value_t<R>> alltoall(const R& values,
-                                                                    const place& here = place::current()) const {
-    using T = std::ranges::range_value_t<R>;
+  [[nodiscard]] std::vector<received_t<std::ranges::range_value_t<R>>> alltoall(
+      const R& values, const place& here = place::current()) const {
+    using T = received_t<std::ranges::range_value_t<R>>;
     detail::check_message<T>();
     detail::pieces out;
     detail::add_all(out, values);
@@ -182,8 +197,8 @@ class collectives : public point_to_point {
                      const place& here = place::current()) const {
     detail::alltoallv(state(), detail::memory_of(in), out_counts, detail::writable_memory_of(out), in_counts, here);
   }
-  template <buffer In, writable_buffer Out>
-  request ialltoall(const In& in, Out&& out, const place& here = place::current()) const {
+  template <lasting_buffer In, lasting_writable_buffer Out>
+  request ialltoall(In&& in, Out&& out, const place& here = place::current()) const {
     return request(detail::ialltoall(state(), detail::memory_of(in), detail::writable_memory_of(out), here));
   }
 
@@ -221,22 +236,23 @@ class collectives : public point_to_point {
   /// Element by element into the root's `out`, of the size of `in`.
   template <buffer In, writable_buffer Out, class Op>
   void reduce_into(const In& in, Out&& out, Op /*op*/, int root = 0, const place& here = place::current()) const {
-    detail::reduce(state(), detail::memory_of(in), detail::writable_memory_of(out), detail::op_on<In, Op>(), root,
-                   here);
+    detail::reduce(state(), detail::memory_of(in), detail::writable_memory_of(out),
+                   detail::op_on<std::remove_cvref_t<In>, Op>(), root, here);
   }
   template <buffer In, writable_buffer Out, class Op>
   void allreduce_into(const In& in, Out&& out, Op /*op*/, const place& here = place::current()) const {
-    detail::allreduce(state(), detail::memory_of(in), detail::writable_memory_of(out), detail::op_on<In, Op>(), here);
+    detail::allreduce(state(), detail::memory_of(in), detail::writable_memory_of(out),
+                      detail::op_on<std::remove_cvref_t<In>, Op>(), here);
   }
-  template <buffer In, writable_buffer Out, class Op>
-  request ireduce(const In& in, Out&& out, Op /*op*/, int root = 0, const place& here = place::current()) const {
+  template <lasting_buffer In, lasting_writable_buffer Out, class Op>
+  request ireduce(In&& in, Out&& out, Op /*op*/, int root = 0, const place& here = place::current()) const {
     return request(detail::ireduce(state(), detail::memory_of(in), detail::writable_memory_of(out),
-                                   detail::op_on<In, Op>(), root, here));
+                                   detail::op_on<std::remove_cvref_t<In>, Op>(), root, here));
   }
-  template <buffer In, writable_buffer Out, class Op>
-  request iallreduce(const In& in, Out&& out, Op /*op*/, const place& here = place::current()) const {
+  template <lasting_buffer In, lasting_writable_buffer Out, class Op>
+  request iallreduce(In&& in, Out&& out, Op /*op*/, const place& here = place::current()) const {
     return request(detail::iallreduce(state(), detail::memory_of(in), detail::writable_memory_of(out),
-                                      detail::op_on<In, Op>(), here));
+                                      detail::op_on<std::remove_cvref_t<In>, Op>(), here));
   }
 
   /// All ranks' buffers, of equal size, made one element by element; this rank's block of the result (see block_of).
@@ -253,12 +269,12 @@ class collectives : public point_to_point {
   template <buffer In, writable_buffer Out, class Op>
   void reduce_scatter_into(const In& in, Out&& out, Op /*op*/, const place& here = place::current()) const {
     detail::reduce_scatter_block(state(), detail::memory_of(in), detail::writable_memory_of(out),
-                                 detail::op_on<In, Op>(), here);
+                                 detail::op_on<std::remove_cvref_t<In>, Op>(), here);
   }
-  template <buffer In, writable_buffer Out, class Op>
-  request ireduce_scatter(const In& in, Out&& out, Op /*op*/, const place& here = place::current()) const {
+  template <lasting_buffer In, lasting_writable_buffer Out, class Op>
+  request ireduce_scatter(In&& in, Out&& out, Op /*op*/, const place& here = place::current()) const {
     return request(detail::ireduce_scatter_block(state(), detail::memory_of(in), detail::writable_memory_of(out),
-                                                 detail::op_on<In, Op>(), here));
+                                                 detail::op_on<std::remove_cvref_t<In>, Op>(), here));
   }
 
   /// The values of ranks 0 to this one made one by `op`.
@@ -290,21 +306,23 @@ class collectives : public point_to_point {
   /// Element by element into `out`, of the size of `in`.
   template <buffer In, writable_buffer Out, class Op>
   void scan_into(const In& in, Out&& out, Op /*op*/, const place& here = place::current()) const {
-    detail::scan(state(), detail::memory_of(in), detail::writable_memory_of(out), detail::op_on<In, Op>(), here);
+    detail::scan(state(), detail::memory_of(in), detail::writable_memory_of(out),
+                 detail::op_on<std::remove_cvref_t<In>, Op>(), here);
   }
   template <buffer In, writable_buffer Out, class Op>
   void exscan_into(const In& in, Out&& out, Op /*op*/, const place& here = place::current()) const {
-    detail::exscan(state(), detail::memory_of(in), detail::writable_memory_of(out), detail::op_on<In, Op>(), here);
+    detail::exscan(state(), detail::memory_of(in), detail::writable_memory_of(out),
+                   detail::op_on<std::remove_cvref_t<In>, Op>(), here);
   }
-  template <buffer In, writable_buffer Out, class Op>
-  request iscan(const In& in, Out&& out, Op /*op*/, const place& here = place::current()) const {
-    return request(
-        detail::iscan(state(), detail::memory_of(in), detail::writable_memory_of(out), detail::op_on<In, Op>(), here));
+  template <lasting_buffer In, lasting_writable_buffer Out, class Op>
+  request iscan(In&& in, Out&& out, Op /*op*/, const place& here = place::current()) const {
+    return request(detail::iscan(state(), detail::memory_of(in), detail::writable_memory_of(out),
+                                 detail::op_on<std::remove_cvref_t<In>, Op>(), here));
   }
-  template <buffer In, writable_buffer Out, class Op>
-  request iexscan(const In& in, Out&& out, Op /*op*/, const place& here = place::current()) const {
+  template <lasting_buffer In, lasting_writable_buffer Out, class Op>
+  request iexscan(In&& in, Out&& out, Op /*op*/, const place& here = place::current()) const {
     return request(detail::iexscan(state(), detail::memory_of(in), detail::writable_memory_of(out),
-                                   detail::op_on<In, Op>(), here));
+                                   detail::op_on<std::remove_cvref_t<In>, Op>(), here));
   }
 
  protected:

@@ -1,5 +1,6 @@
 #include <tutti/mpi/environment.hpp>
 
+#include <tutti/base/demangle.hpp>
 #include <tutti/mpi/comm_state.hpp>
 #include <tutti/mpi/inside/end_of_mpi.hpp>
 #include <tutti/mpi/inside/native_handle.hpp>
@@ -14,6 +15,7 @@
 #include <mutex>
 #include <stdexcept>
 #include <string>
+#include <typeinfo>
 #include <unordered_set>
 
 namespace tutti::mpi {
@@ -26,6 +28,7 @@ struct process_state {
   std::shared_ptr<comm_state> world, self;
   std::atomic<bool> on{false}, over{false};
   thread_level level = thread_level::multiple;
+  std::terminate_handler terminate = nullptr;  // before ours
 };
 
 process_state& process() {
@@ -47,6 +50,28 @@ std::string no_environment(const char* call) {
   return std::string("mpi::") + call +
          (process().over ? ": MPI has ended: its mpi::environment was destroyed"
                          : ": MPI has not begun: make a tutti::mpi::environment first in main");
+}
+
+// An exception that nobody catches ends the job, and says on which rank it was.
+[[noreturn]] void end_job_by_exception() {
+  std::string what = "std::terminate was called";
+  int exit_code = 1;
+  try {
+    if (std::current_exception() != nullptr) std::rethrow_exception(std::current_exception());
+  } catch (const deadlock& e) {
+    what = e.what();
+    exit_code = deadlock_exit_code;
+  } catch (const std::exception& e) {
+    what = std::string("nobody caught ") + demangle(typeid(e).name()) + ": " + e.what();
+  } catch (...) {
+    what = "nobody caught an exception that is no std::exception";
+  }
+  int rank = -1;
+  MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+  std::fprintf(stderr, "tutti: rank %d: %s\n", rank, what.c_str());
+  std::fflush(nullptr);
+  MPI_Abort(MPI_COMM_WORLD, exit_code);
+  std::abort();
 }
 
 std::shared_ptr<comm_state> ready_made(MPI_Comm comm, const char* name) {
@@ -150,6 +175,7 @@ environment::environment(environment_options options, place here)
   detail::began_here = true;
   if (watched) bits |= detail::is_watched;
   detail::attention.store(bits, std::memory_order_relaxed);
+  all.terminate = std::set_terminate(detail::end_job_by_exception);
   if (watched) detail::start_watch(options.threads <= thread_level::funneled);
   all.on = true;
 }
@@ -161,6 +187,7 @@ environment::~environment() {
     std::fflush(nullptr);
     MPI_Abort(MPI_COMM_WORLD, 1);
   }
+  if (std::get_terminate() == detail::end_job_by_exception) std::set_terminate(all.terminate);
   detail::stop_progress();
   if (detail::watching()) detail::stop_watch(made_at_);
   all.world.reset();

@@ -284,6 +284,13 @@ void mrecv(const comm_state& where, found_message& found, void* into, const char
   note_received(where, found.about.source, found.about.tag);
 }
 
+void refuse_bytes(const comm_state& where, const status& came, const decode_error& why, const char* call,
+                  const place& here) {
+  throw decode_error(std::string("mpi::") + call + " on rank " + std::to_string(where.rank) + " of " + where.name +
+                         from_text(came.source, came.tag) + ": " + why.what() + " (" + to_string(here) + ")",
+                     why.offset());
+}
+
 void refuse_length(const comm_state& where, const status& came, std::size_t unit, const char* type, const char* call,
                    const place& here) {
   refuse(MPI_ERR_TRUNCATE, where, call,

@@ -1,5 +1,6 @@
 // point_to_point: messages from one rank to another.
 #pragma once
+#include <tutti/base/error.hpp>
 #include <tutti/mpi/comm_handle.hpp>
 #include <tutti/mpi/element.hpp>
 #include <tutti/mpi/request.hpp>
@@ -9,6 +10,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 
 namespace tutti::mpi {
@@ -107,10 +109,23 @@ void mrecv(const comm_state& where, found_message& found, void* into, const char
 [[noreturn]] void refuse_length(const comm_state& where, const status& came, std::size_t unit, const char* type,
                                 const char* call, const place& here);
 
+/// Says of which message what could not be decoded.
+[[noreturn]] void refuse_bytes(const comm_state& where, const status& came, const decode_error& why, const char* call,
+                               const place& here);
+template <class T>
+T decode_message(const comm_state& where, const status& came, std::string_view bytes, const char* call,
+                 const place& here) {
+  try {
+    return decode<T>(bytes);
+  } catch (const decode_error& why) {
+    refuse_bytes(where, came, why, call, here);
+  }
+}
+
 // The value that a message is: allocates what is needed.
 template <class T>
 T recv_value(const comm_state& where, int from, int tag, status* about, const char* call, const place& here) {
-  check_message<T>();
+  check_received<T>();
   if constexpr (growing_buffer<T>) {
     constexpr std::size_t unit = sizeof(std::ranges::range_value_t<T>);
     found_message found = mprobe(where, from, tag, call, here);
@@ -135,7 +150,7 @@ T recv_value(const comm_state& where, int from, int tag, status* about, const ch
     std::string bytes(found.about.bytes, '\0');
     mrecv(where, found, bytes.data(), call, here);
     if (about != nullptr) *about = found.about;
-    return decode<T>(bytes);
+    return decode_message<T>(where, found.about, bytes, call, here);
   }
 }
 
@@ -181,16 +196,16 @@ class point_to_point : public comm_handle {
     detail::with_outgoing(
         what, [&](detail::const_memory m) { detail::send(state(), m, to, tag, detail::send_mode::synchronous, here); });
   }
-  /// Begins to send. A buffer or plain value must stay, unchanged, until the request has ended; what must be encoded
-  /// need not.
+  /// Begins to send. What has a name, or is a view, must stay, unchanged, until the request has ended; unless it must
+  /// be encoded, which is done at once. Temporaries are kept by the request.
   template <class T>
-  request isend(const T& what, int to, int tag = 0, const place& here = place::current()) const {
-    return begin_send(what, to, tag, detail::send_mode::standard, here);
+  request isend(T&& what, int to, int tag = 0, const place& here = place::current()) const {
+    return begin_send(std::forward<T>(what), to, tag, detail::send_mode::standard, here);
   }
   /// The same; ends once the receive has begun.
   template <class T>
-  request issend(const T& what, int to, int tag = 0, const place& here = place::current()) const {
-    return begin_send(what, to, tag, detail::send_mode::synchronous, here);
+  request issend(T&& what, int to, int tag = 0, const place& here = place::current()) const {
+    return begin_send(std::forward<T>(what), to, tag, detail::send_mode::synchronous, here);
   }
   /// Receives a T; allocates what it needs. Blocks until it is there. `about`: where to say who sent it, and what.
   template <class T>
@@ -200,13 +215,13 @@ class point_to_point : public comm_handle {
   }
   /// Receives into memory that is there: a plain value or a buffer, of which the message may fill a part.
   template <class T>
-    requires(writable_buffer<T> || plain<std::remove_cvref_t<T>>)
+    requires(writable_buffer<T> || plain<std::remove_reference_t<T>>)
   status recv_into(T&& into, int from = any_source, int tag = any_tag, const place& here = place::current()) const {
-    return detail::recv(state(), detail::writable_memory_of(into), from, tag, here);
+    return detail::recv(state(), detail::writable_memory_of(into), from, tag, here, "recv_into");
   }
   /// Begins to do so. The memory must stay, and not be looked at, until the request has ended.
   template <class T>
-    requires(writable_buffer<T> || plain<std::remove_cvref_t<T>>)
+    requires(lasting_writable_buffer<T> || (plain<std::remove_reference_t<T>> && std::is_lvalue_reference_v<T>))
   request irecv_into(T&& into, int from = any_source, int tag = any_tag, const place& here = place::current()) const {
     return request(detail::irecv(state(), detail::writable_memory_of(into), from, tag, here));
   }
@@ -246,7 +261,7 @@ class point_to_point : public comm_handle {
   }
   /// The same with memory that is there, which must not overlap.
   template <class T, class U>
-    requires(raw_message<T> && (writable_buffer<U> || plain<std::remove_cvref_t<U>>))
+    requires(raw_message<T> && (writable_buffer<U> || plain<std::remove_reference_t<U>>))
   status sendrecv_into(const T& what, int to, U&& into, int from, int send_tag = 0, int recv_tag = any_tag,
                        const place& here = place::current()) const {
     return detail::sendrecv(state(), detail::memory_of(what), to, send_tag, detail::writable_memory_of(into), from,
@@ -264,13 +279,14 @@ class point_to_point : public comm_handle {
   }
 
   /// Prepares to send this memory again and again.
-  template <raw_message T>
-  persistent_request send_init(const T& what, int to, int tag = 0, const place& here = place::current()) const {
+  template <class T>
+    requires(lasting_buffer<T> || (plain<std::remove_cvref_t<T>> && std::is_lvalue_reference_v<T>))
+  persistent_request send_init(T&& what, int to, int tag = 0, const place& here = place::current()) const {
     return persistent_request(detail::send_init(state(), detail::memory_of(what), to, tag, here));
   }
   /// Prepares to receive into this memory again and again.
   template <class T>
-    requires(writable_buffer<T> || plain<std::remove_cvref_t<T>>)
+    requires(lasting_writable_buffer<T> || (plain<std::remove_reference_t<T>> && std::is_lvalue_reference_v<T>))
   persistent_request recv_init(T&& into, int from = any_source, int tag = any_tag,
                                const place& here = place::current()) const {
     return persistent_request(detail::recv_init(state(), detail::writable_memory_of(into), from, tag, here));
@@ -281,16 +297,21 @@ class point_to_point : public comm_handle {
 
  private:
   template <class T>
-  request begin_send(const T& what, int to, int tag, detail::send_mode mode, const place& here) const {
+  request begin_send(T&& what, int to, int tag, detail::send_mode mode, const place& here) const {
     using bare = std::remove_cvref_t<T>;
-    if constexpr (std::is_convertible_v<const T&, std::string_view> && !growing_buffer<bare>) {
+    constexpr bool stays = std::is_lvalue_reference_v<T> || std::ranges::borrowed_range<T>;
+    if constexpr (std::is_convertible_v<const bare&, std::string_view> && !growing_buffer<bare>) {
       return request(detail::isend(state(), detail::memory_of_text(what), to, tag, mode, here));
-    } else if constexpr (raw_message<T>) {
+    } else if constexpr (raw_message<bare> && stays) {
       return request(detail::isend(state(), detail::memory_of(what), to, tag, mode, here));
+    } else if constexpr (raw_message<bare>) {
+      auto owned = std::make_unique<detail::owned_value<bare>>(std::forward<T>(what));
+      const auto begun = detail::isend(state(), detail::memory_of(owned->value), to, tag, mode, here);
+      return request(begun, std::move(owned));
     } else {
       detail::check_message<bare>();
-      auto owned = std::make_unique<std::string>(encode(what));
-      const auto begun = detail::isend(state(), detail::memory_of_text(*owned), to, tag, mode, here);
+      auto owned = std::make_unique<detail::owned_value<std::string>>(encode(what));
+      const auto begun = detail::isend(state(), detail::memory_of_text(owned->value), to, tag, mode, here);
       return request(begun, std::move(owned));
     }
   }

@@ -37,6 +37,19 @@ struct started {
   [[nodiscard]] place here() const noexcept { return {file, line, ""}; }
 };
 
+/// What is sent, when nobody else keeps it.
+struct owned_message {
+  owned_message() = default;
+  virtual ~owned_message() = default;
+  owned_message(const owned_message&) = delete;
+  owned_message& operator=(const owned_message&) = delete;
+};
+template <class T>
+struct owned_value final : owned_message {
+  explicit owned_value(T v) : value(std::move(v)) {}
+  T value;
+};
+
 status wait_for(started& what, const place& here);
 std::optional<status> test(started& what);
 /// A receive that has not begun to get its message is ended; then waits for its end, whatever it is.
@@ -54,7 +67,7 @@ class [[nodiscard]] request {
   request() = default;
   /// For the library.
   explicit request(const detail::started& what) noexcept : what_(what) {}
-  request(const detail::started& what, std::unique_ptr<std::string> owned) noexcept
+  request(const detail::started& what, std::unique_ptr<detail::owned_message> owned) noexcept
       : what_(what), owned_(std::move(owned)) {}
   // A handle that was moved from is only marked so: messages of few bytes cost little more than such a copy.
   request(request&& other) noexcept : what_(other.what_), owned_(std::move(other.owned_)) {
@@ -89,7 +102,7 @@ class [[nodiscard]] request {
  private:
   friend struct detail::request_access;
   detail::started what_;
-  std::unique_ptr<std::string> owned_;  // what is sent, when nobody else keeps it
+  std::unique_ptr<detail::owned_message> owned_;  // what is sent, when nobody else keeps it
 };
 
 namespace detail {

@@ -65,7 +65,7 @@ T receive_found(const expected& what, found_message& found) {
   } else {
     std::string bytes(found.about.bytes, '\0');
     mrecv(*what.where, found, bytes.data(), "irecv", what.here);
-    return decode<T>(bytes);
+    return decode_message<T>(*what.where, found.about, bytes, "irecv", what.here);
   }
 }
 
@@ -144,7 +144,7 @@ class [[nodiscard]] value_request {
 
 template <class T>
 value_request<T> point_to_point::irecv(int from, int tag, const place& here) const {
-  detail::check_message<T>();
+  detail::check_received<T>();
   return value_request<T>(detail::expected{.where = &state(), .from = from, .tag = tag, .here = here});
 }
 
