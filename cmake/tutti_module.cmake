@@ -136,7 +136,7 @@ function(tutti_module_ranks_tests name)
   target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR})
   target_precompile_headers(${target} REUSE_FROM tutti_test_support)
   target_link_libraries(${target} PRIVATE tutti_flags tutti::${name} ${arg_LINK} GTest::gmock GTest::gtest)
-  tutti_ranks_test(${name}.ranks COMMAND $<TARGET_FILE:${target}> LABEL ${name} RANKS 1 2 3 6)
+  tutti_ranks_test(${name}.ranks COMMAND $<TARGET_FILE:${target}> LABEL ${name} RANKS 1 2 3 6 LOOKS_FOR_LEAKS)
 endfunction()
 
 # tutti_test_program(<target> SOURCES <file>... LINK <target>... LABEL <label>): a GoogleTest program and its CTest tests.

@@ -9,6 +9,21 @@
 #include <iostream>
 #include <string>
 
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/lsan_interface.h>
+static bool leaks_were_looked_for = false;
+// At the end of the process the libraries of MPI are unloaded, and what they leak is nobody's.
+extern "C" int __lsan_is_turned_off() { return leaks_were_looked_for ? 1 : 0; }
+#elif defined(__SANITIZE_THREAD__)
+extern "C" const char* __tsan_default_options() { return "halt_on_error=1:second_deadlock_stack=1:atexit_sleep_ms=0"; }
+// See test_main.cpp.
+extern "C" const char* __tsan_default_suppressions() {
+  return "race:std::__exception_ptr::exception_ptr::_M_release\n"
+         "race:std::logic_error::~logic_error\n"
+         "race:std::runtime_error::~runtime_error\n";
+}
+#endif
+
 namespace {
 
 // Of ranks other than 0 only what failed is shown.
@@ -36,6 +51,10 @@ int main(int argc, char** argv) {
     delete listeners.Release(listeners.default_result_printer());
     listeners.Append(new failures_only);
   }
-  const int failed = RUN_ALL_TESTS();
+  int failed = RUN_ALL_TESTS();
+#if defined(__SANITIZE_ADDRESS__)
+  if (__lsan_do_recoverable_leak_check() != 0) failed = 1;
+  leaks_were_looked_for = true;
+#endif
   return world.allreduce(failed, tutti::mpi::max);
 }

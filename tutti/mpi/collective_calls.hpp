@@ -19,6 +19,8 @@ namespace tutti::mpi {
 struct block {
   std::size_t first = 0;
   std::size_t count = 0;
+  /// Behind its last.
+  [[nodiscard]] constexpr std::size_t end() const noexcept { return first + count; }
 };
 /// Which part of `count` elements is that of `rank` when `size` ranks share them: the first ranks have one more where
 /// it does not come out even.
@@ -106,6 +108,9 @@ void add_all(pieces& out, const R& values) {
 using came_pieces = std::vector<std::string>;
 std::string scatter_pieces(comm_state& where, const pieces& out, int root, const char* call, const place& here);
 std::string scatter_blocks(comm_state& where, const_memory all, int root, const place& here);
+/// All ranks' pieces, one behind the other.
+std::string gather_flat(comm_state& where, const_memory mine, int root, const place& here);
+std::string allgather_flat(comm_state& where, const_memory mine, const place& here);
 came_pieces gather_pieces(comm_state& where, const_memory mine, int root, const place& here);
 came_pieces allgather_pieces(comm_state& where, const_memory mine, const place& here);
 came_pieces alltoall_pieces(comm_state& where, const pieces& out, const place& here);

@@ -32,11 +32,12 @@ void begin(comm_state& where, const collective_signature& what, const place& her
 }
 
 started begun(MPI_Request handle, comm_state& where, const char* call, const place& here) {
-  return {.handle = number_of(handle),
-          .where = &where,
+  return {.where = &where,
           .call = call,
+          .file = here.file,
+          .line = here.line,
           .is_collective = true,
-          .here = here,
+          .handle = number_of(handle),
           .watched = begin_collective(where, call, here)};
 }
 

@@ -21,21 +21,21 @@ namespace tutti::mpi {
 ///            differ from rank to rank; memory is allocated as needed.
 ///   *_into:  `gather_into(in, out, root)` reads and writes memory that is there: the C call, at its cost. Counts must
 ///            agree, or be given: then it is the v-form.
-///   i*:      `igather(in, out, root)` begins the *_into form and returns a request.
+///   i*:      `igather(in, out, root)` begins the *_into form and returns a request. Both must stay until it has ended.
 ///
 /// All throw mpi::error, also for a root out of range and counts that cannot be; what only all ranks together could
 /// know, such as roots that differ, TUTTI_WATCH=deadlock finds out.
 class collectives : public point_to_point {
  public:
   /// Blocks until all ranks are here.
-  void barrier(place here = place::current()) const { detail::barrier(state(), here); }
-  request ibarrier(place here = place::current()) const { return request(detail::ibarrier(state(), here)); }
+  void barrier(const place& here = place::current()) const { detail::barrier(state(), here); }
+  request ibarrier(const place& here = place::current()) const { return request(detail::ibarrier(state(), here)); }
 
   // ---------------------------------------------------------------- from one to all
 
   /// The root's value, on all ranks. The others' `value` is not looked at.
   template <class T>
-  [[nodiscard]] T bcast(T value, int root = 0, place here = place::current()) const {
+  [[nodiscard]] T bcast(T value, int root = 0, const place& here = place::current()) const {
     detail::check_message<T>();
     if constexpr (growing_buffer<T>) {
       using unit = std::ranges::range_value_t<T>;
@@ -56,20 +56,20 @@ class collectives : public point_to_point {
   }
   /// The root's elements go into all ranks' memory, of equal size.
   template <writable_buffer B>
-  void bcast_into(B&& both, int root = 0, place here = place::current()) const {
+  void bcast_into(B&& both, int root = 0, const place& here = place::current()) const {
     detail::bcast(state(), detail::writable_memory_of(both), root, here);
   }
-  template <writable_buffer B>
-  request ibcast(B&& both, int root = 0, place here = place::current()) const {
+  template <lasting_writable_buffer B>
+  request ibcast(B&& both, int root = 0, const place& here = place::current()) const {
     return request(detail::ibcast(state(), detail::writable_memory_of(both), root, here));
   }
 
   /// Element r of the root's range goes to rank r. The others' range is not looked at. Throws mpi::error on all ranks
   /// when the root has not size() elements.
   template <std::ranges::forward_range R>
-  [[nodiscard]] std::ranges::range_value_t<R> scatter(const R& values, int root = 0,
-                                                      place here = place::current()) const {
-    using T = std::ranges::range_value_t<R>;
+  [[nodiscard]] received_t<std::ranges::range_value_t<R>> scatter(const R& values, int root = 0,
+                                                                  const place& here = place::current()) const {
+    using T = received_t<std::ranges::range_value_t<R>>;
     detail::check_message<T>();
     detail::pieces out;
     if (rank() == root) detail::add_all(out, values);
@@ -78,23 +78,23 @@ class collectives : public point_to_point {
   /// The root's elements, however many, in size() blocks that differ by one at most (see block_of); this rank's block.
   template <buffer B>
   [[nodiscard]] std::vector<std::remove_cv_t<std::ranges::range_value_t<B>>> scatter_blocks(
-      const B& all, int root = 0, place here = place::current()) const {
+      const B& all, int root = 0, const place& here = place::current()) const {
     using T = std::remove_cv_t<std::ranges::range_value_t<B>>;
     return detail::value_of<std::vector<T>>(detail::scatter_blocks(state(), detail::memory_of(all), root, here));
   }
   /// Block r of the root's `in`, which has size() blocks of the size of `out`, goes into rank r's `out`.
   template <buffer In, writable_buffer Out>
-  void scatter_into(const In& in, Out&& out, int root = 0, place here = place::current()) const {
+  void scatter_into(const In& in, Out&& out, int root = 0, const place& here = place::current()) const {
     detail::scatter(state(), detail::memory_of(in), detail::writable_memory_of(out), root, here);
   }
   /// The same with blocks of `counts` elements, side by side in `in`; both are the root's.
   template <buffer In, writable_buffer Out>
   void scatter_into(const In& in, std::span<const int> counts, Out&& out, int root = 0,
-                    place here = place::current()) const {
+                    const place& here = place::current()) const {
     detail::scatterv(state(), detail::memory_of(in), counts, detail::writable_memory_of(out), root, here);
   }
-  template <buffer In, writable_buffer Out>
-  request iscatter(const In& in, Out&& out, int root = 0, place here = place::current()) const {
+  template <lasting_buffer In, lasting_writable_buffer Out>
+  request iscatter(In&& in, Out&& out, int root = 0, const place& here = place::current()) const {
     return request(detail::iscatter(state(), detail::memory_of(in), detail::writable_memory_of(out), root, here));
   }
 
@@ -102,7 +102,7 @@ class collectives : public point_to_point {
 
   /// The root gets the values of all ranks, in their order; the others nothing.
   template <class T>
-  [[nodiscard]] std::vector<T> gather(const T& value, int root = 0, place here = place::current()) const {
+  [[nodiscard]] std::vector<T> gather(const T& value, int root = 0, const place& here = place::current()) const {
     detail::check_message<T>();
     if constexpr (plain<T> && !std::is_same_v<T, bool>) {
       std::vector<T> all(rank() == root ? static_cast<std::size_t>(size()) : 0);
@@ -116,23 +116,38 @@ class collectives : public point_to_point {
   }
   /// All ranks' `in`, of equal size, side by side in the root's `out`.
   template <buffer In, writable_buffer Out>
-  void gather_into(const In& in, Out&& out, int root = 0, place here = place::current()) const {
+  void gather_into(const In& in, Out&& out, int root = 0, const place& here = place::current()) const {
     detail::gather(state(), detail::memory_of(in), detail::writable_memory_of(out), root, here);
   }
   /// The same with `counts` elements from each rank; the root's.
   template <buffer In, writable_buffer Out>
   void gather_into(const In& in, Out&& out, std::span<const int> counts, int root = 0,
-                   place here = place::current()) const {
+                   const place& here = place::current()) const {
     detail::gatherv(state(), detail::memory_of(in), detail::writable_memory_of(out), counts, root, here);
   }
-  template <buffer In, writable_buffer Out>
-  request igather(const In& in, Out&& out, int root = 0, place here = place::current()) const {
+  template <lasting_buffer In, lasting_writable_buffer Out>
+  request igather(In&& in, Out&& out, int root = 0, const place& here = place::current()) const {
     return request(detail::igather(state(), detail::memory_of(in), detail::writable_memory_of(out), root, here));
+  }
+
+  /// All ranks' elements, however many each has, in the order of ranks, at the root: what scatter_blocks takes apart.
+  template <buffer B>
+  [[nodiscard]] std::vector<std::remove_cv_t<std::ranges::range_value_t<B>>> gather_blocks(
+      const B& mine, int root = 0, const place& here = place::current()) const {
+    using T = std::remove_cv_t<std::ranges::range_value_t<B>>;
+    return detail::value_of<std::vector<T>>(detail::gather_flat(state(), detail::memory_of(mine), root, here));
+  }
+  /// The same on all ranks.
+  template <buffer B>
+  [[nodiscard]] std::vector<std::remove_cv_t<std::ranges::range_value_t<B>>> allgather_blocks(
+      const B& mine, const place& here = place::current()) const {
+    using T = std::remove_cv_t<std::ranges::range_value_t<B>>;
+    return detail::value_of<std::vector<T>>(detail::allgather_flat(state(), detail::memory_of(mine), here));
   }
 
   /// The values of all ranks, in their order, on all ranks.
   template <class T>
-  [[nodiscard]] std::vector<T> allgather(const T& value, place here = place::current()) const {
+  [[nodiscard]] std::vector<T> allgather(const T& value, const place& here = place::current()) const {
     detail::check_message<T>();
     if constexpr (plain<T> && !std::is_same_v<T, bool>) {
       std::vector<T> all(static_cast<std::size_t>(size()));
@@ -146,25 +161,26 @@ class collectives : public point_to_point {
   }
   /// All ranks' `in`, of equal size, side by side in every `out`.
   template <buffer In, writable_buffer Out>
-  void allgather_into(const In& in, Out&& out, place here = place::current()) const {
+  void allgather_into(const In& in, Out&& out, const place& here = place::current()) const {
     detail::allgather(state(), detail::memory_of(in), detail::writable_memory_of(out), here);
   }
   /// The same with `counts` elements from each rank.
   template <buffer In, writable_buffer Out>
-  void allgather_into(const In& in, Out&& out, std::span<const int> counts, place here = place::current()) const {
+  void allgather_into(const In& in, Out&& out, std::span<const int> counts,
+                      const place& here = place::current()) const {
     detail::allgatherv(state(), detail::memory_of(in), detail::writable_memory_of(out), counts, here);
   }
-  template <buffer In, writable_buffer Out>
-  request iallgather(const In& in, Out&& out, place here = place::current()) const {
+  template <lasting_buffer In, lasting_writable_buffer Out>
+  request iallgather(In&& in, Out&& out, const place& here = place::current()) const {
     return request(detail::iallgather(state(), detail::memory_of(in), detail::writable_memory_of(out), here));
   }
 
   /// Element r of each rank's range goes to rank r: the elements for this rank, in the order of ranks. Throws
   /// mpi::error unless the range has size() elements.
   template <std::ranges::forward_range R>
-  [[nodiscard]] std::vector<std::ranges::range_value_t<R>> alltoall(const R& values,
-                                                                    place here = place::current()) const {
-    using T = std::ranges::range_value_t<R>;
+  [[nodiscard]] std::vector<received_t<std::ranges::range_value_t<R>>> alltoall(
+      const R& values, const place& here = place::current()) const {
+    using T = received_t<std::ranges::range_value_t<R>>;
     detail::check_message<T>();
     detail::pieces out;
     detail::add_all(out, values);
@@ -172,17 +188,17 @@ class collectives : public point_to_point {
   }
   /// Block r of each rank's `in` goes to rank r, into the block of its `out` for the sender. Both are size() blocks.
   template <buffer In, writable_buffer Out>
-  void alltoall_into(const In& in, Out&& out, place here = place::current()) const {
+  void alltoall_into(const In& in, Out&& out, const place& here = place::current()) const {
     detail::alltoall(state(), detail::memory_of(in), detail::writable_memory_of(out), here);
   }
   /// The same with blocks of so many elements, side by side.
   template <buffer In, writable_buffer Out>
   void alltoall_into(const In& in, std::span<const int> out_counts, Out&& out, std::span<const int> in_counts,
-                     place here = place::current()) const {
+                     const place& here = place::current()) const {
     detail::alltoallv(state(), detail::memory_of(in), out_counts, detail::writable_memory_of(out), in_counts, here);
   }
-  template <buffer In, writable_buffer Out>
-  request ialltoall(const In& in, Out&& out, place here = place::current()) const {
+  template <lasting_buffer In, lasting_writable_buffer Out>
+  request ialltoall(In&& in, Out&& out, const place& here = place::current()) const {
     return request(detail::ialltoall(state(), detail::memory_of(in), detail::writable_memory_of(out), here));
   }
 
@@ -192,7 +208,7 @@ class collectives : public point_to_point {
   /// of equal size; `op` is one of those in op.hpp or any callable without state. It must be associative; it is applied
   /// in the order of ranks.
   template <class T, class Op>
-  [[nodiscard]] std::optional<T> reduce(T value, Op op, int root = 0, place here = place::current()) const {
+  [[nodiscard]] std::optional<T> reduce(T value, Op op, int root = 0, const place& here = place::current()) const {
     detail::check_message<T>();
     if constexpr (detail::by_elements<T, Op>) {
       T result = value;
@@ -205,7 +221,7 @@ class collectives : public point_to_point {
   }
   /// The same on all ranks.
   template <class T, class Op>
-  [[nodiscard]] T allreduce(T value, Op op, place here = place::current()) const {
+  [[nodiscard]] T allreduce(T value, Op op, const place& here = place::current()) const {
     detail::check_message<T>();
     if constexpr (detail::by_elements<T, Op>) {
       T result = value;
@@ -219,29 +235,30 @@ class collectives : public point_to_point {
   }
   /// Element by element into the root's `out`, of the size of `in`.
   template <buffer In, writable_buffer Out, class Op>
-  void reduce_into(const In& in, Out&& out, Op /*op*/, int root = 0, place here = place::current()) const {
-    detail::reduce(state(), detail::memory_of(in), detail::writable_memory_of(out), detail::op_on<In, Op>(), root,
-                   here);
+  void reduce_into(const In& in, Out&& out, Op /*op*/, int root = 0, const place& here = place::current()) const {
+    detail::reduce(state(), detail::memory_of(in), detail::writable_memory_of(out),
+                   detail::op_on<std::remove_cvref_t<In>, Op>(), root, here);
   }
   template <buffer In, writable_buffer Out, class Op>
-  void allreduce_into(const In& in, Out&& out, Op /*op*/, place here = place::current()) const {
-    detail::allreduce(state(), detail::memory_of(in), detail::writable_memory_of(out), detail::op_on<In, Op>(), here);
+  void allreduce_into(const In& in, Out&& out, Op /*op*/, const place& here = place::current()) const {
+    detail::allreduce(state(), detail::memory_of(in), detail::writable_memory_of(out),
+                      detail::op_on<std::remove_cvref_t<In>, Op>(), here);
   }
-  template <buffer In, writable_buffer Out, class Op>
-  request ireduce(const In& in, Out&& out, Op /*op*/, int root = 0, place here = place::current()) const {
+  template <lasting_buffer In, lasting_writable_buffer Out, class Op>
+  request ireduce(In&& in, Out&& out, Op /*op*/, int root = 0, const place& here = place::current()) const {
     return request(detail::ireduce(state(), detail::memory_of(in), detail::writable_memory_of(out),
-                                   detail::op_on<In, Op>(), root, here));
+                                   detail::op_on<std::remove_cvref_t<In>, Op>(), root, here));
   }
-  template <buffer In, writable_buffer Out, class Op>
-  request iallreduce(const In& in, Out&& out, Op /*op*/, place here = place::current()) const {
+  template <lasting_buffer In, lasting_writable_buffer Out, class Op>
+  request iallreduce(In&& in, Out&& out, Op /*op*/, const place& here = place::current()) const {
     return request(detail::iallreduce(state(), detail::memory_of(in), detail::writable_memory_of(out),
-                                      detail::op_on<In, Op>(), here));
+                                      detail::op_on<std::remove_cvref_t<In>, Op>(), here));
   }
 
   /// All ranks' buffers, of equal size, made one element by element; this rank's block of the result (see block_of).
   template <buffer B, class Op>
   [[nodiscard]] std::vector<std::remove_cv_t<std::ranges::range_value_t<B>>> reduce_scatter(
-      const B& all, Op /*op*/, place here = place::current()) const {
+      const B& all, Op /*op*/, const place& here = place::current()) const {
     std::vector<std::remove_cv_t<std::ranges::range_value_t<B>>> mine(
         block_of(std::ranges::size(all), rank(), size()).count);
     detail::reduce_scatter(state(), detail::memory_of(all), detail::writable_memory_of(mine), detail::op_on<B, Op>(),
@@ -250,19 +267,19 @@ class collectives : public point_to_point {
   }
   /// The same into `out`; `in` has size() blocks of its size.
   template <buffer In, writable_buffer Out, class Op>
-  void reduce_scatter_into(const In& in, Out&& out, Op /*op*/, place here = place::current()) const {
+  void reduce_scatter_into(const In& in, Out&& out, Op /*op*/, const place& here = place::current()) const {
     detail::reduce_scatter_block(state(), detail::memory_of(in), detail::writable_memory_of(out),
-                                 detail::op_on<In, Op>(), here);
+                                 detail::op_on<std::remove_cvref_t<In>, Op>(), here);
   }
-  template <buffer In, writable_buffer Out, class Op>
-  request ireduce_scatter(const In& in, Out&& out, Op /*op*/, place here = place::current()) const {
+  template <lasting_buffer In, lasting_writable_buffer Out, class Op>
+  request ireduce_scatter(In&& in, Out&& out, Op /*op*/, const place& here = place::current()) const {
     return request(detail::ireduce_scatter_block(state(), detail::memory_of(in), detail::writable_memory_of(out),
-                                                 detail::op_on<In, Op>(), here));
+                                                 detail::op_on<std::remove_cvref_t<In>, Op>(), here));
   }
 
   /// The values of ranks 0 to this one made one by `op`.
   template <class T, class Op>
-  [[nodiscard]] T scan(T value, Op op, place here = place::current()) const {
+  [[nodiscard]] T scan(T value, Op op, const place& here = place::current()) const {
     detail::check_message<T>();
     if constexpr (detail::by_elements<T, Op>) {
       T result = value;
@@ -275,7 +292,7 @@ class collectives : public point_to_point {
   }
   /// The values of the ranks before this one made one by `op`; nothing on rank 0.
   template <class T, class Op>
-  [[nodiscard]] std::optional<T> exscan(T value, Op op, place here = place::current()) const {
+  [[nodiscard]] std::optional<T> exscan(T value, Op op, const place& here = place::current()) const {
     detail::check_message<T>();
     if constexpr (detail::by_elements<T, Op>) {
       T result = value;
@@ -288,22 +305,24 @@ class collectives : public point_to_point {
   }
   /// Element by element into `out`, of the size of `in`.
   template <buffer In, writable_buffer Out, class Op>
-  void scan_into(const In& in, Out&& out, Op /*op*/, place here = place::current()) const {
-    detail::scan(state(), detail::memory_of(in), detail::writable_memory_of(out), detail::op_on<In, Op>(), here);
+  void scan_into(const In& in, Out&& out, Op /*op*/, const place& here = place::current()) const {
+    detail::scan(state(), detail::memory_of(in), detail::writable_memory_of(out),
+                 detail::op_on<std::remove_cvref_t<In>, Op>(), here);
   }
   template <buffer In, writable_buffer Out, class Op>
-  void exscan_into(const In& in, Out&& out, Op /*op*/, place here = place::current()) const {
-    detail::exscan(state(), detail::memory_of(in), detail::writable_memory_of(out), detail::op_on<In, Op>(), here);
+  void exscan_into(const In& in, Out&& out, Op /*op*/, const place& here = place::current()) const {
+    detail::exscan(state(), detail::memory_of(in), detail::writable_memory_of(out),
+                   detail::op_on<std::remove_cvref_t<In>, Op>(), here);
   }
-  template <buffer In, writable_buffer Out, class Op>
-  request iscan(const In& in, Out&& out, Op /*op*/, place here = place::current()) const {
-    return request(
-        detail::iscan(state(), detail::memory_of(in), detail::writable_memory_of(out), detail::op_on<In, Op>(), here));
+  template <lasting_buffer In, lasting_writable_buffer Out, class Op>
+  request iscan(In&& in, Out&& out, Op /*op*/, const place& here = place::current()) const {
+    return request(detail::iscan(state(), detail::memory_of(in), detail::writable_memory_of(out),
+                                 detail::op_on<std::remove_cvref_t<In>, Op>(), here));
   }
-  template <buffer In, writable_buffer Out, class Op>
-  request iexscan(const In& in, Out&& out, Op /*op*/, place here = place::current()) const {
+  template <lasting_buffer In, lasting_writable_buffer Out, class Op>
+  request iexscan(In&& in, Out&& out, Op /*op*/, const place& here = place::current()) const {
     return request(detail::iexscan(state(), detail::memory_of(in), detail::writable_memory_of(out),
-                                   detail::op_on<In, Op>(), here));
+                                   detail::op_on<std::remove_cvref_t<In>, Op>(), here));
   }
 
  protected:

@@ -4,12 +4,27 @@
 
 #include <atomic>
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include <string>
 #include <vector>
 
 namespace tutti::mpi::detail {
 
+// The C API's handles are pointers in Open MPI and ints in MPICH; numbers in our headers, which do without <mpi.h>.
+template <class Handle>
+std::uintptr_t number_of(Handle handle) noexcept {
+  static_assert(sizeof(Handle) <= sizeof(std::uintptr_t));
+  std::uintptr_t number = 0;
+  std::memcpy(&number, &handle, sizeof handle);
+  return number;
+}
+template <class Handle>
+Handle handle_of(std::uintptr_t number) noexcept {
+  Handle handle;
+  std::memcpy(&handle, &number, sizeof handle);
+  return handle;
+}
 /// Lives as long as somebody has a handle. After the end of MPI it has size 0, so that every rank is out of range, and
 /// is refused by name.
 struct comm_state {
@@ -37,10 +52,17 @@ inline constexpr unsigned is_watched = 2;           // TUTTI_WATCH=deadlock
 /// Not 0: calls have something to do besides.
 inline constinit std::atomic<unsigned> attention{0};
 
+/// Whether this is the thread that began MPI.
+inline constinit thread_local bool began_here = false;
+/// Whether a call has nothing to do but its own.
+inline bool is_undisturbed() noexcept {
+  const unsigned bits = attention.load(std::memory_order_relaxed);
+  return bits == 0 || (bits == threads_are_limited && began_here);
+}
 /// Throws when this thread may not call MPI, or MPI is not there (any more).
 void check_thread(const comm_state& where, const char* call, const place& here);
 inline void enter(const comm_state& where, const char* call, const place& here) {
-  if ((attention.load(std::memory_order_relaxed) & threads_are_limited) != 0) [[unlikely]]
+  if ((attention.load(std::memory_order_relaxed) & threads_are_limited) != 0 && !began_here) [[unlikely]]
     check_thread(where, call, here);
 }
 

@@ -11,6 +11,7 @@
 #include <span>
 #include <string_view>
 #include <type_traits>
+#include <vector>
 
 namespace tutti::mpi {
 
@@ -44,9 +45,30 @@ concept buffer = std::ranges::contiguous_range<R> && std::ranges::sized_range<R>
 template <class R>
 concept writable_buffer = buffer<R> && !std::is_const_v<std::remove_reference_t<std::ranges::range_reference_t<R>>>;
 
+/// A buffer whose memory outlives the call it is given to: one with a name, or a view such as std::span.
+template <class R>
+concept lasting_buffer =
+    buffer<std::remove_cvref_t<R>> && (std::is_lvalue_reference_v<R> || std::ranges::borrowed_range<R>);
+/// The same for memory that is written to.
+template <class R>
+concept lasting_writable_buffer = writable_buffer<R> && lasting_buffer<R>;
+
 /// A buffer that owns its elements and takes any number of them: std::vector<double>, std::string.
 template <class R>
 concept growing_buffer = buffer<R> && std::default_initializable<R> && requires(R& r) { r.resize(std::size_t{1}); };
+
+/// What is received where T is sent: T itself; for a view, such as std::span<const double>, a std::vector.
+template <class T>
+struct received {
+  using type = T;
+};
+template <class T>
+  requires buffer<T> && std::ranges::view<T>
+struct received<T> {
+  using type = std::vector<std::remove_cv_t<std::ranges::range_value_t<T>>>;
+};
+template <class T>
+using received_t = typename received<T>::type;
 
 /// What can be sent as it is, without being encoded.
 template <class T>
@@ -140,6 +162,14 @@ inline const_memory memory_of_text(std::string_view text) noexcept { return {tex
 template <class T>
 consteval void check_message() {
   if constexpr (!raw_message<T>) (void)tutti::detail::check_encodable<true, T, tutti::detail::binary_codec>();
+}
+
+/// Stops at what cannot be received.
+template <class T>
+consteval void check_received() {
+  static_assert(!(buffer<T> && std::ranges::view<T>),
+                "tutti: a view has no memory of its own to receive into: name an owner, such as std::vector<double>");
+  if constexpr (!(buffer<T> && std::ranges::view<T>)) check_message<T>();
 }
 
 }  // namespace detail

@@ -1,5 +1,6 @@
 #include <tutti/mpi/environment.hpp>
 
+#include <tutti/base/demangle.hpp>
 #include <tutti/mpi/comm_state.hpp>
 #include <tutti/mpi/inside/end_of_mpi.hpp>
 #include <tutti/mpi/inside/native_handle.hpp>
@@ -14,7 +15,7 @@
 #include <mutex>
 #include <stdexcept>
 #include <string>
-#include <thread>
+#include <typeinfo>
 #include <unordered_set>
 
 namespace tutti::mpi {
@@ -27,8 +28,7 @@ struct process_state {
   std::shared_ptr<comm_state> world, self;
   std::atomic<bool> on{false}, over{false};
   thread_level level = thread_level::multiple;
-  std::thread::id main;
-  std::atomic<int> inside{0};  // threads in a call of MPI, where only one may be
+  std::terminate_handler terminate = nullptr;  // before ours
 };
 
 process_state& process() {
@@ -50,6 +50,28 @@ std::string no_environment(const char* call) {
   return std::string("mpi::") + call +
          (process().over ? ": MPI has ended: its mpi::environment was destroyed"
                          : ": MPI has not begun: make a tutti::mpi::environment first in main");
+}
+
+// An exception that nobody catches ends the job, and says on which rank it was.
+[[noreturn]] void end_job_by_exception() {
+  std::string what = "std::terminate was called";
+  int exit_code = 1;
+  try {
+    if (std::current_exception() != nullptr) std::rethrow_exception(std::current_exception());
+  } catch (const deadlock& e) {
+    what = e.what();
+    exit_code = deadlock_exit_code;
+  } catch (const std::exception& e) {
+    what = std::string("nobody caught ") + demangle(typeid(e).name()) + ": " + e.what();
+  } catch (...) {
+    what = "nobody caught an exception that is no std::exception";
+  }
+  int rank = -1;
+  MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+  std::fprintf(stderr, "tutti: rank %d: %s\n", rank, what.c_str());
+  std::fflush(nullptr);
+  MPI_Abort(MPI_COMM_WORLD, exit_code);
+  std::abort();
 }
 
 std::shared_ptr<comm_state> ready_made(MPI_Comm comm, const char* name) {
@@ -107,13 +129,10 @@ void check_alive(const comm_state& where, const char* call, const place& here) {
 }
 
 void check_thread(const comm_state& where, const char* call, const place& here) {
-  const process_state& all = process();
   check_alive(where, call, here);
-  if (all.level == thread_level::multiple || all.level == thread_level::serialized) return;
-  if (std::this_thread::get_id() == all.main) return;
   throw std::logic_error(std::string("mpi::") + call + " on rank " + std::to_string(where.rank) + " of " + where.name +
                          ": this is not the thread that made the environment, and its thread level is " +
-                         name_of(all.level) + "; begin MPI with {.threads = thread_level::multiple} (" +
+                         name_of(process().level) + "; begin MPI with {.threads = thread_level::multiple} (" +
                          to_string(here) + ")");
 }
 
@@ -135,8 +154,8 @@ environment::environment(environment_options options, place here)
                                       : "mpi::environment: MPI_Init was called already, by somebody else");
   }
   const char* const watch = std::getenv("TUTTI_WATCH");
-  const bool watched = watch != nullptr && (std::string_view(watch).find("deadlock") != std::string_view::npos ||
-                                            std::string_view(watch).find("all") != std::string_view::npos);
+  bool watched = watch != nullptr && (std::string_view(watch).find("deadlock") != std::string_view::npos ||
+                                      std::string_view(watch).find("all") != std::string_view::npos);
   if (watched) detail::before_mpi();
   const int asked = watched ? MPI_THREAD_MULTIPLE : detail::native_level(options.threads);
   int given = 0;
@@ -150,13 +169,15 @@ environment::environment(environment_options options, place here)
                 MPI_ERR_OTHER);
   }
   all.level = options.threads;
-  all.main = std::this_thread::get_id();
+  watched = detail::all_watch(watched);
   unsigned bits = 0;
-  if (options.threads != thread_level::multiple) bits |= detail::threads_are_limited;
+  if (options.threads < thread_level::serialized) bits |= detail::threads_are_limited;
+  detail::began_here = true;
   if (watched) bits |= detail::is_watched;
   detail::attention.store(bits, std::memory_order_relaxed);
-  all.on = true;
+  all.terminate = std::set_terminate(detail::end_job_by_exception);
   if (watched) detail::start_watch(options.threads <= thread_level::funneled);
+  all.on = true;
 }
 
 environment::~environment() {
@@ -166,6 +187,7 @@ environment::~environment() {
     std::fflush(nullptr);
     MPI_Abort(MPI_COMM_WORLD, 1);
   }
+  if (std::get_terminate() == detail::end_job_by_exception) std::set_terminate(all.terminate);
   detail::stop_progress();
   if (detail::watching()) detail::stop_watch(made_at_);
   all.world.reset();

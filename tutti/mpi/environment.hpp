@@ -23,8 +23,8 @@ struct environment_options {
 };
 
 /// MPI is there while it lives: one per process, made first in main, by every rank. Its end waits for all ranks; when
-/// it ends because of an exception, the other ranks would wait in vain, so it ends the job instead, naming this rank.
-/// Not for several threads at once.
+/// it ends because of an exception, or one is caught by nobody, the other ranks would wait in vain, so the job is
+/// ended, with a line that names this rank. Not for several threads at once.
 class environment {
  public:
   /// Throws std::logic_error when there is, or was, one; mpi::error when MPI has fewer threads to offer than asked for.

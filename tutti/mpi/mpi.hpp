@@ -7,4 +7,5 @@
 #include <tutti/mpi/request.hpp>
 #include <tutti/mpi/run.hpp>
 #include <tutti/mpi/status.hpp>
+#include <tutti/mpi/to_future.hpp>
 #include <tutti/mpi/value_request.hpp>

@@ -53,15 +53,6 @@ void check_root(const comm_state& where, int root, const char* call, const place
   refuse_rank(where, root, call, "root", here);
 }
 
-status status_of(const MPI_Status& from) noexcept {
-  static_assert(any_tag == MPI_ANY_TAG);
-  MPI_Count bytes = 0;
-  MPI_Get_elements_x(&from, MPI_BYTE, &bytes);
-  return {.source = from.MPI_SOURCE < 0 ? no_rank : from.MPI_SOURCE,
-          .tag = from.MPI_TAG,
-          .bytes = bytes < 0 ? 0 : static_cast<std::size_t>(bytes)};
-}
-
 void byte_count::make_long(std::size_t bytes) {
   constexpr std::size_t block = std::size_t{1} << 24;
   const auto blocks = static_cast<int>(bytes / block);

@@ -31,13 +31,14 @@ std::string from_text(int from, int tag) {
 
 started begun(MPI_Request handle, const comm_state& where, const char* call, int peer, int tag, bool receives,
               const place& here, std::uint64_t watched = 0) {
-  return {.handle = number_of(handle),
-          .where = &where,
+  return {.where = &where,
           .call = call,
+          .file = here.file,
+          .line = here.line,
           .peer = peer,
           .tag = tag,
           .receives = receives,
-          .here = here,
+          .handle = number_of(handle),
           .watched = watched};
 }
 
@@ -60,35 +61,80 @@ status recv_some(const comm_state& where, const memory& into, int from, int tag,
 
 }  // namespace
 
-void send(const comm_state& where, const_memory what, int to, int tag, send_mode mode, const place& here) {
+// ---------------------------------------------------------------- the calls themselves
+
+int send_at_once(const void* data, int bytes, int to, int tag, std::uintptr_t comm) noexcept {
+  return MPI_Send(data, bytes, MPI_BYTE, to, tag, handle_of<MPI_Comm>(comm));
+}
+
+int recv_at_once(void* data, int bytes, int from, int tag, std::uintptr_t comm, status& came) noexcept {
+  MPI_Status native;
+  const int code = MPI_Recv(data, bytes, MPI_BYTE, from, tag, handle_of<MPI_Comm>(comm), &native);
+  came = status_of(native);
+  return code;
+}
+
+int isend_at_once(const void* data, int bytes, int to, int tag, std::uintptr_t comm, std::uintptr_t& made) noexcept {
+  MPI_Request handle;
+  const int code = MPI_Isend(data, bytes, MPI_BYTE, to, tag, handle_of<MPI_Comm>(comm), &handle);
+  made = number_of(handle);
+  return code;
+}
+
+int irecv_at_once(void* data, int bytes, int from, int tag, std::uintptr_t comm, std::uintptr_t& made) noexcept {
+  MPI_Request handle;
+  const int code = MPI_Irecv(data, bytes, MPI_BYTE, from, tag, handle_of<MPI_Comm>(comm), &handle);
+  made = number_of(handle);
+  return code;
+}
+
+void send_failed(int code, const comm_state& where, const char* call, int to, int tag, const place& here) {
+  fail(code, where, call, to_text(to, tag), here);
+}
+
+void recv_failed(int code, const comm_state& where, const memory& into, int from, int tag, const char* call,
+                 const place& here) {
+  fail_recv(code, where, into, from, tag, call, here);
+}
+
+// ---------------------------------------------------------------- with all that may belong to them
+
+void send_slowly(const comm_state& where, const const_memory& what, int to, int tag, send_mode mode,
+                 const place& here) {
   const bool waits_for_receiver = mode == send_mode::synchronous;
   const char* const call = waits_for_receiver ? "ssend" : "send";
   enter(where, call, here);
   const int target = target_of(where, to, call, here);
   const byte_count length(what.bytes());
   note_sent(where, to, tag);
-  const watched_call waits(
-      call, {.by = ended_by::receiver, .where = &where, .peer = to, .tag = tag, .may_be_buffered = !waits_for_receiver},
-      here);
+  const watched_call waits(call,
+                           {.by = ended_by::receiver,
+                            .where = &where,
+                            .peer = to,
+                            .tag = tag,
+                            .standard = waits_for_receiver ? -1 : static_cast<std::int64_t>(what.bytes())},
+                           here);
   const int code = (waits_for_receiver ? MPI_Ssend : MPI_Send)(what.data, length.count(), length.type(), target, tag,
                                                                comm_of(where));
   if (code != MPI_SUCCESS) [[unlikely]]
     fail(code, where, call, to_text(to, tag), here);
 }
 
-started isend(const comm_state& where, const_memory what, int to, int tag, send_mode mode, const place& here) {
+started isend_slowly(const comm_state& where, const const_memory& what, int to, int tag, send_mode mode,
+                     const place& here) {
   const bool waits_for_receiver = mode == send_mode::synchronous;
   const char* const call = waits_for_receiver ? "issend" : "isend";
   enter(where, call, here);
   const int target = target_of(where, to, call, here);
   const byte_count length(what.bytes());
-  const std::uint64_t watched = begin_request({.by = ended_by::receiver,
-                                               .where = &where,
-                                               .peer = to,
-                                               .tag = tag,
-                                               .may_be_buffered = !waits_for_receiver,
-                                               .call = call,
-                                               .begun = here});
+  const std::uint64_t watched =
+      begin_request({.by = ended_by::receiver,
+                     .where = &where,
+                     .peer = to,
+                     .tag = tag,
+                     .standard = waits_for_receiver ? -1 : static_cast<std::int64_t>(what.bytes()),
+                     .call = call,
+                     .begun = here});
   MPI_Request handle = MPI_REQUEST_NULL;
   const int code = (waits_for_receiver ? MPI_Issend : MPI_Isend)(what.data, length.count(), length.type(), target, tag,
                                                                  comm_of(where), &handle);
@@ -99,18 +145,19 @@ started isend(const comm_state& where, const_memory what, int to, int tag, send_
   return begun(handle, where, call, to, tag, false, here, watched);
 }
 
-status recv(const comm_state& where, memory into, int from, int tag, const place& here) {
-  return recv_some(where, into, from, tag, "recv", here);
+status recv_slowly(const comm_state& where, const memory& into, int from, int tag, const char* call,
+                   const place& here) {
+  return recv_some(where, into, from, tag, call, here);
 }
 
 status recv_exactly(const comm_state& where, memory into, int from, int tag, const char* call, const place& here) {
-  const status came = recv_some(where, into, from, tag, call, here);
+  const status came = recv(where, into, from, tag, here, call);
   if (came.bytes != into.bytes() && came.source != no_rank) [[unlikely]]
     refuse_length(where, came, into.bytes(), "value", call, here);
   return came;
 }
 
-started irecv(const comm_state& where, memory into, int from, int tag, const place& here) {
+started irecv_slowly(const comm_state& where, const memory& into, int from, int tag, const place& here) {
   enter(where, "irecv", here);
   const int source = source_of(where, from, "irecv", here);
   const byte_count length(into.bytes());
@@ -136,9 +183,12 @@ status sendrecv(const comm_state& where, const_memory out, int to, int send_tag,
   int code = 0;
   note_sent(where, to, send_tag);
   {
-    const awaited both[] = {
-        {.by = ended_by::receiver, .where = &where, .peer = to, .tag = send_tag, .may_be_buffered = true},
-        {.by = ended_by::message, .where = &where, .peer = from, .tag = recv_tag}};
+    const awaited both[] = {{.by = ended_by::receiver,
+                             .where = &where,
+                             .peer = to,
+                             .tag = send_tag,
+                             .standard = static_cast<std::int64_t>(out.bytes())},
+                            {.by = ended_by::message, .where = &where, .peer = from, .tag = recv_tag}};
     const watched_call waits("sendrecv", both, 2, true, here);
     code = MPI_Sendrecv(out.data, out_length.count(), out_length.type(), target, send_tag, in.data, in_length.count(),
                         in_length.type(), source, recv_tag, comm_of(where), &native);
@@ -227,10 +277,18 @@ std::optional<found_message> improbe(const expected& what) {
 void mrecv(const comm_state& where, found_message& found, void* into, const char* call, const place& here) {
   const byte_count length(found.about.bytes);
   auto message = handle_of<MPI_Message>(found.handle);
+  const watched_call comes(call, awaited{}, here);
   const int code = MPI_Mrecv(into, length.count(), length.type(), &message, MPI_STATUS_IGNORE);
   if (code != MPI_SUCCESS) [[unlikely]]
     fail(code, where, call, from_text(found.about.source, found.about.tag), here);
   note_received(where, found.about.source, found.about.tag);
+}
+
+void refuse_bytes(const comm_state& where, const status& came, const decode_error& why, const char* call,
+                  const place& here) {
+  throw decode_error(std::string("mpi::") + call + " on rank " + std::to_string(where.rank) + " of " + where.name +
+                         from_text(came.source, came.tag) + ": " + why.what() + " (" + to_string(here) + ")",
+                     why.offset());
 }
 
 void refuse_length(const comm_state& where, const status& came, std::size_t unit, const char* type, const char* call,

@@ -1,5 +1,6 @@
 // point_to_point: messages from one rank to another.
 #pragma once
+#include <tutti/base/error.hpp>
 #include <tutti/mpi/comm_handle.hpp>
 #include <tutti/mpi/element.hpp>
 #include <tutti/mpi/request.hpp>
@@ -9,6 +10,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 
 namespace tutti::mpi {
@@ -17,12 +19,79 @@ namespace detail {
 
 enum class send_mode : std::uint8_t { standard, synchronous };
 
-void send(const comm_state& where, const_memory what, int to, int tag, send_mode mode, const place& here);
-started isend(const comm_state& where, const_memory what, int to, int tag, send_mode mode, const place& here);
-status recv(const comm_state& where, memory into, int from, int tag, const place& here);
+// The calls themselves, which return MPI's codes ...
+int send_at_once(const void* data, int bytes, int to, int tag, std::uintptr_t comm) noexcept;
+int recv_at_once(void* data, int bytes, int from, int tag, std::uintptr_t comm, status& came) noexcept;
+int isend_at_once(const void* data, int bytes, int to, int tag, std::uintptr_t comm, std::uintptr_t& made) noexcept;
+int irecv_at_once(void* data, int bytes, int from, int tag, std::uintptr_t comm, std::uintptr_t& made) noexcept;
+[[noreturn]] void send_failed(int code, const comm_state& where, const char* call, int to, int tag, const place& here);
+[[noreturn]] void recv_failed(int code, const comm_state& where, const memory& into, int from, int tag,
+                              const char* call, const place& here);
+// ... and with all that may belong to them: a watch, ranks that are none, more bytes than an int counts, bad input.
+void send_slowly(const comm_state& where, const const_memory& what, int to, int tag, send_mode mode, const place& here);
+started isend_slowly(const comm_state& where, const const_memory& what, int to, int tag, send_mode mode,
+                     const place& here);
+status recv_slowly(const comm_state& where, const memory& into, int from, int tag, const char* call, const place& here);
+started irecv_slowly(const comm_state& where, const memory& into, int from, int tag, const place& here);
+
+// Whether the call itself will do. A message of 8 bytes takes MPI 100 ns, so this is all that is done about it.
+inline bool is_simple(const comm_state& where, std::size_t bytes, int rank) noexcept {
+  return is_undisturbed() && bytes <= 0x7fffffff && static_cast<unsigned>(rank) < static_cast<unsigned>(where.size);
+}
+
+inline void send(const comm_state& where, const const_memory& what, int to, int tag, send_mode mode,
+                 const place& here) {
+  const std::size_t bytes = what.bytes();
+  if (!is_simple(where, bytes, to) || mode != send_mode::standard) [[unlikely]]
+    return send_slowly(where, what, to, tag, mode, here);
+  const int code = send_at_once(what.data, static_cast<int>(bytes), to, tag, where.handle);
+  if (code != 0) [[unlikely]]
+    send_failed(code, where, "send", to, tag, here);
+}
+
+inline status recv(const comm_state& where, const memory& into, int from, int tag, const place& here,
+                   const char* call = "recv") {
+  const std::size_t bytes = into.bytes();
+  if (!is_simple(where, bytes, from)) [[unlikely]]
+    return recv_slowly(where, into, from, tag, call, here);
+  status came;
+  const int code = recv_at_once(into.data, static_cast<int>(bytes), from, tag, where.handle, came);
+  if (code != 0) [[unlikely]]
+    recv_failed(code, where, into, from, tag, call, here);
+  return came;
+}
+
+inline started isend(const comm_state& where, const const_memory& what, int to, int tag, send_mode mode,
+                     const place& here) {
+  const std::size_t bytes = what.bytes();
+  if (!is_simple(where, bytes, to) || mode != send_mode::standard) [[unlikely]]
+    return isend_slowly(where, what, to, tag, mode, here);
+  started made{.where = &where, .call = "isend", .file = here.file, .line = here.line, .peer = to, .tag = tag};
+  const int code = isend_at_once(what.data, static_cast<int>(bytes), to, tag, where.handle, made.handle);
+  if (code != 0) [[unlikely]]
+    send_failed(code, where, "isend", to, tag, here);
+  return made;
+}
+
+inline started irecv(const comm_state& where, const memory& into, int from, int tag, const place& here) {
+  const std::size_t bytes = into.bytes();
+  if (!is_simple(where, bytes, from)) [[unlikely]]
+    return irecv_slowly(where, into, from, tag, here);
+  started made{.where = &where,
+               .call = "irecv",
+               .file = here.file,
+               .line = here.line,
+               .peer = from,
+               .tag = tag,
+               .receives = true};
+  const int code = irecv_at_once(into.data, static_cast<int>(bytes), from, tag, where.handle, made.handle);
+  if (code != 0) [[unlikely]]
+    recv_failed(code, where, into, from, tag, "irecv", here);
+  return made;
+}
+
 /// The same; a message of another length than the memory's is an error.
 status recv_exactly(const comm_state& where, memory into, int from, int tag, const char* call, const place& here);
-started irecv(const comm_state& where, memory into, int from, int tag, const place& here);
 status sendrecv(const comm_state& where, const_memory out, int to, int send_tag, memory in, int from, int recv_tag,
                 const place& here);
 status probe(const comm_state& where, int from, int tag, const place& here);
@@ -40,10 +109,23 @@ void mrecv(const comm_state& where, found_message& found, void* into, const char
 [[noreturn]] void refuse_length(const comm_state& where, const status& came, std::size_t unit, const char* type,
                                 const char* call, const place& here);
 
+/// Says of which message what could not be decoded.
+[[noreturn]] void refuse_bytes(const comm_state& where, const status& came, const decode_error& why, const char* call,
+                               const place& here);
+template <class T>
+T decode_message(const comm_state& where, const status& came, std::string_view bytes, const char* call,
+                 const place& here) {
+  try {
+    return decode<T>(bytes);
+  } catch (const decode_error& why) {
+    refuse_bytes(where, came, why, call, here);
+  }
+}
+
 // The value that a message is: allocates what is needed.
 template <class T>
 T recv_value(const comm_state& where, int from, int tag, status* about, const char* call, const place& here) {
-  check_message<T>();
+  check_received<T>();
   if constexpr (growing_buffer<T>) {
     constexpr std::size_t unit = sizeof(std::ranges::range_value_t<T>);
     found_message found = mprobe(where, from, tag, call, here);
@@ -68,7 +150,7 @@ T recv_value(const comm_state& where, int from, int tag, status* about, const ch
     std::string bytes(found.about.bytes, '\0');
     mrecv(where, found, bytes.data(), call, here);
     if (about != nullptr) *about = found.about;
-    return decode<T>(bytes);
+    return decode_message<T>(where, found.about, bytes, call, here);
   }
 }
 
@@ -104,53 +186,53 @@ class point_to_point : public comm_handle {
   /// Sends a value or the elements of a buffer. Blocks until `what` may be changed, which may be before anybody
   /// receives it, or not: a program must not rely on either.
   template <class T>
-  void send(const T& what, int to, int tag = 0, place here = place::current()) const {
+  void send(const T& what, int to, int tag = 0, const place& here = place::current()) const {
     detail::with_outgoing(
         what, [&](detail::const_memory m) { detail::send(state(), m, to, tag, detail::send_mode::standard, here); });
   }
   /// The same; blocks until the receive has begun.
   template <class T>
-  void ssend(const T& what, int to, int tag = 0, place here = place::current()) const {
+  void ssend(const T& what, int to, int tag = 0, const place& here = place::current()) const {
     detail::with_outgoing(
         what, [&](detail::const_memory m) { detail::send(state(), m, to, tag, detail::send_mode::synchronous, here); });
   }
-  /// Begins to send. A buffer or plain value must stay, unchanged, until the request has ended; what must be encoded
-  /// need not.
+  /// Begins to send. What has a name, or is a view, must stay, unchanged, until the request has ended; unless it must
+  /// be encoded, which is done at once. Temporaries are kept by the request.
   template <class T>
-  request isend(const T& what, int to, int tag = 0, place here = place::current()) const {
-    return begin_send(what, to, tag, detail::send_mode::standard, here);
+  request isend(T&& what, int to, int tag = 0, const place& here = place::current()) const {
+    return begin_send(std::forward<T>(what), to, tag, detail::send_mode::standard, here);
   }
   /// The same; ends once the receive has begun.
   template <class T>
-  request issend(const T& what, int to, int tag = 0, place here = place::current()) const {
-    return begin_send(what, to, tag, detail::send_mode::synchronous, here);
+  request issend(T&& what, int to, int tag = 0, const place& here = place::current()) const {
+    return begin_send(std::forward<T>(what), to, tag, detail::send_mode::synchronous, here);
   }
   /// Receives a T; allocates what it needs. Blocks until it is there. `about`: where to say who sent it, and what.
   template <class T>
   [[nodiscard]] T recv(int from = any_source, int tag = any_tag, status* about = nullptr,
-                       place here = place::current()) const {
+                       const place& here = place::current()) const {
     return detail::recv_value<T>(state(), from, tag, about, "recv", here);
   }
   /// Receives into memory that is there: a plain value or a buffer, of which the message may fill a part.
   template <class T>
-    requires(writable_buffer<T> || plain<std::remove_cvref_t<T>>)
-  status recv_into(T&& into, int from = any_source, int tag = any_tag, place here = place::current()) const {
-    return detail::recv(state(), detail::writable_memory_of(into), from, tag, here);
+    requires(writable_buffer<T> || plain<std::remove_reference_t<T>>)
+  status recv_into(T&& into, int from = any_source, int tag = any_tag, const place& here = place::current()) const {
+    return detail::recv(state(), detail::writable_memory_of(into), from, tag, here, "recv_into");
   }
   /// Begins to do so. The memory must stay, and not be looked at, until the request has ended.
   template <class T>
-    requires(writable_buffer<T> || plain<std::remove_cvref_t<T>>)
-  request irecv_into(T&& into, int from = any_source, int tag = any_tag, place here = place::current()) const {
+    requires(lasting_writable_buffer<T> || (plain<std::remove_reference_t<T>> && std::is_lvalue_reference_v<T>))
+  request irecv_into(T&& into, int from = any_source, int tag = any_tag, const place& here = place::current()) const {
     return request(detail::irecv(state(), detail::writable_memory_of(into), from, tag, here));
   }
   /// Begins to receive a T of any length. See value_request.
   template <class T>
-  value_request<T> irecv(int from = any_source, int tag = any_tag, place here = place::current()) const;
+  value_request<T> irecv(int from = any_source, int tag = any_tag, const place& here = place::current()) const;
 
   /// Sends to one rank and receives a T from one, in whatever order does not deadlock.
   template <class T, class U>
   [[nodiscard]] T sendrecv(const U& what, int to, int from, int send_tag = 0, int recv_tag = any_tag,
-                           status* about = nullptr, place here = place::current()) const {
+                           status* about = nullptr, const place& here = place::current()) const {
     if constexpr (raw_message<T> && !growing_buffer<T>) {
       T value{};
       const status came = detail::with_outgoing(what, [&](detail::const_memory m) {
@@ -174,38 +256,39 @@ class point_to_point : public comm_handle {
   template <class T>
     requires(!buffer<T> || growing_buffer<T>)
   [[nodiscard]] T sendrecv(const T& what, int to, int from, int send_tag = 0, int recv_tag = any_tag,
-                           place here = place::current()) const {
+                           const place& here = place::current()) const {
     return sendrecv<T, T>(what, to, from, send_tag, recv_tag, nullptr, here);
   }
   /// The same with memory that is there, which must not overlap.
   template <class T, class U>
-    requires(raw_message<T> && (writable_buffer<U> || plain<std::remove_cvref_t<U>>))
+    requires(raw_message<T> && (writable_buffer<U> || plain<std::remove_reference_t<U>>))
   status sendrecv_into(const T& what, int to, U&& into, int from, int send_tag = 0, int recv_tag = any_tag,
-                       place here = place::current()) const {
+                       const place& here = place::current()) const {
     return detail::sendrecv(state(), detail::memory_of(what), to, send_tag, detail::writable_memory_of(into), from,
                             recv_tag, here);
   }
 
   /// Blocks until a message is there that could be received, and says what it is. It stays where it is; another thread
   /// may receive it first: `recv` alone takes what it has found.
-  status probe(int from = any_source, int tag = any_tag, place here = place::current()) const {
+  status probe(int from = any_source, int tag = any_tag, const place& here = place::current()) const {
     return detail::probe(state(), from, tag, here);
   }
   /// The same without blocking: nothing when there is none.
-  std::optional<status> iprobe(int from = any_source, int tag = any_tag, place here = place::current()) const {
+  std::optional<status> iprobe(int from = any_source, int tag = any_tag, const place& here = place::current()) const {
     return detail::iprobe(state(), from, tag, here);
   }
 
   /// Prepares to send this memory again and again.
-  template <raw_message T>
-  persistent_request send_init(const T& what, int to, int tag = 0, place here = place::current()) const {
+  template <class T>
+    requires(lasting_buffer<T> || (plain<std::remove_cvref_t<T>> && std::is_lvalue_reference_v<T>))
+  persistent_request send_init(T&& what, int to, int tag = 0, const place& here = place::current()) const {
     return persistent_request(detail::send_init(state(), detail::memory_of(what), to, tag, here));
   }
   /// Prepares to receive into this memory again and again.
   template <class T>
-    requires(writable_buffer<T> || plain<std::remove_cvref_t<T>>)
+    requires(lasting_writable_buffer<T> || (plain<std::remove_reference_t<T>> && std::is_lvalue_reference_v<T>))
   persistent_request recv_init(T&& into, int from = any_source, int tag = any_tag,
-                               place here = place::current()) const {
+                               const place& here = place::current()) const {
     return persistent_request(detail::recv_init(state(), detail::writable_memory_of(into), from, tag, here));
   }
 
@@ -214,16 +297,21 @@ class point_to_point : public comm_handle {
 
  private:
   template <class T>
-  request begin_send(const T& what, int to, int tag, detail::send_mode mode, const place& here) const {
+  request begin_send(T&& what, int to, int tag, detail::send_mode mode, const place& here) const {
     using bare = std::remove_cvref_t<T>;
-    if constexpr (std::is_convertible_v<const T&, std::string_view> && !growing_buffer<bare>) {
+    constexpr bool stays = std::is_lvalue_reference_v<T> || std::ranges::borrowed_range<T>;
+    if constexpr (std::is_convertible_v<const bare&, std::string_view> && !growing_buffer<bare>) {
       return request(detail::isend(state(), detail::memory_of_text(what), to, tag, mode, here));
-    } else if constexpr (raw_message<T>) {
+    } else if constexpr (raw_message<bare> && stays) {
       return request(detail::isend(state(), detail::memory_of(what), to, tag, mode, here));
+    } else if constexpr (raw_message<bare>) {
+      auto owned = std::make_unique<detail::owned_value<bare>>(std::forward<T>(what));
+      const auto begun = detail::isend(state(), detail::memory_of(owned->value), to, tag, mode, here);
+      return request(begun, std::move(owned));
     } else {
       detail::check_message<bare>();
-      auto owned = std::make_unique<std::string>(encode(what));
-      const auto begun = detail::isend(state(), detail::memory_of_text(*owned), to, tag, mode, here);
+      auto owned = std::make_unique<detail::owned_value<std::string>>(encode(what));
+      const auto begun = detail::isend(state(), detail::memory_of_text(owned->value), to, tag, mode, here);
       return request(begun, std::move(owned));
     }
   }

@@ -199,13 +199,12 @@ class rank_poller final : public tutti::detail::loop_poller {
     interrupted_.store(true, std::memory_order_release);
     interrupted_.notify_one();
   }
-  bool expects_nothing() const noexcept override { return expects_nothing_(); }
+  bool expects_nothing() const noexcept override { return set.empty(); }
   void end() noexcept override {}
 
-  progress_set set;
+  mutable progress_set set;
 
  private:
-  bool expects_nothing_() const noexcept { return const_cast<progress_set&>(set).empty(); }
   std::atomic<bool> interrupted_{false};
 };
 

@@ -26,11 +26,12 @@ std::string text_of(const started& what) {
 
 // It has ended; `code` is MPI's.
 status over(started& what, int code, const status& came) {
-  const started was = std::exchange(what, {});
+  const started was = what;
+  what.where = nullptr;
   if (was.receives && code == MPI_SUCCESS) note_received(*was.where, came.source, came.tag);
   end_request(was.watched);
   if (code != MPI_SUCCESS) [[unlikely]]
-    fail(code, *was.where, was.call, text_of(was), was.here);
+    fail(code, *was.where, was.call, text_of(was), was.here());
   return was.receives ? came : status{};
 }
 
@@ -51,7 +52,7 @@ status wait_for(started& what, const place& here) {
 
 std::optional<status> test(started& what) {
   if (what.where == nullptr) return status{};
-  enter(*what.where, "test", what.here);
+  enter(*what.where, "test", what.here());
   auto handle = handle_of<MPI_Request>(what.handle);
   MPI_Status came;
   int flag = 0;
@@ -60,64 +61,13 @@ std::optional<status> test(started& what) {
   return over(what, code, what.receives ? status_of(came) : status{});
 }
 
-void wait_all(std::span<started* const> what, std::span<status> into, const place& here) {
-  std::vector<MPI_Request> handles(what.size(), MPI_REQUEST_NULL);
-  std::vector<awaited> waits_for;
-  for (std::size_t i = 0; i < what.size(); ++i) {
-    if (what[i]->where == nullptr) continue;
-    enter(*what[i]->where, "wait_all", here);
-    handles[i] = handle_of<MPI_Request>(what[i]->handle);
-    if (watching()) waits_for.push_back(awaited_of(*what[i]));
-  }
-  std::vector<MPI_Status> came(what.size());
-  int code = 0;
-  {
-    const watched_call waits("wait_all", waits_for.data(), waits_for.size(), true, here);
-    code = MPI_Waitall(static_cast<int>(handles.size()), handles.data(), came.data());
-  }
-  std::exception_ptr first;
-  for (std::size_t i = 0; i < what.size(); ++i) {
-    if (what[i]->where == nullptr) continue;
-    const int own = code == MPI_ERR_IN_STATUS ? came[i].MPI_ERROR : code;
-    if (own == MPI_ERR_PENDING) continue;
-    try {
-      into[i] = over(*what[i], own, status_of(came[i]));
-    } catch (...) {
-      if (first == nullptr) first = std::current_exception();
-    }
-  }
-  if (first != nullptr) std::rethrow_exception(first);
-}
-
-std::size_t wait_any(std::span<started* const> what, status& into, const place& here) {
-  std::vector<MPI_Request> handles(what.size(), MPI_REQUEST_NULL);
-  std::vector<awaited> waits_for;
-  for (std::size_t i = 0; i < what.size(); ++i) {
-    if (what[i]->where == nullptr) continue;
-    enter(*what[i]->where, "wait_any", here);
-    handles[i] = handle_of<MPI_Request>(what[i]->handle);
-    if (watching()) waits_for.push_back(awaited_of(*what[i]));
-  }
-  MPI_Status came;
-  int index = MPI_UNDEFINED;
-  int code = 0;
-  {
-    const watched_call waits("wait_any", waits_for.data(), waits_for.size(), false, here);
-    code = MPI_Waitany(static_cast<int>(handles.size()), handles.data(), &index, &came);
-  }
-  if (index == MPI_UNDEFINED) return what.size();
-  const auto at = static_cast<std::size_t>(index);
-  into = over(*what[at], code, status_of(came));
-  return at;
-}
-
 void give_up(started& what) noexcept {
   if (what.where->size == 0) return;  // MPI has ended, and everything with it
   auto handle = handle_of<MPI_Request>(what.handle);
   MPI_Status came;
   int cancelled = 1;
   try {
-    const watched_call waits("~request", what.receives ? awaited{} : awaited_of(what), what.here);
+    const watched_call waits("~request", what.receives ? awaited{} : awaited_of(what), what.here());
     if (what.receives) MPI_Cancel(&handle);
     MPI_Wait(&handle, &came);
     if (what.receives) MPI_Test_cancelled(&came, &cancelled);
@@ -132,7 +82,7 @@ void give_up(started& what) noexcept {
 
 bool request_awaiter::await_ready() {
   if (what_.where == nullptr) return true;
-  enter(*what_.where, "co_await", what_.here);
+  enter(*what_.where, "co_await", what_.here());
   auto native = handle_of<MPI_Request>(what_.handle);
   MPI_Status came;
   int flag = 0;
@@ -144,7 +94,7 @@ bool request_awaiter::await_ready() {
 
 bool request_awaiter::wait(coroutine_link& link) {
   waited_ = true;
-  watched = begin_await("co_await", awaited_of(what_), what_.here);
+  watched = begin_await("co_await", awaited_of(what_), what_.here());
   handle = what_.handle;
   begin(link);
   try {
@@ -184,7 +134,7 @@ status request_awaiter::await_resume() {
 }
 
 void request_awaiter::describe(std::ostream& out) const {
-  out << "mpi::" << what_.call << text_of(what_) << " at " << to_string(what_.here);
+  out << "mpi::" << what_.call << text_of(what_) << " at " << to_string(what_.here());
 }
 
 bool message_awaiter::await_ready() {
@@ -250,22 +200,100 @@ void request::cancel() noexcept {
   MPI_Cancel(&handle);
 }
 
-std::vector<status> wait_all(std::span<request> requests, place here) {
-  std::vector<detail::started*> what;
-  what.reserve(requests.size());
-  for (request& one : requests) what.push_back(&detail::request_access::of(one));
+namespace {
+
+// The handles of several requests side by side, as MPI wants them. Few need no memory of their own.
+class handles {
+ public:
+  handles(std::span<request> requests, const char* call, const place& here) {
+    if (requests.size() > few) {
+      many_handles_.resize(requests.size());
+      many_came_.resize(requests.size());
+      all_ = many_handles_.data();
+      came_ = many_came_.data();
+    }
+    const bool attentive = detail::attention.load(std::memory_order_relaxed) != 0;
+    for (std::size_t i = 0; i < requests.size(); ++i) {
+      const detail::started& what = detail::request_access::of(requests[i]);
+      if (what.where == nullptr) {
+        all_[i] = MPI_REQUEST_NULL;
+        continue;
+      }
+      all_[i] = detail::handle_of<MPI_Request>(what.handle);
+      if (!attentive) [[likely]]
+        continue;
+      detail::enter(*what.where, call, here);
+      if (detail::watching()) awaited_.push_back(detail::awaited_of(what));
+    }
+  }
+  MPI_Request* data() noexcept { return all_; }
+  MPI_Status* came() noexcept { return came_; }
+  const std::vector<detail::awaited>& awaited() const noexcept { return awaited_; }
+
+ private:
+  static constexpr std::size_t few = 64;
+  MPI_Request few_handles_[few];
+  MPI_Status few_came_[few];
+  std::vector<MPI_Request> many_handles_;
+  std::vector<MPI_Status> many_came_;
+  MPI_Request* all_ = few_handles_;
+  MPI_Status* came_ = few_came_;
+  std::vector<detail::awaited> awaited_;
+};
+
+// `into`: where to say what came; may be null.
+void wait_for_all(std::span<request> requests, status* into, const place& here) {
+  handles all(requests, "wait_all", here);
+  int code = 0;
+  {
+    const detail::watched_call waits("wait_all", all.awaited().data(), all.awaited().size(), true, here);
+    code = MPI_Waitall(static_cast<int>(requests.size()), all.data(), all.came());
+  }
+  const bool look = code != MPI_SUCCESS || into != nullptr || detail::watching();
+  std::exception_ptr first;
+  for (std::size_t i = 0; i < requests.size(); ++i) {
+    detail::started& what = detail::request_access::of(requests[i]);
+    if (!look) [[likely]] {
+      what.where = nullptr;
+      continue;
+    }
+    if (what.where == nullptr) continue;
+    const MPI_Status& came = all.came()[i];
+    const int own = code == MPI_ERR_IN_STATUS ? came.MPI_ERROR : code;
+    if (own == MPI_ERR_PENDING) continue;
+    try {
+      const status one = detail::over(what, own, what.receives ? detail::status_of(came) : status{});
+      if (into != nullptr) into[i] = one;
+    } catch (...) {
+      if (first == nullptr) first = std::current_exception();
+    }
+  }
+  if (first != nullptr) std::rethrow_exception(first);
+}
+
+}  // namespace
+
+void wait_all(std::span<request> requests, const place& here) { wait_for_all(requests, nullptr, here); }
+
+std::vector<status> wait_all_statuses(std::span<request> requests, const place& here) {
   std::vector<status> came(requests.size());
-  detail::wait_all(what, came, here);
+  wait_for_all(requests, came.data(), here);
   return came;
 }
 
-ended_request wait_any(std::span<request> requests, place here) {
-  std::vector<detail::started*> what;
-  what.reserve(requests.size());
-  for (request& one : requests) what.push_back(&detail::request_access::of(one));
-  ended_request first;
-  first.index = detail::wait_any(what, first.came, here);
-  return first;
+ended_request wait_any(std::span<request> requests, const place& here) {
+  handles all(requests, "wait_any", here);
+  MPI_Status came;
+  int index = MPI_UNDEFINED;
+  int code = 0;
+  {
+    const detail::watched_call waits("wait_any", all.awaited().data(), all.awaited().size(), false, here);
+    code = MPI_Waitany(static_cast<int>(requests.size()), all.data(), &index, &came);
+  }
+  if (index == MPI_UNDEFINED) return {.index = requests.size(), .came = {}};
+  const auto at = static_cast<std::size_t>(index);
+  detail::started& what = detail::request_access::of(requests[at]);
+  return {.index = at, .came = detail::over(what, code, what.receives ? detail::status_of(came) : status{})};
 }
 
 bool test_all(std::span<request> requests) {
@@ -286,7 +314,7 @@ persistent_request::~persistent_request() {
   MPI_Request_free(&handle);
 }
 
-void persistent_request::start(place here) {
+void persistent_request::start(const place& here) {
   if (what_.where == nullptr) throw std::logic_error("mpi::persistent_request::start: it was made of nothing");
   if (running_) {
     throw std::logic_error("mpi::persistent_request::start: it is under way; wait for it first (" + to_string(here) +
@@ -298,15 +326,16 @@ void persistent_request::start(place here) {
                                          .where = what_.where,
                                          .peer = what_.peer,
                                          .tag = what_.tag,
-                                         .may_be_buffered = true,
+                                         .standard = 0,
                                          .call = what_.call,
                                          .begun = here});
   detail::check(MPI_Start(&handle), *what_.where, what_.call, here);
   running_ = true;
-  what_.here = here;
+  what_.file = here.file;
+  what_.line = here.line;
 }
 
-status persistent_request::wait(place here) {
+status persistent_request::wait(const place& here) {
   if (!running_) return {};
   detail::enter(*what_.where, "wait", here);
   auto handle = detail::handle_of<MPI_Request>(what_.handle);
@@ -323,7 +352,7 @@ status persistent_request::wait(place here) {
 
 std::optional<status> persistent_request::test() {
   if (!running_) return status{};
-  detail::enter(*what_.where, "test", what_.here);
+  detail::enter(*what_.where, "test", what_.here());
   auto handle = detail::handle_of<MPI_Request>(what_.handle);
   MPI_Status came;
   int flag = 0;

@@ -20,23 +20,38 @@ namespace tutti::mpi {
 
 namespace detail {
 
-/// What is under way, for MPI and for errors and reports.
+/// What is under way, for MPI and for errors and reports. Within one cache line: programs have many. What MPI writes is
+/// last: it is known last, and copying it together with what was written long before would wait for it.
 struct started {
-  std::uintptr_t handle = 0;          // MPI_Request
   const comm_state* where = nullptr;  // null: nothing
   const char* call = "";
+  const char* file = "";  // of the place where it was begun
+  unsigned line = 0;
   int peer = no_rank;
   int tag = any_tag;
   bool receives = false;
   bool is_collective = false;
-  place here;
+  std::uintptr_t handle = 0;  // MPI_Request
   std::uint64_t watched = 0;  // for who watches; 0: nobody, or it is not known what ends it
+
+  [[nodiscard]] place here() const noexcept { return {file, line, ""}; }
+};
+
+/// What is sent, when nobody else keeps it.
+struct owned_message {
+  owned_message() = default;
+  virtual ~owned_message() = default;
+  owned_message(const owned_message&) = delete;
+  owned_message& operator=(const owned_message&) = delete;
+};
+template <class T>
+struct owned_value final : owned_message {
+  explicit owned_value(T v) : value(std::move(v)) {}
+  T value;
 };
 
 status wait_for(started& what, const place& here);
 std::optional<status> test(started& what);
-void wait_all(std::span<started* const> what, std::span<status> into, const place& here);
-std::size_t wait_any(std::span<started* const> what, status& into, const place& here);
 /// A receive that has not begun to get its message is ended; then waits for its end, whatever it is.
 void give_up(started& what) noexcept;
 
@@ -52,13 +67,17 @@ class [[nodiscard]] request {
   request() = default;
   /// For the library.
   explicit request(const detail::started& what) noexcept : what_(what) {}
-  request(const detail::started& what, std::unique_ptr<std::string> owned) noexcept
+  request(const detail::started& what, std::unique_ptr<detail::owned_message> owned) noexcept
       : what_(what), owned_(std::move(owned)) {}
-  request(request&& other) noexcept : what_(std::exchange(other.what_, {})), owned_(std::move(other.owned_)) {}
+  // A handle that was moved from is only marked so: messages of few bytes cost little more than such a copy.
+  request(request&& other) noexcept : what_(other.what_), owned_(std::move(other.owned_)) {
+    other.what_.where = nullptr;
+  }
   request& operator=(request&& other) noexcept {
     if (this == &other) return *this;
     if (active()) detail::give_up(what_);
-    what_ = std::exchange(other.what_, {});
+    what_ = other.what_;
+    other.what_.where = nullptr;
     owned_ = std::move(other.owned_);
     return *this;
   }
@@ -70,7 +89,7 @@ class [[nodiscard]] request {
   [[nodiscard]] bool active() const noexcept { return what_.where != nullptr; }
   /// Blocks until it has ended; for receives the status says what came. Nothing under way: returns at once. Throws
   /// mpi::error, `deadlock` under a watch.
-  status wait(place here = place::current()) { return detail::wait_for(what_, here); }
+  status wait(const place& here = place::current()) { return detail::wait_for(what_, here); }
   /// The same without blocking: nothing when it has not ended.
   std::optional<status> test() { return detail::test(what_); }
   /// Asks MPI to give a receive up that has not begun; it must still be waited for.
@@ -83,7 +102,7 @@ class [[nodiscard]] request {
  private:
   friend struct detail::request_access;
   detail::started what_;
-  std::unique_ptr<std::string> owned_;  // what is sent, when nobody else keeps it
+  std::unique_ptr<detail::owned_message> owned_;  // what is sent, when nobody else keeps it
 };
 
 namespace detail {
@@ -92,20 +111,18 @@ struct request_access {
 };
 }  // namespace detail
 
-/// Blocks until all have ended. Returns what came, in order. The first error is thrown when all have ended.
-std::vector<status> wait_all(std::span<request> requests, place here = place::current());
-template <std::same_as<request>... R>
-  requires(sizeof...(R) > 0)
-void wait_all(request& first, R&... others) {
-  (first.wait(), ..., static_cast<void>(others.wait()));
-}
-/// Blocks until one has ended: which one, and what came. Those that have ended before are passed over; none under way:
-/// the number is requests.size().
+/// Blocks until all have ended. The first error is thrown when all have ended.
+void wait_all(std::span<request> requests, const place& here = place::current());
+/// The same, and says what came, in order.
+std::vector<status> wait_all_statuses(std::span<request> requests, const place& here = place::current());
+/// Which of several requests has ended, and what came.
 struct ended_request {
   std::size_t index = 0;
   status came;
 };
-ended_request wait_any(std::span<request> requests, place here = place::current());
+/// Blocks until one has ended. Those that nobody waits for any more are passed over; where there are no others the
+/// index is requests.size().
+ended_request wait_any(std::span<request> requests, const place& here = place::current());
 /// Whether all have ended; does not block.
 bool test_all(std::span<request> requests);
 
@@ -125,9 +142,9 @@ class [[nodiscard]] persistent_request {
   ~persistent_request();
 
   /// Begins it once more. Throws std::logic_error when it is under way.
-  void start(place here = place::current());
+  void start(const place& here = place::current());
   /// Blocks until it has ended; returns at once when it was not started.
-  status wait(place here = place::current());
+  status wait(const place& here = place::current());
   /// The same without blocking: nothing when it has not ended.
   std::optional<status> test();
 

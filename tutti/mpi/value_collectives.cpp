@@ -21,7 +21,7 @@ std::string recv_piece(comm_state& own, int from, const char* call, const place&
   found_message found = mprobe(own, from, any_tag, call, here);
   std::string piece(found.about.bytes, '\0');
   mrecv(own, found, piece.data(), call, here);
-  if (found.about.tag == is_refusal) throw error(piece, MPI_ERR_COUNT);
+  if (found.about.tag == is_refusal) refuse(MPI_ERR_COUNT, own, call, piece, here);
   return piece;
 }
 
@@ -70,13 +70,13 @@ std::string scatter_pieces(comm_state& where, const pieces& out, int root, const
   comm_state& own = shadow_of(where, here);
   if (own.rank != root) return recv_piece(own, root, call, here);
   if (out.size() != static_cast<std::size_t>(own.size)) {
-    const std::string text = std::string("mpi::") + call + " from rank " + std::to_string(root) + " of " + where.name +
-                             ": " + std::to_string(out.size()) + " elements for " + std::to_string(own.size) +
-                             " ranks; scatter_blocks gives each rank its part of any number (" + to_string(here) + ")";
+    const std::string text = ": root " + std::to_string(root) + " has " + std::to_string(out.size()) +
+                             (out.size() == 1 ? " element for " : " elements for ") + std::to_string(own.size) +
+                             " ranks; scatter_blocks gives each rank its part of any number";
     for (int r = 0; r < own.size; ++r) {
       if (r != root) send(own, memory_of_text(text), r, is_refusal, send_mode::standard, here);
     }
-    throw error(text, MPI_ERR_COUNT);
+    refuse(MPI_ERR_COUNT, where, call, text, here);
   }
   std::vector<const_memory> parts(out.size());
   for (std::size_t i = 0; i < parts.size(); ++i) parts[i] = out.at(i);
@@ -110,6 +110,18 @@ came_pieces gather_pieces(comm_state& where, const_memory mine, int root, const 
     all[static_cast<std::size_t>(r)] = r == root ? bytes_at(mine) : recv_piece(own, r, "gather", here);
   }
   return all;
+}
+
+std::string gather_flat(comm_state& where, const_memory mine, int root, const place& here) {
+  std::string flat;
+  for (const std::string& piece : gather_pieces(where, mine, root, here)) flat += piece;
+  return flat;
+}
+
+std::string allgather_flat(comm_state& where, const_memory mine, const place& here) {
+  std::string flat;
+  for (const std::string& piece : allgather_pieces(where, mine, here)) flat += piece;
+  return flat;
 }
 
 came_pieces allgather_pieces(comm_state& where, const_memory mine, const place& here) {

@@ -65,7 +65,7 @@ T receive_found(const expected& what, found_message& found) {
   } else {
     std::string bytes(found.about.bytes, '\0');
     mrecv(*what.where, found, bytes.data(), "irecv", what.here);
-    return decode<T>(bytes);
+    return decode_message<T>(*what.where, found.about, bytes, "irecv", what.here);
   }
 }
 
@@ -89,7 +89,7 @@ class [[nodiscard]] value_request {
   }
 
   /// Blocks until the value is there. Once only. Throws mpi::error; decode_error for bytes that are no T.
-  T wait(place here = place::current()) {
+  T wait(const place& here = place::current()) {
     if constexpr (is_fixed) {
       return checked(request_.wait(here));
     } else {
@@ -143,8 +143,8 @@ class [[nodiscard]] value_request {
 };
 
 template <class T>
-value_request<T> point_to_point::irecv(int from, int tag, place here) const {
-  detail::check_message<T>();
+value_request<T> point_to_point::irecv(int from, int tag, const place& here) const {
+  detail::check_received<T>();
   return value_request<T>(detail::expected{.where = &state(), .from = from, .tag = tag, .here = here});
 }
 

@@ -16,20 +16,6 @@
 
 namespace tutti::mpi::detail {
 
-// Handles are pointers in Open MPI and ints in MPICH.
-template <class Handle>
-std::uintptr_t number_of(Handle handle) noexcept {
-  static_assert(sizeof(Handle) <= sizeof(std::uintptr_t));
-  std::uintptr_t number = 0;
-  std::memcpy(&number, &handle, sizeof handle);
-  return number;
-}
-template <class Handle>
-Handle handle_of(std::uintptr_t number) noexcept {
-  Handle handle;
-  std::memcpy(&handle, &number, sizeof handle);
-  return handle;
-}
 inline MPI_Comm comm_of(const comm_state& state) noexcept { return handle_of<MPI_Comm>(state.handle); }
 
 /// Throws mpi::error: `code` is what MPI returned, `detail` what was tried, as ": to rank 9 of 0 to 3, tag 1".
@@ -58,7 +44,18 @@ inline int source_of(const comm_state& where, int from, const char* call, const 
 }
 void check_root(const comm_state& where, int root, const char* call, const place& here);
 
-status status_of(const MPI_Status& from) noexcept;
+inline status status_of(const MPI_Status& from) noexcept {
+  static_assert(any_tag == MPI_ANY_TAG);
+#ifdef OPEN_MPI
+  const std::size_t bytes = from._ucount;  // asking for it costs a tenth of a short message
+#else
+  MPI_Count bytes = 0;
+  MPI_Get_elements_x(&from, MPI_BYTE, &bytes);
+#endif
+  return {.source = from.MPI_SOURCE < 0 ? no_rank : from.MPI_SOURCE,
+          .tag = from.MPI_TAG,
+          .bytes = static_cast<std::size_t>(bytes)};
+}
 
 /// So many bytes as a count and a type: MPI counts in int, so what is longer than that is of a type of its own.
 class byte_count {

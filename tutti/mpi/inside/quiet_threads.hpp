@@ -3,7 +3,8 @@
 // A thread that waits for a futex in the process's own memory, without a time limit, can be woken only by a thread of
 // this process: that is how mutexes, conditions, joins and the sleeping workers of every pool wait. The system says of
 // each thread in which call it is, and how often it has given up the processor. Two looks that agree prove that nobody
-// ran in between. Every other thread counts as running: one that sleeps for a time, reads, polls, or computes.
+// ran in between. Every other thread counts as running: one that sleeps for a time, reads, polls, or computes. So does
+// one that sleeps inside MPI: it is woken by whichever thread of ours happens to receive what it waits for.
 #pragma once
 #include <cstdint>
 #include <optional>
@@ -20,8 +21,16 @@ struct quiet_thread {
   friend bool operator==(const quiet_thread&, const quiet_thread&) = default;
 };
 
-/// All threads but those in `others`, sorted; nothing when one of them is not seen to sleep so.
-std::optional<std::vector<quiet_thread>> quiet_threads(std::span<const long> others);
+/// The code of a library.
+struct code_range {
+  std::uintptr_t begin, end;
+};
+/// Of the library that has this function.
+std::vector<code_range> code_of_library(const void* function);
+
+/// All threads but those in `others`, sorted; nothing when one of them is not seen to sleep so, or is inside `library`.
+std::optional<std::vector<quiet_thread>> quiet_threads(std::span<const long> others,
+                                                       std::span<const code_range> library);
 
 /// The numbers of all threads, sorted.
 std::vector<long> all_threads();

@@ -52,11 +52,24 @@ void rank_graph::set(std::int32_t rank, rank_report report) {
   changed.done = std::move(done);
 }
 
+// Who waits in a collective has come to it, whatever it does now.
+bool rank_graph::is_done(const node& one, std::size_t call, std::size_t need, std::size_t index) const {
+  if (one.done[call][need][index]) return true;
+  const rank_need& of_one = one.report.calls[call].needs[need];
+  if (of_one.by != way_out::everyone) return false;
+  const std::vector<rank_call>& others = of(of_one.ranks[index]).calls;
+  return std::any_of(others.begin(), others.end(), [&](const rank_call& other) {
+    return std::any_of(other.needs.begin(), other.needs.end(), [&](const rank_need& its) {
+      return its.by == way_out::everyone && its.communicator == of_one.communicator && its.number == of_one.number;
+    });
+  });
+}
+
 bool rank_graph::can_go_on(const node& one, const std::vector<bool>& stuck) const {
   const auto can_come = [&](std::size_t c, std::size_t n) {
     const rank_need& need = one.report.calls[c].needs[n];
     const auto clear = [&](std::size_t i) {
-      return one.done[c][n][i] || !stuck[static_cast<std::size_t>(need.ranks[i])];
+      return !stuck[static_cast<std::size_t>(need.ranks[i])] || is_done(one, c, n, i);
     };
     for (std::size_t i = 0; i < need.ranks.size(); ++i) {
       if (clear(i) != (need.by == way_out::everyone)) return need.by != way_out::everyone;
@@ -135,7 +148,8 @@ std::vector<std::vector<std::int32_t>> rank_graph::knots(const std::vector<std::
   for (const std::int32_t r : stuck) {
     for_each_edge(r, [&](std::size_t c, std::size_t n, std::size_t i) {
       const std::int32_t to = of(r).calls[c].needs[n].ranks[i];
-      if (lost[static_cast<std::size_t>(to)] && !at(r).done[c][n][i]) next[static_cast<std::size_t>(r)].push_back(to);
+      if (lost[static_cast<std::size_t>(to)] && !is_done(at(r), c, n, i))
+        next[static_cast<std::size_t>(r)].push_back(to);
     });
   }
   constexpr std::size_t unseen = ~std::size_t{0};

@@ -96,6 +96,7 @@ class rank_graph {
   const node& at(std::int32_t rank) const { return ranks_.at(static_cast<std::size_t>(rank)); }
   template <class F>
   void for_each_edge(std::int32_t rank, F f) const;
+  bool is_done(const node& one, std::size_t call, std::size_t need, std::size_t index) const;
   bool can_go_on(const node& one, const std::vector<bool>& stuck) const;
   std::vector<std::vector<std::int32_t>> knots(const std::vector<std::int32_t>& stuck) const;
 

@@ -85,6 +85,7 @@ rank_ledger::entry rank_ledger::entry_of(const awaited& what) {
     const auto counted = to.tags.find(what.tag);
     if (!to.folded && counted != to.tags.end() && !counted->second.mixed) made.number = counted->second.count;
   }
+  if (what.probes) made.had = received_by(made);
   return made;
 }
 
@@ -192,34 +193,46 @@ bool rank_ledger::waits_in_call(long thread) const {
                      [&](const auto& one) { return one.second.thread == thread && !one.second.needs.empty(); });
 }
 
+std::vector<std::int32_t> rank_ledger::senders_of(const entry& one) const {
+  if (is_rank(one.what)) return {one.peer};
+  if (one.what.peer == any_source) return one.what.where->world_ranks;
+  return {};
+}
+
+std::vector<std::uint64_t> rank_ledger::received_by(const entry& one) const {
+  const auto found = communicators_.find(one.comm);
+  std::vector<std::uint64_t> counts;
+  for (const int rank : senders_of(one)) {
+    if (found == communicators_.end()) {
+      counts.push_back(0);
+      continue;
+    }
+    const auto from = found->second.received.find(rank);
+    counts.push_back(from == found->second.received.end() ? 0 : from->second.count(one.what.tag));
+  }
+  return counts;
+}
+
 // Nothing when it may come about by something that is not known.
 std::optional<rank_need> rank_ledger::need_of(const entry& one) const {
   const awaited& what = one.what;
   if (what.where == nullptr) return {};
   const auto found = communicators_.find(one.comm & ~are_nonblocking);
   if (found == communicators_.end() || found->second.given_away) return {};
-  const communicator& here = found->second;
   rank_need need;
   need.communicator = one.comm;
   need.tag = what.tag;
   need.number = one.number;
   switch (what.by) {
-    case ended_by::message: {
-      if (is_rank(what)) {
-        need.ranks = {one.peer};
-      } else if (what.peer == any_source) {
-        need.ranks = what.where->world_ranks;
-      } else {
-        return {};  // no_rank: it ends at once
-      }
-      for (const int rank : need.ranks) {
-        const auto from = here.received.find(rank);
-        need.received.push_back(from == here.received.end() ? 0 : from->second.count(what.tag));
-      }
+    case ended_by::message:
+      need.ranks = senders_of(one);
+      if (need.ranks.empty()) return {};  // no_rank: it ends at once
+      // What a probe has found may be received by another thread before the probe returns.
+      need.received = what.probes ? one.had : received_by(one);
       break;
-    }
     case ended_by::receiver:
       if (!is_rank(what) || one.number == 0) return {};
+      if (what.standard >= 0 && what.standard <= most_buffered) return {};
       need.by = way_out::receiver;
       need.ranks = {one.peer};
       break;
@@ -260,7 +273,7 @@ std::string rank_ledger::text_of(const call_entry& call) const {
 
 rank_ledger::standing rank_ledger::look() const {
   const std::lock_guard lock(mutex_);
-  standing found{.report = {.epoch = epoch_, .calls = {}}, .is_doubtful = false, .threads = {}};
+  standing found{.report = {.epoch = epoch_, .calls = {}}, .doubtful = 0, .threads = {}};
   if (ended_) {
     rank_need all;
     all.by = way_out::everyone;
@@ -283,13 +296,13 @@ rank_ledger::standing rank_ledger::look() const {
     for (const entry& one : call.needs) {
       if (auto need = need_of(one)) {
         said.needs.push_back(std::move(*need));
-        found.is_doubtful = found.is_doubtful || one.what.may_be_buffered;
+        found.doubtful = std::max(found.doubtful, one.what.standard);
       } else if (!call.all) {
         said.needs.clear();
         break;
       }
     }
-    if (said.needs.empty()) return {.report = {.epoch = epoch_, .calls = {}}, .is_doubtful = false, .threads = {}};
+    if (said.needs.empty()) return {.report = {.epoch = epoch_, .calls = {}}, .doubtful = 0, .threads = {}};
     found.report.calls.push_back(std::move(said));
     if (call.thread != 0) found.threads.emplace_back(call.thread, call.used);
   }

@@ -31,15 +31,20 @@ enum class ended_by : std::uint8_t { message, receiver, everyone };
 struct awaited {
   ended_by by = ended_by::message;
   const comm_state* where = nullptr;
-  int peer = -1;                 // of that communicator; any_source
-  int tag = -1;                  // any_tag
-  bool probes = false;           // message: it is looked for, and stays where it is
-  bool may_be_buffered = false;  // receiver: the send may end without one
-  bool nonblocking = false;      // everyone: a collective that was begun and not waited for
-  const char* call = "";         // by which it began, if that was another call,
-  place begun = {};              // and where
-  std::uint64_t request = 0;     // that of begin_request, and all else is there; 0: it begins with the call
+  int peer = -1;               // of that communicator; any_source
+  int tag = -1;                // any_tag
+  bool probes = false;         // message: it is looked for, and stays where it is
+  std::int64_t standard = -1;  // receiver: the length of a send that may end without one; -1: it cannot
+  bool nonblocking = false;    // everyone: a collective that was begun and not waited for
+  const char* call = "";       // by which it began, if that was another call,
+  place begun = {};            // and where
+  std::uint64_t request = 0;   // that of begin_request, and all else is there; 0: it begins with the call
 };
+
+/// A send that is no longer than this may be buffered by MPI, so it ends without its receiver, be it late: while MPI
+/// connects, or a network is slow. Longer ones are passed on when their receive is there; what MPI offers as a limit is
+/// 4 KiB among the ranks of a machine, and 64 KiB in networks.
+inline constexpr std::int64_t most_buffered = std::int64_t{64} << 10;
 
 /// Thread-safe.
 class rank_ledger {
@@ -84,7 +89,7 @@ class rank_ledger {
   /// What this rank waits for; no calls when one of them may end by something that is not known.
   struct standing {
     rank_report report;
-    bool is_doubtful = false;  ///< some of it are sends that may end without their receivers
+    std::int64_t doubtful = 0;  ///< length of the longest send that might end without its receiver; 0: none
     /// The threads that wait, and how much time of a processor each had used when it began, in nanoseconds.
     std::vector<std::pair<long, std::int64_t>> threads;
   };
@@ -116,6 +121,7 @@ class rank_ledger {
     int peer = 0;              // of world, or any_source
     std::uint64_t number = 0;  // of the send or collective; 0: not known
     std::uint64_t comm = 0;
+    std::vector<std::uint64_t> had = {};  // of a probe: what was received when it began, see need_of
   };
   struct call_entry {
     const char* call;
@@ -129,6 +135,8 @@ class rank_ledger {
   std::uint64_t next_id() noexcept { return ++last_id_; }
   entry entry_of(const awaited& what);
   void count_sent(const comm_state& where, int to, int tag);
+  std::vector<std::int32_t> senders_of(const entry& one) const;
+  std::vector<std::uint64_t> received_by(const entry& one) const;
   std::optional<rank_need> need_of(const entry& one) const;
   bool is_posted(const rank_question& asked) const;
   bool has_done(const rank_question& asked) const;

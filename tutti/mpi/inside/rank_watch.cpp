@@ -1,6 +1,7 @@
 #include <tutti/mpi/inside/rank_watch.hpp>
 
 #include <tutti/base/error.hpp>
+#include <tutti/base/log.hpp>
 #include <tutti/mpi/inside/native_handle.hpp>
 #include <tutti/mpi/inside/watch_thread.hpp>
 
@@ -61,7 +62,7 @@ std::vector<long> threads_of_mpi() {
                       std::back_inserter(added));
   std::vector<long> others = added;
   others.push_back(this_thread_number());
-  if (quiet_threads(others) != all.quiet_before) added.clear();
+  if (quiet_threads(others, {}) != all.quiet_before) added.clear();
   return added;
 }
 
@@ -184,7 +185,20 @@ void before_mpi() {
   all.late = late_from_environment();
   all.threads_before = all_threads();
   const std::array self{this_thread_number()};
-  all.quiet_before = quiet_threads(self);
+  all.quiet_before = quiet_threads(self, {});
+}
+
+bool all_watch(bool this_one) {
+  int watching_ranks = this_one ? 1 : 0;
+  MPI_Allreduce(MPI_IN_PLACE, &watching_ranks, 1, MPI_INT, MPI_SUM, MPI_COMM_WORLD);
+  int size = 0;
+  MPI_Comm_size(MPI_COMM_WORLD, &size);
+  if (watching_ranks == size) return true;
+  if (this_one) {
+    log(log_level::warn, "no deadlock watch: TUTTI_WATCH is not set on all ranks; mpirun -x TUTTI_WATCH sends it along",
+        {{"ranks", size}, {"with it", watching_ranks}});
+  }
+  return false;
 }
 
 void start_watch(bool one_thread) {
@@ -199,7 +213,10 @@ void start_watch(bool one_thread) {
   all.ledger = std::make_unique<rank_ledger>(all.rank, size);
   all.thread = std::make_unique<watch_thread>(
       own, *all.ledger,
-      watch_thread::options{.late = all.late, .one_thread = one_thread, .own_threads = std::move(of_mpi)});
+      watch_thread::options{.late = all.late,
+                            .one_thread = one_thread,
+                            .own_threads = std::move(of_mpi),
+                            .library = code_of_library(reinterpret_cast<const void*>(&MPI_Init_thread))});
 }
 
 void stop_watch(const place& here) {

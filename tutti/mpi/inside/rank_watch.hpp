@@ -150,8 +150,10 @@ void unwatch_communicator(comm_state& lost) noexcept;
 /// A thread of the library's own, which does nothing for the program but what is awaited.
 void note_own_thread();
 
-/// Around MPI's beginning, when watching.
+/// Before MPI begins, when watching is wanted.
 void before_mpi();
+/// Whether all ranks want it. Collective.
+bool all_watch(bool this_one);
 void start_watch(bool one_thread);
 /// Waits until all ranks have come here.
 void stop_watch(const place& here);

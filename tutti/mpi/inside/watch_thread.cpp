@@ -4,9 +4,11 @@
 #include <tutti/mpi/environment.hpp>
 
 #include <pthread.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdlib>
 #include <string_view>
 #include <utility>
@@ -15,13 +17,14 @@ namespace tutti::mpi::detail {
 namespace {
 
 using namespace std::chrono_literals;
+using clock = std::chrono::steady_clock;
 
 // Steps between looks, and how long a rank must have stood still before it is looked at closely.
 constexpr auto step = 25ms;
 constexpr auto still = 100ms;
 // What a thread that waits must have used of its processor before a send counts as one that needs its receiver: enough
 // to copy whatever MPI buffers.
-constexpr std::int64_t enough_work = 30'000'000;
+constexpr std::int64_t enough_work = 5'000'000;
 
 enum tag { of_news, of_ask, of_answer };
 
@@ -32,6 +35,17 @@ void print(std::string_view text) {
     if (written < 0 && errno != EINTR) return;
     if (written > 0) text.remove_prefix(static_cast<std::size_t>(written));
   }
+}
+
+// The launcher, which reads standard error for its user, drops what it has not passed on when the job is aborted: it
+// gets a moment to read all, and another one to pass it on.
+void let_it_be_read() {
+  const auto late = clock::now() + 500ms;
+  int unread = 0;
+  while (::ioctl(STDERR_FILENO, FIONREAD, &unread) == 0 && unread != 0 && clock::now() < late) {
+    std::this_thread::sleep_for(1ms);
+  }
+  std::this_thread::sleep_for(100ms);
 }
 
 }  // namespace
@@ -164,12 +178,17 @@ std::optional<std::vector<quiet_thread>> watch_thread::quiet_now() {
   std::vector<long> others = ledger_.waiting_threads();
   const std::lock_guard lock(mutex_);
   others.insert(others.end(), own_threads_.begin(), own_threads_.end());
-  return quiet_threads(others);
+  return quiet_threads(others, options_.library);
 }
 
 bool watch_thread::has_worked(const rank_ledger::standing& standing) const {
-  return clock::now() - since_ >= 3 * still &&
-         std::all_of(standing.threads.begin(), standing.threads.end(),
+  // A machine that is busy; a network that is slow, or has lost something and tries again.
+  constexpr auto patience = 1s;
+  constexpr std::int64_t bytes_per_microsecond = 100;
+  auto enough = std::chrono::microseconds(3 * still);
+  if (standing.doubtful != 0) enough = patience + std::chrono::microseconds(standing.doubtful / bytes_per_microsecond);
+  if (clock::now() - since_ < enough) return false;
+  return std::all_of(standing.threads.begin(), standing.threads.end(),
                      [](const auto& one) { return used_by(one.first).value_or(0) - one.second >= enough_work; });
 }
 
@@ -193,7 +212,7 @@ void watch_thread::look() {
       tell({}, false, false);
     } else if (!told_->has_worked && has_worked(told_->standing)) {
       told_->has_worked = true;
-      tell(told_->standing.report, told_->standing.is_doubtful, true);
+      tell(told_->standing.report, told_->standing.doubtful != 0, true);
       told_->number = numbers_;
     }
     return;
@@ -208,7 +227,7 @@ void watch_thread::look() {
   made.standing = ledger_.look();
   if (made.standing.report.epoch != epoch || made.standing.report.calls.empty()) return;
   made.has_worked = has_worked(made.standing);
-  tell(made.standing.report, made.standing.is_doubtful, made.has_worked);
+  tell(made.standing.report, made.standing.doubtful != 0, made.has_worked);
   made.number = numbers_;
   looked_ = now;
   told_ = std::move(made);
@@ -223,6 +242,7 @@ void watch_thread::judge() {
 void watch_thread::end_job(const std::string& verdict) {
   print("tutti: deadlock between ranks\n" + verdict + "the job ends with exit code " +
         std::to_string(deadlock_exit_code) + '\n');
+  let_it_be_read();
   MPI_Abort(MPI_COMM_WORLD, deadlock_exit_code);
   std::_Exit(deadlock_exit_code);
 }

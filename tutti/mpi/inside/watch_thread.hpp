@@ -29,6 +29,7 @@ class watch_thread {
     std::chrono::nanoseconds late{};  ///< how long a collective may wait for a rank that runs
     bool one_thread = false;          ///< only the one that makes this may call MPI
     std::vector<long> own_threads;    ///< of MPI
+    std::vector<code_range> library;  ///< MPI's code
   };
 
   /// `own` is its to use, and to free.
