@@ -20,17 +20,24 @@ namespace tutti::mpi::detail {
 namespace {
 
 constexpr std::uint64_t is_wake = ~std::uint64_t{0};
-constexpr std::size_t block = std::size_t{256} << 10;
+constexpr std::size_t block = std::size_t{64} << 10;
 constexpr std::size_t most_kept = std::size_t{16} << 20;
 
 thread_local const void* collecting_here = nullptr;
 
 // Appends what there is, at most `most` bytes. False when the other end is gone.
 bool receive_some(int fd, std::string& to, std::size_t most) {
-  const std::size_t before = to.size();
-  to.resize(before + most);
-  const ssize_t got = ::recv(fd, to.data() + before, most, MSG_DONTWAIT);
-  to.resize(before + (got > 0 ? static_cast<std::size_t>(got) : 0));
+  ssize_t got = 0;
+  if (most <= block) {
+    thread_local std::array<char, block> room;  // not cleared each time
+    got = ::recv(fd, room.data(), most, MSG_DONTWAIT);
+    if (got > 0) to.append(room.data(), static_cast<std::size_t>(got));
+  } else {
+    const std::size_t before = to.size();
+    to.resize(before + most);
+    got = ::recv(fd, to.data() + before, most, MSG_DONTWAIT);
+    to.resize(before + (got > 0 ? static_cast<std::size_t>(got) : 0));
+  }
   return got > 0 || (got < 0 && (errno == EAGAIN || errno == EINTR));
 }
 
@@ -165,7 +172,8 @@ std::exception_ptr pool_core::loss_of(const pool_lane& dead, const pool_job& vic
                                              std::to_string(dead.link.pid) + ", has died while it ran"));
 }
 
-// Its worker answers all of a frame before it begins the next one: so what stands in a later frame was not begun.
+// On this machine the worker has noted in shared memory what it began. Elsewhere: it answers all of a frame before it
+// begins the next one, so what stands in a later frame was not begun.
 void pool_core::lose(pool_lane& dead) {
   endings over;
   {
@@ -177,7 +185,11 @@ void pool_core::lose(pool_lane& dead) {
     for (const int fd : {dead.link.data.get(), dead.link.control.get()})
       ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr);
     dead.out.clear();
-    const std::uint64_t begun = dead.given.empty() ? 0 : dead.given.front()->frame;
+    const std::uint64_t frame = dead.given.empty() ? 0 : dead.given.front()->frame;
+    const pool_progress* const progress = dead.link.progress.get();
+    const auto was_begun = [&](const pool_job& one) {
+      return progress != nullptr ? one.ticket <= progress->begun.load(std::memory_order_relaxed) : one.frame == frame;
+    };
     while (!dead.given.empty()) {
       pool_job& one = *dead.given.back();
       dead.given.pop_back();
@@ -186,8 +198,8 @@ void pool_core::lose(pool_lane& dead) {
         delete &one;
       } else if (cancelled_ != nullptr) {
         end(over, one, cancelled_);
-      } else if (one.frame != begun || (one.retries > 0 && !one.target->stop_requested())) {
-        if (one.frame == begun) --one.retries;
+      } else if (const bool begun = was_begun(one); !begun || (one.retries > 0 && !one.target->stop_requested())) {
+        if (begun) --one.retries;
         enqueue(one, true);
       } else {
         end(over, one, loss_of(dead, one));

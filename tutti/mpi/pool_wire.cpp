@@ -2,14 +2,17 @@
 #include <tutti/mpi/inside/pool_wire.hpp>
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <ifaddrs.h>
 #include <net/if.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -17,6 +20,7 @@
 #include <cerrno>
 #include <chrono>
 #include <cstddef>
+#include <cstdio>
 #include <cstring>
 #include <map>
 #include <sstream>
@@ -82,6 +86,31 @@ unique_fd reach(const meeting_place& place) {
 }
 
 }  // namespace
+
+namespace {
+progress_memory map_progress(int fd) noexcept {
+  void* const at = ::mmap(nullptr, sizeof(pool_progress), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+  if (at == MAP_FAILED) return nullptr;
+  return {static_cast<pool_progress*>(at), [](pool_progress* memory) { ::munmap(memory, sizeof(pool_progress)); }};
+}
+}  // namespace
+
+std::pair<progress_memory, unique_fd> make_progress_memory() {
+  unique_fd fd = checked(::memfd_create("tutti-rank", MFD_CLOEXEC), "no shared memory");
+  if (::ftruncate(fd.get(), sizeof(pool_progress)) != 0) throw os_error::of("rank_pool: no shared memory", errno);
+  progress_memory memory = map_progress(fd.get());
+  if (memory == nullptr) throw os_error::of("rank_pool: no shared memory", errno);
+  return {std::move(memory), std::move(fd)};
+}
+
+progress_memory map_progress_memory(int pid, int fd) noexcept {
+  char path[64];
+  std::snprintf(path, sizeof path, "/proc/%d/fd/%d", pid, fd);
+  const unique_fd opened(::open(path, O_RDWR | O_CLOEXEC));
+  struct stat about {};
+  if (!opened || ::fstat(opened.get(), &about) != 0 || about.st_size != sizeof(pool_progress)) return nullptr;
+  return map_progress(opened.get());
+}
 
 bool send_all(int fd, std::string_view bytes) noexcept {
   while (!bytes.empty()) {
@@ -163,6 +192,8 @@ std::vector<rank_link> meet_workers(const open_doors& doors, int workers) {
       rank_link& link = met[said.rank];
       link.rank = said.rank;
       link.pid = said.pid;
+      if (said.is_control == 0 && door.fd == doors.local.get())
+        link.progress = map_progress_memory(said.pid, said.progress);
       link.host.assign(said.host, ::strnlen(said.host, sizeof said.host));
       (said.is_control != 0 ? link.control : link.data) = std::move(fd);
       --missing;
@@ -174,12 +205,20 @@ std::vector<rank_link> meet_workers(const open_doors& doors, int workers) {
 }
 
 rank_link meet_caller(const meeting_place& place, int rank, const std::string& host) {
-  rank_link link{.rank = rank, .pid = ::getpid(), .host = host, .data = reach(place), .control = reach(place)};
+  auto [progress, progress_fd] = make_progress_memory();
+  rank_link link{.rank = rank,
+                 .pid = ::getpid(),
+                 .host = host,
+                 .data = reach(place),
+                 .control = reach(place),
+                 .progress = std::move(progress),
+                 .progress_fd = std::move(progress_fd)};
   hello said;
   said.token[0] = place.token[0];
   said.token[1] = place.token[1];
   said.rank = rank;
   said.pid = link.pid;
+  said.progress = link.progress_fd.get();
   host.copy(said.host, sizeof said.host - 1);
   bool ok = send_all(link.data.get(), bytes_of(said));
   said.is_control = 1;

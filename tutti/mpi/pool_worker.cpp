@@ -193,6 +193,7 @@ class pool_worker {
       if (first <= ticket && ticket <= last) return false;
     }
     begun_ = ticket;
+    link_.progress->begun.store(ticket, std::memory_order_relaxed);  // read when this process is dead
     running_ = state;
     return true;
   }

@@ -7,8 +7,10 @@
 
 #include <atomic>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace tutti::mpi::detail {
@@ -58,8 +60,19 @@ struct hello {
   std::int32_t rank = 0;
   std::int32_t pid = 0;
   std::uint32_t is_control = 0;
+  std::int32_t progress = -1;  ///< the worker's descriptor of a pool_progress, which who is on the same machine can map
   char host[256] = {};
 };
+
+/// What a worker has begun, in memory that outlives it.
+struct pool_progress {
+  std::atomic<std::uint64_t> begun{0};  ///< the ticket of the last call
+};
+using progress_memory = std::shared_ptr<pool_progress>;
+/// The worker's side: memory, and its descriptor, which may be closed when rank 0 has said something.
+std::pair<progress_memory, unique_fd> make_progress_memory();
+/// Rank 0's: null when it cannot be reached.
+progress_memory map_progress_memory(int pid, int fd) noexcept;
 
 /// One worker as rank 0 meets it.
 struct rank_link {
@@ -67,6 +80,8 @@ struct rank_link {
   int pid = 0;
   std::string host;
   unique_fd data, control;
+  progress_memory progress;  ///< null: on another machine
+  unique_fd progress_fd;     ///< the worker's
 };
 
 template <class T>
