@@ -5,6 +5,8 @@
 
 #include "print_in_order.hpp"
 
+#include <cstddef>
+#include <numeric>
 #include <string>
 #include <vector>
 
@@ -14,8 +16,9 @@ namespace {
 
 // `step` times 0, 1, 2, ...
 std::vector<int> multiples(int step, int count) {
-  std::vector<int> all;
-  for (int i = 0; i < count; ++i) all.push_back(step * i);
+  std::vector<int> all(static_cast<std::size_t>(count));
+  std::iota(all.begin(), all.end(), 0);
+  for (int& n : all) n *= step;
   return all;
 }
 

@@ -124,7 +124,7 @@ std::optional<sheet> collect(const mpi::cartesian& grid, const sheet& mine) {
   for (int rank = 0; rank < grid.size(); ++rank) {
     const auto [rows, columns] = rectangle(grid, rank);
     auto cell = all[static_cast<std::size_t>(rank)].begin();
-    for (std::size_t row = rows.first; row < rows.first + rows.count; ++row) {
+    for (std::size_t row = rows.first; row < rows.end(); ++row) {
       for (std::size_t i = 0; i < columns.count; ++i) plate.cells[row * plate_columns + columns.first + i] = *cell++;
     }
   }

@@ -41,7 +41,7 @@ int main() {
 
   const mpi::block mine = mpi::block_of(blocks, world.rank(), world.size());
   std::uint64_t hits = 0;
-  for (std::size_t b = mine.first; b < mine.first + mine.count; ++b) hits += hits_in(b);
+  for (std::size_t b = mine.first; b < mine.end(); ++b) hits += hits_in(b);
   hits = world.allreduce(hits, mpi::sum);
 
   constexpr double points = blocks * points_per_block;

@@ -7,6 +7,7 @@
 #include "print_in_order.hpp"
 
 #include <iostream>
+#include <numeric>
 #include <optional>
 #include <string>
 #include <vector>
@@ -16,8 +17,9 @@ namespace mpi = tutti::mpi;
 namespace {
 
 std::vector<int> multiples(int step) {
-  std::vector<int> all;
-  for (int i = 0; i < 10; ++i) all.push_back(step * i);
+  std::vector<int> all(10);
+  std::iota(all.begin(), all.end(), 0);
+  for (int& n : all) n *= step;
   return all;
 }
 

@@ -13,6 +13,7 @@
 #include <iomanip>
 #include <iostream>
 #include <limits>
+#include <span>
 #include <vector>
 
 namespace mpi = tutti::mpi;
@@ -28,11 +29,10 @@ std::vector<double> sample_sort(const mpi::communicator& ranks, std::vector<doub
   // Every rank offers some of its numbers, evenly spaced; the evenly spaced ones of all those divide the ranks.
   std::vector<double> offered;
   for (std::size_t i = 0; i < n && !mine.empty(); ++i) offered.push_back(mine[i * mine.size() / n]);
-  std::vector<double> samples;
-  for (const auto& some : ranks.allgather(offered)) samples.insert(samples.end(), some.begin(), some.end());
+  std::vector<double> samples = ranks.allgather_blocks(offered);
   std::ranges::sort(samples);
 
-  std::vector<std::vector<double>> parts;
+  std::vector<std::span<const double>> parts;
   auto from = mine.begin();
   for (std::size_t i = 1; i <= n; ++i) {
     const auto to =
@@ -41,10 +41,10 @@ std::vector<double> sample_sort(const mpi::communicator& ranks, std::vector<doub
     from = to;
   }
 
-  mine.clear();
-  for (const auto& part : ranks.alltoall(parts)) mine.insert(mine.end(), part.begin(), part.end());
-  std::ranges::sort(mine);
-  return mine;
+  std::vector<double> received;
+  for (const auto& part : ranks.alltoall(parts)) received.insert(received.end(), part.begin(), part.end());
+  std::ranges::sort(received);
+  return received;
 }
 
 // The same for all permutations, and for nothing else in practice.

@@ -52,7 +52,7 @@ int main() {
 
   const mpi::block mine = mpi::block_of(rows, world.rank(), world.size());
   std::vector<double> matrix;
-  for (std::size_t i = mine.first; i < mine.first + mine.count; ++i) {
+  for (std::size_t i = mine.first; i < mine.end(); ++i) {
     for (std::size_t j = 0; j < columns; ++j) matrix.push_back(element(i, j));
   }
   const std::vector<double> turned = transpose(world, matrix, rows, columns);

@@ -1,6 +1,6 @@
-// pi_integration: pi as the area under 4 / (1 + x^2) from 0 to 1, in a million strips.
+// pi: pi as the area under 4 / (1 + x^2) from 0 to 1, in a million strips.
 // Teaches: share the work by block_of, add up with allreduce: the whole of many parallel programs.
-//   mpirun -n 4 build/examples/mpi/pi_integration
+//   mpirun -n 4 build/examples/mpi/pi
 #include <tutti/mpi/mpi.hpp>
 
 #include <cmath>
@@ -18,7 +18,7 @@ int main() {
   constexpr std::size_t strips = 1'000'000;
   const mpi::block mine = mpi::block_of(strips, world.rank(), world.size());
   double area = 0;
-  for (std::size_t i = mine.first; i < mine.first + mine.count; ++i) {
+  for (std::size_t i = mine.first; i < mine.end(); ++i) {
     const double x = (static_cast<double>(i) + 0.5) / strips;
     area += 4 / (1 + x * x);
   }
