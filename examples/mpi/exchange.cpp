@@ -7,6 +7,8 @@
 
 #include "print_in_order.hpp"
 
+#include <algorithm>
+#include <array>
 #include <iostream>
 #include <string>
 #include <string_view>
@@ -43,12 +45,12 @@ char ordered(const mpi::communicator& world, char mine, int partner) {
 // Nobody needs to think.
 char sendrecv(const mpi::communicator& world, char mine, int partner) { return world.sendrecv(mine, partner, partner); }
 
-char exchange(std::string_view way, const mpi::communicator& world, char mine, int partner) {
-  if (way == "--recv-first") return recv_first(world, mine, partner);
-  if (way == "--ssend-first") return ssend_first(world, mine, partner);
-  if (way == "--ordered") return ordered(world, mine, partner);
-  return sendrecv(world, mine, partner);
-}
+struct way {
+  std::string_view name;
+  char (*exchange)(const mpi::communicator& world, char mine, int partner);
+};
+constexpr std::array ways{way{"--sendrecv", sendrecv}, way{"--ordered", ordered}, way{"--recv-first", recv_first},
+                          way{"--ssend-first", ssend_first}};
 
 }  // namespace
 
@@ -60,11 +62,17 @@ int main(int argc, char** argv) {
     return 2;
   }
 
+  const auto chosen = std::ranges::find(ways, std::string_view(argc > 1 ? argv[1] : "--sendrecv"), &way::name);
+  if (chosen == ways.end()) {
+    if (world.rank() == 0) std::cerr << "exchange: no such way: " << argv[1] << '\n';
+    return 2;
+  }
+
   std::string said = "my rank is : " + std::to_string(world.rank()) + '\n';
   bool right = true;
   if (world.rank() == 1 || world.rank() == 5) {
     const char mine = world.rank() == 1 ? 'a' : 'b';
-    const char theirs = exchange(argc > 1 ? argv[1] : "--sendrecv", world, mine, 6 - world.rank());
+    const char theirs = chosen->exchange(world, mine, 6 - world.rank());
     said += std::string("data received is = ") + theirs + '\n';
     right = theirs == (world.rank() == 1 ? 'b' : 'a');
   }
