@@ -9,22 +9,37 @@ set(TUTTI_RANKS_ENVIRONMENT
     "LSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/cmake/mpi_leaks.supp"
     "TSAN_OPTIONS=ignore_noninstrumented_modules=1")
 
-# tutti_ranks_test(<name> COMMAND <program> [<argument>...] LABEL <label> RANKS <n>... [EXIT_CODE <code>] [LOOKS_FOR_LEAKS]): the
-# CTest tests <name>.<n>, the program on n ranks each. EXIT_CODE: what it must end with, when that is not 0;
-# LOOKS_FOR_LEAKS: it does so itself, before the end of MPI.
+# tutti_ranks_test(<name> COMMAND <program> [<argument>...] LABEL <label> RANKS <n>... [EXIT_CODE <code>] [OUTPUT <file>]
+#                  [SAYS <regex>...] [ENVIRONMENT <variable>=<value>...] [LOOKS_FOR_LEAKS]): the CTest tests <name>.<n>, the
+# program on n ranks each; `alone`: without mpirun. EXIT_CODE: what it must end with, when that is not 0. OUTPUT: the file
+# with its whole standard output; SAYS: what it must write besides, errors included (see check_run.sh). LOOKS_FOR_LEAKS: it
+# does so itself, before the end of MPI.
 function(tutti_ranks_test name)
-  cmake_parse_arguments(PARSE_ARGV 1 arg "LOOKS_FOR_LEAKS" "LABEL;EXIT_CODE" "COMMAND;RANKS")
+  cmake_parse_arguments(PARSE_ARGV 1 arg "LOOKS_FOR_LEAKS" "LABEL;EXIT_CODE;OUTPUT" "COMMAND;RANKS;SAYS;ENVIRONMENT")
   math(EXPR timeout "120 * ${TUTTI_TIME_FACTOR}")
-  set(environment ${TUTTI_RANKS_ENVIRONMENT})
+  set(environment ${TUTTI_RANKS_ENVIRONMENT} ${arg_ENVIRONMENT})
   if(NOT arg_LOOKS_FOR_LEAKS)
     list(APPEND environment ASAN_OPTIONS=detect_leaks=0)
   endif()
+  set(checks "")
+  if(arg_EXIT_CODE)
+    list(APPEND checks --exit-code ${arg_EXIT_CODE})
+  endif()
+  if(arg_OUTPUT)
+    list(APPEND checks --output ${arg_OUTPUT})
+  endif()
+  foreach(regex IN LISTS arg_SAYS)
+    list(APPEND checks --says ${regex})
+  endforeach()
+  if(checks)
+    set(checks ${PROJECT_SOURCE_DIR}/cmake/check_run.sh ${checks} --)
+  endif()
   foreach(ranks IN LISTS arg_RANKS)
-    set(command ${MPIEXEC_EXECUTABLE} ${MPIEXEC_NUMPROC_FLAG} ${ranks} ${arg_COMMAND})
-    if(arg_EXIT_CODE)
-      set(command sh -c "\"$@\"; test $? -eq ${arg_EXIT_CODE}" sh ${command})
+    set(start ${MPIEXEC_EXECUTABLE} ${MPIEXEC_NUMPROC_FLAG} ${ranks})
+    if(ranks STREQUAL "alone")
+      set(start "")
     endif()
-    add_test(NAME ${name}.${ranks} COMMAND ${command} WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
+    add_test(NAME ${name}.${ranks} COMMAND ${checks} ${start} ${arg_COMMAND} WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
     set_tests_properties(${name}.${ranks} PROPERTIES TIMEOUT ${timeout} LABELS ${arg_LABEL} PROCESSORS 2
                          ENVIRONMENT "${environment}")
   endforeach()

@@ -2,7 +2,7 @@
 """Checks that documentation shows code that works: check_doc_slices.py [ROOT].
 
 Every C++ block of README.md and docs/**/*.md is, but for its indentation, a run of whole lines of a source file that the
-build compiles and the tests run: examples/*.cpp, *_test.cpp, tests/**/*.cpp, apps/**/*.cpp. Blocks in other languages are free.
+build compiles and the tests run: examples/**/*.cpp, *_test.cpp, tests/**/*.cpp, apps/**/*.cpp. Blocks in other languages are free.
 """
 import pathlib
 import re
@@ -14,7 +14,7 @@ CPP = {"cpp", "c++", "cc", "cxx", "hpp"}
 
 def sources(root):
     """The files a block may come from."""
-    patterns = ["examples/*.cpp", "tests/**/*.cpp", "apps/**/*.cpp", "tutti/**/*_test.cpp"]
+    patterns = ["examples/**/*.cpp", "tests/**/*.cpp", "apps/**/*.cpp", "tutti/**/*_test.cpp"]
     return sorted({path for pattern in patterns for path in root.glob(pattern)})
 
 

@@ -4,9 +4,11 @@
 #include <tutti/mpi/environment.hpp>
 
 #include <pthread.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdlib>
 #include <string_view>
 #include <utility>
@@ -15,13 +17,14 @@ namespace tutti::mpi::detail {
 namespace {
 
 using namespace std::chrono_literals;
+using clock = std::chrono::steady_clock;
 
 // Steps between looks, and how long a rank must have stood still before it is looked at closely.
 constexpr auto step = 25ms;
 constexpr auto still = 100ms;
 // What a thread that waits must have used of its processor before a send counts as one that needs its receiver: enough
 // to copy whatever MPI buffers.
-constexpr std::int64_t enough_work = 30'000'000;
+constexpr std::int64_t enough_work = 5'000'000;
 
 enum tag { of_news, of_ask, of_answer };
 
@@ -32,6 +35,17 @@ void print(std::string_view text) {
     if (written < 0 && errno != EINTR) return;
     if (written > 0) text.remove_prefix(static_cast<std::size_t>(written));
   }
+}
+
+// The launcher, which reads standard error for its user, drops what it has not passed on when the job is aborted: it
+// gets a moment to read all, and another one to pass it on.
+void let_it_be_read() {
+  const auto late = clock::now() + 500ms;
+  int unread = 0;
+  while (::ioctl(STDERR_FILENO, FIONREAD, &unread) == 0 && unread != 0 && clock::now() < late) {
+    std::this_thread::sleep_for(1ms);
+  }
+  std::this_thread::sleep_for(100ms);
 }
 
 }  // namespace
@@ -228,6 +242,7 @@ void watch_thread::judge() {
 void watch_thread::end_job(const std::string& verdict) {
   print("tutti: deadlock between ranks\n" + verdict + "the job ends with exit code " +
         std::to_string(deadlock_exit_code) + '\n');
+  let_it_be_read();
   MPI_Abort(MPI_COMM_WORLD, deadlock_exit_code);
   std::_Exit(deadlock_exit_code);
 }
