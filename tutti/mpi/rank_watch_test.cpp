@@ -2,6 +2,7 @@
 // call, and those that are only slow are not. Each program is a disabled test of this one, run by mpirun.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <mpi.h>
 
 #include <chrono>
 #include <filesystem>
@@ -13,6 +14,7 @@
 #include <tutti/base/error.hpp>
 #include <tutti/core/thread_pool.hpp>
 #include <tutti/mpi/environment.hpp>
+#include <tutti/mpi/native.hpp>
 #include <tutti/mpi/op.hpp>
 #include <tutti/mpi/run.hpp>
 #include <tutti/task/task.hpp>
@@ -471,6 +473,45 @@ TEST(RankProgram, DISABLED_coroutines_that_talk) {
   pool.submit(talk_in_a_coroutine(mpi::world())).get();
 }
 TEST(RankWatch, CoroutinesThatWaitForEachOtherInTurn) { expect_silent(2, "coroutines_that_talk"); }
+
+// A thread that sleeps inside MPI is woken by whichever thread receives its message: here by one that looks blocked.
+TEST(RankProgram, DISABLED_c_api) {
+  const mpi::environment env;
+  const auto world = mpi::world();
+  MPI_Comm own = MPI_COMM_NULL;
+  MPI_Comm_dup(MPI_COMM_WORLD, &own);
+  int value = 3;
+  if (world.rank() == 0) {
+    std::thread other([&] {
+      MPI_Recv(&value, 1, MPI_INT, 2, 0, own, MPI_STATUS_IGNORE);
+      world.send(value, 1, 5);
+    });
+    EXPECT_EQ(world.recv<int>(1, 6), 3);
+    other.join();
+  } else if (world.rank() == 1) {
+    world.send(world.recv<int>(0, 5), 0, 6);
+  } else {
+    std::this_thread::sleep_for(1s);
+    MPI_Send(&value, 1, MPI_INT, 0, 0, own);
+  }
+  MPI_Comm_free(&own);
+}
+TEST(RankWatch, AThreadInTheCApiIsNotBlocked) { expect_silent(3, "c_api"); }
+
+TEST(RankProgram, DISABLED_native_messages) {
+  const mpi::environment env;
+  const auto world = mpi::world();
+  const auto own = mpi::native<MPI_Comm>(world);
+  int value = 3;
+  if (world.rank() == 0) {
+    MPI_Recv(&value, 1, MPI_INT, 1, 1, own, MPI_STATUS_IGNORE);
+    static_cast<void>(world.recv<int>(1, 2));
+  } else {
+    MPI_Send(&value, 1, MPI_INT, 0, 1, own);
+    MPI_Send(&value, 1, MPI_INT, 0, 2, own);
+  }
+}
+TEST(RankWatch, MessagesOfTheCApiInOurCommunicator) { expect_silent(2, "native_messages"); }
 
 // Every rank knows from the seed what all will do: messages between random pairs, blocking and not, and collectives,
 // with pauses.
