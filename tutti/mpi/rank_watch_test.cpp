@@ -42,7 +42,9 @@ ended run_ranks(int ranks, const std::string& name, const std::vector<std::strin
                                    "OMPI_MCA_rmaps_base_oversubscribe=1",
                                    "OMPI_MCA_pml=ob1",
                                    "OMPI_MCA_btl=self,vader",
-                                   "OMPI_MCA_mpi_yield_when_idle=1"};
+                                   "OMPI_MCA_mpi_yield_when_idle=1",
+                                   "TSAN_OPTIONS=ignore_noninstrumented_modules=1",
+                                   "ASAN_OPTIONS=detect_leaks=0"};  // of MPI's libraries; of ours: mpi.ranks_watched
   command.insert(command.end(), more.begin(), more.end());
   for (const char* word : {"timeout", "-k", "5", "100", TUTTI_MPIEXEC, "-n"}) command.emplace_back(word);
   command.push_back(std::to_string(ranks));
