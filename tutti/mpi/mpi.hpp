@@ -4,6 +4,7 @@
 #include <tutti/mpi/environment.hpp>
 #include <tutti/mpi/error.hpp>
 #include <tutti/mpi/op.hpp>
+#include <tutti/mpi/rank_pool.hpp>
 #include <tutti/mpi/request.hpp>
 #include <tutti/mpi/run.hpp>
 #include <tutti/mpi/status.hpp>
