@@ -1,14 +1,12 @@
 // The watch over ranks, from outside: programs of several ranks that hang are ended with a report that names every
-// call, and those that are only slow are not. Each program is a disabled test of this one, run by mpirun.
+// call.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <chrono>
-#include <filesystem>
 #include <future>
-#include <random>
 #include <string>
-#include <tests/support/spawned.hpp>
+#include <tests/support/rank_programs.hpp>
 #include <thread>
 #include <tutti/base/error.hpp>
 #include <tutti/core/thread_pool.hpp>
@@ -22,64 +20,11 @@ namespace {
 
 using namespace std::chrono_literals;
 namespace mpi = tutti::mpi;
-using testing::AllOf;
 using testing::HasSubstr;
 using testing::Not;
-
-struct ended {
-  int code;
-  std::string text;
-};
-
-// RankProgram.DISABLED_`name` on so many ranks.
-ended run_ranks(int ranks, const std::string& name, const std::vector<std::string>& more = {}) {
-  std::vector<std::string> command{"env",
-                                   "TUTTI_WATCH=deadlock",
-                                   "OMPI_ALLOW_RUN_AS_ROOT=1",
-                                   "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1",
-                                   "OMPI_MCA_rmaps_base_oversubscribe=1",
-                                   "OMPI_MCA_pml=ob1",
-                                   "OMPI_MCA_btl=self,vader",
-                                   "OMPI_MCA_mpi_yield_when_idle=1"};
-  command.insert(command.end(), more.begin(), more.end());
-  for (const char* word : {"timeout", "-k", "5", "100", TUTTI_MPIEXEC, "-n"}) command.emplace_back(word);
-  command.push_back(std::to_string(ranks));
-  command.push_back(std::filesystem::read_symlink("/proc/self/exe").string());
-  command.push_back("--gtest_filter=RankProgram.DISABLED_" + name);
-  command.emplace_back("--gtest_also_run_disabled_tests");
-  command.emplace_back("--gtest_brief=1");
-  tutti_test::spawned program(command);
-  program.to().reset();
-  std::string text;
-  char buffer[4096];
-  for (::ssize_t got = 0; (got = ::read(program.from().get(), buffer, sizeof buffer)) > 0;) {
-    text.append(buffer, static_cast<std::size_t>(got));
-  }
-  const int code = program.join();
-  return {code, text};
-}
-
-// A line of a report about this rank, with the place in this file.
-testing::Matcher<std::string> line(int rank, const std::string& call) {
-  return HasSubstr("  rank " + std::to_string(rank) + ": " + call);
-}
-
-// `parts`: of the report.
-template <class... Parts>
-void expect_deadlock(int ranks, const std::string& name, const Parts&... parts) {
-  const ended end = run_ranks(ranks, name);
-  EXPECT_EQ(end.code, mpi::deadlock_exit_code) << end.text;
-  EXPECT_THAT(end.text,
-              AllOf(HasSubstr("tutti: deadlock between ranks\n"), HasSubstr("rank_watch_test.cpp:"), parts...));
-}
-
-void expect_silent(int ranks, const std::string& name, const std::vector<std::string>& more = {}) {
-  const ended end = run_ranks(ranks, name, more);
-  EXPECT_EQ(end.code, 0) << end.text;
-  EXPECT_THAT(end.text, Not(HasSubstr("tutti:")));
-}
-
-const std::vector<char> large(std::size_t{32} << 20, 'x');  // beyond what any MPI buffers
+using tutti_test::expect_deadlock;
+using tutti_test::expect_silent;
+using tutti_test::line;
 
 // ---------------------------------------------------------------- what hangs
 
@@ -117,6 +62,7 @@ TEST(RankWatch, RingOfSynchronousSends) {
 TEST(RankProgram, DISABLED_large_sends) {
   const mpi::environment env;
   const auto world = mpi::world();
+  const std::vector<char> large(std::size_t{32} << 20, 'x');  // beyond what any MPI buffers
   world.send(large, 1 - world.rank());
   static_cast<void>(world.recv<std::vector<char>>(1 - world.rank()));
 }
@@ -344,183 +290,5 @@ TEST(RankProgram, DISABLED_details) {
   EXPECT_EQ(world.allreduce(1, mpi::sum), world.size());  // they can go on together
 }
 TEST(RankWatch, CollectivesWithDifferentRootsReductionsTypesAndCounts) { expect_silent(3, "details"); }
-
-// ---------------------------------------------------------------- what only waits
-
-TEST(RankProgram, DISABLED_late_rank) {
-  const mpi::environment env;
-  const auto world = mpi::world();
-  if (world.rank() == 0) std::this_thread::sleep_for(1500ms);
-  world.barrier();
-  if (world.rank() == 0) {
-    const auto end = std::chrono::steady_clock::now() + 500ms;
-    while (std::chrono::steady_clock::now() < end) {
-    }
-    for (int to = 1; to < world.size(); ++to) world.ssend(to, to);
-  } else {
-    EXPECT_EQ(world.recv<int>(), world.rank());
-  }
-}
-TEST(RankWatch, WaitsForWhoComputes) { expect_silent(3, "late_rank"); }
-
-TEST(RankProgram, DISABLED_late_collective) {
-  const mpi::environment env;
-  const auto world = mpi::world();
-  if (world.rank() == 1) std::this_thread::sleep_for(1500ms);
-  world.barrier();
-}
-TEST(RankWatch, TellsWhoIsLateForACollective) {
-  const auto end = run_ranks(3, "late_collective", {"TUTTI_WATCH_COLLECTIVES=0.5"});
-  EXPECT_EQ(end.code, 0) << end.text;
-  EXPECT_THAT(end.text,
-              AllOf(HasSubstr("tutti: rank 1 has not come to a collective call for 0.5 s"),
-                    line(0, "barrier on world at "), line(2, "barrier on world at "), HasSubstr("  rank 1 runs\n")));
-  EXPECT_EQ(end.text.find("has not come"), end.text.rfind("has not come")) << end.text;
-}
-
-TEST(RankProgram, DISABLED_late_thread) {
-  const mpi::environment env;
-  const auto world = mpi::world();
-  const int other = 1 - world.rank();
-  std::thread late([&] {
-    std::this_thread::sleep_for(1s);
-    world.send(5, other, 9);
-  });
-  EXPECT_EQ(world.recv<int>(other, 9), 5);
-  late.join();
-}
-TEST(RankWatch, AThreadThatSleepsIsNotBlocked) { expect_silent(2, "late_thread"); }
-
-TEST(RankProgram, DISABLED_late_timer) {
-  const mpi::environment env;
-  const auto world = mpi::world();
-  const int other = 1 - world.rank();
-  const auto later = tutti::call_later(1s, [&] { world.send(5, other, 9); });
-  EXPECT_EQ(world.recv<int>(other, 9), 5);
-  world.barrier();
-}
-TEST(RankWatch, ATimerIsNotBlocked) { expect_silent(2, "late_timer"); }
-
-TEST(RankProgram, DISABLED_late_task) {
-  const mpi::environment env;
-  const auto world = mpi::world();
-  const int other = 1 - world.rank();
-  tutti::thread_pool pool({.threads = 2});
-  auto sent = pool.submit([&] {
-    std::this_thread::sleep_for(700ms);
-    world.ssend(5, other, 9);
-  });
-  EXPECT_EQ(world.recv<int>(other, 9), 5);
-  sent.get();
-}
-TEST(RankWatch, ATaskOfAPoolThatSendsLater) { expect_silent(2, "late_task"); }
-
-TEST(RankProgram, DISABLED_long_transfers) {
-  const mpi::environment env;
-  const auto world = mpi::world();
-  const int other = 1 - world.rank();
-  const std::vector<char> much(std::size_t{256} << 20, 'y');
-  std::vector<char> came(much.size());
-  for (int i = 0; i < 4; ++i) {
-    world.sendrecv_into(much, other, came, other);
-    if (world.rank() == 0) world.send(much, 1);
-    if (world.rank() == 1) {
-      EXPECT_EQ(world.recv<std::vector<char>>(0).size(), much.size());
-    }
-  }
-  EXPECT_EQ(came.back(), 'y');
-}
-TEST(RankWatch, LongTransfers) { expect_silent(2, "long_transfers"); }
-
-TEST(RankProgram, DISABLED_pending) {
-  const mpi::environment env;
-  const auto world = mpi::world();
-  const int other = 1 - world.rank();
-  std::vector<char> came(large.size());
-  auto in = world.irecv_into(came, other, 1);
-  auto out = world.isend(large, other, 1);
-  if (world.rank() == 0) std::this_thread::sleep_for(1s);
-  in.wait();
-  out.wait();
-  auto dropped = world.irecv_into(came, other, 77);
-}
-TEST(RankWatch, RequestsPendingWhileOneComputes) { expect_silent(2, "pending"); }
-
-TEST(RankProgram, DISABLED_leaves_early) {
-  const mpi::environment env;
-  if (mpi::world().rank() == 0) std::this_thread::sleep_for(1s);
-}
-TEST(RankWatch, RanksThatEndAtDifferentTimes) { expect_silent(4, "leaves_early"); }
-
-tutti::task<> talk_in_a_coroutine(mpi::communicator world) {
-  const int other = 1 - world.rank();
-  for (int i = 0; i < 200; ++i) {
-    int came = 0;
-    auto in = world.irecv_into(came, other, i);
-    auto out = world.isend(i, other, i);
-    co_await in;
-    co_await out;
-    if (i == 100 && world.rank() == 0) co_await tutti::sleep_for(600ms);
-    EXPECT_EQ(came, i);
-  }
-}
-TEST(RankProgram, DISABLED_coroutines_that_talk) {
-  const mpi::environment env;
-  mpi::run(talk_in_a_coroutine(mpi::world()));
-  tutti::thread_pool pool({.threads = 1});
-  pool.submit(talk_in_a_coroutine(mpi::world())).get();
-}
-TEST(RankWatch, CoroutinesThatWaitForEachOtherInTurn) { expect_silent(2, "coroutines_that_talk"); }
-
-// Every rank knows from the seed what all will do: messages between random pairs, blocking and not, and collectives,
-// with pauses.
-TEST(RankProgram, DISABLED_random) {
-  const mpi::environment env;
-  const auto world = mpi::world();
-  const char* const text = std::getenv("TUTTI_TEST_SEED");
-  std::mt19937 random(text == nullptr ? 1U : static_cast<unsigned>(std::stoul(text)));
-  const auto size = static_cast<unsigned>(world.size());
-  for (int round = 0; round < 300; ++round) {
-    const auto from = static_cast<int>(random() % size);
-    const auto to = static_cast<int>((static_cast<unsigned>(from) + 1 + random() % (size - 1)) % size);
-    const auto length = std::size_t{1} << random() % 20;
-    const int tag = static_cast<int>(random() % 3);
-    const auto kind = random() % 8;
-    const bool pauses = random() % 30 == 0;
-    const auto sleeper = static_cast<int>(random() % size);
-    if (pauses && world.rank() == sleeper) std::this_thread::sleep_for(150ms);
-    const std::vector<char> out(length, static_cast<char>(round));
-    if (kind == 0) {
-      EXPECT_EQ(world.allreduce(1, mpi::sum), world.size());
-    } else if (kind == 1) {
-      EXPECT_EQ(world.bcast(world.rank() == from ? round : 0, from), round);
-    } else if (world.rank() == from) {
-      if (kind < 4) world.send(out, to, tag);
-      if (kind == 4) world.ssend(out, to, tag);
-      if (kind > 4) world.isend(out, to, tag).wait();
-    } else if (world.rank() == to) {
-      if (kind % 2 == 0) {
-        EXPECT_EQ(world.recv<std::vector<char>>(from, tag), out);
-      } else {
-        std::vector<char> in(length);
-        world.irecv_into(in, from, kind == 3 ? mpi::any_tag : tag).wait();
-        EXPECT_EQ(in, out);
-      }
-    }
-  }
-}
-TEST(RankWatch, RandomProgramsThatAreRight) {
-  const auto seed = static_cast<unsigned>(std::random_device()());
-  for (unsigned i = 0; i < 3; ++i) {
-    SCOPED_TRACE("seed " + std::to_string(seed + i));
-    expect_silent(static_cast<int>(2 + i * 3), "random", {"TUTTI_TEST_SEED=" + std::to_string(seed + i)});
-  }
-}
-
-TEST(RankWatch, RefusesALimitThatIsNoNumber) {
-  const auto end = run_ranks(1, "leaves_early", {"TUTTI_WATCH_COLLECTIVES=soon"});
-  EXPECT_NE(end.code, 0);
-  EXPECT_THAT(end.text, HasSubstr("TUTTI_WATCH_COLLECTIVES: \"soon\" is not a positive number of seconds"));
-}
 
 }  // namespace

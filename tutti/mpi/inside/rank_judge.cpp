@@ -84,6 +84,7 @@ std::vector<std::pair<std::int32_t, rank_ask>> rank_judge::ask(time_point now) {
 std::vector<std::pair<std::int32_t, rank_ask>> rank_judge::begin(round made) {
   std::vector<std::pair<std::int32_t, rank_ask>> asks;
   ++rounds_;
+  asks.reserve(made.open.size());
   for (const auto& [rank, questions] : made.open) asks.push_back({rank, {rounds_, questions}});
   round_ = std::move(made);
   return asks;
