@@ -7,6 +7,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <mpi.h>
+
 #include <climits>
 #include <numeric>
 #include <optional>
@@ -57,13 +59,13 @@ TEST(Cartesian, AgreesWithTheCApi) {
   for (const bool wraps : {false, true}) {
     const cartesian grid(all, {0, 0}, {wraps, !wraps});
     std::vector<int> coords(2);
-    MPI_Cart_coords(native(grid), grid.rank(), 2, coords.data());
+    MPI_Cart_coords(native<MPI_Comm>(grid), grid.rank(), 2, coords.data());
     EXPECT_EQ(coords, grid.coords());
     for (int dimension = 0; dimension < 2; ++dimension) {
       for (const int by : {-7, -2, -1, 0, 1, 2, 3, 8}) {
         int source = 0;
         int dest = 0;
-        MPI_Cart_shift(native(grid), dimension, by, &source, &dest);
+        MPI_Cart_shift(native<MPI_Comm>(grid), dimension, by, &source, &dest);
         const auto got = grid.shift(dimension, by);
         EXPECT_EQ(got.source, source == MPI_PROC_NULL ? no_rank : source) << dimension << ' ' << by;
         EXPECT_EQ(got.dest, dest == MPI_PROC_NULL ? no_rank : dest) << dimension << ' ' << by;

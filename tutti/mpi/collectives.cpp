@@ -1,8 +1,9 @@
 #include <tutti/mpi/collectives.hpp>
 
-#include <tutti/mpi/inside/end_of_mpi.hpp>
+#include <tutti/mpi/inside/begun.hpp>
 #include <tutti/mpi/inside/native_handle.hpp>
-#include <tutti/mpi/inside/rank_watch.hpp>
+#include <tutti/mpi/inside/native_op.hpp>
+#include <tutti/mpi/inside/together.hpp>
 
 #include <algorithm>
 #include <limits>
@@ -12,51 +13,6 @@
 
 namespace tutti::mpi::detail {
 namespace {
-
-// Every collective: this thread may, MPI is there, all ranks agree if somebody watches; then waits for all.
-class entered {
- public:
-  entered(comm_state& where, const collective_signature& what, const place& here)
-      : checked_((enter(where, what.call, here), check_alive(where, what.call, here),
-                  check_collective(where, what, here), true)),
-        waits_(what.call, {.by = ended_by::everyone, .where = &where}, here) {}
-
- private:
-  bool checked_;
-  watched_call waits_;
-};
-
-void begin(comm_state& where, const collective_signature& what, const place& here) {
-  enter(where, what.call, here);
-  check_alive(where, what.call, here);
-}
-
-started begun(MPI_Request handle, comm_state& where, const char* call, const place& here) {
-  return {.where = &where,
-          .call = call,
-          .file = here.file,
-          .line = here.line,
-          .is_collective = true,
-          .handle = number_of(handle),
-          .watched = begin_collective(where, call, here)};
-}
-
-MPI_Op native_op(const op_handle& op) {
-  switch (op.is) {
-    case op_kind::own: return handle_of<MPI_Op>(op.made);
-    case op_kind::sum: return MPI_SUM;
-    case op_kind::prod: return MPI_PROD;
-    case op_kind::min: return MPI_MIN;
-    case op_kind::max: return MPI_MAX;
-    case op_kind::land: return MPI_LAND;
-    case op_kind::lor: return MPI_LOR;
-    case op_kind::lxor: return MPI_LXOR;
-    case op_kind::band: return MPI_BAND;
-    case op_kind::bor: return MPI_BOR;
-    case op_kind::bxor: return MPI_BXOR;
-  }
-  return MPI_OP_NULL;
-}
 
 // `whole` must be `parts` times `part`.
 void check_parts(const comm_state& where, const char* call, const char* name, std::size_t whole, std::size_t part,
@@ -143,33 +99,33 @@ std::uintptr_t make_op(reducer function, bool commutes) {
 }
 
 void barrier(comm_state& where, const place& here) {
-  const entered waits(where, {.call = "barrier"}, here);
+  const together waits(where, {.call = "barrier"}, here);
   check(MPI_Barrier(comm_of(where)), where, "barrier", here);
 }
 
 started ibarrier(comm_state& where, const place& here) {
-  begin(where, {.call = "ibarrier"}, here);
+  begin_together(where, {.call = "ibarrier"}, here);
   MPI_Request handle = MPI_REQUEST_NULL;
   check(MPI_Ibarrier(comm_of(where), &handle), where, "ibarrier", here);
-  return begun(handle, where, "ibarrier", here);
+  return begun(handle, where, "ibarrier", true, here);
 }
 
 // ---------------------------------------------------------------- from one to all
 
 void bcast(comm_state& where, memory both, int root, const place& here) {
   check_root(where, root, "bcast", here);
-  const entered waits(where, {.call = "bcast", .root = root, .bytes = both.bytes()}, here);
+  const together waits(where, {.call = "bcast", .root = root, .bytes = both.bytes()}, here);
   const byte_count length(both.bytes());
   check(MPI_Bcast(both.data, length.count(), length.type(), root, comm_of(where)), where, "bcast", here);
 }
 
 started ibcast(comm_state& where, memory both, int root, const place& here) {
   check_root(where, root, "ibcast", here);
-  begin(where, {.call = "ibcast", .root = root, .bytes = both.bytes()}, here);
+  begin_together(where, {.call = "ibcast", .root = root, .bytes = both.bytes()}, here);
   const byte_count length(both.bytes());
   MPI_Request handle = MPI_REQUEST_NULL;
   check(MPI_Ibcast(both.data, length.count(), length.type(), root, comm_of(where), &handle), where, "ibcast", here);
-  return begun(handle, where, "ibcast", here);
+  return begun(handle, where, "ibcast", true, here);
 }
 
 std::size_t bcast_size(comm_state& where, std::size_t mine, int root, const place& here) {
@@ -181,7 +137,7 @@ std::size_t bcast_size(comm_state& where, std::size_t mine, int root, const plac
 void scatter(comm_state& where, const_memory in, memory out, int root, const place& here) {
   check_root(where, root, "scatter", here);
   if (where.rank == root) check_parts(where, "scatter", "in", in.bytes(), out.bytes(), here);
-  const entered waits(where, {.call = "scatter", .root = root, .bytes = out.bytes()}, here);
+  const together waits(where, {.call = "scatter", .root = root, .bytes = out.bytes()}, here);
   const byte_count length(out.bytes());
   check(MPI_Scatter(in.data, length.count(), length.type(), out.data, length.count(), length.type(), root,
                     comm_of(where)),
@@ -191,13 +147,13 @@ void scatter(comm_state& where, const_memory in, memory out, int root, const pla
 started iscatter(comm_state& where, const_memory in, memory out, int root, const place& here) {
   check_root(where, root, "iscatter", here);
   if (where.rank == root) check_parts(where, "iscatter", "in", in.bytes(), out.bytes(), here);
-  begin(where, {.call = "iscatter", .root = root, .bytes = out.bytes()}, here);
+  begin_together(where, {.call = "iscatter", .root = root, .bytes = out.bytes()}, here);
   const byte_count length(out.bytes());
   MPI_Request handle = MPI_REQUEST_NULL;
   check(MPI_Iscatter(in.data, length.count(), length.type(), out.data, length.count(), length.type(), root,
                      comm_of(where), &handle),
         where, "iscatter", here);
-  return begun(handle, where, "iscatter", here);
+  return begun(handle, where, "iscatter", true, here);
 }
 
 void scatterv(comm_state& where, const_memory in, std::span<const int> counts, memory out, int root,
@@ -208,7 +164,7 @@ void scatterv(comm_state& where, const_memory in, std::span<const int> counts, m
     check_counts(where, "scatter", counts, in.count, here);
     offsets = offsets_of(counts);
   }
-  const entered waits(where, {.call = "scatter", .root = root, .element_size = out.of.size}, here);
+  const together waits(where, {.call = "scatter", .root = root, .element_size = out.of.size}, here);
   MPI_Datatype type = unit_of(out.of);
   check(MPI_Scatterv(in.data, counts.data(), offsets.data(), type, out.data,
                      count_of(where, "scatter", out.count, here), type, root, comm_of(where)),
@@ -220,7 +176,7 @@ void scatterv(comm_state& where, const_memory in, std::span<const int> counts, m
 void gather(comm_state& where, const_memory in, memory out, int root, const place& here) {
   check_root(where, root, "gather", here);
   if (where.rank == root) check_parts(where, "gather", "out", out.bytes(), in.bytes(), here);
-  const entered waits(where, {.call = "gather", .root = root, .bytes = in.bytes()}, here);
+  const together waits(where, {.call = "gather", .root = root, .bytes = in.bytes()}, here);
   const byte_count length(in.bytes());
   check(
       MPI_Gather(in.data, length.count(), length.type(), out.data, length.count(), length.type(), root, comm_of(where)),
@@ -230,13 +186,13 @@ void gather(comm_state& where, const_memory in, memory out, int root, const plac
 started igather(comm_state& where, const_memory in, memory out, int root, const place& here) {
   check_root(where, root, "igather", here);
   if (where.rank == root) check_parts(where, "igather", "out", out.bytes(), in.bytes(), here);
-  begin(where, {.call = "igather", .root = root, .bytes = in.bytes()}, here);
+  begin_together(where, {.call = "igather", .root = root, .bytes = in.bytes()}, here);
   const byte_count length(in.bytes());
   MPI_Request handle = MPI_REQUEST_NULL;
   check(MPI_Igather(in.data, length.count(), length.type(), out.data, length.count(), length.type(), root,
                     comm_of(where), &handle),
         where, "igather", here);
-  return begun(handle, where, "igather", here);
+  return begun(handle, where, "igather", true, here);
 }
 
 void gatherv(comm_state& where, const_memory in, memory out, std::span<const int> counts, int root, const place& here) {
@@ -246,7 +202,7 @@ void gatherv(comm_state& where, const_memory in, memory out, std::span<const int
     check_counts(where, "gather", counts, out.count, here);
     offsets = offsets_of(counts);
   }
-  const entered waits(where, {.call = "gather", .root = root, .element_size = in.of.size}, here);
+  const together waits(where, {.call = "gather", .root = root, .element_size = in.of.size}, here);
   MPI_Datatype type = unit_of(in.of);
   check(MPI_Gatherv(in.data, count_of(where, "gather", in.count, here), type, out.data, counts.data(), offsets.data(),
                     type, root, comm_of(where)),
@@ -255,7 +211,7 @@ void gatherv(comm_state& where, const_memory in, memory out, std::span<const int
 
 void allgather(comm_state& where, const_memory in, memory out, const place& here) {
   check_parts(where, "allgather", "out", out.bytes(), in.bytes(), here);
-  const entered waits(where, {.call = "allgather", .bytes = in.bytes()}, here);
+  const together waits(where, {.call = "allgather", .bytes = in.bytes()}, here);
   const byte_count length(in.bytes());
   check(MPI_Allgather(in.data, length.count(), length.type(), out.data, length.count(), length.type(), comm_of(where)),
         where, "allgather", here);
@@ -263,19 +219,19 @@ void allgather(comm_state& where, const_memory in, memory out, const place& here
 
 started iallgather(comm_state& where, const_memory in, memory out, const place& here) {
   check_parts(where, "iallgather", "out", out.bytes(), in.bytes(), here);
-  begin(where, {.call = "iallgather", .bytes = in.bytes()}, here);
+  begin_together(where, {.call = "iallgather", .bytes = in.bytes()}, here);
   const byte_count length(in.bytes());
   MPI_Request handle = MPI_REQUEST_NULL;
   check(MPI_Iallgather(in.data, length.count(), length.type(), out.data, length.count(), length.type(), comm_of(where),
                        &handle),
         where, "iallgather", here);
-  return begun(handle, where, "iallgather", here);
+  return begun(handle, where, "iallgather", true, here);
 }
 
 void allgatherv(comm_state& where, const_memory in, memory out, std::span<const int> counts, const place& here) {
   check_counts(where, "allgather", counts, out.count, here);
   const std::vector<int> offsets = offsets_of(counts);
-  const entered waits(where, {.call = "allgather", .element_size = in.of.size}, here);
+  const together waits(where, {.call = "allgather", .element_size = in.of.size}, here);
   MPI_Datatype type = unit_of(in.of);
   check(MPI_Allgatherv(in.data, count_of(where, "allgather", in.count, here), type, out.data, counts.data(),
                        offsets.data(), type, comm_of(where)),
@@ -286,7 +242,7 @@ void alltoall(comm_state& where, const_memory in, memory out, const place& here)
   const std::size_t part = in.bytes() / static_cast<std::size_t>(where.size == 0 ? 1 : where.size);
   check_parts(where, "alltoall", "in", in.bytes(), part, here);
   check_parts(where, "alltoall", "out", out.bytes(), part, here);
-  const entered waits(where, {.call = "alltoall", .bytes = in.bytes()}, here);
+  const together waits(where, {.call = "alltoall", .bytes = in.bytes()}, here);
   const byte_count length(part);
   check(MPI_Alltoall(in.data, length.count(), length.type(), out.data, length.count(), length.type(), comm_of(where)),
         where, "alltoall", here);
@@ -296,13 +252,13 @@ started ialltoall(comm_state& where, const_memory in, memory out, const place& h
   const std::size_t part = in.bytes() / static_cast<std::size_t>(where.size == 0 ? 1 : where.size);
   check_parts(where, "ialltoall", "in", in.bytes(), part, here);
   check_parts(where, "ialltoall", "out", out.bytes(), part, here);
-  begin(where, {.call = "ialltoall", .bytes = in.bytes()}, here);
+  begin_together(where, {.call = "ialltoall", .bytes = in.bytes()}, here);
   const byte_count length(part);
   MPI_Request handle = MPI_REQUEST_NULL;
   check(MPI_Ialltoall(in.data, length.count(), length.type(), out.data, length.count(), length.type(), comm_of(where),
                       &handle),
         where, "ialltoall", here);
-  return begun(handle, where, "ialltoall", here);
+  return begun(handle, where, "ialltoall", true, here);
 }
 
 void alltoallv(comm_state& where, const_memory in, std::span<const int> out_counts, memory out,
@@ -311,7 +267,7 @@ void alltoallv(comm_state& where, const_memory in, std::span<const int> out_coun
   check_counts(where, "alltoall", in_counts, out.count, here);
   const std::vector<int> out_offsets = offsets_of(out_counts);
   const std::vector<int> in_offsets = offsets_of(in_counts);
-  const entered waits(where, {.call = "alltoall", .element_size = in.of.size}, here);
+  const together waits(where, {.call = "alltoall", .element_size = in.of.size}, here);
   MPI_Datatype type = unit_of(in.of);
   check(MPI_Alltoallv(in.data, out_counts.data(), out_offsets.data(), type, out.data, in_counts.data(),
                       in_offsets.data(), type, comm_of(where)),
@@ -323,13 +279,13 @@ void alltoallv(comm_state& where, const_memory in, std::span<const int> out_coun
 void reduce(comm_state& where, const_memory in, memory out, const op_handle& op, int root, const place& here) {
   check_root(where, root, "reduce", here);
   if (where.rank == root) check_equal(where, "reduce", in, out, here);
-  const entered waits(
+  const together waits(
       where, {.call = "reduce", .root = root, .bytes = in.bytes(), .element_size = in.of.size, .op = op.name}, here);
   MPI_Datatype type = type_of(in.of);
   check(in_parts(in, out,
                  [&](const void* from, void* to, int count) {
-                   return MPI_Reduce(from, where.rank == root ? to : nullptr, count, type, native_op(op), root,
-                                     comm_of(where));
+                   return MPI_Reduce(from, where.rank == root ? to : nullptr, count, type, native_op(op.is, op.made),
+                                     root, comm_of(where));
                  }),
         where, "reduce", here);
 }
@@ -337,34 +293,35 @@ void reduce(comm_state& where, const_memory in, memory out, const op_handle& op,
 started ireduce(comm_state& where, const_memory in, memory out, const op_handle& op, int root, const place& here) {
   check_root(where, root, "ireduce", here);
   if (where.rank == root) check_equal(where, "ireduce", in, out, here);
-  begin(where, {.call = "ireduce", .root = root, .bytes = in.bytes(), .element_size = in.of.size, .op = op.name}, here);
+  begin_together(
+      where, {.call = "ireduce", .root = root, .bytes = in.bytes(), .element_size = in.of.size, .op = op.name}, here);
   MPI_Request handle = MPI_REQUEST_NULL;
-  check(MPI_Ireduce(in.data, out.data, count_of(where, "ireduce", in.count, here), type_of(in.of), native_op(op), root,
-                    comm_of(where), &handle),
+  check(MPI_Ireduce(in.data, out.data, count_of(where, "ireduce", in.count, here), type_of(in.of),
+                    native_op(op.is, op.made), root, comm_of(where), &handle),
         where, "ireduce", here);
-  return begun(handle, where, "ireduce", here);
+  return begun(handle, where, "ireduce", true, here);
 }
 
 void allreduce(comm_state& where, const_memory in, memory out, const op_handle& op, const place& here) {
   check_equal(where, "allreduce", in, out, here);
-  const entered waits(where, {.call = "allreduce", .bytes = in.bytes(), .element_size = in.of.size, .op = op.name},
-                      here);
+  const together waits(where, {.call = "allreduce", .bytes = in.bytes(), .element_size = in.of.size, .op = op.name},
+                       here);
   MPI_Datatype type = type_of(in.of);
   check(in_parts(in, out,
                  [&](const void* from, void* to, int count) {
-                   return MPI_Allreduce(from, to, count, type, native_op(op), comm_of(where));
+                   return MPI_Allreduce(from, to, count, type, native_op(op.is, op.made), comm_of(where));
                  }),
         where, "allreduce", here);
 }
 
 started iallreduce(comm_state& where, const_memory in, memory out, const op_handle& op, const place& here) {
   check_equal(where, "iallreduce", in, out, here);
-  begin(where, {.call = "iallreduce", .bytes = in.bytes(), .element_size = in.of.size, .op = op.name}, here);
+  begin_together(where, {.call = "iallreduce", .bytes = in.bytes(), .element_size = in.of.size, .op = op.name}, here);
   MPI_Request handle = MPI_REQUEST_NULL;
-  check(MPI_Iallreduce(in.data, out.data, count_of(where, "iallreduce", in.count, here), type_of(in.of), native_op(op),
-                       comm_of(where), &handle),
+  check(MPI_Iallreduce(in.data, out.data, count_of(where, "iallreduce", in.count, here), type_of(in.of),
+                       native_op(op.is, op.made), comm_of(where), &handle),
         where, "iallreduce", here);
-  return begun(handle, where, "iallreduce", here);
+  return begun(handle, where, "iallreduce", true, here);
 }
 
 void reduce_scatter(comm_state& where, const_memory in, memory out, const op_handle& op, const place& here) {
@@ -373,71 +330,72 @@ void reduce_scatter(comm_state& where, const_memory in, memory out, const op_han
     counts[static_cast<std::size_t>(r)] =
         count_of(where, "reduce_scatter", block_of(in.count, r, where.size).count, here);
   }
-  const entered waits(where, {.call = "reduce_scatter", .bytes = in.bytes(), .element_size = in.of.size, .op = op.name},
-                      here);
-  check(MPI_Reduce_scatter(in.data, out.data, counts.data(), type_of(in.of), native_op(op), comm_of(where)), where,
-        "reduce_scatter", here);
+  const together waits(
+      where, {.call = "reduce_scatter", .bytes = in.bytes(), .element_size = in.of.size, .op = op.name}, here);
+  check(MPI_Reduce_scatter(in.data, out.data, counts.data(), type_of(in.of), native_op(op.is, op.made), comm_of(where)),
+        where, "reduce_scatter", here);
 }
 
 void reduce_scatter_block(comm_state& where, const_memory in, memory out, const op_handle& op, const place& here) {
   check_parts(where, "reduce_scatter", "in", in.bytes(), out.bytes(), here);
-  const entered waits(where, {.call = "reduce_scatter", .bytes = in.bytes(), .element_size = in.of.size, .op = op.name},
-                      here);
+  const together waits(
+      where, {.call = "reduce_scatter", .bytes = in.bytes(), .element_size = in.of.size, .op = op.name}, here);
   check(MPI_Reduce_scatter_block(in.data, out.data, count_of(where, "reduce_scatter", out.count, here), type_of(in.of),
-                                 native_op(op), comm_of(where)),
+                                 native_op(op.is, op.made), comm_of(where)),
         where, "reduce_scatter", here);
 }
 
 started ireduce_scatter_block(comm_state& where, const_memory in, memory out, const op_handle& op, const place& here) {
   check_parts(where, "ireduce_scatter", "in", in.bytes(), out.bytes(), here);
-  begin(where, {.call = "ireduce_scatter", .bytes = in.bytes(), .element_size = in.of.size, .op = op.name}, here);
+  begin_together(where, {.call = "ireduce_scatter", .bytes = in.bytes(), .element_size = in.of.size, .op = op.name},
+                 here);
   MPI_Request handle = MPI_REQUEST_NULL;
   check(MPI_Ireduce_scatter_block(in.data, out.data, count_of(where, "ireduce_scatter", out.count, here),
-                                  type_of(in.of), native_op(op), comm_of(where), &handle),
+                                  type_of(in.of), native_op(op.is, op.made), comm_of(where), &handle),
         where, "ireduce_scatter", here);
-  return begun(handle, where, "ireduce_scatter", here);
+  return begun(handle, where, "ireduce_scatter", true, here);
 }
 
 void scan(comm_state& where, const_memory in, memory out, const op_handle& op, const place& here) {
   check_equal(where, "scan", in, out, here);
-  const entered waits(where, {.call = "scan", .bytes = in.bytes(), .element_size = in.of.size, .op = op.name}, here);
+  const together waits(where, {.call = "scan", .bytes = in.bytes(), .element_size = in.of.size, .op = op.name}, here);
   MPI_Datatype type = type_of(in.of);
   check(in_parts(in, out,
                  [&](const void* from, void* to, int count) {
-                   return MPI_Scan(from, to, count, type, native_op(op), comm_of(where));
+                   return MPI_Scan(from, to, count, type, native_op(op.is, op.made), comm_of(where));
                  }),
         where, "scan", here);
 }
 
 void exscan(comm_state& where, const_memory in, memory out, const op_handle& op, const place& here) {
   check_equal(where, "exscan", in, out, here);
-  const entered waits(where, {.call = "exscan", .bytes = in.bytes(), .element_size = in.of.size, .op = op.name}, here);
+  const together waits(where, {.call = "exscan", .bytes = in.bytes(), .element_size = in.of.size, .op = op.name}, here);
   MPI_Datatype type = type_of(in.of);
   check(in_parts(in, out,
                  [&](const void* from, void* to, int count) {
-                   return MPI_Exscan(from, to, count, type, native_op(op), comm_of(where));
+                   return MPI_Exscan(from, to, count, type, native_op(op.is, op.made), comm_of(where));
                  }),
         where, "exscan", here);
 }
 
 started iscan(comm_state& where, const_memory in, memory out, const op_handle& op, const place& here) {
   check_equal(where, "iscan", in, out, here);
-  begin(where, {.call = "iscan", .bytes = in.bytes(), .element_size = in.of.size, .op = op.name}, here);
+  begin_together(where, {.call = "iscan", .bytes = in.bytes(), .element_size = in.of.size, .op = op.name}, here);
   MPI_Request handle = MPI_REQUEST_NULL;
-  check(MPI_Iscan(in.data, out.data, count_of(where, "iscan", in.count, here), type_of(in.of), native_op(op),
-                  comm_of(where), &handle),
+  check(MPI_Iscan(in.data, out.data, count_of(where, "iscan", in.count, here), type_of(in.of),
+                  native_op(op.is, op.made), comm_of(where), &handle),
         where, "iscan", here);
-  return begun(handle, where, "iscan", here);
+  return begun(handle, where, "iscan", true, here);
 }
 
 started iexscan(comm_state& where, const_memory in, memory out, const op_handle& op, const place& here) {
   check_equal(where, "iexscan", in, out, here);
-  begin(where, {.call = "iexscan", .bytes = in.bytes(), .element_size = in.of.size, .op = op.name}, here);
+  begin_together(where, {.call = "iexscan", .bytes = in.bytes(), .element_size = in.of.size, .op = op.name}, here);
   MPI_Request handle = MPI_REQUEST_NULL;
-  check(MPI_Iexscan(in.data, out.data, count_of(where, "iexscan", in.count, here), type_of(in.of), native_op(op),
-                    comm_of(where), &handle),
+  check(MPI_Iexscan(in.data, out.data, count_of(where, "iexscan", in.count, here), type_of(in.of),
+                    native_op(op.is, op.made), comm_of(where), &handle),
         where, "iexscan", here);
-  return begun(handle, where, "iexscan", here);
+  return begun(handle, where, "iexscan", true, here);
 }
 
 }  // namespace tutti::mpi::detail

@@ -2,7 +2,7 @@
 
 #include <tutti/mpi/inside/end_of_mpi.hpp>
 #include <tutti/mpi/inside/native_handle.hpp>
-#include <tutti/mpi/inside/rank_watch.hpp>
+#include <tutti/mpi/inside/together.hpp>
 
 #include <algorithm>
 #include <vector>
@@ -19,20 +19,10 @@ std::optional<communicator> owned(MPI_Comm comm, std::string name) {
   return access::make(std::move(made));
 }
 
-// All of these wait for all ranks.
-struct together {
-  together(comm_state& where, const char* call, const place& here)
-      : entered((enter(where, call, here), check_alive(where, call, here),
-                 check_collective(where, {.call = call}, here), true)),
-        waits(call, {.by = ended_by::everyone, .where = &where}, here) {}
-  bool entered;
-  watched_call waits;
-};
-
 }  // namespace
 
 communicator communicator::dup(std::string_view name, place here) const {
-  const together all(state(), "dup", here);
+  const together all(state(), {.call = "dup"}, here);
   MPI_Comm made = MPI_COMM_NULL;
   check(MPI_Comm_dup(comm_of(state()), &made), state(), "dup", here);
   return *owned(made, name.empty() ? state().name + ".dup" : std::string(name));
@@ -42,14 +32,14 @@ std::optional<communicator> communicator::split(std::optional<int> color, int ke
   if (color && *color < 0) {
     refuse(MPI_ERR_ARG, state(), "split", ": color " + std::to_string(*color) + " must not be negative", here);
   }
-  const together all(state(), "split", here);
+  const together all(state(), {.call = "split"}, here);
   MPI_Comm made = MPI_COMM_NULL;
   check(MPI_Comm_split(comm_of(state()), color ? *color : MPI_UNDEFINED, key, &made), state(), "split", here);
   return owned(made, state().name + ".split(" + (color ? std::to_string(*color) : "") + ")");
 }
 
 communicator communicator::split_shared(place here) const {
-  const together all(state(), "split_shared", here);
+  const together all(state(), {.call = "split_shared"}, here);
   MPI_Comm made = MPI_COMM_NULL;
   check(MPI_Comm_split_type(comm_of(state()), MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &made), state(), "split_shared",
         here);
@@ -68,7 +58,7 @@ std::optional<communicator> communicator::group(std::span<const int> ranks, plac
     }
     seen[static_cast<std::size_t>(rank)] = true;
   }
-  const together waits(state(), "group", here);
+  const together waits(state(), {.call = "group"}, here);
   MPI_Group all = MPI_GROUP_NULL;
   MPI_Group some = MPI_GROUP_NULL;
   MPI_Comm made = MPI_COMM_NULL;

@@ -1,5 +1,6 @@
 #include <tutti/mpi/file.hpp>
 
+#include <tutti/mpi/inside/begun.hpp>
 #include <tutti/mpi/inside/native_handle.hpp>
 #include <tutti/mpi/inside/together.hpp>
 
@@ -85,11 +86,6 @@ void write_all_bytes(file_state& file, MPI_Offset at, const const_memory& what, 
   const byte_count length(what.bytes());
   check(MPI_File_write_at_all(file.handle, at, what.data, length.count(), length.type(), MPI_STATUS_IGNORE), file, call,
         here);
-}
-
-// peer: nobody.
-started begun(MPI_Request handle, const file_state& file, const char* call, const place& here) {
-  return {.handle = number_of(handle), .where = &file.where(), .call = call, .here = here};
 }
 
 }  // namespace
@@ -200,7 +196,7 @@ started iwrite_at(file_state& file, std::uint64_t offset, const_memory what, con
   MPI_Request handle = MPI_REQUEST_NULL;
   check(MPI_File_iwrite_at(file.handle, at, what.data, length.count(), length.type(), &handle), file, "iwrite_at",
         here);
-  return begun(handle, file, "iwrite_at", here);
+  return begun(handle, file.where(), "iwrite_at", false, here);
 }
 
 started iread_at(file_state& file, std::uint64_t offset, memory into, const place& here) {
@@ -210,7 +206,7 @@ started iread_at(file_state& file, std::uint64_t offset, memory into, const plac
   const byte_count length(into.bytes());
   MPI_Request handle = MPI_REQUEST_NULL;
   check(MPI_File_iread_at(file.handle, at, into.data, length.count(), length.type(), &handle), file, "iread_at", here);
-  return begun(handle, file, "iread_at", here);
+  return begun(handle, file.where(), "iread_at", false, here);
 }
 
 void append_blocks(file_state& file, const_memory what, const place& here) {

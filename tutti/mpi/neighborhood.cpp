@@ -1,5 +1,6 @@
 #include <tutti/mpi/neighborhood.hpp>
 
+#include <tutti/mpi/inside/begun.hpp>
 #include <tutti/mpi/inside/native_handle.hpp>
 #include <tutti/mpi/inside/together.hpp>
 
@@ -11,10 +12,6 @@
 
 namespace tutti::mpi::detail {
 namespace {
-
-started begun(MPI_Request handle, comm_state& where, const char* call, const place& here) {
-  return {.handle = number_of(handle), .where = &where, .call = call, .is_collective = true, .here = here};
-}
 
 // The bytes of each of so many blocks.
 std::size_t block_size(const comm_state& where, const char* call, const char* name, const memory& all,
@@ -96,10 +93,10 @@ class merged {
          std::span<const int> in_counts)
       : peers_(unique_of(who.destinations)),
         // What MPI reads until the end: offsets, the types of what goes out and of what comes in, counts.
-        kept_(std::make_unique<std::string>(peers_.size() * (2 * sizeof(MPI_Datatype) + sizeof(MPI_Aint) + sizeof(int)),
-                                            '\0')) {
+        kept_(std::make_unique<owned_value<std::string>>(
+            std::string(peers_.size() * (2 * sizeof(MPI_Datatype) + sizeof(MPI_Aint) + sizeof(int)), '\0'))) {
     const std::size_t n = peers_.size();
-    offsets_ = reinterpret_cast<MPI_Aint*>(kept_->data());  // all 0; first, as it needs the most alignment
+    offsets_ = reinterpret_cast<MPI_Aint*>(kept_->value.data());  // all 0; first, as it needs the most alignment
     out_types_ = reinterpret_cast<MPI_Datatype*>(offsets_ + n);
     in_types_ = out_types_ + n;
     counts_ = reinterpret_cast<int*>(in_types_ + n);
@@ -133,7 +130,7 @@ class merged {
                                    in_types_, comm_of(*who.each_once), &handle);
   }
   /// What MPI reads until the end of what was begun.
-  std::unique_ptr<std::string> keep() noexcept { return std::move(kept_); }
+  std::unique_ptr<owned_value<std::string>> keep() noexcept { return std::move(kept_); }
 
  private:
   static MPI_Datatype type_for(const std::vector<int>& ranks, int peer, std::span<const int> counts, element of,
@@ -160,7 +157,7 @@ class merged {
 
   std::vector<int> peers_;
   std::vector<MPI_Datatype> made_;
-  std::unique_ptr<std::string> kept_;
+  std::unique_ptr<owned_value<std::string>> kept_;
   MPI_Aint* offsets_ = nullptr;
   MPI_Datatype* out_types_ = nullptr;
   MPI_Datatype* in_types_ = nullptr;
@@ -215,7 +212,7 @@ started ineighbor_allgather(comm_state& where, const neighbors& who, const_memor
   check(MPI_Ineighbor_allgather(address_of(in), length.count(), length.type(), address_of(out), length.count(),
                                 length.type(), comm_of(where), &handle),
         where, call, here);
-  return begun(handle, where, call, here);
+  return begun(handle, where, call, true, here);
 }
 
 void neighbor_allgatherv(comm_state& where, const neighbors& who, const_memory in, memory out,
@@ -252,13 +249,13 @@ owning_started ineighbor_alltoall(comm_state& where, const neighbors& who, const
     const std::vector<int> counts = equal_counts(where, call, who, part, in.of, here);
     merged one_each(who, in, counts, {out.data, in.count, in.of}, counts);
     check(one_each.begin(who, in, out, handle), where, call, here);
-    return {begun(handle, where, call, here), one_each.keep()};
+    return {begun(handle, where, call, true, here), one_each.keep()};
   }
   const byte_count length(part);
   check(MPI_Ineighbor_alltoall(address_of(in), length.count(), length.type(), address_of(out), length.count(),
                                length.type(), comm_of(where), &handle),
         where, call, here);
-  return {begun(handle, where, call, here), nullptr};
+  return {begun(handle, where, call, true, here), nullptr};
 }
 
 void neighbor_alltoallv(comm_state& where, const neighbors& who, const_memory in, std::span<const int> out_counts,

@@ -32,7 +32,7 @@ void neighbor_allgatherv(comm_state& where, const neighbors& who, const_memory i
 void neighbor_alltoall(comm_state& where, const neighbors& who, const_memory in, memory out, const place& here);
 struct owning_started {
   started what;
-  std::unique_ptr<std::string> owned;
+  std::unique_ptr<owned_message> owned;
 };
 owning_started ineighbor_alltoall(comm_state& where, const neighbors& who, const_memory in, memory out,
                                   const place& here);
@@ -117,7 +117,7 @@ class neighborhood : public communicator {
   request ineighbor_alltoall(const In& in, Out&& out, place here = place::current()) const {
     auto begun =
         detail::ineighbor_alltoall(state(), *who_, detail::memory_of(in), detail::writable_memory_of(out), here);
-    return {begun.what, std::move(begun.owned)};
+    return request(begun.what, std::move(begun.owned));
   }
 
  protected:

@@ -1,5 +1,6 @@
 #include <tutti/mpi/window.hpp>
 
+#include <tutti/mpi/inside/begun.hpp>
 #include <tutti/mpi/inside/native_op.hpp>
 #include <tutti/mpi/inside/together.hpp>
 
@@ -330,10 +331,6 @@ void check_locked(const window_state& window, int rank, const char* call, const 
     refuse_epoch(window, call, "rank " + std::to_string(rank) + " is not locked: lock(rank) or lock_all first", here);
   }
 }
-// peer: nobody, as it ends without anything that another rank must do.
-started begun(MPI_Request handle, const window_state& window, const char* call, const place& here) {
-  return {.handle = number_of(handle), .where = &window.where(), .call = call, .here = here};
-}
 }  // namespace
 
 started rput(window_state& window, const_memory what, int rank, std::size_t offset, const place& here) {
@@ -344,7 +341,7 @@ started rput(window_state& window, const_memory what, int rank, std::size_t offs
   check(MPI_Rput(what.data, length.count(), length.type(), rank, at(offset), length.count(), length.type(),
                  window.handle, &handle),
         window.where(), "rput", here);
-  return begun(handle, window, "rput", here);
+  return begun(handle, window.where(), "rput", false, here);
 }
 
 started rget(window_state& window, memory into, int rank, std::size_t offset, const place& here) {
@@ -355,7 +352,7 @@ started rget(window_state& window, memory into, int rank, std::size_t offset, co
   check(MPI_Rget(into.data, length.count(), length.type(), rank, at(offset), length.count(), length.type(),
                  window.handle, &handle),
         window.where(), "rget", here);
-  return begun(handle, window, "rget", here);
+  return begun(handle, window.where(), "rget", false, here);
 }
 
 // ---------------------------------------------------------------- atomic

@@ -5,18 +5,17 @@
 
 namespace tutti::mpi::detail {
 
-/// This thread may call MPI, MPI is there, and all ranks agree, if somebody watches.
+/// This thread may call MPI, and MPI is there.
 inline void begin_together(comm_state& where, const collective_signature& what, const place& here) {
   enter(where, what.call, here);
   check_alive(where, what.call, here);
-  check_collective(where, what, here);
 }
 
-/// The same; then waits for all, while it lives.
+/// The same, and all ranks agree, if somebody watches; then waits for all, while it lives.
 class together {
  public:
   together(comm_state& where, const collective_signature& what, const place& here)
-      : begun_((begin_together(where, what, here), true)),
+      : begun_((begin_together(where, what, here), check_collective(where, what, here), true)),
         waits_(what.call, {.by = ended_by::everyone, .where = &where}, here) {}
 
  private:
