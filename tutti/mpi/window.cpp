@@ -247,7 +247,7 @@ window_handle make_shared_window(const communicator& ranks, std::size_t count, e
   }
   window_handle made = new_window(ranks, count, of);
   check(MPI_Win_allocate_shared(static_cast<MPI_Aint>(count * of.size), static_cast<int>(of.size), MPI_INFO_NULL,
-                                comm_of(where), &made->base, &made->handle),
+                                comm_of(where), static_cast<void*>(&made->base), &made->handle),
         where, call, here);
   made = announce(std::move(made), call, here);
   // MPI_Win_sync is allowed inside an epoch alone.
@@ -364,7 +364,7 @@ void accumulate(window_state& window, const_memory what, int rank, std::size_t o
                 const place& here) {
   check_range(window, rank, offset, what.count, "accumulate", here);
   if (from == origin::goes) what.data = keep(window, rank, what);
-  const MPI_Datatype type = type_of(what.of);
+  MPI_Datatype type = type_of(what.of);
   in_epoch(window, rank, "accumulate", here, [&] {
     return in_parts(what.count, [&](std::size_t first, int count) {
       return MPI_Accumulate(at_element(what, first), count, type, rank, at(offset + first), count, type, native_op(op),
@@ -379,7 +379,7 @@ void get_accumulate(window_state& window, const_memory what, memory before, int 
   constexpr auto call = "get_accumulate_into";
   check_range(window, rank, offset, what.count, call, here);
   check_same(window, what, before, call, here);
-  const MPI_Datatype type = type_of(what.of);
+  MPI_Datatype type = type_of(what.of);
   in_epoch(window, rank, call, here, [&] {
     return in_parts(what.count, [&](std::size_t first, int count) {
       return MPI_Get_accumulate(at_element(what, first), count, type, at_element(before, first), count, type, rank,
