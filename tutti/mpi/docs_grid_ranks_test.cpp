@@ -112,7 +112,7 @@ TEST(DocsFile, BlocksAndPlaces) {
 
   mpi::file numbers(all, folder / "numbers", mpi::file_mode::update);
   numbers.write_at_all(static_cast<std::uint64_t>(all.rank()), -1.0);  // element number rank()
-  numbers.sync();  // what is written here, others are sure to read
+  numbers.sync();                                                      // what is written here, others are sure to read
   all.barrier();
   numbers.sync();
   const std::vector<double> first = numbers.read_at<double>(0, 10);  // fewer at the end only

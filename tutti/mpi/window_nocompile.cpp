@@ -23,7 +23,6 @@ void use(const tutti::mpi::communicator& all) {
   pairs.put({1, 2}, 0);
 
 #ifdef FAIL_a_window_of_what_is_not_plain  // expect: constraints not satisfied
-                                           // template
   tutti::mpi::window<std::string> texts(all, 1);
 #endif
 #ifdef FAIL_operations_of_the_program  // expect: one-sided operations are MPI's own
