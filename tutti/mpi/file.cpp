@@ -54,7 +54,7 @@ int native_mode(file_mode mode) {
 MPI_Offset bytes_at(const file_state& file, std::uint64_t offset, element of, const char* call, const place& here) {
   const auto most = static_cast<std::uint64_t>(std::numeric_limits<MPI_Offset>::max());
   if (offset <= most / of.size) [[likely]]
-    return static_cast<MPI_Offset>(offset * of.size);
+    return MPI_Offset{static_cast<std::int64_t>(offset * of.size)};
   refuse(MPI_ERR_ARG, file.where(), call,
          text_of(file.path) + ": offset " + std::to_string(offset) + ", of elements of " + std::to_string(of.size) +
              " bytes, is beyond what files can be",

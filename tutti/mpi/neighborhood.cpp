@@ -223,7 +223,7 @@ void neighbor_allgatherv(comm_state& where, const neighbors& who, const_memory i
     refuse(MPI_ERR_COUNT, where, call, ": " + std::to_string(in.count) + " elements are more than MPI counts", here);
   }
   const together waits(where, {.call = call, .element_size = in.of.size}, here);
-  const MPI_Datatype type = unit_of(in.of);
+  MPI_Datatype type = unit_of(in.of);
   check(MPI_Neighbor_allgatherv(address_of(in), static_cast<int>(in.count), type, address_of(out), counts.data(),
                                 offsets.data(), type, comm_of(where)),
         where, call, here);
@@ -268,7 +268,7 @@ void neighbor_alltoallv(comm_state& where, const neighbors& who, const_memory in
     check(merged(who, in, out_counts, out, in_counts).run(who, in, out), where, call, here);
     return;
   }
-  const MPI_Datatype type = unit_of(in.of);
+  MPI_Datatype type = unit_of(in.of);
   check(MPI_Neighbor_alltoallv(address_of(in), out_counts.data(), out_offsets.data(), type, address_of(out),
                                in_counts.data(), in_offsets.data(), type, comm_of(where)),
         where, call, here);
