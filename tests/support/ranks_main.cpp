@@ -28,15 +28,18 @@ namespace {
 
 // Of ranks other than 0 only what failed is shown.
 class failures_only : public testing::EmptyTestEventListener {
+  void OnTestStart(const testing::TestInfo& info) override { test_ = &info; }
+  void OnTestEnd(const testing::TestInfo& /*info*/) override { test_ = nullptr; }
   void OnTestPartResult(const testing::TestPartResult& result) override {
     if (!result.failed()) return;
-    const auto* const test = testing::UnitTest::GetInstance()->current_test_info();
+    const auto* const test = test_;  // current_test_info() would wait for the lock that is held here
     std::string text = "rank " + std::to_string(tutti::mpi::world().rank());
     if (test != nullptr) text += std::string(" in ") + test->test_suite_name() + "." + test->name();
     text += ": " + std::string(result.file_name() != nullptr ? result.file_name() : "") + ":" +
             std::to_string(result.line_number()) + ": " + result.message() + "\n";
     std::cout << text << std::flush;
   }
+  const testing::TestInfo* test_ = nullptr;
 };
 
 }  // namespace
