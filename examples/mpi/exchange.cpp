@@ -8,7 +8,6 @@
 #include <algorithm>
 #include <array>
 #include <iostream>
-
 #include <string_view>
 
 namespace mpi = tutti::mpi;
@@ -75,6 +74,5 @@ int main(int argc, char** argv) {
     out << "data received is = " << theirs << '\n';
     right = theirs == (world.rank() == 1 ? 'b' : 'a');
   }
-
   return right ? 0 : 1;
 }

@@ -34,6 +34,5 @@ int main() {
     out << "data1 received is = " << data << '\n';
     right = data == "hello";
   }
-
   return right ? 0 : 1;
 }

@@ -25,7 +25,6 @@ std::string text_of(const std::vector<int>& numbers) {
 int main() {
   const mpi::environment environment;
   const mpi::communicator world = mpi::world();
-
   std::vector<int> numbers(world.rank() == 0 ? 10 : 0);
   std::iota(numbers.begin(), numbers.end(), 1);
 
