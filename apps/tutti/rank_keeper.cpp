@@ -82,7 +82,8 @@ class record_channel {
 
 class rank_keeper {
  public:
-  rank_keeper(char** words, bool keep_going) : words_(words), rank_(rank_here()), channel_(rank_) {
+  rank_keeper(char** words, bool keep_going, bool stays)
+      : words_(words), stays_(stays), rank_(rank_here()), channel_(rank_) {
     ::setpgid(0, 0);  // who ends the rank ends its group; a launcher may have made one already
     ::prctl(PR_SET_CHILD_SUBREAPER, 1);
     ::signal(SIGPIPE, SIG_IGN);
@@ -100,10 +101,8 @@ class rank_keeper {
 
   int run() {
     start();
-    std::array<pollfd, 4> wanted = {{{signals_.get(), POLLIN, 0},
-                                     {output_.get(), POLLIN, 0},
-                                     {errors_.get(), POLLIN, 0},
-                                     {channel_.fd(), 0, 0}}};
+    std::array<pollfd, 4> wanted = {
+        {{signals_.get(), POLLIN, 0}, {output_.get(), POLLIN, 0}, {errors_.get(), POLLIN, 0}, {channel_.fd(), 0, 0}}};
     while (!is_over_) {
       const int ready = ::poll(wanted.data(), wanted.size(), told_ ? patience_ms : -1);
       if (ready == 0) ::kill(program_, SIGKILL);
@@ -158,6 +157,7 @@ class rank_keeper {
 
   // What the launcher gave is for the program: who waits for its end must not wait for ours.
   void close_inherited() const {
+    if (stays_) return;
     std::vector<int> ours = {signals_.get(), output_.get(), errors_.get(), channel_.fd()};
     std::ranges::sort(ours);
     unsigned from = 3;
@@ -168,7 +168,7 @@ class rank_keeper {
     }
     ::close_range(from, ~0U, 0);
     if (const int nothing = ::open("/dev/null", O_RDWR | O_CLOEXEC); nothing >= 0) {
-      for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) ::dup2(nothing, fd);
+      ::dup2(nothing, STDIN_FILENO);  // not our output: MPICH takes the end of that for the end of the rank
       ::close(nothing);
     }
   }
@@ -202,6 +202,17 @@ class rank_keeper {
     }
   }
 
+  // MPICH's launcher ends all, or forgets the others, when one ends badly: so that one only ends with the job.
+  void stay() {
+    while (!told_) {
+      std::array<pollfd, 2> wanted = {{{signals_.get(), POLLIN, 0}, {channel_.fd(), 0, 0}}};
+      if (::poll(wanted.data(), wanted.size(), -1) <= 0) continue;
+      if (wanted[0].revents != 0) hear_signals();
+      told_ = told_ || wanted[1].revents != 0;
+    }
+    std::_Exit(EXIT_SUCCESS);
+  }
+
   int report() {
     const std::string host = ' ' + host_here();
     if (not_started_ != 0) {
@@ -215,6 +226,7 @@ class rank_keeper {
     } else {
       channel_.send(rank_news::exited, std::to_string(WEXITSTATUS(status_)) + host);
     }
+    if (stays_ && status_ != 0 && !told_) stay();
     if (!WIFSIGNALED(status_)) return WEXITSTATUS(status_);
     const int signal = WTERMSIG(status_);
     const rlimit no_core{0, 0};
@@ -226,6 +238,7 @@ class rank_keeper {
   }
 
   char** const words_;
+  const bool stays_;
   const int rank_;
   record_channel channel_;
   sigset_t mask_before_{};
@@ -244,7 +257,8 @@ bool is_rank_keeper(int argc, const char* const* argv) {
 }
 
 int keep_rank(int /*argc*/, char** argv) {
-  return rank_keeper(argv + 3, std::string_view(argv[2]) == "keep-going").run();
+  const std::string_view how = argv[2];
+  return rank_keeper(argv + 3, how != "-", how == "stay").run();
 }
 
 }  // namespace tutti::app

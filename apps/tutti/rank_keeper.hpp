@@ -4,7 +4,8 @@
 
 namespace tutti::app {
 
-/// The first word of its command line; the next is "-" or "keep-going", then the program and its arguments.
+/// The first word of its command line; the next is "-", "keep-going", or "stay" where the launcher must not notice
+/// that a rank has failed before the job is over; then the program and its arguments.
 inline constexpr const char* rank_keeper_word = "--rank-keeper";
 
 /// Whether this process was started to be one.

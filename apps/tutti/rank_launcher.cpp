@@ -161,15 +161,14 @@ bool is_frame_line(std::string_view words) {
 bool tells_of_failed_rank(std::string_view words) {
   constexpr std::array known = {
       // Open MPI
-      "Primary job  terminated normally", "detected that one or more processes exited",
-      "noticed that process rank", "has exited due to process rank", "total processes failed to start", "PMIX ERROR: BAD-PARAM in file",
+      "Primary job  terminated normally", "detected that one or more processes exited", "noticed that process rank",
+      "has exited due to process rank", "total processes failed to start", "PMIX ERROR: BAD-PARAM in file",
       "Forwarding signal", "total processes killed",
       // MPICH
       "BAD TERMINATION OF ONE OF YOUR APPLICATION", "YOUR APPLICATION TERMINATED WITH THE EXIT",
-      "This typically refers to a problem with your", "Please see the FAQ page for debugging",
-      "APPLICATION TERMINATED", "HYDT_bscu_wait_for_completion", "HYD_pmci_wait_for_completion",
-      "HYDU_sock_write", "HYD_pmcd_pmip", "HYDT_dmxu_poll_wait_for_event", "[mpiexec@", "Sending Ctrl-C to processes",
-      "Press Ctrl-C again to force abort",
+      "This typically refers to a problem with your", "Please see the FAQ page for debugging", "APPLICATION TERMINATED",
+      "HYDT_bscu_wait_for_completion", "HYD_pmci_wait_for_completion", "HYDU_sock_write", "HYD_pmcd_pmip",
+      "HYDT_dmxu_poll_wait_for_event", "[mpiexec@", "Sending Ctrl-C to processes", "Press Ctrl-C again to force abort",
       // Slurm
       "srun: error: ", "srun: Terminating", "srun: launch/slurm", "slurmstepd: error: *** STEP"};
   return std::ranges::any_of(known, [&](const char* part) { return has(words, part); });

@@ -27,8 +27,10 @@ rank_output::rank_output(std::ostream& out, std::ostream& err, rank_output_optio
     : out_(out),
       err_(err),
       options_(options),
-      from_records_([this](const rank_frame& frame) { take(frame); }, [this](std::string_view line) { take_words(line); }),
-      from_words_([this](const rank_frame& frame) { take(frame); }, [this](std::string_view line) { take_words(line); }) {}
+      from_records_([this](const rank_frame& frame) { take(frame); },
+                    [this](std::string_view line) { take_words(line); }),
+      from_words_([this](const rank_frame& frame) { take(frame); },
+                  [this](std::string_view line) { take_words(line); }) {}
 
 void rank_output::take(const rank_frame& frame) {
   if (frame.news == rank_news::output || frame.news == rank_news::errors) {
@@ -60,11 +62,11 @@ void rank_output::take_text(const rank_frame& frame) {
 }
 
 void rank_output::rank_ended(const rank_frame& frame) {
+  ++ended_;
   for (const rank_news news : {rank_news::output, rank_news::errors}) {
     const auto begun = begun_.find({frame.rank, news});
     if (begun == begun_.end()) continue;
-    if (!begun->second.empty())
-      write_line(news == rank_news::output ? out_ : err_, frame.rank, begun->second);
+    if (!begun->second.empty()) write_line(news == rank_news::output ? out_ : err_, frame.rank, begun->second);
     begun_.erase(begun);
   }
   int number = 0;
@@ -87,7 +89,8 @@ void rank_output::rank_ended(const rank_frame& frame) {
   if (frame.news == rank_news::not_started) {
     if (is_first) not_started_ = number;
   } else if (frame.news == rank_news::signalled) {
-    err_ << fmt::format("tutti: rank {} on {} was ended by signal {}\n", frame.rank, printable(host), signal_text(number));
+    err_ << fmt::format("tutti: rank {} on {} was ended by signal {}\n", frame.rank, printable(host),
+                        signal_text(number));
   } else {
     err_ << fmt::format("tutti: rank {} on {} failed with exit code {}\n", frame.rank, printable(host), number);
   }

@@ -33,6 +33,8 @@ class rank_output {
 
   /// A rank has failed, so that the job has to end.
   bool must_end() const noexcept { return failed_ && !options_.keep_going; }
+  /// How many ranks have told how they ended.
+  int ended() const noexcept { return ended_; }
   /// What the job's exit code is to be; nothing when no rank has told.
   std::optional<int> exit_code() const noexcept { return code_; }
   /// errno, when the program could not be started; else 0.
@@ -58,6 +60,7 @@ class rank_output {
   std::vector<std::string> banner_;  // the launcher's, until its end
   std::vector<std::string> held_;    // words that only matter when no rank says better
   bool failed_ = false;
+  int ended_ = 0;
   std::optional<int> code_;
   int not_started_ = 0;
   int failed_rank_ = 0;

@@ -145,8 +145,13 @@ launched_job launch(std::vector<std::string> words, std::vector<std::string> env
 // A job from its launcher's start to its end.
 class running_job {
  public:
-  running_job(launched_job job, const rank_launcher& launcher, rank_output& output, const heard_signals& signals)
-      : job_(std::move(job)), launcher_(launcher), output_(output), signals_(signals) {}
+  running_job(launched_job job, const rank_launcher& launcher, rank_output& output, const heard_signals& signals,
+              int ranks_that_stay)
+      : job_(std::move(job)),
+        launcher_(launcher),
+        output_(output),
+        signals_(signals),
+        ranks_that_stay_(ranks_that_stay) {}
 
   void wait() {
     std::array<pollfd, 4> wanted = {{{signals_.fd(), POLLIN, 0},
@@ -163,6 +168,7 @@ class running_job {
       output_.flush();
       // Open MPI and srun do that by themselves.
       if (output_.must_end() && launcher_.kind == launcher_kind::mpich) ask_to_end();
+      if (ranks_that_stay_ != 0 && output_.ended() >= ranks_that_stay_) ask_to_end();
       over = wanted[3].revents != 0;
     }
     for (const unique_fd* fd : {&job_.output, &job_.errors}) ::fcntl(fd->get(), F_SETFL, O_NONBLOCK);
@@ -204,7 +210,8 @@ class running_job {
   const rank_launcher& launcher_;
   rank_output& output_;
   const heard_signals& signals_;
-  bool asked_ = false;  // the launcher, to end the job
+  const int ranks_that_stay_;  // when they have failed, until all have ended; 0: they do not
+  bool asked_ = false;         // the launcher, to end the job
   int status_ = 0;
   int signal_ = 0;  // that we are to end by
 };
@@ -234,7 +241,8 @@ CLI::App* add_run_command(CLI::App& app, run_ranks_options& options) {
       ->type_name("PROGRAM")
       ->allow_extra_args(false);
   command->add_flag("--no-prefix", options.no_prefix, "do not put ranks in front of lines");
-  command->add_flag("--keep-going", options.keep_going, "do not end the job when a rank dies; our exit code is rank 0's");
+  command->add_flag("--keep-going", options.keep_going,
+                    "do not end the job when a rank dies; our exit code is rank 0's");
   command->prefix_command();
   command->formatter(std::make_shared<with_program>());
   command->footer(help);
@@ -261,7 +269,8 @@ int run_ranks(const run_ranks_options& options, std::ostream& out, std::ostream&
   std::vector<std::string> words = launcher_words(launcher, job);
   words.push_back(std::filesystem::read_symlink("/proc/self/exe").string());
   words.emplace_back(rank_keeper_word);
-  words.emplace_back(options.keep_going ? "keep-going" : "-");
+  const bool stay = options.keep_going && launcher.kind != launcher_kind::open_mpi;
+  words.emplace_back(stay ? "stay" : options.keep_going ? "keep-going" : "-");
   words.insert(words.end(), options.program.begin(), options.program.end());
 
   rank_output output(out, err, {.prefix = !options.no_prefix, .keep_going = options.keep_going});
@@ -269,7 +278,8 @@ int run_ranks(const run_ranks_options& options, std::ostream& out, std::ostream&
   int status = 0;
   {
     const heard_signals signals;
-    running_job running(launch(words, launcher_environment(launcher), signals.before()), launcher, output, signals);
+    running_job running(launch(words, launcher_environment(launcher), signals.before()), launcher, output, signals,
+                        stay ? job.ranks : 0);
     running.wait();
     signal = running.signal();
     status = running.status();
@@ -277,9 +287,8 @@ int run_ranks(const run_ranks_options& options, std::ostream& out, std::ostream&
   output.end(signal != 0);
   if (signal != 0) end_by(signal);
   if (const int why = output.not_started(); why != 0) {
-    throw not_a_program(
-        fmt::format("\"{}\" cannot be started on rank {} ({}): {}", printable(options.program.front()),
-                    output.failed_rank(), printable(output.failed_host()), std::strerror(why)));
+    throw not_a_program(fmt::format("\"{}\" cannot be started on rank {} ({}): {}", printable(options.program.front()),
+                                    output.failed_rank(), printable(output.failed_host()), std::strerror(why)));
   }
   if (const auto code = output.exit_code()) return *code;
   const int code = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);

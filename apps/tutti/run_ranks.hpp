@@ -16,8 +16,8 @@ class App;
 namespace tutti::app {
 
 struct run_ranks_options {
-  std::optional<int> ranks = {};            ///< default: as many as `hosts` have, or processors here
-  std::optional<std::string> hosts = {};    ///< "a:4,b:8"; default: here
+  std::optional<int> ranks = {};             ///< default: as many as `hosts` have, or processors here
+  std::optional<std::string> hosts = {};     ///< "a:4,b:8"; default: here
   std::optional<std::string> launcher = {};  ///< a name or path; default: see find_rank_launcher
   bool no_prefix = false;
   bool keep_going = false;

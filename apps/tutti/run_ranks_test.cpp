@@ -93,8 +93,8 @@ TEST(RankOutput, ForeignLabelsAreText) {
 
 TEST(RankOutput, TheLaunchersNoiseGivesWayOnlyToAnExplanation) {
   const std::string rule(74, '-');
-  const std::string noise = rule + "\nPrimary job  terminated normally, but 1 process returned\na non-zero exit code.\n" +
-                            rule + "\n";
+  const std::string noise =
+      rule + "\nPrimary job  terminated normally, but 1 process returned\na non-zero exit code.\n" + rule + "\n";
   const std::string other = rule + "\nThere are not enough slots available\n" + rule + "\n";
   {
     std::ostringstream out, err;
@@ -239,7 +239,8 @@ TEST_P(RunRanks, ManyShortLinesOfManyRanksAreNeitherLostNorTorn) {
   EXPECT_EQ(result.code(), 0) << result.err.substr(0, 1000);
   std::map<std::string, int> lines;
   for (const std::string& line : sorted_lines(result.out)) ++lines[line];
-  EXPECT_EQ(lines, (std::map<std::string, int>{{"[0] é", 20000}, {"[1] é", 20000}, {"[2] é", 20000}, {"[3] é", 20000}}));
+  EXPECT_EQ(lines,
+            (std::map<std::string, int>{{"[0] é", 20000}, {"[1] é", 20000}, {"[2] é", 20000}, {"[3] é", 20000}}));
   lines.clear();
   for (const std::string& line : sorted_lines(result.err)) ++lines[line];
   EXPECT_EQ(lines, (std::map<std::string, int>{
@@ -359,8 +360,9 @@ TEST_F(RunRanksHere, UsesSrunInAnAllocation) {
   EXPECT_EQ(result.code(), 9) << result.err;
   EXPECT_EQ(result.out, "[1] text\n");
   const std::string words = content_of(root_ / "words");
-  EXPECT_TRUE(words.starts_with("--ntasks=3\n--overcommit\n--input=0\n--export=ALL\n--kill-on-bad-exit=1\n"
-                                "--distribution=arbitrary\n--nodelist=a*2,b*1\n"))
+  EXPECT_TRUE(
+      words.starts_with("--ntasks=3\n--overcommit\n--input=0\n--export=ALL\n--kill-on-bad-exit=1\n"
+                        "--distribution=arbitrary\n--nodelist=a*2,b*1\n"))
       << words;
   EXPECT_TRUE(words.ends_with("--rank-keeper\n-\nsh\n-c\necho text; exit 9\n")) << words;
 }

@@ -136,8 +136,8 @@ MPI_Datatype unit_of(element of) { return type_of({.size = of.size}); }
 
 std::uintptr_t make_op(reducer function, bool commutes) {
   MPI_Op made = MPI_OP_NULL;
-  MPI_User_function* native = nullptr;
-  std::memcpy(&native, &function, sizeof native);  // they differ in how the type's handle is spelled
+  // The two types of functions differ in how the type's handle is spelled.
+  auto* const native = reinterpret_cast<MPI_User_function*>(reinterpret_cast<void (*)()>(function));
   MPI_Op_create(native, commutes ? 1 : 0, &made);
   return number_of(made);
 }
@@ -209,7 +209,7 @@ void scatterv(comm_state& where, const_memory in, std::span<const int> counts, m
     offsets = offsets_of(counts);
   }
   const entered waits(where, {.call = "scatter", .root = root, .element_size = out.of.size}, here);
-  const MPI_Datatype type = unit_of(out.of);
+  MPI_Datatype type = unit_of(out.of);
   check(MPI_Scatterv(in.data, counts.data(), offsets.data(), type, out.data,
                      count_of(where, "scatter", out.count, here), type, root, comm_of(where)),
         where, "scatter", here);
@@ -247,7 +247,7 @@ void gatherv(comm_state& where, const_memory in, memory out, std::span<const int
     offsets = offsets_of(counts);
   }
   const entered waits(where, {.call = "gather", .root = root, .element_size = in.of.size}, here);
-  const MPI_Datatype type = unit_of(in.of);
+  MPI_Datatype type = unit_of(in.of);
   check(MPI_Gatherv(in.data, count_of(where, "gather", in.count, here), type, out.data, counts.data(), offsets.data(),
                     type, root, comm_of(where)),
         where, "gather", here);
@@ -276,7 +276,7 @@ void allgatherv(comm_state& where, const_memory in, memory out, std::span<const 
   check_counts(where, "allgather", counts, out.count, here);
   const std::vector<int> offsets = offsets_of(counts);
   const entered waits(where, {.call = "allgather", .element_size = in.of.size}, here);
-  const MPI_Datatype type = unit_of(in.of);
+  MPI_Datatype type = unit_of(in.of);
   check(MPI_Allgatherv(in.data, count_of(where, "allgather", in.count, here), type, out.data, counts.data(),
                        offsets.data(), type, comm_of(where)),
         where, "allgather", here);
@@ -312,7 +312,7 @@ void alltoallv(comm_state& where, const_memory in, std::span<const int> out_coun
   const std::vector<int> out_offsets = offsets_of(out_counts);
   const std::vector<int> in_offsets = offsets_of(in_counts);
   const entered waits(where, {.call = "alltoall", .element_size = in.of.size}, here);
-  const MPI_Datatype type = unit_of(in.of);
+  MPI_Datatype type = unit_of(in.of);
   check(MPI_Alltoallv(in.data, out_counts.data(), out_offsets.data(), type, out.data, in_counts.data(),
                       in_offsets.data(), type, comm_of(where)),
         where, "alltoall", here);
@@ -325,7 +325,7 @@ void reduce(comm_state& where, const_memory in, memory out, const op_handle& op,
   if (where.rank == root) check_equal(where, "reduce", in, out, here);
   const entered waits(
       where, {.call = "reduce", .root = root, .bytes = in.bytes(), .element_size = in.of.size, .op = op.name}, here);
-  const MPI_Datatype type = type_of(in.of);
+  MPI_Datatype type = type_of(in.of);
   check(in_parts(in, out,
                  [&](const void* from, void* to, int count) {
                    return MPI_Reduce(from, where.rank == root ? to : nullptr, count, type, native_op(op), root,
@@ -349,7 +349,7 @@ void allreduce(comm_state& where, const_memory in, memory out, const op_handle& 
   check_equal(where, "allreduce", in, out, here);
   const entered waits(where, {.call = "allreduce", .bytes = in.bytes(), .element_size = in.of.size, .op = op.name},
                       here);
-  const MPI_Datatype type = type_of(in.of);
+  MPI_Datatype type = type_of(in.of);
   check(in_parts(in, out,
                  [&](const void* from, void* to, int count) {
                    return MPI_Allreduce(from, to, count, type, native_op(op), comm_of(where));
@@ -401,7 +401,7 @@ started ireduce_scatter_block(comm_state& where, const_memory in, memory out, co
 void scan(comm_state& where, const_memory in, memory out, const op_handle& op, const place& here) {
   check_equal(where, "scan", in, out, here);
   const entered waits(where, {.call = "scan", .bytes = in.bytes(), .element_size = in.of.size, .op = op.name}, here);
-  const MPI_Datatype type = type_of(in.of);
+  MPI_Datatype type = type_of(in.of);
   check(in_parts(in, out,
                  [&](const void* from, void* to, int count) {
                    return MPI_Scan(from, to, count, type, native_op(op), comm_of(where));
@@ -412,7 +412,7 @@ void scan(comm_state& where, const_memory in, memory out, const op_handle& op, c
 void exscan(comm_state& where, const_memory in, memory out, const op_handle& op, const place& here) {
   check_equal(where, "exscan", in, out, here);
   const entered waits(where, {.call = "exscan", .bytes = in.bytes(), .element_size = in.of.size, .op = op.name}, here);
-  const MPI_Datatype type = type_of(in.of);
+  MPI_Datatype type = type_of(in.of);
   check(in_parts(in, out,
                  [&](const void* from, void* to, int count) {
                    return MPI_Exscan(from, to, count, type, native_op(op), comm_of(where));

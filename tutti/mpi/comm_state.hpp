@@ -4,9 +4,9 @@
 
 #include <atomic>
 #include <cstdint>
-#include <cstring>
 #include <memory>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 namespace tutti::mpi::detail {
@@ -14,17 +14,21 @@ namespace tutti::mpi::detail {
 // The C API's handles are pointers in Open MPI and ints in MPICH; numbers in our headers, which do without <mpi.h>.
 template <class Handle>
 std::uintptr_t number_of(Handle handle) noexcept {
-  static_assert(sizeof(Handle) <= sizeof(std::uintptr_t));
-  std::uintptr_t number = 0;
-  std::memcpy(&number, &handle, sizeof handle);
-  return number;
+  if constexpr (std::is_pointer_v<Handle>) {
+    return reinterpret_cast<std::uintptr_t>(handle);
+  } else {
+    return static_cast<std::uintptr_t>(handle);
+  }
 }
 template <class Handle>
 Handle handle_of(std::uintptr_t number) noexcept {
-  Handle handle;
-  std::memcpy(&handle, &number, sizeof handle);
-  return handle;
+  if constexpr (std::is_pointer_v<Handle>) {
+    return reinterpret_cast<Handle>(number);
+  } else {
+    return static_cast<Handle>(number);
+  }
 }
+
 /// Lives as long as somebody has a handle. After the end of MPI it has size 0, so that every rank is out of range, and
 /// is refused by name.
 struct comm_state {

@@ -8,6 +8,7 @@
 #include <tutti/mpi/file.hpp>
 #include <tutti/mpi/op.hpp>
 #include <tutti/mpi/ordered.hpp>
+#include <tutti/mpi/rank_pool.hpp>
 #include <tutti/mpi/request.hpp>
 #include <tutti/mpi/run.hpp>
 #include <tutti/mpi/shared_window.hpp>

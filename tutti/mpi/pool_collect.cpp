@@ -79,7 +79,9 @@ void pool_core::read_answers(pool_lane& from) {
   if (from.in.size() >= sizeof(response_head)) {  // the rest of a large one
     response_head head;
     std::memcpy(&head, from.in.data(), sizeof head);
-    most = std::max(block, std::min<std::size_t>(sizeof head + head.bytes - std::min(from.in.size(), sizeof head + head.bytes), std::size_t{4} << 20));
+    most = std::max(block,
+                    std::min<std::size_t>(sizeof head + head.bytes - std::min(from.in.size(), sizeof head + head.bytes),
+                                          std::size_t{4} << 20));
     if (from.in.capacity() < sizeof head + head.bytes) from.in.reserve(sizeof head + head.bytes + block);
   }
   const bool alive = receive_some(from.link.data.get(), from.in, most);
@@ -152,8 +154,7 @@ void pool_core::read_control(pool_lane& from) {
           end(over, one, cancelled_);
         } else if (one.target->stop_requested()) {
           end(over, one,
-              std::make_exception_ptr(
-                  cancelled(tutti::task_text(one.name) + " was cancelled before it began")));
+              std::make_exception_ptr(cancelled(tutti::task_text(one.name) + " was cancelled before it began")));
         } else {
           one.expiry.cancel();
           enqueue(one, true);
@@ -219,7 +220,7 @@ void pool_core::wake_collector() noexcept {
 }
 
 void pool_core::help(bool (*is_done)(const void*), const void* context) noexcept {
-  if (collecting_here == this) return;                                  // a callback of what it has collected
+  if (collecting_here == this) return;                                // a callback of what it has collected
   if (is_visited_.exchange(true, std::memory_order_seq_cst)) return;  // another one does it
   visits_.fetch_add(1, std::memory_order_relaxed);
   wake_collector();  // the resident, out of its sleep

@@ -106,19 +106,19 @@ void pool_core::add_call(pool_lane& to, std::string& frame, std::vector<pool_lan
   if (!to.defined[number]) {
     const std::string definition = encode(function_definition{
         .function = std::string(one.function->name), .signature = one.function->signature, .name = one.name});
-    frame += bytes_of(
-        request_head{.kind = request_kind::define, .function = number, .bytes = definition.size()});
+    frame += bytes_of(request_head{.kind = request_kind::define, .function = number, .bytes = definition.size()});
     frame += definition;
     to.defined[number] = true;
   }
   one.ticket = ++to.last_ticket;
   one.frame = to.last_frame;
   to.given.push_back(&one);
-  frame += bytes_of(request_head{.kind = request_kind::call,
-                                 .function = number,
-                                 .ticket = one.ticket,
-                                 .timeout = one.limits.timeout ? std::max<std::int64_t>(one.limits.timeout->count(), 1) : 0,
-                                 .bytes = one.bytes->size()});
+  frame +=
+      bytes_of(request_head{.kind = request_kind::call,
+                            .function = number,
+                            .ticket = one.ticket,
+                            .timeout = one.limits.timeout ? std::max<std::int64_t>(one.limits.timeout->count(), 1) : 0,
+                            .bytes = one.bytes->size()});
   if (one.bytes->size() < large) {
     frame += *one.bytes;
     return;
@@ -149,8 +149,8 @@ void pool_core::send(pool_lane& to) noexcept {
   to.wants_room = !to.out.empty();
   epoll_event event{};
   event.events = EPOLLIN | (to.wants_room ? unsigned{EPOLLOUT} : 0U);
-  event.data.u64 = 2 * static_cast<std::uint64_t>(std::ranges::find(lanes_, &to, &std::unique_ptr<pool_lane>::get) -
-                                                  lanes_.begin());
+  event.data.u64 =
+      2 * static_cast<std::uint64_t>(std::ranges::find(lanes_, &to, &std::unique_ptr<pool_lane>::get) - lanes_.begin());
   ::epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, to.link.data.get(), &event);
 }
 
@@ -159,8 +159,8 @@ void pool_core::started(pool_lane& in) {
   if (in.given.empty()) return;
   pool_job& first = *in.given.front();
   if (first.target == nullptr || !first.limits.timeout) return;
-  const auto which = static_cast<std::size_t>(std::ranges::find(lanes_, &in, &std::unique_ptr<pool_lane>::get) -
-                                              lanes_.begin());
+  const auto which =
+      static_cast<std::size_t>(std::ranges::find(lanes_, &in, &std::unique_ptr<pool_lane>::get) - lanes_.begin());
   first.expiry = call_later(*first.limits.timeout, [self = weak_from_this(), which, ticket = first.ticket] {
     if (const auto pool = self.lock()) pool->expired(which, ticket);
   });
@@ -185,8 +185,7 @@ void pool_core::balance() noexcept {
 void pool_core::ask_back(pool_lane& from, control_kind kind, std::uint64_t first, std::uint64_t last) noexcept {
   const control_message asked{.kind = kind, .first = first, .last = last};
   // Few and small: when it does not take one at once it is dead, or its process is stopped.
-  const ssize_t sent =
-      ::send(from.link.control.get(), &asked, sizeof asked, MSG_NOSIGNAL | MSG_DONTWAIT);
+  const ssize_t sent = ::send(from.link.control.get(), &asked, sizeof asked, MSG_NOSIGNAL | MSG_DONTWAIT);
   if (sent == sizeof asked) from.asked_back = from.asked_back || kind == control_kind::give_back;
 }
 

@@ -35,7 +35,8 @@ constexpr std::chrono::seconds patience{60};
 std::pair<sockaddr_un, socklen_t> local_address(const meeting_place& place) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
-  const std::string name = "tutti-ranks-" + std::to_string(place.token[0]) + '-' + std::to_string(place.token[1] >> 32U);
+  const std::string name =
+      "tutti-ranks-" + std::to_string(place.token[0]) + '-' + std::to_string(place.token[1] >> 32U);
   std::memcpy(address.sun_path + 1, name.data(), name.size());
   return {address, static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + name.size())};
 }
@@ -107,7 +108,7 @@ progress_memory map_progress_memory(int pid, int fd) noexcept {
   char path[64];
   std::snprintf(path, sizeof path, "/proc/%d/fd/%d", pid, fd);
   const unique_fd opened(::open(path, O_RDWR | O_CLOEXEC));
-  struct stat about {};
+  struct stat about{};
   if (!opened || ::fstat(opened.get(), &about) != 0 || about.st_size != sizeof(pool_progress)) return nullptr;
   return map_progress(opened.get());
 }

@@ -228,7 +228,7 @@ class pool_worker {
   clock::time_point answered_ = clock::now();
 
   std::mutex mutex_;
-  std::uint64_t begun_ = 0;                                     // the last that was; tickets only grow
+  std::uint64_t begun_ = 0;                                    // the last that was; tickets only grow
   std::vector<std::pair<std::uint64_t, std::uint64_t>> gone_;  // were given back, and may still come by
   call_in_progress* running_ = nullptr;
   std::thread hearing_;

@@ -18,7 +18,7 @@ namespace {
 
 std::mutex making;
 std::atomic<bool> was_made{false};
-std::weak_ptr<rank_pool> only;           // while a handle lives
+std::weak_ptr<rank_pool> only;  // while a handle lives
 std::atomic<bool> somebody_died{false};
 
 // A handle; the last one ends the pool.

@@ -6,7 +6,8 @@ namespace tutti {
 namespace {
 
 std::unique_ptr<executor> make_ranks(std::string_view spec) {
-  if (spec != "ranks") throw bad_spec("executor \"" + std::string(spec.substr(0, 80)) + "\": \"ranks\" takes no count; mpirun -n says it");
+  if (spec != "ranks")
+    throw bad_spec("executor \"" + std::string(spec.substr(0, 80)) + "\": \"ranks\" takes no count; mpirun -n says it");
   return mpi::make_ranks_executor();
 }
 

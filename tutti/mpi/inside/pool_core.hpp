@@ -74,19 +74,19 @@ struct pool_lane {
   explicit pool_lane(rank_link l) : link(std::move(l)) {}
   rank_link link;
   bool is_lost = false;
-  bool is_stuck = false;          // runs a call whose time is over: it gets no other one
-  bool asked_back = false;        // has not answered yet what it gives back
-  std::deque<pool_job*> given;    // in order; the worker runs the first, or has answered
-  std::vector<bool> defined;      // functions
+  bool is_stuck = false;        // runs a call whose time is over: it gets no other one
+  bool asked_back = false;      // has not answered yet what it gives back
+  std::deque<pool_job*> given;  // in order; the worker runs the first, or has answered
+  std::vector<bool> defined;    // functions
   std::uint64_t last_ticket = 0, last_frame = 0;
   struct piece {
     std::string own;
     std::shared_ptr<const std::string> shared;
     [[nodiscard]] const std::string& text() const noexcept { return shared != nullptr ? *shared : own; }
   };
-  std::deque<piece> out;          // that the socket has not taken
-  std::size_t out_done = 0;       // of the first
-  bool wants_room = false;        // epoll tells
+  std::deque<piece> out;     // that the socket has not taken
+  std::size_t out_done = 0;  // of the first
+  bool wants_room = false;   // epoll tells
   // The collector's own.
   std::string in, control_in;
 };
@@ -153,9 +153,9 @@ class pool_core final : public call_runner, public std::enable_shared_from_this<
   const std::string name_;
   const unique_fd epoll_, wake_;
   std::mutex collecting_;
-  std::atomic<bool> is_visited_{false};        // at most one visitor collects
+  std::atomic<bool> is_visited_{false};  // at most one visitor collects
   std::atomic<std::uint64_t> visits_{0};
-  std::atomic<bool> sleeps_{false};            // who collects is in epoll_wait; seq_cst with what it looks for before
+  std::atomic<bool> sleeps_{false};  // who collects is in epoll_wait; seq_cst with what it looks for before
   std::mutex napping_mutex_;
   std::condition_variable napping_;
   std::atomic<bool> naps_long_{false};

@@ -97,7 +97,7 @@ bool receive_all(int fd, void* to, std::size_t bytes) noexcept;
 /// Where workers find rank 0; the same on all ranks after the exchange.
 struct meeting_place {
   std::uint64_t token[2] = {};
-  std::int32_t port = 0;  ///< TCP; 0: all ranks are on one machine
+  std::int32_t port = 0;      ///< TCP; 0: all ranks are on one machine
   char addresses[1024] = {};  ///< numeric, with spaces between
 };
 
