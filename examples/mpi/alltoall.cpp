@@ -3,8 +3,6 @@
 //   mpirun -n 5 build/examples/mpi/alltoall
 #include <tutti/mpi/mpi.hpp>
 
-#include "print_in_order.hpp"
-
 #include <cstddef>
 #include <numeric>
 #include <string>
@@ -35,8 +33,8 @@ int main() {
   const mpi::communicator world = mpi::world();
   const std::vector<int> sent = multiples(world.rank() + 1, world.size());
   const std::vector<int> received = world.alltoall(sent);
-  print_in_order(world, "process " + std::to_string(world.rank()) + " sending " + text_of(sent) + " receiving " +
-                            text_of(received) + '\n');
+  mpi::ordered(world) << "process " << world.rank() << " sending " << text_of(sent) << " receiving "
+                      << text_of(received) << '\n';
 
   bool right = received.size() == sent.size();
   for (int j = 0; right && j < world.size(); ++j) {

@@ -3,17 +3,12 @@
 //   mpirun -n 10 build/examples/mpi/bcast
 #include <tutti/mpi/mpi.hpp>
 
-#include "print_in_order.hpp"
-
-#include <string>
-
 namespace mpi = tutti::mpi;
 
 int main() {
   const mpi::environment environment;
   const mpi::communicator world = mpi::world();
   const int shared = world.bcast(world.rank() == 0 ? 100 : 0);
-  print_in_order(world,
-                 "process = " + std::to_string(world.rank()) + ", variable shared = " + std::to_string(shared) + '\n');
+  mpi::ordered(world) << "process = " << world.rank() << ", variable shared = " << shared << '\n';
   return shared == 100 ? 0 : 1;
 }

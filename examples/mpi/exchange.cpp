@@ -5,12 +5,9 @@
 //   TUTTI_WATCH=deadlock mpirun -n 9 build/examples/mpi/exchange [--recv-first | --ssend-first]
 #include <tutti/mpi/mpi.hpp>
 
-#include "print_in_order.hpp"
-
 #include <algorithm>
 #include <array>
 #include <iostream>
-#include <string>
 #include <string_view>
 
 namespace mpi = tutti::mpi;
@@ -68,14 +65,14 @@ int main(int argc, char** argv) {
     return 2;
   }
 
-  std::string said = "my rank is : " + std::to_string(world.rank()) + '\n';
+  mpi::ordered out(world);  // printed at its end
+  out << "my rank is : " << world.rank() << '\n';
   bool right = true;
   if (world.rank() == 1 || world.rank() == 5) {
     const char mine = world.rank() == 1 ? 'a' : 'b';
     const char theirs = chosen->exchange(world, mine, 6 - world.rank());
-    said += std::string("data received is = ") + theirs + '\n';
+    out << "data received is = " << theirs << '\n';
     right = theirs == (world.rank() == 1 ? 'b' : 'a');
   }
-  print_in_order(world, said);
   return right ? 0 : 1;
 }

@@ -2,7 +2,6 @@
 // Teaches: a cartesian grid of ranks, whose rims travel (isend, irecv_into) while the cells that need no rim are
 // computed. Beyond the edge of the plate is no_rank: what is received from there leaves the memory as it is.
 //   mpirun -n 4 build/examples/mpi/heat2d [--frames DIR]      DIR/0000.ppm, 0020.ppm, ...: the plate as pictures
-#include <tutti/mpi/cartesian.hpp>
 #include <tutti/mpi/mpi.hpp>
 
 #include <algorithm>

@@ -2,25 +2,21 @@
 // Teaches: a cartesian communicator knows its neighbours: `shift` says from whom a rank receives and to whom it sends
 // when all send one step along a dimension. Beyond an edge is no_rank, -1; a periodic dimension has no edge.
 //   mpirun -n 4 build/examples/mpi/mesh_torus
-#include <tutti/mpi/cartesian.hpp>
 #include <tutti/mpi/mpi.hpp>
 
-#include "print_in_order.hpp"
-
-#include <string>
+#include <iostream>
 #include <vector>
 
 namespace mpi = tutti::mpi;
 
 namespace {
 
-std::string neighbours(const mpi::cartesian& grid) {
+void print_neighbours(const mpi::cartesian& grid) {
   const auto vertical = grid.shift(0);
   const auto horizontal = grid.shift(1);
-  const auto named = [](const char* name, int rank) { return std::string(name) + std::to_string(rank); };
-  return named("P", grid.rank()) + named(" row ", grid.coords()[0]) + named(" column ", grid.coords()[1]) +
-         named(": UP ", vertical.source) + named(" DOWN ", vertical.dest) + named(" LEFT ", horizontal.source) +
-         named(" RIGHT ", horizontal.dest) + '\n';
+  mpi::ordered(grid) << 'P' << grid.rank() << " row " << grid.coords()[0] << " column " << grid.coords()[1] << ": UP "
+                     << vertical.source << " DOWN " << vertical.dest << " LEFT " << horizontal.source << " RIGHT "
+                     << horizontal.dest << '\n';
 }
 
 // Whether a message to each neighbour that there is arrives from the opposite side.
@@ -46,9 +42,8 @@ int main() {
   bool right = true;
   for (const bool wraps : {false, true}) {
     const mpi::cartesian grid(world, dims, {wraps, wraps});
-    const std::string title = std::string(wraps ? "torus" : "mesh") + " of " + std::to_string(dims[0]) + " x " +
-                              std::to_string(dims[1]) + '\n';
-    print_in_order(grid, (grid.rank() == 0 ? title : "") + neighbours(grid));
+    if (grid.rank() == 0) std::cout << (wraps ? "torus" : "mesh") << " of " << dims[0] << " x " << dims[1] << '\n';
+    print_neighbours(grid);
     right = all_reachable(grid) && right;
   }
   return right ? 0 : 1;

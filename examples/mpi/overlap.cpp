@@ -7,8 +7,6 @@
 #include <tutti/task/with_timeout.hpp>
 #include <tutti/task/yield.hpp>
 
-#include "print_in_order.hpp"
-
 #include <chrono>
 #include <cstddef>
 #include <numeric>
@@ -65,6 +63,6 @@ int main() {
   const mpi::communicator world = mpi::world();
   const std::string first = mpi::run(pass_on(world));
   const std::string second = mpi::run(wait_in_vain(world));
-  print_in_order(world, "rank " + std::to_string(world.rank()) + ": " + first + ", " + second + '\n');
+  mpi::ordered(world) << "rank " << world.rank() << ": " << first << ", " << second << '\n';
   return first == "passed on" && second == "given up" ? 0 : 1;
 }

@@ -3,8 +3,6 @@
 //   mpirun -n 9 build/examples/mpi/point_to_point
 #include <tutti/mpi/mpi.hpp>
 
-#include "print_in_order.hpp"
-
 #include <iostream>
 #include <string>
 
@@ -18,23 +16,23 @@ int main() {
     return 2;
   }
 
-  std::string said = "my rank is : " + std::to_string(world.rank()) + '\n';
+  mpi::ordered out(world);  // printed at its end
+  out << "my rank is : " << world.rank() << '\n';
   bool right = true;
   if (world.rank() == 0) {
     world.send(10'000'000, 4);
-    said += "sending data 10000000 to process 4\n";
+    out << "sending data 10000000 to process 4\n";
   } else if (world.rank() == 1) {
     world.send("hello", 8);
-    said += "sending data hello to process 8\n";
+    out << "sending data hello to process 8\n";
   } else if (world.rank() == 4) {
     const int data = world.recv<int>(0);
-    said += "data received is = " + std::to_string(data) + '\n';
+    out << "data received is = " << data << '\n';
     right = data == 10'000'000;
   } else if (world.rank() == 8) {
     const auto data = world.recv<std::string>(1);
-    said += "data1 received is = " + data + '\n';
+    out << "data1 received is = " << data << '\n';
     right = data == "hello";
   }
-  print_in_order(world, said);
   return right ? 0 : 1;
 }

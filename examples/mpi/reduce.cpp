@@ -4,8 +4,6 @@
 //   mpirun -n 10 build/examples/mpi/reduce
 #include <tutti/mpi/mpi.hpp>
 
-#include "print_in_order.hpp"
-
 #include <iostream>
 #include <numeric>
 #include <optional>
@@ -38,7 +36,7 @@ int main() {
   const std::optional<std::vector<int>> sum = world.reduce(sent, mpi::sum);
   const mpi::located<int> largest = world.allreduce(mpi::located{sent.back(), world.rank()}, mpi::maxloc);
 
-  print_in_order(world, "process " + std::to_string(world.rank()) + " sending " + text_of(sent) + '\n');
+  mpi::ordered(world) << "process " << world.rank() << " sending " << text_of(sent) << '\n';
   if (sum) {
     std::cout << "sum at process 0: " << text_of(*sum) << "\nlargest: " << largest.value << " of process "
               << largest.where << '\n';

@@ -5,8 +5,6 @@
 //   mpirun -n 3 build/examples/mpi/scatter
 #include <tutti/mpi/mpi.hpp>
 
-#include "print_in_order.hpp"
-
 #include <iostream>
 #include <numeric>
 #include <string>
@@ -27,23 +25,22 @@ std::string text_of(const std::vector<int>& numbers) {
 int main() {
   const mpi::environment environment;
   const mpi::communicator world = mpi::world();
-  const std::string me = "process " + std::to_string(world.rank());
   std::vector<int> numbers(world.rank() == 0 ? 10 : 0);
   std::iota(numbers.begin(), numbers.end(), 1);
 
   bool right = true;
   try {
     const int mine = world.scatter(numbers);
-    print_in_order(world, me + ": one each: " + std::to_string(mine) + '\n');
+    mpi::ordered(world) << "process " << world.rank() << ": one each: " << mine << '\n';
     right = world.size() == 10 && mine == world.rank() + 1;
   } catch (const mpi::error& e) {
     std::cerr << e.what() << '\n';
-    print_in_order(world, me + ": one each: refused\n");
+    mpi::ordered(world) << "process " << world.rank() << ": one each: refused\n";
     right = world.size() != 10;
   }
 
   const std::vector<int> mine = world.scatter_blocks(numbers);
-  print_in_order(world, me + ": a share:" + text_of(mine) + '\n');
+  mpi::ordered(world) << "process " << world.rank() << ": a share:" << text_of(mine) << '\n';
   const int sum = world.allreduce(std::accumulate(mine.begin(), mine.end(), 0), mpi::sum);
   return right && sum == 55 ? 0 : 1;
 }
