@@ -7,10 +7,14 @@
 #include <tutti/mpi/inside/progress.hpp>
 #include <tutti/mpi/inside/rank_watch.hpp>
 
+#include <dlfcn.h>
+#include <link.h>
+
 #include <array>
 #include <atomic>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <exception>
 #include <mutex>
 #include <stdexcept>
@@ -72,6 +76,24 @@ std::string no_environment(const char* call) {
   std::fflush(nullptr);
   MPI_Abort(MPI_COMM_WORLD, exit_code);
   std::abort();
+}
+
+// Open MPI 4.1 unloads its modules at its end while a thread of its own may still be inside one: so they stay.
+void keep_modules_of_mpi() {
+#ifdef OPEN_MPI
+  std::vector<std::string> names;  // first: to open one while the list is locked could deadlock
+  ::dl_iterate_phdr(
+      [](::dl_phdr_info* library, std::size_t /*size*/, void* found) {
+        if (std::strstr(library->dlpi_name, "/mca_") != nullptr) {
+          static_cast<std::vector<std::string>*>(found)->emplace_back(library->dlpi_name);
+        }
+        return 0;
+      },
+      &names);
+  for (const std::string& name : names) {
+    static_cast<void>(::dlopen(name.c_str(), RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE));
+  }
+#endif
 }
 
 std::shared_ptr<comm_state> ready_made(MPI_Comm comm, const char* name) {
@@ -168,6 +190,7 @@ environment::environment(environment_options options, place here)
                     (watched ? ", without TUTTI_WATCH, which needs the highest" : ""),
                 MPI_ERR_OTHER);
   }
+  detail::keep_modules_of_mpi();
   all.level = options.threads;
   watched = detail::all_watch(watched);
   unsigned bits = 0;
