@@ -13,15 +13,19 @@ namespace {
 
 // Of ranks other than 0 only what failed is shown.
 class failures_only : public testing::EmptyTestEventListener {
+  void OnTestStart(const testing::TestInfo& test) override {
+    test_ = std::string(" in ") + test.test_suite_name() + "." + test.name();
+  }
+  void OnTestEnd(const testing::TestInfo& /*test*/) override { test_.clear(); }
+  // Called under GoogleTest's lock: asking it which test runs would wait for ever.
   void OnTestPartResult(const testing::TestPartResult& result) override {
     if (!result.failed()) return;
-    const auto* const test = testing::UnitTest::GetInstance()->current_test_info();
     std::string text = "rank " + std::to_string(tutti::mpi::world().rank());
-    if (test != nullptr) text += std::string(" in ") + test->test_suite_name() + "." + test->name();
-    text += ": " + std::string(result.file_name() != nullptr ? result.file_name() : "") + ":" +
+    text += test_ + ": " + std::string(result.file_name() != nullptr ? result.file_name() : "") + ":" +
             std::to_string(result.line_number()) + ": " + result.message() + "\n";
     std::cout << text << std::flush;
   }
+  std::string test_;
 };
 
 }  // namespace

@@ -137,12 +137,12 @@ TEST(SpecRequests, TestAllTakesAllOrNone) {
 TEST(SpecRequests, TheFirstErrorIsThrownWhenAllHaveEnded) {
   const communicator all = mpi::world().dup("first error");
   std::vector<int> small(1);
-  std::vector<int> enough(1000);
+  std::vector<int> enough(20);
   std::vector<mpi::request> requests;
   requests.push_back(all.irecv_into(small, before_of(all), 1));
   requests.push_back(all.irecv_into(enough, before_of(all), 2));
   all.barrier();
-  const std::vector<int> out(1000, 7);
+  const std::vector<int> out(20, 7);
   requests.push_back(all.isend(out, next_of(all), 1));
   requests.push_back(all.isend(out, next_of(all), 2));
   EXPECT_THROW(mpi::wait_all(requests), mpi::error);
