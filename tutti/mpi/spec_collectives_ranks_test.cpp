@@ -133,7 +133,7 @@ TYPED_TEST(SpecCollectivesOf, Scatter) {
     std::vector<TypeParam> values;
     // The others' range is not looked at, whatever its size.
     for (int r = 0; r < (all.rank() == root ? all.size() : all.rank()); ++r) values.push_back(of::of(r, root));
-    EXPECT_TRUE(same<TypeParam>(all.scatter(values, root), of::of(all.rank(), root))) << "root " << root;
+    EXPECT_TRUE(same(all.scatter(values, root), of::of(all.rank(), root))) << "root " << root;
   }
 }
 
@@ -144,7 +144,7 @@ TYPED_TEST(SpecCollectivesOf, Gather) {
     const auto values = all.gather(of::of(all.rank(), root), root);
     ASSERT_EQ(values.size(), all.rank() == root ? many(all.size()) : 0U);
     for (std::size_t r = 0; r < values.size(); ++r) {
-      EXPECT_TRUE(same<TypeParam>(values[r], of::of(static_cast<int>(r), root))) << "of rank " << r;
+      EXPECT_TRUE(same(values[r], of::of(static_cast<int>(r), root))) << "of rank " << r;
     }
   }
 }
@@ -155,7 +155,7 @@ TYPED_TEST(SpecCollectivesOf, Allgather) {
   for (int i = 0; i < 4; ++i) {
     const auto values = all.allgather(of::of(all.rank(), i));
     ASSERT_EQ(values.size(), many(all.size()));
-    for (int r = 0; r < all.size(); ++r) EXPECT_TRUE(same<TypeParam>(values[many(r)], of::of(r, i))) << "of rank " << r;
+    for (int r = 0; r < all.size(); ++r) EXPECT_TRUE(same(values[many(r)], of::of(r, i))) << "of rank " << r;
   }
 }
 
@@ -167,7 +167,7 @@ TYPED_TEST(SpecCollectivesOf, Alltoall) {
   const auto came = all.alltoall(values);
   ASSERT_EQ(came.size(), many(all.size()));
   for (int from = 0; from < all.size(); ++from) {
-    EXPECT_TRUE(same<TypeParam>(came[many(from)], of::of(from, all.rank()))) << "from rank " << from;
+    EXPECT_TRUE(same(came[many(from)], of::of(from, all.rank()))) << "from rank " << from;
   }
 }
 
