@@ -64,7 +64,8 @@ void before_and_after() {
   expect_throw<std::logic_error>("send of an object after", "", [&] { kept->send(std::map<int, int>(), 0); });
   expect_throw<std::logic_error>("isend after", "", [&] { static_cast<void>(kept->isend(one, 0)); });
   expect_throw<std::logic_error>("recv after", "", [&] { static_cast<void>(kept->recv<int>()); });
-  expect_throw<std::logic_error>("recv of a list after", "", [&] { static_cast<void>(kept->recv<std::vector<int>>()); });
+  expect_throw<std::logic_error>("recv of a list after", "",
+                                 [&] { static_cast<void>(kept->recv<std::vector<int>>()); });
   expect_throw<std::logic_error>("irecv after", "", [&] { static_cast<void>(kept->irecv_into(one)); });
   expect_throw<std::logic_error>("probe after", "", [&] { kept->probe(); });
   expect_throw<std::logic_error>("iprobe after", "", [&] { kept->iprobe(); });
@@ -73,8 +74,7 @@ void before_and_after() {
   expect_throw<std::logic_error>("ibarrier after", "", [&] { static_cast<void>(kept->ibarrier()); });
   expect_throw<std::logic_error>("bcast after", "", [&] { static_cast<void>(kept->bcast(1)); });
   expect_throw<std::logic_error>("allreduce after", "", [&] { static_cast<void>(kept->allreduce(1, mpi::sum)); });
-  expect_throw<std::logic_error>("allgather after", "",
-                                 [&] { static_cast<void>(kept->allgather(std::string("x"))); });
+  expect_throw<std::logic_error>("allgather after", "", [&] { static_cast<void>(kept->allgather(std::string("x"))); });
   expect_throw<std::logic_error>("scatter_into after", "", [&] { kept->scatter_into(list, list); });
   expect_throw<std::logic_error>("dup after", "", [&] { static_cast<void>(kept->dup()); });
   expect_throw<std::logic_error>("split after", "", [&] { static_cast<void>(kept->split(0)); });

@@ -194,7 +194,8 @@ TEST(SpecAwait, AReceiveThatNobodySendsIsGivenUpInTime) {
 
 task<> into_given_up(const communicator& all) {
   int into = -1;
-  const std::string end = co_await end_of([&] { return tutti::with_timeout(receive_into(all, into, before_of(all), 4), 5ms); });
+  const std::string end =
+      co_await end_of([&] { return tutti::with_timeout(receive_into(all, into, before_of(all), 4), 5ms); });
   EXPECT_EQ(end, "timed_out");
   mpi::request here = all.ibarrier();
   co_await here;

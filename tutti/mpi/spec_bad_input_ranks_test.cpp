@@ -27,7 +27,8 @@ using tutti_test::says;
 template <class F>
 void refused(const communicator& all, const char* call, const std::string& value, F f) {
   const std::string text = refusal_of(f);
-  EXPECT_TRUE(says(text, call, all.name(), "rank " + std::to_string(all.rank()), value, "spec_bad_input_ranks_test.cpp:"))
+  EXPECT_TRUE(
+      says(text, call, all.name(), "rank " + std::to_string(all.rank()), value, "spec_bad_input_ranks_test.cpp:"))
       << call << " must name " << value << ": " << text;
 }
 
@@ -48,7 +49,8 @@ class SpecBadInput : public testing::Test {
 TEST_F(SpecBadInput, RanksOutOfRangeInSends) {
   const std::vector<int> list{1};
   const person object;
-  for (const int to : {n, n + 100, -3, mpi::any_source, std::numeric_limits<int>::max(), std::numeric_limits<int>::min()}) {
+  for (const int to :
+       {n, n + 100, -3, mpi::any_source, std::numeric_limits<int>::max(), std::numeric_limits<int>::min()}) {
     const std::string value = std::to_string(to);
     refused(all, "send", value, [&] { all.send(1, to); });
     refused(all, "send", value, [&] { all.send(list, to); });
@@ -181,7 +183,8 @@ TEST_F(SpecBadInput, BytesThatAreNoSuchObject) {
   for (int i = 0; i < 3; ++i) sent.push_back(all.isend("\xff\xff\xff\xff\xff\xff\xff\xff\x7f", next_of(all), i));
   const auto from = before_of(all);
   EXPECT_NE(refusal_of<tutti::decode_error>([&] { static_cast<void>(all.recv<person>(from, 0)); }).front(), '[');
-  EXPECT_NE(refusal_of<tutti::decode_error>([&] { static_cast<void>(all.irecv<person>(from, 1).wait()); }).front(), '[');
+  EXPECT_NE(refusal_of<tutti::decode_error>([&] { static_cast<void>(all.irecv<person>(from, 1).wait()); }).front(),
+            '[');
   const auto decode = [&] { static_cast<void>(all.recv<std::vector<std::vector<std::string>>>(from, 2)); };
   EXPECT_NE(refusal_of<tutti::decode_error>(decode).front(), '[');
   mpi::wait_all(sent);
@@ -226,7 +229,8 @@ TEST_F(SpecBadInput, ARangeThatHasNotAnElementForEachRank) {
       EXPECT_THROW(static_cast<void>(all.scatter(texts, root)), mpi::error) << size << " elements";
     }
   }
-  refused(all, "alltoall", std::to_string(n + 1), [&] { static_cast<void>(all.alltoall(std::vector<int>(many(n + 1)))); });
+  refused(all, "alltoall", std::to_string(n + 1),
+          [&] { static_cast<void>(all.alltoall(std::vector<int>(many(n + 1)))); });
   refused(all, "alltoall", "", [&] { static_cast<void>(all.alltoall(std::vector<std::string>(many(n - 1)))); });
 }
 
@@ -258,8 +262,8 @@ TEST_F(SpecBadInput, CountsThatCannotBe) {
   negative_counts.back() = -3;
   std::vector<int> other_counts(many(n), 3);
   other_counts.front() = 4;
-  for (const std::vector<int>* bad : std::initializer_list<const std::vector<int>*>{&short_counts, &long_counts,
-                                                                                   &negative_counts, &other_counts}) {
+  for (const std::vector<int>* bad :
+       std::initializer_list<const std::vector<int>*>{&short_counts, &long_counts, &negative_counts, &other_counts}) {
     refused(all, "allgather", "", [&] { all.allgather_into(three, right, *bad); });
     refused(all, "alltoall", "", [&] { all.alltoall_into(right, *bad, right, counts); });
     refused(all, "alltoall", "", [&] { all.alltoall_into(right, counts, right, *bad); });

@@ -59,7 +59,9 @@ struct sample<std::array<short, 3>> {
 };
 template <>
 struct sample<std::string> {
-  static std::string of(int rank, int i) { return std::string(many((rank * 3 + i) % 5), static_cast<char>('a' + rank)); }
+  static std::string of(int rank, int i) {
+    return std::string(many((rank * 3 + i) % 5), static_cast<char>('a' + rank));
+  }
 };
 template <>
 struct sample<std::vector<int>> {

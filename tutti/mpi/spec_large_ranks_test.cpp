@@ -42,7 +42,8 @@ std::string why_not(const communicator& all) {
   if (all.size() != 2) return "on 2 ranks only: each needs gigabytes";
   if (sanitized) return "a sanitizer doubles the memory, and looks at each byte";
   const std::size_t there = all.allreduce(free_memory(), mpi::min);
-  if (there < needed) return std::to_string(there >> 20) + " MiB of memory are free, " + std::to_string(needed >> 20) + " needed";
+  if (there < needed)
+    return std::to_string(there >> 20) + " MiB of memory are free, " + std::to_string(needed >> 20) + " needed";
   return "";
 }
 

@@ -123,7 +123,8 @@ TEST(SpecProperties, CallablesInOrder) {
     const auto length = many(choose.length());
     const auto rows = of_all(all, [&] {
       std::vector<affine> row(length);
-      for (auto& one : row) one = {static_cast<std::uint32_t>(choose.below(1000)), static_cast<std::uint32_t>(choose.below(1000))};
+      for (auto& one : row)
+        one = {static_cast<std::uint32_t>(choose.below(1000)), static_cast<std::uint32_t>(choose.below(1000))};
       return row;
     });
     std::vector<affine> whole = rows[0];
@@ -156,12 +157,17 @@ TEST(SpecProperties, Messages) {
   for (int round = 0; round < 10; ++round) {
     std::vector<planned> plan(many(20 * all.size()));
     for (std::size_t i = 0; i < plan.size(); ++i) {
-      plan[i] = {choose.below(all.size()), choose.below(all.size()), static_cast<int>(i), choose.below(2) == 0,
-                 choose.list(),            choose.text()};
+      plan[i] = {choose.below(all.size()),
+                 choose.below(all.size()),
+                 static_cast<int>(i),
+                 choose.below(2) == 0,
+                 choose.list(),
+                 choose.text()};
     }
     std::vector<std::size_t> order(plan.size());
     for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
-    for (std::size_t i = order.size(); i > 1; --i) std::swap(order[i - 1], order[many(choose.below(static_cast<int>(i)))]);
+    for (std::size_t i = order.size(); i > 1; --i)
+      std::swap(order[i - 1], order[many(choose.below(static_cast<int>(i)))]);
     std::vector<mpi::request> sent;
     for (const planned& one : plan) {
       if (one.from != all.rank()) continue;

@@ -1,4 +1,5 @@
-// Reductions: all operations on all kinds of elements, callables, places of extremes, and objects in the order of ranks.
+// Reductions: all operations on all kinds of elements, callables, places of extremes, and objects in the order of
+// ranks.
 #include <tutti/mpi/mpi.hpp>
 
 #include <gtest/gtest.h>
@@ -206,7 +207,8 @@ TEST(SpecReductions, ComplexNumbers) {
     reduces<std::complex<T>>(all, mpi::sum, [](int r) { return std::complex<T>(T(r), T(1)); });
     reduces<std::complex<T>>(all, mpi::prod, [](int) { return std::complex<T>(0, 1); });
     reduces_elements<std::complex<T>>(all, 12, mpi::sum, [](int r, int i) { return std::complex<T>(T(r), T(i)); });
-    reduces_elements<std::complex<T>>(all, 6, mpi::prod, [](int r, int i) { return std::complex<T>(T(r % 2), T(i % 2)); });
+    reduces_elements<std::complex<T>>(all, 6, mpi::prod,
+                                      [](int r, int i) { return std::complex<T>(T(r % 2), T(i % 2)); });
   };
   with(float());
   with(double());
@@ -307,7 +309,8 @@ TEST(SpecReductions, MaxlocAndMinloc) {
   // Equal values: the smaller place, whatever the order of ranks.
   EXPECT_EQ(all.allreduce(mpi::located<double>{1.0, n - all.rank()}, mpi::maxloc).where, 1);
   EXPECT_EQ(all.allreduce(mpi::located<double>{1.0, n - all.rank()}, mpi::minloc).where, 1);
-  const auto text = all.allreduce(mpi::located<std::string>{std::string(many(all.rank() % 3), 'x'), all.rank()}, mpi::maxloc);
+  const auto text =
+      all.allreduce(mpi::located<std::string>{std::string(many(all.rank() % 3), 'x'), all.rank()}, mpi::maxloc);
   EXPECT_EQ(text.where, std::min(n - 1, 2));
 }
 

@@ -1,13 +1,12 @@
-// Requests: waiting in all ways, giving up, being dropped and moved; and persistent ones.
+// Requests: waiting in all ways, giving up, being dropped and moved.
 #include <tutti/mpi/mpi.hpp>
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
-#include <numeric>
 #include <optional>
 #include <set>
-#include <stdexcept>
 #include <string>
 #include <tests/support/ranks.hpp>
 #include <utility>
@@ -202,7 +201,9 @@ TEST(SpecRequests, ASendIsNotCancelled) {
 TEST(SpecRequests, APendingReceiveThatIsDestroyedIsGivenUp) {
   const communicator all = mpi::world().dup("destroyed");
   int into = -1;
-  { const mpi::request dropped = all.irecv_into(into, before_of(all), 1); }
+  {
+    const mpi::request dropped = all.irecv_into(into, before_of(all), 1);
+  }
   {
     std::vector<mpi::request> several;
     for (int i = 0; i < 100; ++i) several.push_back(all.irecv_into(into, mpi::any_source, mpi::any_tag));
@@ -221,7 +222,9 @@ TEST(SpecRequests, APendingSendThatIsDestroyedIsWaitedFor) {
   mpi::request received = all.irecv_into(in, before_of(all), 1);
   {
     std::vector<int> out(100'000, 4);
-    { const mpi::request sent = all.issend(out, next_of(all), 1); }
+    {
+      const mpi::request sent = all.issend(out, next_of(all), 1);
+    }
     std::fill(out.begin(), out.end(), 0);  // it has ended: nobody reads it any more
   }
   received.wait();
@@ -229,7 +232,9 @@ TEST(SpecRequests, APendingSendThatIsDestroyedIsWaitedFor) {
   // And objects, whose bytes belong to the request.
   auto coming = all.irecv<std::map<int, std::string>>(before_of(all), 2);
   if (all.rank() % 2 == 0 && all.size() % 2 == 0) {
-    { const mpi::request sent = all.issend(std::map<int, std::string>{{1, std::string(70'000, 'x')}}, next_of(all), 2); }
+    {
+      const mpi::request sent = all.issend(std::map<int, std::string>{{1, std::string(70'000, 'x')}}, next_of(all), 2);
+    }
     EXPECT_EQ(coming.wait().at(1).size(), 70'000U);
   } else {
     mpi::request sent = all.issend(std::map<int, std::string>{{1, std::string(70'000, 'x')}}, next_of(all), 2);
@@ -243,18 +248,28 @@ TEST(SpecRequests, APendingCollectiveThatIsDestroyedIsWaitedFor) {
   int sum = 0;
   const std::vector<int> mine{1};
   std::vector<int> out(1);
-  { const mpi::request dropped = all.iallreduce(mine, out, mpi::sum); }
+  {
+    const mpi::request dropped = all.iallreduce(mine, out, mpi::sum);
+  }
   EXPECT_EQ(out[0], all.size());
-  { const mpi::request dropped = all.ibarrier(); }
+  {
+    const mpi::request dropped = all.ibarrier();
+  }
   sum = all.allreduce(2, mpi::sum);
   EXPECT_EQ(sum, 2 * all.size());
 }
 
 TEST(SpecRequests, AValueRequestThatIsDroppedBeforeAnythingCameLeavesTheMessage) {
   const communicator all = mpi::world().dup("dropped value");
-  { const auto dropped = all.irecv<int>(before_of(all), 1); }
-  { const auto dropped = all.irecv<std::vector<int>>(before_of(all), 2); }
-  { const auto dropped = all.irecv<std::map<int, int>>(before_of(all), 3); }
+  {
+    const auto dropped = all.irecv<int>(before_of(all), 1);
+  }
+  {
+    const auto dropped = all.irecv<std::vector<int>>(before_of(all), 2);
+  }
+  {
+    const auto dropped = all.irecv<std::map<int, int>>(before_of(all), 3);
+  }
   all.barrier();
   std::vector<mpi::request> sent;
   const int five = 5;
@@ -323,125 +338,6 @@ TEST(SpecRequests, ARequestMayOutliveTheHandleItWasMadeWith) {
   auto coming = communicator(all).irecv<std::vector<int>>(before_of(all));
   EXPECT_EQ(coming.wait(), out);
   sent.wait();
-}
-
-// ---- persistent
-
-TEST(SpecPersistent, StartsAgainAndAgain) {
-  const communicator all = mpi::world().dup("persistent");
-  std::vector<int> out(100);
-  std::vector<int> in(100);
-  mpi::persistent_request send = all.send_init(out, next_of(all), 5);
-  mpi::persistent_request receive = all.recv_init(in, before_of(all), 5);
-  for (int round = 0; round < 200; ++round) {
-    std::iota(out.begin(), out.end(), round * 1000 + all.rank());
-    receive.start();
-    send.start();
-    const mpi::status came = receive.wait();
-    EXPECT_EQ(came.source, before_of(all));
-    EXPECT_EQ(came.tag, 5);
-    EXPECT_EQ(came.count<int>(), 100U);
-    EXPECT_EQ(in[99], round * 1000 + before_of(all) + 99);
-    send.wait();
-  }
-}
-
-TEST(SpecPersistent, WithoutStartThereIsNothingToWaitFor) {
-  const communicator all = mpi::world().dup("not started");
-  int value = 0;
-  mpi::persistent_request receive = all.recv_init(value, before_of(all));
-  receive.wait();
-  mpi::persistent_request none;
-  none.wait();
-}
-
-TEST(SpecPersistent, StartingTwiceIsRefused) {
-  const communicator all = mpi::world().dup("twice");
-  int in = 0;
-  mpi::persistent_request receive = all.recv_init(in, before_of(all));
-  receive.start();
-  EXPECT_THROW(receive.start(), std::logic_error);
-  all.send(3, next_of(all));
-  receive.wait();
-  EXPECT_EQ(in, 3);
-}
-
-TEST(SpecPersistent, TestAndWildcardsAndPlainValues) {
-  const communicator all = mpi::world().dup("persistent test");
-  int out = 0;
-  int in = 0;
-  auto send = all.send_init(out, next_of(all), 8);
-  auto receive = all.recv_init(in);
-  for (int round = 0; round < 20; ++round) {
-    receive.start();
-    EXPECT_FALSE(receive.test());
-    all.barrier();
-    out = round;
-    send.start();
-    std::optional<mpi::status> came;
-    while (!came) came = receive.test();
-    EXPECT_EQ(came->source, before_of(all));
-    EXPECT_EQ(came->tag, 8);
-    EXPECT_EQ(in, round);
-    send.wait();
-    all.barrier();
-  }
-}
-
-TEST(SpecPersistent, EmptyMessagesAndNoRank) {
-  const communicator all = mpi::world().dup("persistent empty");
-  const std::vector<int> nothing;
-  std::vector<int> in(1, -1);
-  auto send = all.send_init(nothing, next_of(all));
-  auto receive = all.recv_init(in, before_of(all));
-  auto nowhere = all.send_init(nothing, mpi::no_rank);
-  auto from_nowhere = all.recv_init(in, mpi::no_rank);
-  for (int round = 0; round < 3; ++round) {
-    receive.start();
-    send.start();
-    nowhere.start();
-    from_nowhere.start();
-    EXPECT_EQ(receive.wait().bytes, 0U);
-    send.wait();
-    nowhere.wait();
-    EXPECT_EQ(from_nowhere.wait().source, mpi::no_rank);
-    EXPECT_EQ(in[0], -1);
-  }
-}
-
-TEST(SpecPersistent, CanBeMovedAndDestroyedWhileUnderWay) {
-  const communicator all = mpi::world().dup("persistent moved");
-  int in = -1;
-  {
-    auto receive = all.recv_init(in, before_of(all), 1);
-    receive.start();
-    auto moved = std::move(receive);
-    EXPECT_THROW(moved.start(), std::logic_error);
-  }  // given up
-  all.barrier();
-  all.send(5, next_of(all), 1);
-  EXPECT_EQ(all.recv<int>(before_of(all), 1), 5);
-  EXPECT_EQ(in, -1);
-  mpi::persistent_request assigned;
-  assigned = all.recv_init(in, before_of(all), 2);
-  assigned.start();
-  all.send(6, next_of(all), 2);
-  assigned.wait();
-  EXPECT_EQ(in, 6);
-}
-
-TEST(SpecPersistent, ATruncatedMessageIsAnErrorAndItCanStartAgain) {
-  const communicator all = mpi::world().dup("persistent truncated");
-  std::vector<int> in(2);
-  auto receive = all.recv_init(in, before_of(all), 1);
-  receive.start();
-  all.barrier();
-  all.send(std::vector<int>{1, 2, 3}, next_of(all), 1);
-  EXPECT_THROW(receive.wait(), mpi::error);
-  receive.start();
-  all.send(std::vector<int>{4, 5}, next_of(all), 1);
-  EXPECT_EQ(receive.wait().count<int>(), 2U);
-  EXPECT_EQ(in, (std::vector<int>{4, 5}));
 }
 
 }  // namespace
