@@ -193,6 +193,7 @@ op_handle op_on() {
 /// A communicator for messages of the library's own, of the same ranks; collective on first use.
 comm_state& shadow_of(comm_state& where, const place& here);
 /// All ranks must make this call: the watch sees that they do.
+void begin_values(comm_state& where, const char* call, const place& here);
 void begin_values(comm_state& where, const char* call, int root, const place& here);
 
 // By a binomial tree, of ranks counted from 0: each takes the value of those behind it. In the order of ranks, so that
@@ -225,7 +226,7 @@ std::optional<T> reduce_values(const Comm& comm, T value, Op& op, int root, cons
 template <class Comm, class T, class Op>
 std::optional<T> exscan_values(const Comm& comm, const T& value, Op& op, const place& here) {
   comm_state& where = state_of(comm);
-  begin_values(where, "scan", -1, here);
+  begin_values(where, "scan", here);
   comm_state& own = shadow_of(where, here);
   std::optional<T> before;
   if (own.rank > 0) before = recv_value<T>(own, own.rank - 1, 0, nullptr, "scan", here);

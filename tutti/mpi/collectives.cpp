@@ -14,15 +14,16 @@
 namespace tutti::mpi::detail {
 namespace {
 
-// `whole` must be `parts` times `part`.
+// `whole`, elements, must be `parts` times `part`.
 void check_parts(const comm_state& where, const char* call, const char* name, std::size_t whole, std::size_t part,
                  const place& here) {
   const auto parts = static_cast<std::size_t>(where.size);
   if (whole == part * parts) [[likely]]
     return;
+  check_alive(where, call, here);
   refuse(MPI_ERR_COUNT, where, call,
-         std::string(": ") + name + " has " + std::to_string(whole) + " bytes, and must have " + std::to_string(parts) +
-             " times " + std::to_string(part),
+         std::string(": ") + name + " has " + std::to_string(whole) + " elements, and must have " +
+             std::to_string(parts) + " times " + std::to_string(part),
          here);
 }
 
@@ -136,7 +137,7 @@ std::size_t bcast_size(comm_state& where, std::size_t mine, int root, const plac
 
 void scatter(comm_state& where, const_memory in, memory out, int root, const place& here) {
   check_root(where, root, "scatter", here);
-  if (where.rank == root) check_parts(where, "scatter", "in", in.bytes(), out.bytes(), here);
+  if (where.rank == root) check_parts(where, "scatter", "in", in.count, out.count, here);
   const together waits(where, {.call = "scatter", .root = root, .bytes = out.bytes()}, here);
   const byte_count length(out.bytes());
   check(MPI_Scatter(in.data, length.count(), length.type(), out.data, length.count(), length.type(), root,
@@ -146,7 +147,7 @@ void scatter(comm_state& where, const_memory in, memory out, int root, const pla
 
 started iscatter(comm_state& where, const_memory in, memory out, int root, const place& here) {
   check_root(where, root, "iscatter", here);
-  if (where.rank == root) check_parts(where, "iscatter", "in", in.bytes(), out.bytes(), here);
+  if (where.rank == root) check_parts(where, "iscatter", "in", in.count, out.count, here);
   begin_together(where, {.call = "iscatter", .root = root, .bytes = out.bytes()}, here);
   const byte_count length(out.bytes());
   MPI_Request handle = MPI_REQUEST_NULL;
@@ -175,7 +176,7 @@ void scatterv(comm_state& where, const_memory in, std::span<const int> counts, m
 
 void gather(comm_state& where, const_memory in, memory out, int root, const place& here) {
   check_root(where, root, "gather", here);
-  if (where.rank == root) check_parts(where, "gather", "out", out.bytes(), in.bytes(), here);
+  if (where.rank == root) check_parts(where, "gather", "out", out.count, in.count, here);
   const together waits(where, {.call = "gather", .root = root, .bytes = in.bytes()}, here);
   const byte_count length(in.bytes());
   check(
@@ -185,7 +186,7 @@ void gather(comm_state& where, const_memory in, memory out, int root, const plac
 
 started igather(comm_state& where, const_memory in, memory out, int root, const place& here) {
   check_root(where, root, "igather", here);
-  if (where.rank == root) check_parts(where, "igather", "out", out.bytes(), in.bytes(), here);
+  if (where.rank == root) check_parts(where, "igather", "out", out.count, in.count, here);
   begin_together(where, {.call = "igather", .root = root, .bytes = in.bytes()}, here);
   const byte_count length(in.bytes());
   MPI_Request handle = MPI_REQUEST_NULL;
@@ -210,7 +211,7 @@ void gatherv(comm_state& where, const_memory in, memory out, std::span<const int
 }
 
 void allgather(comm_state& where, const_memory in, memory out, const place& here) {
-  check_parts(where, "allgather", "out", out.bytes(), in.bytes(), here);
+  check_parts(where, "allgather", "out", out.count, in.count, here);
   const together waits(where, {.call = "allgather", .bytes = in.bytes()}, here);
   const byte_count length(in.bytes());
   check(MPI_Allgather(in.data, length.count(), length.type(), out.data, length.count(), length.type(), comm_of(where)),
@@ -218,7 +219,7 @@ void allgather(comm_state& where, const_memory in, memory out, const place& here
 }
 
 started iallgather(comm_state& where, const_memory in, memory out, const place& here) {
-  check_parts(where, "iallgather", "out", out.bytes(), in.bytes(), here);
+  check_parts(where, "iallgather", "out", out.count, in.count, here);
   begin_together(where, {.call = "iallgather", .bytes = in.bytes()}, here);
   const byte_count length(in.bytes());
   MPI_Request handle = MPI_REQUEST_NULL;
@@ -239,21 +240,21 @@ void allgatherv(comm_state& where, const_memory in, memory out, std::span<const 
 }
 
 void alltoall(comm_state& where, const_memory in, memory out, const place& here) {
-  const std::size_t part = in.bytes() / static_cast<std::size_t>(where.size == 0 ? 1 : where.size);
-  check_parts(where, "alltoall", "in", in.bytes(), part, here);
-  check_parts(where, "alltoall", "out", out.bytes(), part, here);
+  const std::size_t part = in.count / static_cast<std::size_t>(where.size == 0 ? 1 : where.size);
+  check_parts(where, "alltoall", "in", in.count, part, here);
+  check_parts(where, "alltoall", "out", out.count, part, here);
   const together waits(where, {.call = "alltoall", .bytes = in.bytes()}, here);
-  const byte_count length(part);
+  const byte_count length(part * in.of.size);
   check(MPI_Alltoall(in.data, length.count(), length.type(), out.data, length.count(), length.type(), comm_of(where)),
         where, "alltoall", here);
 }
 
 started ialltoall(comm_state& where, const_memory in, memory out, const place& here) {
-  const std::size_t part = in.bytes() / static_cast<std::size_t>(where.size == 0 ? 1 : where.size);
-  check_parts(where, "ialltoall", "in", in.bytes(), part, here);
-  check_parts(where, "ialltoall", "out", out.bytes(), part, here);
+  const std::size_t part = in.count / static_cast<std::size_t>(where.size == 0 ? 1 : where.size);
+  check_parts(where, "ialltoall", "in", in.count, part, here);
+  check_parts(where, "ialltoall", "out", out.count, part, here);
   begin_together(where, {.call = "ialltoall", .bytes = in.bytes()}, here);
-  const byte_count length(part);
+  const byte_count length(part * in.of.size);
   MPI_Request handle = MPI_REQUEST_NULL;
   check(MPI_Ialltoall(in.data, length.count(), length.type(), out.data, length.count(), length.type(), comm_of(where),
                       &handle),
@@ -337,7 +338,7 @@ void reduce_scatter(comm_state& where, const_memory in, memory out, const op_han
 }
 
 void reduce_scatter_block(comm_state& where, const_memory in, memory out, const op_handle& op, const place& here) {
-  check_parts(where, "reduce_scatter", "in", in.bytes(), out.bytes(), here);
+  check_parts(where, "reduce_scatter", "in", in.count, out.count, here);
   const together waits(
       where, {.call = "reduce_scatter", .bytes = in.bytes(), .element_size = in.of.size, .op = op.name}, here);
   check(MPI_Reduce_scatter_block(in.data, out.data, count_of(where, "reduce_scatter", out.count, here), type_of(in.of),
@@ -346,7 +347,7 @@ void reduce_scatter_block(comm_state& where, const_memory in, memory out, const 
 }
 
 started ireduce_scatter_block(comm_state& where, const_memory in, memory out, const op_handle& op, const place& here) {
-  check_parts(where, "ireduce_scatter", "in", in.bytes(), out.bytes(), here);
+  check_parts(where, "ireduce_scatter", "in", in.count, out.count, here);
   begin_together(where, {.call = "ireduce_scatter", .bytes = in.bytes(), .element_size = in.of.size, .op = op.name},
                  here);
   MPI_Request handle = MPI_REQUEST_NULL;

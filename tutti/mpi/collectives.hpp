@@ -84,16 +84,19 @@ class collectives : public point_to_point {
   }
   /// Block r of the root's `in`, which has size() blocks of the size of `out`, goes into rank r's `out`.
   template <buffer In, writable_buffer Out>
+    requires same_elements<In, Out>
   void scatter_into(const In& in, Out&& out, int root = 0, const place& here = place::current()) const {
     detail::scatter(state(), detail::memory_of(in), detail::writable_memory_of(out), root, here);
   }
   /// The same with blocks of `counts` elements, side by side in `in`; both are the root's.
   template <buffer In, writable_buffer Out>
+    requires same_elements<In, Out>
   void scatter_into(const In& in, std::span<const int> counts, Out&& out, int root = 0,
                     const place& here = place::current()) const {
     detail::scatterv(state(), detail::memory_of(in), counts, detail::writable_memory_of(out), root, here);
   }
   template <lasting_buffer In, lasting_writable_buffer Out>
+    requires same_elements<In, Out>
   request iscatter(In&& in, Out&& out, int root = 0, const place& here = place::current()) const {
     return request(detail::iscatter(state(), detail::memory_of(in), detail::writable_memory_of(out), root, here));
   }
@@ -116,16 +119,19 @@ class collectives : public point_to_point {
   }
   /// All ranks' `in`, of equal size, side by side in the root's `out`.
   template <buffer In, writable_buffer Out>
+    requires same_elements<In, Out>
   void gather_into(const In& in, Out&& out, int root = 0, const place& here = place::current()) const {
     detail::gather(state(), detail::memory_of(in), detail::writable_memory_of(out), root, here);
   }
   /// The same with `counts` elements from each rank; the root's.
   template <buffer In, writable_buffer Out>
+    requires same_elements<In, Out>
   void gather_into(const In& in, Out&& out, std::span<const int> counts, int root = 0,
                    const place& here = place::current()) const {
     detail::gatherv(state(), detail::memory_of(in), detail::writable_memory_of(out), counts, root, here);
   }
   template <lasting_buffer In, lasting_writable_buffer Out>
+    requires same_elements<In, Out>
   request igather(In&& in, Out&& out, int root = 0, const place& here = place::current()) const {
     return request(detail::igather(state(), detail::memory_of(in), detail::writable_memory_of(out), root, here));
   }
@@ -161,16 +167,19 @@ class collectives : public point_to_point {
   }
   /// All ranks' `in`, of equal size, side by side in every `out`.
   template <buffer In, writable_buffer Out>
+    requires same_elements<In, Out>
   void allgather_into(const In& in, Out&& out, const place& here = place::current()) const {
     detail::allgather(state(), detail::memory_of(in), detail::writable_memory_of(out), here);
   }
   /// The same with `counts` elements from each rank.
   template <buffer In, writable_buffer Out>
+    requires same_elements<In, Out>
   void allgather_into(const In& in, Out&& out, std::span<const int> counts,
                       const place& here = place::current()) const {
     detail::allgatherv(state(), detail::memory_of(in), detail::writable_memory_of(out), counts, here);
   }
   template <lasting_buffer In, lasting_writable_buffer Out>
+    requires same_elements<In, Out>
   request iallgather(In&& in, Out&& out, const place& here = place::current()) const {
     return request(detail::iallgather(state(), detail::memory_of(in), detail::writable_memory_of(out), here));
   }
@@ -188,16 +197,19 @@ class collectives : public point_to_point {
   }
   /// Block r of each rank's `in` goes to rank r, into the block of its `out` for the sender. Both are size() blocks.
   template <buffer In, writable_buffer Out>
+    requires same_elements<In, Out>
   void alltoall_into(const In& in, Out&& out, const place& here = place::current()) const {
     detail::alltoall(state(), detail::memory_of(in), detail::writable_memory_of(out), here);
   }
   /// The same with blocks of so many elements, side by side.
   template <buffer In, writable_buffer Out>
+    requires same_elements<In, Out>
   void alltoall_into(const In& in, std::span<const int> out_counts, Out&& out, std::span<const int> in_counts,
                      const place& here = place::current()) const {
     detail::alltoallv(state(), detail::memory_of(in), out_counts, detail::writable_memory_of(out), in_counts, here);
   }
   template <lasting_buffer In, lasting_writable_buffer Out>
+    requires same_elements<In, Out>
   request ialltoall(In&& in, Out&& out, const place& here = place::current()) const {
     return request(detail::ialltoall(state(), detail::memory_of(in), detail::writable_memory_of(out), here));
   }
@@ -235,21 +247,25 @@ class collectives : public point_to_point {
   }
   /// Element by element into the root's `out`, of the size of `in`.
   template <buffer In, writable_buffer Out, class Op>
+    requires same_elements<In, Out>
   void reduce_into(const In& in, Out&& out, Op /*op*/, int root = 0, const place& here = place::current()) const {
     detail::reduce(state(), detail::memory_of(in), detail::writable_memory_of(out),
                    detail::op_on<std::remove_cvref_t<In>, Op>(), root, here);
   }
   template <buffer In, writable_buffer Out, class Op>
+    requires same_elements<In, Out>
   void allreduce_into(const In& in, Out&& out, Op /*op*/, const place& here = place::current()) const {
     detail::allreduce(state(), detail::memory_of(in), detail::writable_memory_of(out),
                       detail::op_on<std::remove_cvref_t<In>, Op>(), here);
   }
   template <lasting_buffer In, lasting_writable_buffer Out, class Op>
+    requires same_elements<In, Out>
   request ireduce(In&& in, Out&& out, Op /*op*/, int root = 0, const place& here = place::current()) const {
     return request(detail::ireduce(state(), detail::memory_of(in), detail::writable_memory_of(out),
                                    detail::op_on<std::remove_cvref_t<In>, Op>(), root, here));
   }
   template <lasting_buffer In, lasting_writable_buffer Out, class Op>
+    requires same_elements<In, Out>
   request iallreduce(In&& in, Out&& out, Op /*op*/, const place& here = place::current()) const {
     return request(detail::iallreduce(state(), detail::memory_of(in), detail::writable_memory_of(out),
                                       detail::op_on<std::remove_cvref_t<In>, Op>(), here));
@@ -267,11 +283,13 @@ class collectives : public point_to_point {
   }
   /// The same into `out`; `in` has size() blocks of its size.
   template <buffer In, writable_buffer Out, class Op>
+    requires same_elements<In, Out>
   void reduce_scatter_into(const In& in, Out&& out, Op /*op*/, const place& here = place::current()) const {
     detail::reduce_scatter_block(state(), detail::memory_of(in), detail::writable_memory_of(out),
                                  detail::op_on<std::remove_cvref_t<In>, Op>(), here);
   }
   template <lasting_buffer In, lasting_writable_buffer Out, class Op>
+    requires same_elements<In, Out>
   request ireduce_scatter(In&& in, Out&& out, Op /*op*/, const place& here = place::current()) const {
     return request(detail::ireduce_scatter_block(state(), detail::memory_of(in), detail::writable_memory_of(out),
                                                  detail::op_on<std::remove_cvref_t<In>, Op>(), here));
@@ -305,21 +323,25 @@ class collectives : public point_to_point {
   }
   /// Element by element into `out`, of the size of `in`.
   template <buffer In, writable_buffer Out, class Op>
+    requires same_elements<In, Out>
   void scan_into(const In& in, Out&& out, Op /*op*/, const place& here = place::current()) const {
     detail::scan(state(), detail::memory_of(in), detail::writable_memory_of(out),
                  detail::op_on<std::remove_cvref_t<In>, Op>(), here);
   }
   template <buffer In, writable_buffer Out, class Op>
+    requires same_elements<In, Out>
   void exscan_into(const In& in, Out&& out, Op /*op*/, const place& here = place::current()) const {
     detail::exscan(state(), detail::memory_of(in), detail::writable_memory_of(out),
                    detail::op_on<std::remove_cvref_t<In>, Op>(), here);
   }
   template <lasting_buffer In, lasting_writable_buffer Out, class Op>
+    requires same_elements<In, Out>
   request iscan(In&& in, Out&& out, Op /*op*/, const place& here = place::current()) const {
     return request(detail::iscan(state(), detail::memory_of(in), detail::writable_memory_of(out),
                                  detail::op_on<std::remove_cvref_t<In>, Op>(), here));
   }
   template <lasting_buffer In, lasting_writable_buffer Out, class Op>
+    requires same_elements<In, Out>
   request iexscan(In&& in, Out&& out, Op /*op*/, const place& here = place::current()) const {
     return request(detail::iexscan(state(), detail::memory_of(in), detail::writable_memory_of(out),
                                    detail::op_on<std::remove_cvref_t<In>, Op>(), here));

@@ -30,8 +30,8 @@ inline constexpr bool is_its_bytes = [] {
 }();
 }  // namespace detail
 
-/// A value whose bytes are all there is to it: numbers, enums, std::complex, std::array and aggregates of these. No
-/// pointers, no views, no type with its own `serialize`.
+/// A value whose bytes are all there is to it: numbers, enums, std::array and aggregates of these, and std::complex, by
+/// itself or in a buffer. No pointers, no views, no type with its own `serialize`.
 template <class T>
 concept plain = std::is_trivially_copyable_v<T> && !std::is_const_v<T> &&
                 (detail::is_complex<T> || (encodable<T> && detail::is_its_bytes<T>));
@@ -52,6 +52,11 @@ concept lasting_buffer =
 /// The same for memory that is written to.
 template <class R>
 concept lasting_writable_buffer = writable_buffer<R> && lasting_buffer<R>;
+
+/// Buffers of the same elements.
+template <class A, class B>
+concept same_elements =
+    std::is_same_v<std::remove_cv_t<std::ranges::range_value_t<A>>, std::remove_cv_t<std::ranges::range_value_t<B>>>;
 
 /// A buffer that owns its elements and takes any number of them: std::vector<double>, std::string.
 template <class R>

@@ -284,7 +284,7 @@ neighbor_pieces exchange_with_neighbors(comm_state& where, const neighbors& who,
            ": " + std::to_string(out.size()) + " values for " + std::to_string(who.destinations.size()) + " neighbours",
            here);
   }
-  begin_values(where, call, -1, here);
+  begin_values(where, call, here);
   comm_state& own = shadow_of(where, here);
   std::vector<request> sent;
   for (std::size_t i = 0; i < out.size(); ++i) {

@@ -187,6 +187,12 @@ struct op_handle {
   const char* name = "";
 };
 
+// Operators of the program's own types need not commute.
+template <class T>
+inline constexpr bool is_located = false;
+template <class T>
+inline constexpr bool is_located<located<T>> = true;
+
 template <class Op, class T>
 op_handle op_for() {
   if constexpr (named_op<Op>) {
@@ -199,7 +205,7 @@ op_handle op_for() {
   static_assert(std::is_invocable_r_v<T, Op, const T&, const T&>,
                 "tutti: the operation of a reduction takes two elements and returns one");
   if constexpr (named_op<Op>) {
-    static const std::uintptr_t made = make_op(&reduce_elements<Op, T>, true);
+    static const std::uintptr_t made = make_op(&reduce_elements<Op, T>, std::is_arithmetic_v<T> || is_located<T>);
     return {op_kind::own, made, Op::name};
   } else {
     static const std::uintptr_t made = make_op(&reduce_elements<Op, T>, false);

@@ -104,6 +104,8 @@ struct found_message {
   std::uintptr_t handle = 0;  // MPI_Message
   status about;
 };
+/// Throws mpi::error for a rank that is none of this communicator's.
+void check_source(const comm_state& where, int from, const char* call, const place& here);
 found_message mprobe(const comm_state& where, int from, int tag, const char* call, const place& here);
 void mrecv(const comm_state& where, found_message& found, void* into, const char* call, const place& here);
 [[noreturn]] void refuse_length(const comm_state& where, const status& came, std::size_t unit, const char* type,
@@ -122,10 +124,18 @@ T decode_message(const comm_state& where, const status& came, std::string_view b
   }
 }
 
+template <class T>
+T value_from_nobody(const comm_state& where, status* about, const char* call, const place& here) {
+  check_source(where, no_rank, call, here);
+  if (about != nullptr) *about = {};
+  return T{};
+}
+
 // The value that a message is: allocates what is needed.
 template <class T>
 T recv_value(const comm_state& where, int from, int tag, status* about, const char* call, const place& here) {
   check_received<T>();
+  if (from == no_rank && tag >= any_tag) return value_from_nobody<T>(where, about, call, here);
   if constexpr (growing_buffer<T>) {
     constexpr std::size_t unit = sizeof(std::ranges::range_value_t<T>);
     found_message found = mprobe(where, from, tag, call, here);
@@ -244,9 +254,10 @@ class point_to_point : public comm_handle {
       if (about != nullptr) *about = came;
       return value;
     } else {
+      detail::check_source(state(), from, "sendrecv", here);  // before anything is sent
       return detail::with_outgoing(what, [&](detail::const_memory m) {
         request out(detail::isend(state(), m, to, send_tag, detail::send_mode::standard, here));
-        T value = from == no_rank ? T() : detail::recv_value<T>(state(), from, recv_tag, about, "sendrecv", here);
+        T value = detail::recv_value<T>(state(), from, recv_tag, about, "sendrecv", here);
         out.wait(here);
         return value;
       });

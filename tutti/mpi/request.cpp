@@ -24,6 +24,12 @@ std::string text_of(const started& what) {
          (what.tag == any_tag ? "any" : std::to_string(what.tag));
 }
 
+std::string why(int code) {
+  int error_class = code;
+  MPI_Error_class(code, &error_class);
+  return error_class == MPI_ERR_TRUNCATE ? ": the message is longer than the memory for it" : "";
+}
+
 // It has ended; `code` is MPI's.
 status over(started& what, int code, const status& came) {
   const started was = what;
@@ -31,7 +37,7 @@ status over(started& what, int code, const status& came) {
   if (was.receives && code == MPI_SUCCESS) note_received(*was.where, came.source, came.tag);
   end_request(was.watched);
   if (code != MPI_SUCCESS) [[unlikely]]
-    fail(code, *was.where, was.call, text_of(was), was.here());
+    fail(code, *was.where, was.call, text_of(was) + why(code), was.here());
   return was.receives ? came : status{};
 }
 
@@ -241,13 +247,25 @@ class handles {
   std::vector<detail::awaited> awaited_;
 };
 
+// As MPI_Waitall, which in Open MPI 4.1 hangs at thread level multiple when one of them fails.
+int wait_one_by_one(MPI_Request* requests, MPI_Status* came, std::size_t count) noexcept {
+  int code = MPI_SUCCESS;
+  for (std::size_t i = 0; i < count; ++i) {
+    if (requests[i] == MPI_REQUEST_NULL) continue;
+    const int own = MPI_Wait(&requests[i], &came[i]);
+    came[i].MPI_ERROR = own;
+    if (own != MPI_SUCCESS) code = MPI_ERR_IN_STATUS;
+  }
+  return code;
+}
+
 // `into`: where to say what came; may be null.
 void wait_for_all(std::span<request> requests, status* into, const place& here) {
   handles all(requests, "wait_all", here);
   int code = 0;
   {
     const detail::watched_call waits("wait_all", all.awaited().data(), all.awaited().size(), true, here);
-    code = MPI_Waitall(static_cast<int>(requests.size()), all.data(), all.came());
+    code = wait_one_by_one(all.data(), all.came(), requests.size());
   }
   const bool look = code != MPI_SUCCESS || into != nullptr || detail::watching();
   std::exception_ptr first;
@@ -297,9 +315,16 @@ ended_request wait_any(std::span<request> requests, const place& here) {
 }
 
 bool test_all(std::span<request> requests) {
-  bool all = true;
-  for (request& one : requests) all = one.test().has_value() && all;
-  return all;
+  for (request& one : requests) {
+    const detail::started& what = detail::request_access::of(one);
+    if (what.where == nullptr) continue;
+    detail::enter(*what.where, "test_all", what.here());
+    int flag = 0;
+    MPI_Request_get_status(detail::handle_of<MPI_Request>(what.handle), &flag, MPI_STATUS_IGNORE);
+    if (flag == 0) return false;
+  }
+  wait_for_all(requests, nullptr, place{});
+  return true;
 }
 
 persistent_request::~persistent_request() {
@@ -315,7 +340,9 @@ persistent_request::~persistent_request() {
 }
 
 void persistent_request::start(const place& here) {
-  if (what_.where == nullptr) throw std::logic_error("mpi::persistent_request::start: it was made of nothing");
+  if (what_.where == nullptr)
+    throw std::logic_error(
+        "mpi::persistent_request::start: there is none: it was moved from, or has ended in an error; make it anew");
   if (running_) {
     throw std::logic_error("mpi::persistent_request::start: it is under way; wait for it first (" + to_string(here) +
                            ")");
@@ -345,9 +372,14 @@ status persistent_request::wait(const place& here) {
     const detail::watched_call waits("wait", detail::awaited_of(what_), here);
     code = MPI_Wait(&handle, &came);
   }
+  return ended(code, handle == MPI_REQUEST_NULL, what_.receives ? detail::status_of(came) : status{});
+}
+
+status persistent_request::ended(int code, bool is_gone, const status& came) {
   running_ = false;
   detail::started copy = what_;
-  return detail::over(copy, code, what_.receives ? detail::status_of(came) : status{});
+  if (is_gone) what_.where = nullptr;
+  return detail::over(copy, code, came);
 }
 
 std::optional<status> persistent_request::test() {
@@ -358,9 +390,7 @@ std::optional<status> persistent_request::test() {
   int flag = 0;
   const int code = MPI_Test(&handle, &flag, &came);
   if (code == MPI_SUCCESS && flag == 0) return {};
-  running_ = false;
-  detail::started copy = what_;
-  return detail::over(copy, code, what_.receives ? detail::status_of(came) : status{});
+  return ended(code, handle == MPI_REQUEST_NULL, what_.receives ? detail::status_of(came) : status{});
 }
 
 }  // namespace tutti::mpi

@@ -141,7 +141,7 @@ class [[nodiscard]] persistent_request {
   }
   ~persistent_request();
 
-  /// Begins it once more. Throws std::logic_error when it is under way.
+  /// Begins it once more. Throws std::logic_error when it is under way, and when it has ended in an error before.
   void start(const place& here = place::current());
   /// Blocks until it has ended; returns at once when it was not started.
   status wait(const place& here = place::current());
@@ -149,6 +149,8 @@ class [[nodiscard]] persistent_request {
   std::optional<status> test();
 
  private:
+  status ended(int code, bool is_gone, const status& came);
+
   detail::started what_;
   bool running_ = false;
 };

@@ -51,10 +51,15 @@ comm_state& shadow_of(comm_state& where, const place& here) {
   return *where.shadow;
 }
 
-void begin_values(comm_state& where, const char* call, int root, const place& here) {
+void begin_values(comm_state& where, const char* call, const place& here) {
   enter(where, call, here);
   check_alive(where, call, here);
-  if (root >= 0 || root < -1) check_root(where, root, call, here);
+  check_collective(where, {.call = call}, here);
+}
+
+void begin_values(comm_state& where, const char* call, int root, const place& here) {
+  enter(where, call, here);
+  check_root(where, root, call, here);
   check_collective(where, {.call = call, .root = root}, here);
 }
 
@@ -125,7 +130,7 @@ std::string allgather_flat(comm_state& where, const_memory mine, const place& he
 }
 
 came_pieces allgather_pieces(comm_state& where, const_memory mine, const place& here) {
-  begin_values(where, "allgather", -1, here);
+  begin_values(where, "allgather", here);
   const auto ranks = static_cast<std::size_t>(where.size);
   std::vector<std::uint64_t> sizes(ranks);
   const std::uint64_t own_size = mine.bytes();
@@ -165,7 +170,7 @@ came_pieces alltoall_pieces(comm_state& where, const pieces& out, const place& h
     refuse(MPI_ERR_COUNT, where, "alltoall",
            ": " + std::to_string(out.size()) + " elements for " + std::to_string(where.size) + " ranks", here);
   }
-  begin_values(where, "alltoall", -1, here);
+  begin_values(where, "alltoall", here);
   comm_state& own = shadow_of(where, here);
   std::vector<request> sent;
   for (int i = 1; i < own.size; ++i) {

@@ -51,6 +51,7 @@ class message_awaiter : public tutti::detail::own_awaiter, public suspension, pu
 
 template <class T>
 T receive_found(const expected& what, found_message& found) {
+  if (found.about.source == no_rank) return T{};
   if constexpr (growing_buffer<T>) {
     constexpr std::size_t unit = sizeof(std::ranges::range_value_t<T>);
     if (found.about.bytes % unit != 0) {
@@ -71,8 +72,9 @@ T receive_found(const expected& what, found_message& found) {
 
 }  // namespace detail
 
-/// A value that is to be received. Waited for by `wait`, or by a coroutine with co_await; `test` only looks. One that
-/// is dropped leaves the message to others. Move-only; for one thread at a time.
+/// A value that is to be received. Waited for by `wait`, or by a coroutine with co_await; `test` only looks. A value of
+/// fixed length is being received from the beginning, and one that is dropped takes a message that had come with it; of
+/// others the message is looked for, and left to others when it is dropped. Move-only; for one thread at a time.
 template <class T>
 class [[nodiscard]] value_request {
   // What has a fixed length can be received at any moment; for all else its length must be known first.
