@@ -3,6 +3,8 @@
 #include <apps/tutti/demo.hpp>
 #include <apps/tutti/executor_list.hpp>
 #include <apps/tutti/measuring.hpp>
+#include <apps/tutti/run_program.hpp>
+#include <apps/tutti/run_ranks.hpp>
 #include <apps/tutti/trace_command.hpp>
 
 #include <fmt/format.h>
@@ -20,7 +22,9 @@ constexpr const char* exit_codes = R"(Exit codes:
   1  executors disagree, or a run or a program failed
   2  the command line is wrong
   3  PATH or FILE does not exist, cannot be read, holds no text or no timeline; PROGRAM
-     cannot be started)";
+     cannot be started
+  4  no program that starts ranks
+  `tutti run` ends as its program does)";
 
 constexpr const char* demo_help =
     R"(Counts the words of every text file below PATH: first in a plain loop, then on
@@ -55,6 +59,8 @@ std::string explain(const CLI::App& app, const CLI::ParseError& error, int argc,
     if (!first.starts_with('-'))
       return fmt::format("unknown command \"{}\"; known: {}", first, fmt::join(commands, ", "));
   }
+  // Behind its own options are another program's words.
+  if (chosen->get_name() == "run" && dynamic_cast<const CLI::ExtrasError*>(&error) == nullptr) return error.what();
   const std::vector<std::string> extra = chosen->remaining();
   const std::vector<std::string> extras = extra.empty() ? app.remaining() : extra;
   if (!extras.empty()) {
@@ -94,9 +100,16 @@ int run_command(int argc, const char* const* argv, std::ostream& out, std::ostre
   CLI::App* trace = add_trace_command(app, trace_options);
   trace->footer(trace->get_footer() + exit_codes);
 
+  run_ranks_options ranks_options;
+  CLI::App* ranks = add_run_command(app, ranks_options);
+  ranks->footer(ranks->get_footer() + exit_codes);
+
   try {
-    app.parse(measuring::own_words(argc, argv), argv);
+    const int own = measuring::own_words(argc, argv);
+    app.parse(own, argv);
     measured.take_programs(argc, argv);
+    if (ranks->parsed()) take_ranks_program(*ranks, ranks_options, {argv + std::min(own + 1, argc), argv + argc});
+    if (ranks_options.hosts) (void)parse_hosts(*ranks_options.hosts);
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return app.exit(error, out, err);  // help and version
     const std::string command = app.get_subcommands().empty() ? "" : app.get_subcommands().front()->get_name() + " ";
@@ -108,6 +121,7 @@ int run_command(int argc, const char* const* argv, std::ostream& out, std::ostre
   }
 
   try {
+    if (ranks->parsed()) return run_ranks(ranks_options, out, err);
     exit_code code = exit_code::success;
     if (const auto measured_code = measured.run(out, err)) {
       code = *measured_code;
@@ -122,6 +136,12 @@ int run_command(int argc, const char* const* argv, std::ostream& out, std::ostre
     if (out.flush()) return static_cast<int>(code);
     err << "tutti: the results could not be written: is the disk full?\n";
     return static_cast<int>(exit_code::failure);
+  } catch (const not_a_program& error) {
+    err << "tutti: " << error.what() << '\n';
+    return static_cast<int>(exit_code::no_program);
+  } catch (const no_launcher& error) {
+    err << "tutti: " << error.what() << '\n';
+    return static_cast<int>(exit_code::no_launcher);
   } catch (const std::exception& error) {
     err << "tutti: " << error.what() << '\n';
     return static_cast<int>(exit_code::failure);

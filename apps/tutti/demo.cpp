@@ -11,7 +11,9 @@
 #include <tutti/trace/span.hpp>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
+#include <cstdlib>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -63,12 +65,20 @@ std::vector<fs::path> default_roots() {
   return roots;
 }
 
+// Whether this process is one of several ranks, by the variables of Open MPI, MPICH and Slurm.
+bool is_a_rank() {
+  return std::ranges::any_of(std::array{"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_PROCID"},
+                             [](const char* name) { return std::getenv(name) != nullptr; });
+}
+
 // The executors that can be used as they are: linked, nothing missing, and no address to be named ("redis://host").
+// "ranks" only where there are some: one rank alone would be one more row of one thread.
 std::vector<std::string> default_specs() {
   std::vector<std::string> specs;
   for (const executor_kind& kind : executor_kinds()) {
     const std::string_view behind = kind.usage.substr(std::min(kind.scheme.size(), kind.usage.size()));
     const bool complete = behind.empty() || behind.starts_with('[');
+    if (kind.scheme == "ranks" && !is_a_rank()) continue;
     if (complete && kind.make != nullptr && missing_for(kind).empty()) specs.emplace_back(kind.scheme);
   }
   return specs;

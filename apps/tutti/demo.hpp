@@ -10,10 +10,11 @@ namespace tutti::app {
 /// Exit codes of the command line.
 enum class exit_code : int {
   success = 0,
-  failure = 1,     ///< executors disagree, or a run failed
-  usage = 2,       ///< the command line is wrong
-  no_text = 3,     ///< there is nothing to count, or no timeline to read
-  no_program = 3,  ///< there is nothing to run
+  failure = 1,      ///< executors disagree, or a run failed
+  usage = 2,        ///< the command line is wrong
+  no_text = 3,      ///< there is nothing to count, or no timeline to read
+  no_program = 3,   ///< there is nothing to run
+  no_launcher = 4,  ///< nothing that starts ranks
 };
 
 struct demo_options {

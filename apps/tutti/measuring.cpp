@@ -60,7 +60,7 @@ measuring::measuring(CLI::App& app, const std::string& footer, bool show_progres
 
 int measuring::own_words(int argc, const char* const* argv) {
   const std::string_view command = argc > 1 ? argv[1] : "";
-  if (command != "speedup" && command != "bench") return argc;
+  if (command != "speedup" && command != "bench" && command != "run") return argc;
   return static_cast<int>(std::find(argv, argv + argc, std::string_view("--")) - argv);
 }
 

@@ -15,7 +15,7 @@ class measuring {
   /// `footer` ends their help; `show_progress`: on `err`.
   measuring(CLI::App& app, const std::string& footer, bool show_progress);
 
-  /// How many words of the command line are ours: for these commands those before the first "--".
+  /// How many words of the command line are ours: for these commands, and `run`, those before the first "--".
   static int own_words(int argc, const char* const* argv);
   /// After `app` has parsed those: takes the programs. Throws std::invalid_argument, which says how to name one, and
   /// CLI::ExtrasError for an unknown option.
