@@ -6,6 +6,7 @@
 #include <tutti/mpi/inside/rank_watch.hpp>
 #include <tutti/mpi/value_request.hpp>
 
+#include <memory>
 #include <ostream>
 #include <stdexcept>
 #include <string>
@@ -26,24 +27,25 @@ std::string text_of(const started& what) {
 
 // It has ended; `code` is MPI's.
 status over(started& what, int code, const status& came) {
-  const started was = what;
-  what.where = nullptr;
-  if (was.receives && code == MPI_SUCCESS) note_received(*was.where, came.source, came.tag);
-  end_request(was.watched);
+  const comm_state& where = *std::exchange(what.where, nullptr);
+  if (what.receives && code == MPI_SUCCESS) note_received(where, came.source, came.tag);
+  end_request(what.watched);
   if (code != MPI_SUCCESS) [[unlikely]]
-    fail(code, *was.where, was.call, text_of(was), was.here());
-  return was.receives ? came : status{};
+    fail(code, where, what.call, text_of(what), what.here());
+  return what.receives ? came : status{};
 }
 
 }  // namespace
 
 status wait_for(started& what, const place& here) {
   if (what.where == nullptr) return {};
-  enter(*what.where, "wait", here);
   auto handle = handle_of<MPI_Request>(what.handle);
   MPI_Status came;
   int code = 0;
-  {
+  if (is_undisturbed()) [[likely]] {
+    code = MPI_Wait(&handle, &came);
+  } else {
+    enter(*what.where, "wait", here);
     const watched_call waits("wait", awaited_of(what), here);
     code = MPI_Wait(&handle, &came);
   }
@@ -61,7 +63,7 @@ std::optional<status> test(started& what) {
   return over(what, code, what.receives ? status_of(came) : status{});
 }
 
-void give_up(started& what) noexcept {
+void give_up(started what) noexcept {
   if (what.where->size == 0) return;  // MPI has ended, and everything with it
   auto handle = handle_of<MPI_Request>(what.handle);
   MPI_Status came;
@@ -75,7 +77,6 @@ void give_up(started& what) noexcept {
   } catch (...) {
   }
   end_request(what.watched);
-  what = {};
 }
 
 // ---------------------------------------------------------------- coroutines
@@ -205,62 +206,55 @@ namespace {
 // The handles of several requests side by side, as MPI wants them. Few need no memory of their own.
 class handles {
  public:
-  handles(std::span<request> requests, const char* call, const place& here) {
-    if (requests.size() > few) {
-      many_handles_.resize(requests.size());
-      many_came_.resize(requests.size());
-      all_ = many_handles_.data();
-      came_ = many_came_.data();
-    }
-    const bool attentive = detail::attention.load(std::memory_order_relaxed) != 0;
+  explicit handles(std::span<request> requests) {
+    if (requests.size() > few) [[unlikely]]
+      use_memory(requests.size());
     for (std::size_t i = 0; i < requests.size(); ++i) {
       const detail::started& what = detail::request_access::of(requests[i]);
-      if (what.where == nullptr) {
-        all_[i] = MPI_REQUEST_NULL;
-        continue;
-      }
-      all_[i] = detail::handle_of<MPI_Request>(what.handle);
-      if (!attentive) [[likely]]
-        continue;
-      detail::enter(*what.where, call, here);
-      if (detail::watching()) awaited_.push_back(detail::awaited_of(what));
+      all_[i] = what.where != nullptr ? detail::handle_of<MPI_Request>(what.handle) : MPI_REQUEST_NULL;
     }
   }
   MPI_Request* data() noexcept { return all_; }
   MPI_Status* came() noexcept { return came_; }
-  const std::vector<detail::awaited>& awaited() const noexcept { return awaited_; }
 
  private:
+  void use_memory(std::size_t count) {
+    many_handles_ = std::make_unique_for_overwrite<MPI_Request[]>(count);
+    many_came_ = std::make_unique_for_overwrite<MPI_Status[]>(count);
+    all_ = many_handles_.get();
+    came_ = many_came_.get();
+  }
+
   static constexpr std::size_t few = 64;
   MPI_Request few_handles_[few];
   MPI_Status few_came_[few];
-  std::vector<MPI_Request> many_handles_;
-  std::vector<MPI_Status> many_came_;
+  std::unique_ptr<MPI_Request[]> many_handles_;
+  std::unique_ptr<MPI_Status[]> many_came_;
   MPI_Request* all_ = few_handles_;
   MPI_Status* came_ = few_came_;
-  std::vector<detail::awaited> awaited_;
 };
 
-// `into`: where to say what came; may be null.
-void wait_for_all(std::span<request> requests, status* into, const place& here) {
-  handles all(requests, "wait_all", here);
-  int code = 0;
-  {
-    const detail::watched_call waits("wait_all", all.awaited().data(), all.awaited().size(), true, here);
-    code = MPI_Waitall(static_cast<int>(requests.size()), all.data(), all.came());
+// All that belongs to waiting for several but the call: what the watch is told.
+std::vector<detail::awaited> enter_all(std::span<request> requests, const char* call, const place& here) {
+  std::vector<detail::awaited> awaited;
+  for (request& one : requests) {
+    const detail::started& what = detail::request_access::of(one);
+    if (what.where == nullptr) continue;
+    detail::enter(*what.where, call, here);
+    if (detail::watching()) awaited.push_back(detail::awaited_of(what));
   }
-  const bool look = code != MPI_SUCCESS || into != nullptr || detail::watching();
+  return awaited;
+}
+
+// All have ended, not all well, or somebody wants to know what came: `into`, which may be null.
+void over_all(std::span<request> requests, int code, handles& all, status* into) {
   std::exception_ptr first;
   for (std::size_t i = 0; i < requests.size(); ++i) {
     detail::started& what = detail::request_access::of(requests[i]);
-    if (!look) [[likely]] {
-      what.where = nullptr;
-      continue;
-    }
     if (what.where == nullptr) continue;
-    const MPI_Status& came = all.came()[i];
-    const int own = code == MPI_ERR_IN_STATUS ? came.MPI_ERROR : code;
-    if (own == MPI_ERR_PENDING) continue;
+    MPI_Status& came = all.came()[i];
+    int own = code == MPI_ERR_IN_STATUS ? came.MPI_ERROR : code;
+    if (own == MPI_ERR_PENDING) own = MPI_Wait(&all.data()[i], &came);  // MPI does not wait for others after an error
     try {
       const status one = detail::over(what, own, what.receives ? detail::status_of(came) : status{});
       if (into != nullptr) into[i] = one;
@@ -271,9 +265,29 @@ void wait_for_all(std::span<request> requests, status* into, const place& here) 
   if (first != nullptr) std::rethrow_exception(first);
 }
 
+void wait_for_all(std::span<request> requests, status* into, const place& here) {
+  std::vector<detail::awaited> awaited;
+  if (!detail::is_undisturbed()) awaited = enter_all(requests, "wait_all", here);
+  handles all(requests);
+  int code = 0;
+  {
+    const detail::watched_call waits("wait_all", awaited.data(), awaited.size(), true, here);
+    code = MPI_Waitall(static_cast<int>(requests.size()), all.data(), all.came());
+  }
+  over_all(requests, code, all, into);
+}
+
 }  // namespace
 
-void wait_all(std::span<request> requests, const place& here) { wait_for_all(requests, nullptr, here); }
+void wait_all(std::span<request> requests, const place& here) {
+  if (!detail::is_undisturbed()) [[unlikely]]
+    return wait_for_all(requests, nullptr, here);
+  handles all(requests);
+  const int code = MPI_Waitall(static_cast<int>(requests.size()), all.data(), all.came());
+  if (code != MPI_SUCCESS) [[unlikely]]
+    return over_all(requests, code, all, nullptr);
+  for (request& one : requests) detail::request_access::of(one).where = nullptr;
+}
 
 std::vector<status> wait_all_statuses(std::span<request> requests, const place& here) {
   std::vector<status> came(requests.size());
@@ -282,12 +296,13 @@ std::vector<status> wait_all_statuses(std::span<request> requests, const place& 
 }
 
 ended_request wait_any(std::span<request> requests, const place& here) {
-  handles all(requests, "wait_any", here);
+  const std::vector<detail::awaited> awaited = enter_all(requests, "wait_any", here);
+  handles all(requests);
   MPI_Status came;
   int index = MPI_UNDEFINED;
   int code = 0;
   {
-    const detail::watched_call waits("wait_any", all.awaited().data(), all.awaited().size(), false, here);
+    const detail::watched_call waits("wait_any", awaited.data(), awaited.size(), false, here);
     code = MPI_Waitany(static_cast<int>(requests.size()), all.data(), &index, &came);
   }
   if (index == MPI_UNDEFINED) return {.index = requests.size(), .came = {}};
