@@ -31,7 +31,7 @@ def tasks(made, what, count):
         for _ in range(count):
             made.submit(nothing).result()
     else:
-        chunk = 1000 if what == "chunks" else 1  # the quickest of 1 to 10,000
+        chunk = 1000 if what == "chunks" else 1
         if list(made.map(same, range(count), chunksize=chunk)) != list(range(count)):
             raise ArithmeticError("map lost something")
     return time.perf_counter() - start
