@@ -14,10 +14,10 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 ORDER = ["fork_join", "parallel_for", "reduce", "scan", "sort", "pipeline", "submit", "idle", "wordcount", "task", "sync", "channel",
-         "process_pool", "echo", "http", "crawl"]
+         "process_pool", "mpi", "echo", "http", "crawl"]
 
 # Systems that are a yardstick, not a competitor.
-REFERENCE = re.compile(r"\((floor|ideal|spins)\)$|^serial$|serial runs?$|^tutti, ")
+REFERENCE = re.compile(r"\((floor|ideal|spins)\)$|^serial$|serial runs?$|^tutti, |^C, ")
 
 SKELETON = """# Performance
 
@@ -195,6 +195,30 @@ class Goal:
         return [self.text, limit, detail, "yes" if len(met) == len(found) else "**no**"]
 
 
+class AsGoodAs(Goal):
+    """tutti's median is within 2 % of the other system's, or within what that one's own repetitions spread."""
+
+    def __init__(self, text, bench, case, against):
+        super().__init__(text, bench, case, 1.02, kind="cost", against=against)
+
+    def line(self, results):
+        found = []
+        for (case, threads), systems in cases(results.get(self.bench, {"rows": []})["rows"]):
+            ours, other = systems.get("tutti"), systems.get(self.against)
+            ratio = advantage(ours, other) if ours and other and self.case.search(case) else None
+            if ratio is None:
+                continue
+            spread_to = max(other["max"] / other["value"], other["value"] / other["min"]) if other["min"] > 0 else 1
+            found.append((1 / ratio, case, 1 / ratio <= max(self.limit, spread_to)))
+        limit = f"<= {self.limit:g}x, or its spread"
+        if not found:
+            return [self.text, limit, "not measured", "-"]
+        figure, case, _ = max(found)
+        met = sum(is_met for *_, is_met in found)
+        detail = f"worst {times(figure)} ({case}); {met} of {len(found)} cases within"
+        return [self.text, limit, detail, "yes" if met == len(found) else "**no**"]
+
+
 def serial_us(low, high):
     """Selects loops that take this long serially, in microseconds."""
     return lambda systems: "serial" in systems and low <= systems["serial"]["value"] < high
@@ -249,6 +273,10 @@ GOALS = [
          kind="times", against="^ProcessPoolExecutor"),
     Goal("process_pool, from a call that kills its worker to its error, ms", "process_pool", "^a call kills .*until its error", 100),
     Goal("process_pool, 100 MB there and back by handle, ms", "process_pool", "^100 MB .* by handle", 1),
+    AsGoodAs("mpi, messages and collectives against the same calls in C", "mpi", "^(a message|bcast|allreduce|alltoall|10.5 structs)", "C"),
+    Goal("mpi, objects against mpi4py", "mpi", "^objects", 1.5, kind="times", against="^mpi4py$"),
+    Goal("rank_pool, empty tasks per second against mpi4py.futures", "mpi", "^rank_pool: (submit with|map, a task)", 20,
+         kind="times", against=r"^mpi4py\.futures"),
     Goal("echo, 64 B, messages per second against Asio's coroutines, best repetitions", "echo", "^50 .* 64 B.*messages", 0.97,
          kind="times", against="^asio$", repetition="best"),
     Goal("echo, 64 B, messages per second against asyncio's streams", "echo", "^50 .* 64 B.*messages", 2, kind="times",

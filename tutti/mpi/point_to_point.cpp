@@ -30,7 +30,7 @@ std::string from_text(int from, int tag) {
 }
 
 started begun(MPI_Request handle, const comm_state& where, const char* call, int peer, int tag, bool receives,
-              const place& here, std::uint64_t watched = 0) {
+              const place& here) {
   return {.where = &where,
           .call = call,
           .file = here.file,
@@ -38,8 +38,7 @@ started begun(MPI_Request handle, const comm_state& where, const char* call, int
           .peer = peer,
           .tag = tag,
           .receives = receives,
-          .handle = number_of(handle),
-          .watched = watched};
+          .handle = number_of(handle)};
 }
 
 // Open MPI 4.1 writes behind the memory when a message of more than a few KiB is longer than that, as the C call does
@@ -92,33 +91,29 @@ int recv_at_once(void* data, int bytes, int from, int tag, std::uintptr_t comm, 
   return code;
 }
 
-int isend_at_once(const void* data, int bytes, int to, int tag, std::uintptr_t comm, std::uintptr_t& made) noexcept {
+begun_at_once isend_at_once(const void* data, int bytes, int to, int tag, std::uintptr_t comm) noexcept {
   MPI_Request handle;
   const int code = MPI_Isend(data, bytes, MPI_BYTE, to, tag, handle_of<MPI_Comm>(comm), &handle);
-  made = number_of(handle);
-  return code;
+  return {number_of(handle), code};
 }
 
-int irecv_at_once(void* data, int bytes, int from, int tag, std::uintptr_t comm, std::uintptr_t& made) noexcept {
+begun_at_once irecv_at_once(void* data, int bytes, int from, int tag, std::uintptr_t comm) noexcept {
   MPI_Request handle;
   const int code = MPI_Irecv(data, bytes, MPI_BYTE, from, tag, handle_of<MPI_Comm>(comm), &handle);
-  made = number_of(handle);
-  return code;
+  return {number_of(handle), code};
 }
 
-void send_failed(int code, const comm_state& where, const char* call, int to, int tag, const place& here) {
+void send_failed(int code, const comm_state& where, const char* call, int to, int tag, place here) {
   fail(code, where, call, to_text(to, tag), here);
 }
 
-void recv_failed(int code, const comm_state& where, const memory& into, int from, int tag, const char* call,
-                 const place& here) {
+void recv_failed(int code, const comm_state& where, memory into, int from, int tag, const char* call, place here) {
   fail_recv(code, where, into, from, tag, call, here);
 }
 
 // ---------------------------------------------------------------- with all that may belong to them
 
-void send_slowly(const comm_state& where, const const_memory& what, int to, int tag, send_mode mode,
-                 const place& here) {
+void send_slowly(const comm_state& where, const_memory what, int to, int tag, send_mode mode, place here) {
   const bool waits_for_receiver = mode == send_mode::synchronous;
   const char* const call = waits_for_receiver ? "ssend" : "send";
   enter(where, call, here);
@@ -138,8 +133,7 @@ void send_slowly(const comm_state& where, const const_memory& what, int to, int 
     fail(code, where, call, to_text(to, tag), here);
 }
 
-started isend_slowly(const comm_state& where, const const_memory& what, int to, int tag, send_mode mode,
-                     const place& here) {
+begun_slowly isend_slowly(const comm_state& where, const_memory what, int to, int tag, send_mode mode, place here) {
   const bool waits_for_receiver = mode == send_mode::synchronous;
   const char* const call = waits_for_receiver ? "issend" : "isend";
   enter(where, call, here);
@@ -160,11 +154,10 @@ started isend_slowly(const comm_state& where, const const_memory& what, int to, 
     end_request(watched);
     fail(code, where, call, to_text(to, tag), here);
   }
-  return begun(handle, where, call, to, tag, false, here, watched);
+  return {number_of(handle), watched};
 }
 
-status recv_slowly(const comm_state& where, const memory& into, int from, int tag, const char* call,
-                   const place& here) {
+status recv_slowly(const comm_state& where, memory into, int from, int tag, const char* call, place here) {
   return recv_some(where, into, from, tag, call, here);
 }
 
@@ -175,7 +168,7 @@ status recv_exactly(const comm_state& where, memory into, int from, int tag, con
   return came;
 }
 
-started irecv_slowly(const comm_state& where, const memory& into, int from, int tag, const place& here) {
+begun_slowly irecv_slowly(const comm_state& where, memory into, int from, int tag, place here) {
   enter(where, "irecv", here);
   const int source = source_of(where, from, "irecv", here);
   const byte_count length(into.bytes());
@@ -187,7 +180,7 @@ started irecv_slowly(const comm_state& where, const memory& into, int from, int 
     end_request(watched);
     fail(code, where, "irecv", from_text(from, tag), here);
   }
-  return begun(handle, where, "irecv", from, tag, true, here, watched);
+  return {number_of(handle), watched};
 }
 
 status sendrecv(const comm_state& where, const_memory out, int to, int send_tag, memory in, int from, int recv_tag,

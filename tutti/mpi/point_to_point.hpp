@@ -22,17 +22,25 @@ enum class send_mode : std::uint8_t { standard, synchronous };
 // The calls themselves, which return MPI's codes ...
 int send_at_once(const void* data, int bytes, int to, int tag, std::uintptr_t comm) noexcept;
 int recv_at_once(void* data, int bytes, int from, int tag, std::uintptr_t comm, status& came) noexcept;
-int isend_at_once(const void* data, int bytes, int to, int tag, std::uintptr_t comm, std::uintptr_t& made) noexcept;
-int irecv_at_once(void* data, int bytes, int from, int tag, std::uintptr_t comm, std::uintptr_t& made) noexcept;
-[[noreturn]] void send_failed(int code, const comm_state& where, const char* call, int to, int tag, const place& here);
-[[noreturn]] void recv_failed(int code, const comm_state& where, const memory& into, int from, int tag,
-                              const char* call, const place& here);
+struct begun_at_once {    // in two registers
+  std::uintptr_t handle;  // MPI_Request
+  int code;
+};
+begun_at_once isend_at_once(const void* data, int bytes, int to, int tag, std::uintptr_t comm) noexcept;
+begun_at_once irecv_at_once(void* data, int bytes, int from, int tag, std::uintptr_t comm) noexcept;
+[[noreturn]] void send_failed(int code, const comm_state& where, const char* call, int to, int tag, place here);
+[[noreturn]] void recv_failed(int code, const comm_state& where, memory into, int from, int tag, const char* call,
+                              place here);
+// (By value, as all below: what nobody has the address of need not be in memory.)
 // ... and with all that may belong to them: a watch, ranks that are none, more bytes than an int counts, bad input.
-void send_slowly(const comm_state& where, const const_memory& what, int to, int tag, send_mode mode, const place& here);
-started isend_slowly(const comm_state& where, const const_memory& what, int to, int tag, send_mode mode,
-                     const place& here);
-status recv_slowly(const comm_state& where, const memory& into, int from, int tag, const char* call, const place& here);
-started irecv_slowly(const comm_state& where, const memory& into, int from, int tag, const place& here);
+void send_slowly(const comm_state& where, const_memory what, int to, int tag, send_mode mode, place here);
+struct begun_slowly {     // in two registers
+  std::uintptr_t handle;  // MPI_Request
+  std::uint64_t watched;
+};
+begun_slowly isend_slowly(const comm_state& where, const_memory what, int to, int tag, send_mode mode, place here);
+status recv_slowly(const comm_state& where, memory into, int from, int tag, const char* call, place here);
+begun_slowly irecv_slowly(const comm_state& where, memory into, int from, int tag, place here);
 
 // Whether the call itself will do. A message of 8 bytes takes MPI 100 ns, so this is all that is done about it.
 inline bool is_simple(const comm_state& where, std::size_t bytes, int rank) noexcept {
@@ -61,33 +69,50 @@ inline status recv(const comm_state& where, const memory& into, int from, int ta
   return came;
 }
 
+// What is begun is put together last, from registers: what was in memory piece by piece before would be copied whole to
+// where the request is to be, and such a copy waits for the pieces' stores.
 inline started isend(const comm_state& where, const const_memory& what, int to, int tag, send_mode mode,
                      const place& here) {
   const std::size_t bytes = what.bytes();
-  if (!is_simple(where, bytes, to) || mode != send_mode::standard) [[unlikely]]
-    return isend_slowly(where, what, to, tag, mode, here);
-  started made{.where = &where, .call = "isend", .file = here.file, .line = here.line, .peer = to, .tag = tag};
-  const int code = isend_at_once(what.data, static_cast<int>(bytes), to, tag, where.handle, made.handle);
-  if (code != 0) [[unlikely]]
-    send_failed(code, where, "isend", to, tag, here);
-  return made;
+  begun_slowly made{};
+  if (is_simple(where, bytes, to) && mode == send_mode::standard) [[likely]] {
+    const auto [handle, code] = isend_at_once(what.data, static_cast<int>(bytes), to, tag, where.handle);
+    if (code != 0) [[unlikely]]
+      send_failed(code, where, "isend", to, tag, here);
+    made.handle = handle;
+  } else {
+    made = isend_slowly(where, what, to, tag, mode, here);
+  }
+  return {.where = &where,
+          .call = mode == send_mode::synchronous ? "issend" : "isend",
+          .file = here.file,
+          .line = here.line,
+          .peer = to,
+          .tag = tag,
+          .handle = made.handle,
+          .watched = made.watched};
 }
 
 inline started irecv(const comm_state& where, const memory& into, int from, int tag, const place& here) {
   const std::size_t bytes = into.bytes();
-  if (!is_simple(where, bytes, from)) [[unlikely]]
-    return irecv_slowly(where, into, from, tag, here);
-  started made{.where = &where,
-               .call = "irecv",
-               .file = here.file,
-               .line = here.line,
-               .peer = from,
-               .tag = tag,
-               .receives = true};
-  const int code = irecv_at_once(into.data, static_cast<int>(bytes), from, tag, where.handle, made.handle);
-  if (code != 0) [[unlikely]]
-    recv_failed(code, where, into, from, tag, "irecv", here);
-  return made;
+  begun_slowly made{};
+  if (is_simple(where, bytes, from)) [[likely]] {
+    const auto [handle, code] = irecv_at_once(into.data, static_cast<int>(bytes), from, tag, where.handle);
+    if (code != 0) [[unlikely]]
+      recv_failed(code, where, into, from, tag, "irecv", here);
+    made.handle = handle;
+  } else {
+    made = irecv_slowly(where, into, from, tag, here);
+  }
+  return {.where = &where,
+          .call = "irecv",
+          .file = here.file,
+          .line = here.line,
+          .peer = from,
+          .tag = tag,
+          .receives = true,
+          .handle = made.handle,
+          .watched = made.watched};
 }
 
 /// The same; a message of another length than the memory's is an error.

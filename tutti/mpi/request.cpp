@@ -6,6 +6,7 @@
 #include <tutti/mpi/inside/rank_watch.hpp>
 #include <tutti/mpi/value_request.hpp>
 
+#include <memory>
 #include <ostream>
 #include <stdexcept>
 #include <string>
@@ -32,24 +33,25 @@ std::string why(int code) {
 
 // It has ended; `code` is MPI's.
 status over(started& what, int code, const status& came) {
-  const started was = what;
-  what.where = nullptr;
-  if (was.receives && code == MPI_SUCCESS) note_received(*was.where, came.source, came.tag);
-  end_request(was.watched);
+  const comm_state& where = *std::exchange(what.where, nullptr);
+  if (what.receives && code == MPI_SUCCESS) note_received(where, came.source, came.tag);
+  end_request(what.watched);
   if (code != MPI_SUCCESS) [[unlikely]]
-    fail(code, *was.where, was.call, text_of(was) + why(code), was.here());
-  return was.receives ? came : status{};
+    fail(code, where, what.call, text_of(what) + why(code), what.here());
+  return what.receives ? came : status{};
 }
 
 }  // namespace
 
 status wait_for(started& what, const place& here) {
   if (what.where == nullptr) return {};
-  enter(*what.where, "wait", here);
   auto handle = handle_of<MPI_Request>(what.handle);
   MPI_Status came;
   int code = 0;
-  {
+  if (is_undisturbed()) [[likely]] {
+    code = MPI_Wait(&handle, &came);
+  } else {
+    enter(*what.where, "wait", here);
     const watched_call waits("wait", awaited_of(what), here);
     code = MPI_Wait(&handle, &came);
   }
@@ -67,7 +69,7 @@ std::optional<status> test(started& what) {
   return over(what, code, what.receives ? status_of(came) : status{});
 }
 
-void give_up(started& what) noexcept {
+void give_up(started what) noexcept {
   if (what.where->size == 0) return;  // MPI has ended, and everything with it
   auto handle = handle_of<MPI_Request>(what.handle);
   MPI_Status came;
@@ -81,7 +83,6 @@ void give_up(started& what) noexcept {
   } catch (...) {
   }
   end_request(what.watched);
-  what = {};
 }
 
 // ---------------------------------------------------------------- coroutines
@@ -208,79 +209,39 @@ void request::cancel() noexcept {
 
 namespace {
 
-// The handles of several requests side by side, as MPI wants them. Few need no memory of their own.
-class handles {
- public:
-  handles(std::span<request> requests, const char* call, const place& here) {
-    if (requests.size() > few) {
-      many_handles_.resize(requests.size());
-      many_came_.resize(requests.size());
-      all_ = many_handles_.data();
-      came_ = many_came_.data();
-    }
-    const bool attentive = detail::attention.load(std::memory_order_relaxed) != 0;
-    for (std::size_t i = 0; i < requests.size(); ++i) {
-      const detail::started& what = detail::request_access::of(requests[i]);
-      if (what.where == nullptr) {
-        all_[i] = MPI_REQUEST_NULL;
-        continue;
-      }
-      all_[i] = detail::handle_of<MPI_Request>(what.handle);
-      if (!attentive) [[likely]]
-        continue;
-      detail::enter(*what.where, call, here);
-      if (detail::watching()) awaited_.push_back(detail::awaited_of(what));
-    }
+// What the watch is told of a wait for several.
+std::vector<detail::awaited> enter_all(std::span<request> requests, const char* call, const place& here) {
+  std::vector<detail::awaited> awaited;
+  for (request& one : requests) {
+    const detail::started& what = detail::request_access::of(one);
+    if (what.where == nullptr) continue;
+    detail::enter(*what.where, call, here);
+    if (detail::watching()) awaited.push_back(detail::awaited_of(what));
   }
-  MPI_Request* data() noexcept { return all_; }
-  MPI_Status* came() noexcept { return came_; }
-  const std::vector<detail::awaited>& awaited() const noexcept { return awaited_; }
-
- private:
-  static constexpr std::size_t few = 64;
-  MPI_Request few_handles_[few];
-  MPI_Status few_came_[few];
-  std::vector<MPI_Request> many_handles_;
-  std::vector<MPI_Status> many_came_;
-  MPI_Request* all_ = few_handles_;
-  MPI_Status* came_ = few_came_;
-  std::vector<detail::awaited> awaited_;
-};
-
-// As MPI_Waitall, which in Open MPI 4.1 hangs at thread level multiple when one of them fails.
-int wait_one_by_one(MPI_Request* requests, MPI_Status* came, std::size_t count) noexcept {
-  int code = MPI_SUCCESS;
-  for (std::size_t i = 0; i < count; ++i) {
-    if (requests[i] == MPI_REQUEST_NULL) continue;
-    const int own = MPI_Wait(&requests[i], &came[i]);
-    came[i].MPI_ERROR = own;
-    if (own != MPI_SUCCESS) code = MPI_ERR_IN_STATUS;
-  }
-  return code;
+  return awaited;
 }
 
-// `into`: where to say what came; may be null.
+// One by one: MPI_Waitall of Open MPI 4.1 hangs at thread level multiple when one of them fails. `into`: where to say
+// what came; may be null.
 void wait_for_all(std::span<request> requests, status* into, const place& here) {
-  handles all(requests, "wait_all", here);
-  int code = 0;
-  {
-    const detail::watched_call waits("wait_all", all.awaited().data(), all.awaited().size(), true, here);
-    code = wait_one_by_one(all.data(), all.came(), requests.size());
-  }
-  const bool look = code != MPI_SUCCESS || into != nullptr || detail::watching();
+  const bool undisturbed = detail::is_undisturbed();
+  std::vector<detail::awaited> awaited;
+  if (!undisturbed) [[unlikely]]
+    awaited = enter_all(requests, "wait_all", here);
+  const detail::watched_call waits("wait_all", awaited.data(), awaited.size(), true, here);
   std::exception_ptr first;
   for (std::size_t i = 0; i < requests.size(); ++i) {
     detail::started& what = detail::request_access::of(requests[i]);
-    if (!look) [[likely]] {
+    if (what.where == nullptr) continue;
+    auto handle = detail::handle_of<MPI_Request>(what.handle);
+    MPI_Status came;
+    const int code = MPI_Wait(&handle, &came);
+    if (code == MPI_SUCCESS && into == nullptr && undisturbed) [[likely]] {
       what.where = nullptr;
       continue;
     }
-    if (what.where == nullptr) continue;
-    const MPI_Status& came = all.came()[i];
-    const int own = code == MPI_ERR_IN_STATUS ? came.MPI_ERROR : code;
-    if (own == MPI_ERR_PENDING) continue;
     try {
-      const status one = detail::over(what, own, what.receives ? detail::status_of(came) : status{});
+      const status one = detail::over(what, code, what.receives ? detail::status_of(came) : status{});
       if (into != nullptr) into[i] = one;
     } catch (...) {
       if (first == nullptr) first = std::current_exception();
@@ -300,13 +261,20 @@ std::vector<status> wait_all_statuses(std::span<request> requests, const place& 
 }
 
 ended_request wait_any(std::span<request> requests, const place& here) {
-  handles all(requests, "wait_any", here);
+  std::vector<detail::awaited> awaited;
+  if (!detail::is_undisturbed()) awaited = enter_all(requests, "wait_any", here);
+  std::vector<MPI_Request> all;
+  all.reserve(requests.size());
+  for (request& one : requests) {
+    const detail::started& what = detail::request_access::of(one);
+    all.push_back(what.where != nullptr ? detail::handle_of<MPI_Request>(what.handle) : MPI_REQUEST_NULL);
+  }
   MPI_Status came;
   int index = MPI_UNDEFINED;
   int code = 0;
   {
-    const detail::watched_call waits("wait_any", all.awaited().data(), all.awaited().size(), false, here);
-    code = MPI_Waitany(static_cast<int>(requests.size()), all.data(), &index, &came);
+    const detail::watched_call waits("wait_any", awaited.data(), awaited.size(), false, here);
+    code = MPI_Waitany(static_cast<int>(all.size()), all.data(), &index, &came);
   }
   if (index == MPI_UNDEFINED) return {.index = requests.size(), .came = {}};
   const auto at = static_cast<std::size_t>(index);

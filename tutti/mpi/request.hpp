@@ -52,8 +52,9 @@ struct owned_value final : owned_message {
 
 status wait_for(started& what, const place& here);
 std::optional<status> test(started& what);
-/// A receive that has not begun to get its message is ended; then waits for its end, whatever it is.
-void give_up(started& what) noexcept;
+/// A receive that has not begun to get its message is ended; then waits for its end, whatever it is. Takes a copy, so
+/// that a request whose address nobody has need not be in memory.
+void give_up(started what) noexcept;
 
 }  // namespace detail
 
