@@ -12,6 +12,10 @@
 #include <string>
 #include <vector>
 
+namespace calc {
+double cube(double x) { return x * x * x; }
+}  // namespace calc
+
 namespace mpi = tutti::mpi;
 using namespace std::chrono_literals;
 using tutti::task;
@@ -146,6 +150,19 @@ TEST(DocsMpi, InPlace) {
   later.wait();
   EXPECT_EQ(out[0], 1);
 }
+
+double sum_of_cubes(const std::vector<double>& xs) {
+  double total = 0;
+  {
+    mpi::rank_pool pool;  // over world(), or rank_pool pool(some)
+    if (pool.is_caller()) {
+      for (double y : pool.map<calc::cube>(xs)) total += y;
+    }
+  }  // rank 0 finishes what it was given; the others come out of the constructor then
+  return mpi::world().bcast(total);
+}
+
+TEST(DocsMpi, RankPool) { EXPECT_EQ(sum_of_cubes({1, 2, 3}), 36); }
 
 TEST(DocsMpi, Groups) {
   const auto all = mpi::world();
