@@ -66,16 +66,16 @@ void use(const tutti::mpi::communicator& all) {
 #ifdef FAIL_recv_pointer  // expect: a pointer or reference cannot be encoded
   (void)all.recv<int*>();
 #endif
-#ifdef FAIL_recv_view  // expect: a view cannot be
+#ifdef FAIL_recv_view  // expect: a view has no memory of its own
   (void)all.recv<std::string_view>();
 #endif
-#ifdef FAIL_recv_span  // expect: a view cannot be
+#ifdef FAIL_recv_span  // expect: a view has no memory of its own
   (void)all.recv<std::span<int>>();
 #endif
 #ifdef FAIL_irecv_opaque  // expect: this type cannot be encoded
   (void)all.irecv<opaque>();
 #endif
-#ifdef FAIL_irecv_view  // expect: a view cannot be
+#ifdef FAIL_irecv_view  // expect: a view has no memory of its own
   (void)all.irecv<std::string_view>();
 #endif
 #ifdef FAIL_bcast_pointer  // expect: a pointer or reference cannot be encoded
