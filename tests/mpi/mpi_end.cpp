@@ -1,12 +1,14 @@
 // mpi_end: how programs with several ranks end, and what is refused before, after and without enough of MPI. One case a
 // run, each a CTest test: exit status 0 where all is as it must be, 3 where it is not, or an end of its own.
 #include <tutti/base/init.hpp>
+#include <tutti/core/make_executor.hpp>
 #include <tutti/core/thread_pool.hpp>
 #include <tutti/mpi/mpi.hpp>
 #include <tutti/task/task.hpp>
 
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
 #include <map>
 #include <optional>
@@ -16,6 +18,13 @@
 #include <string_view>
 #include <thread>
 #include <vector>
+
+namespace mpi_end {
+
+int squared(int n) { return n * n; }
+void leave(int exit_code) { std::exit(exit_code); }
+
+}  // namespace mpi_end
 
 namespace {
 
@@ -151,6 +160,24 @@ void killed() {
   }
 }
 
+// std::exit with a pool that lives, on rank 0.
+void exits_beside_pool() {
+  auto pool = tutti::make_executor("ranks");
+  static_cast<void>(pool->submit<mpi_end::squared>(3).get());
+  std::exit(4);
+}
+
+// The same in a call: that rank is lost, and without a launcher that bears it so is the job.
+void exits_in_call() {
+  auto pool = tutti::make_executor("ranks");
+  try {
+    pool->submit<mpi_end::leave>(5).get();
+  } catch (const tutti::worker_lost& lost) {
+    std::fprintf(stderr, "lost: %s\n", lost.what());
+    std::exit(6);
+  }
+}
+
 void aborts() {
   const mpi::environment on;
   const mpi::communicator all = mpi::world();
@@ -188,6 +215,8 @@ int main(int argc, char** argv) {
     if (which == "serialized") levels(thread_level::serialized);
     if (which == "exception") exception_in_main();
     if (which == "killed") killed();
+    if (which == "exits_beside_pool") exits_beside_pool();
+    if (which == "exits_in_call") exits_in_call();
     if (which == "abort") aborts();
     if (which == "truncated") truncated();
   } catch (const std::exception& e) {

@@ -61,6 +61,16 @@ void check_counts(const comm_state& where, const char* call, std::span<const int
   }
 }
 
+// This rank's own part.
+void check_own_count(const comm_state& where, const char* call, std::span<const int> counts, std::size_t elements,
+                     const place& here) {
+  const int count = counts[static_cast<std::size_t>(where.rank)];
+  if (static_cast<std::size_t>(count) == elements) return;
+  refuse(MPI_ERR_COUNT, where, call,
+         ": this rank's count is " + std::to_string(count) + ", and it gives " + std::to_string(elements) + " elements",
+         here);
+}
+
 std::vector<int> offsets_of(std::span<const int> counts) {
   std::vector<int> offsets(counts.size());
   std::exclusive_scan(counts.begin(), counts.end(), offsets.begin(), 0);
@@ -203,6 +213,7 @@ void gatherv(comm_state& where, const_memory in, memory out, std::span<const int
     check_counts(where, "gather", counts, out.count, here);
     offsets = offsets_of(counts);
   }
+  if (where.rank == root) check_own_count(where, "gather", counts, in.count, here);
   const together waits(where, {.call = "gather", .root = root, .element_size = in.of.size}, here);
   MPI_Datatype type = unit_of(in.of);
   check(MPI_Gatherv(in.data, count_of(where, "gather", in.count, here), type, out.data, counts.data(), offsets.data(),
@@ -231,6 +242,7 @@ started iallgather(comm_state& where, const_memory in, memory out, const place& 
 
 void allgatherv(comm_state& where, const_memory in, memory out, std::span<const int> counts, const place& here) {
   check_counts(where, "allgather", counts, out.count, here);
+  check_own_count(where, "allgather", counts, in.count, here);
   const std::vector<int> offsets = offsets_of(counts);
   const together waits(where, {.call = "allgather", .element_size = in.of.size}, here);
   MPI_Datatype type = unit_of(in.of);
@@ -326,6 +338,7 @@ started iallreduce(comm_state& where, const_memory in, memory out, const op_hand
 }
 
 void reduce_scatter(comm_state& where, const_memory in, memory out, const op_handle& op, const place& here) {
+  static_cast<void>(count_of(where, "reduce_scatter", in.count, here));  // MPI adds the blocks up in an int
   std::vector<int> counts(static_cast<std::size_t>(where.size));
   for (int r = 0; r < where.size; ++r) {
     counts[static_cast<std::size_t>(r)] =

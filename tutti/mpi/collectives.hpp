@@ -217,8 +217,9 @@ class collectives : public point_to_point {
   // ---------------------------------------------------------------- reductions
 
   /// All ranks' values made one by `op`, at the root; the others get nothing. Of buffers of numbers element by element,
-  /// of equal size; `op` is one of those in op.hpp or any callable without state. It must be associative; it is applied
-  /// in the order of ranks.
+  /// of equal size; `op` is one of those in op.hpp or any callable without state, the same on all ranks. It must be
+  /// associative; callables are applied in the order of ranks, MPI's own operations on numbers in any order. On
+  /// elements it must not throw.
   template <class T, class Op>
   [[nodiscard]] std::optional<T> reduce(T value, Op op, int root = 0, const place& here = place::current()) const {
     detail::check_message<T>();

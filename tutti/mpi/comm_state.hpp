@@ -52,6 +52,7 @@ struct comm_state {
 
 /// Bits of `attention`.
 inline constexpr unsigned threads_are_limited = 1;  // not every thread may call MPI at any time
+inline constexpr unsigned mpi_is_over = 4;          // its environment was destroyed
 inline constexpr unsigned is_watched = 2;           // TUTTI_WATCH=deadlock
 /// Not 0: calls have something to do besides.
 inline constinit std::atomic<unsigned> attention{0};
@@ -66,7 +67,8 @@ inline bool is_undisturbed() noexcept {
 /// Throws when this thread may not call MPI, or MPI is not there (any more).
 void check_thread(const comm_state& where, const char* call, const place& here);
 inline void enter(const comm_state& where, const char* call, const place& here) {
-  if ((attention.load(std::memory_order_relaxed) & threads_are_limited) != 0 && !began_here) [[unlikely]]
+  const unsigned bits = attention.load(std::memory_order_relaxed);
+  if ((bits & mpi_is_over) != 0 || ((bits & threads_are_limited) != 0 && !began_here)) [[unlikely]]
     check_thread(where, call, here);
 }
 

@@ -9,6 +9,7 @@
 
 #include <dlfcn.h>
 #include <link.h>
+#include <unistd.h>
 
 #include <array>
 #include <atomic>
@@ -33,6 +34,7 @@ struct process_state {
   std::atomic<bool> on{false}, over{false};
   thread_level level = thread_level::multiple;
   std::terminate_handler terminate = nullptr;  // before ours
+  pid_t pid = 0;
 };
 
 process_state& process() {
@@ -58,6 +60,10 @@ std::string no_environment(const char* call) {
 
 // An exception that nobody catches ends the job, and says on which rank it was.
 [[noreturn]] void end_job_by_exception() {
+  if (process().pid != ::getpid()) {  // a fork is no rank
+    if (process().terminate != nullptr) process().terminate();
+    std::abort();
+  }
   std::string what = "std::terminate was called";
   int exit_code = 1;
   try {
@@ -198,6 +204,7 @@ environment::environment(environment_options options, place here)
   detail::began_here = true;
   if (watched) bits |= detail::is_watched;
   detail::attention.store(bits, std::memory_order_relaxed);
+  all.pid = ::getpid();
   all.terminate = std::set_terminate(detail::end_job_by_exception);
   if (watched) detail::start_watch(options.threads <= thread_level::funneled);
   all.on = true;
@@ -219,6 +226,7 @@ environment::~environment() {
     const std::lock_guard lock(all.mutex);
     all.on = false;
     all.over = true;
+    detail::attention.store(detail::mpi_is_over, std::memory_order_relaxed);
     for (detail::comm_state* one : all.alive) {
       one->size = 0;
       one->owned = false;
@@ -248,6 +256,7 @@ communicator world(place here) { return ready_made(process().world, MPI_COMM_WOR
 communicator self(place here) { return ready_made(process().self, MPI_COMM_SELF, "self", here); }
 
 std::string processor_name() {
+  if (!detail::is_on()) throw std::logic_error(detail::no_environment("processor_name"));
   std::array<char, MPI_MAX_PROCESSOR_NAME + 1> text{};
   int length = 0;
   MPI_Get_processor_name(text.data(), &length);

@@ -13,7 +13,7 @@ enum class thread_level : std::uint8_t {
   single,      ///< there is only one
   funneled,    ///< the one that made the environment
   serialized,  ///< all, one at a time
-  multiple,    ///< all, at any time; what awaiting requests and rank_pool need
+  multiple,    ///< all, at any time; what awaiting requests outside mpi::run needs
 };
 
 /// How MPI is begun. Designated initialisers, in this order.

@@ -170,11 +170,11 @@ consteval bool mpi_has(op_kind op, kind of) {
 }
 
 /// For the whole program: an operation as MPI wants it, made on first use.
-using reducer = void (*)(void* in, void* in_out, int* count, void* type);
+using reducer = void (*)(void* in, void* in_out, int* count, void* type) noexcept;
 std::uintptr_t make_op(reducer function, bool commutes);
 
 template <class Op, class T>
-void reduce_elements(void* in, void* in_out, int* count, void* /*type*/) {
+void reduce_elements(void* in, void* in_out, int* count, void* /*type*/) noexcept {
   const T* const left = static_cast<const T*>(in);
   T* const right = static_cast<T*>(in_out);
   for (int i = 0; i < *count; ++i) right[i] = Op()(left[i], right[i]);

@@ -137,6 +137,7 @@ void pool_core::read_control(pool_lane& from) {
   endings over;
   {
     const std::lock_guard lock(mutex_);
+    const pool_job* const first = from.given.empty() ? nullptr : from.given.front();
     std::size_t done = 0;
     for (; from.control_in.size() - done >= sizeof(control_message); done += sizeof(control_message)) {
       control_message said;
@@ -162,6 +163,7 @@ void pool_core::read_control(pool_lane& from) {
       }
     }
     from.control_in.erase(0, done);
+    if (!from.given.empty() && from.given.front() != first) started(from);
     dispatch(over);
   }
   complete(over);
@@ -181,7 +183,7 @@ void pool_core::lose(pool_lane& dead) {
     const std::lock_guard lock(mutex_);
     if (dead.is_lost) return;
     dead.is_lost = true;
-    has_lost_.store(true, std::memory_order_relaxed);
+    if (!has_dismissed_) has_lost_.store(true, std::memory_order_relaxed);
     living_.fetch_sub(1, std::memory_order_relaxed);
     for (const int fd : {dead.link.data.get(), dead.link.control.get()})
       ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr);

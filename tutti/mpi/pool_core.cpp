@@ -180,6 +180,7 @@ void pool_core::shutdown(shutdown_mode mode) {
   {
     const std::lock_guard lock(mutex_);
     closed_ = true;
+    has_dismissed_ = true;  // first: whose socket closes from now on was not lost
     for (const auto& lane : lanes_) {
       if (lane->is_lost) continue;
       const frame_head head{.bytes = sizeof(request_head)};

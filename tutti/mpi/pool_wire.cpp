@@ -28,6 +28,17 @@
 namespace tutti::mpi::detail {
 namespace {
 
+// A machine that is gone says nothing: the system asks it, and gives up after some 15 s.
+void keep_alive(int fd) noexcept {
+  const auto set = [fd](int level, int name, int value) { ::setsockopt(fd, level, name, &value, sizeof value); };
+  set(IPPROTO_TCP, TCP_NODELAY, 1);
+  set(SOL_SOCKET, SO_KEEPALIVE, 1);
+  set(IPPROTO_TCP, TCP_KEEPIDLE, 5);
+  set(IPPROTO_TCP, TCP_KEEPINTVL, 2);
+  set(IPPROTO_TCP, TCP_KEEPCNT, 5);
+  set(IPPROTO_TCP, TCP_USER_TIMEOUT, 15'000);
+}
+
 using clock = std::chrono::steady_clock;
 constexpr std::chrono::seconds patience{60};
 
@@ -78,9 +89,7 @@ unique_fd reach(const meeting_place& place) {
     if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) continue;
     const timeval none{};
     ::setsockopt(fd.get(), SOL_SOCKET, SO_SNDTIMEO, &none, sizeof none);
-    const int on = 1;
-    ::setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    ::setsockopt(fd.get(), SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+    keep_alive(fd.get());
     return fd;
   }
   throw worker_lost(std::string("rank_pool: rank 0 cannot be reached at any of its addresses: ") + place.addresses);
@@ -185,11 +194,7 @@ std::vector<rank_link> meet_workers(const open_doors& doors, int workers) {
       hello said;
       if (!receive_all(fd.get(), &said, sizeof said)) continue;
       if (said.token[0] != doors.place.token[0] || said.token[1] != doors.place.token[1]) continue;  // a stranger
-      const int on = 1;
-      if (door.fd == doors.tcp.get()) {
-        ::setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-        ::setsockopt(fd.get(), SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
-      }
+      if (door.fd == doors.tcp.get()) keep_alive(fd.get());
       rank_link& link = met[said.rank];
       link.rank = said.rank;
       link.pid = said.pid;

@@ -9,7 +9,9 @@
 
 #include <pthread.h>
 
+#include <algorithm>
 #include <condition_variable>
+#include <cstddef>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -60,12 +62,23 @@ bool progress_set::look_for_messages() noexcept {
       ++i;
       continue;
     }
-    looked_for_[i] = looked_for_.back();
-    looked_for_.pop_back();
+    looked_for_.erase(looked_for_.begin() + static_cast<std::ptrdiff_t>(i));  // the others keep their order
     one->ended(MPI_SUCCESS, {}, given_up);
     any = true;
   }
   return any;
+}
+
+void progress_set::end_all() noexcept {
+  take_new();
+  for (pending* const one : std::exchange(looked_for_, {})) one->ended(MPI_SUCCESS, {}, true);
+  for (std::size_t i = 0; i < all_.size(); ++i) {
+    MPI_Cancel(&requests_[i]);
+    MPI_Request_free(&requests_[i]);
+    all_[i]->ended(MPI_SUCCESS, {}, true);
+  }
+  all_.clear();
+  requests_.clear();
 }
 
 bool progress_set::poll() noexcept {
@@ -122,25 +135,21 @@ namespace {
 // What the thread and those who want something of it share.
 class progress_thread {
  public:
-  ~progress_thread() { stop(); }
-
   void add(pending& one) {
     const std::lock_guard lock(mutex_);
-    if (!thread_.joinable()) {
-      stopping_ = false;
-      thread_ = std::thread([this] { run(); });
-    }
+    if (stopping_) throw cancelled("mpi: MPI is ending: nothing can be awaited any more");
+    if (!thread_.joinable()) thread_ = std::thread([this] { run(); });
     set.add(one);
     wake_.notify_one();
   }
   void stop() {
     {
       const std::lock_guard lock(mutex_);
-      if (!thread_.joinable()) return;
       stopping_ = true;
       wake_.notify_one();
     }
-    thread_.join();
+    if (thread_.joinable()) thread_.join();
+    set.end_all();
   }
 
   progress_set set;
@@ -172,7 +181,7 @@ class progress_thread {
 };
 
 progress_thread& the_thread() {
-  static progress_thread only;
+  static progress_thread& only = *new progress_thread;  // the end of a static environment comes late
   return only;
 }
 
@@ -184,20 +193,25 @@ class rank_poller final : public tutti::detail::loop_poller {
   void wait_for_events() noexcept override {
     const watched_idle idle;
     patience waits;
-    while (!interrupted_.exchange(false, std::memory_order_acquire)) {
+    std::unique_lock lock(mutex_);
+    while (!std::exchange(interrupted_, false)) {
       if (set.empty()) {
-        interrupted_.wait(false, std::memory_order_acquire);
+        wake_.wait(lock, [this] { return interrupted_; });
         continue;
       }
-      if (set.poll()) return;
+      lock.unlock();
+      const bool any = set.poll();
       const auto pause = waits.next();
-      if (pause.count() != 0) std::this_thread::sleep_for(pause);
+      lock.lock();
+      if (any) return;
+      if (pause.count() != 0) wake_.wait_for(lock, pause, [this] { return interrupted_; });
     }
   }
   void look_for_events() noexcept override { set.poll(); }
   void interrupt() noexcept override {
-    interrupted_.store(true, std::memory_order_release);
-    interrupted_.notify_one();
+    const std::lock_guard lock(mutex_);
+    interrupted_ = true;
+    wake_.notify_one();
   }
   bool expects_nothing() const noexcept override { return set.empty(); }
   void end() noexcept override {}
@@ -205,7 +219,9 @@ class rank_poller final : public tutti::detail::loop_poller {
   mutable progress_set set;
 
  private:
-  std::atomic<bool> interrupted_{false};
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  bool interrupted_ = false;
 };
 
 thread_local rank_poller* of_this_thread = nullptr;
@@ -233,6 +249,9 @@ void stop_progress() { the_thread().stop(); }
 rank_loop::rank_loop() : rank_loop(std::make_shared<rank_poller>()) {}
 rank_loop::rank_loop(std::shared_ptr<tutti::detail::loop_poller> poller)
     : run_loop(poller), before_(std::exchange(of_this_thread, static_cast<rank_poller*>(poller.get()))) {}
-rank_loop::~rank_loop() { of_this_thread = static_cast<rank_poller*>(before_); }
+rank_loop::~rank_loop() {
+  shutdown();  // what is left awaits here, too
+  of_this_thread = static_cast<rank_poller*>(before_);
+}
 
 }  // namespace tutti::mpi::detail

@@ -12,6 +12,7 @@
 #include <cstdlib>
 #include <mutex>
 #include <optional>
+#include <stdexcept>
 
 namespace tutti::mpi {
 namespace {
@@ -25,7 +26,15 @@ std::atomic<bool> somebody_died{false};
 class ranks_executor final : public executor {
  public:
   explicit ranks_executor(std::shared_ptr<rank_pool> pool) : executor(pool->id()), pool_(std::move(pool)) {}
-  ~ranks_executor() override { note(); }
+  ~ranks_executor() override {
+    if (pool_.use_count() == 1) {  // the last handle: its end is the pool's
+      try {
+        pool_->shutdown(finish);
+      } catch (...) {  // the pool's own destructor tries again
+      }
+    }
+    note();
+  }
   int concurrency() const override { return pool_->concurrency(); }
   void shutdown(shutdown_mode mode) override { pool_->shutdown(mode); }
   std::unique_ptr<executor> share() override { return std::make_unique<ranks_executor>(pool_); }
@@ -40,22 +49,40 @@ class ranks_executor final : public executor {
   const std::shared_ptr<rank_pool> pool_;
 };
 
-// The end of an environment that is ours. Ranks that died would be waited for.
+std::atomic<bool> is_serving{false};
+
+// The end of an environment that is ours, before it. Ranks that died would be waited for; and where std::exit is called
+// while the pool lives, the others would be served for ever, or rank 0 would wait for a call that has ended its rank.
 void end_mpi(int exit_code, void* /*unused*/) {
-  if (!somebody_died) return;  // then the environment's own end
+  if (const auto living = only.lock()) {
+    try {
+      living->shutdown(cancel);
+      if (living->has_lost_any()) somebody_died = true;
+    } catch (...) {
+      somebody_died = true;
+    }
+  }
+  if (!somebody_died && !is_serving) return;  // then the environment's own end
   std::fflush(nullptr);
   ::_exit(exit_code);
 }
 
 void begin_mpi() {
-  if (environment::is_on()) return;
+  if (environment::is_on()) {
+    throw std::logic_error(
+        "executor \"ranks\": this program has an mpi::environment of its own, which ranks other than 0 would never "
+        "end; "
+        "make a tutti::mpi::rank_pool instead, or leave the environment to the executor");
+  }
   static const environment ours;
   ::on_exit(end_mpi, nullptr);  // behind the environment, so it is called before that ends
 }
 
 [[noreturn]] void serve() {
   try {
+    is_serving = true;
     const rank_pool serving;
+    is_serving = false;
   } catch (const std::exception& error) {
     std::fprintf(stderr, "tutti: rank %d: %s\n", world().rank(), error.what());
     std::fflush(nullptr);

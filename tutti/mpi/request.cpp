@@ -6,6 +6,8 @@
 #include <tutti/mpi/inside/rank_watch.hpp>
 #include <tutti/mpi/value_request.hpp>
 
+#include <cstdio>
+#include <exception>
 #include <memory>
 #include <ostream>
 #include <stdexcept>
@@ -69,6 +71,27 @@ std::optional<status> test(started& what) {
   return over(what, code, what.receives ? status_of(came) : status{});
 }
 
+namespace {
+
+// An exception is on its way out, perhaps past the environment, whose end would end the job: whoever this waits for may
+// be waiting for us. So not for ever.
+void wait_in_flight(const started& what, MPI_Request& handle) {
+  constexpr double patience_s = 2;
+  const double until = MPI_Wtime() + patience_s;
+  for (int ended = 0;;) {
+    MPI_Test(&handle, &ended, MPI_STATUS_IGNORE);
+    if (ended != 0) return;
+    if (MPI_Wtime() > until) break;
+  }
+  std::fprintf(
+      stderr, "tutti: rank %d of %s: an exception leaves %s%s unended, which nobody takes (%s): the job ends\n",
+      what.where->rank, what.where->name.c_str(), what.call, text_of(what).c_str(), to_string(what.here()).c_str());
+  std::fflush(nullptr);
+  MPI_Abort(MPI_COMM_WORLD, 1);
+}
+
+}  // namespace
+
 void give_up(started what) noexcept {
   if (what.where->size == 0) return;  // MPI has ended, and everything with it
   auto handle = handle_of<MPI_Request>(what.handle);
@@ -77,7 +100,11 @@ void give_up(started what) noexcept {
   try {
     const watched_call waits("~request", what.receives ? awaited{} : awaited_of(what), what.here());
     if (what.receives) MPI_Cancel(&handle);
-    MPI_Wait(&handle, &came);
+    if (!what.receives && std::uncaught_exceptions() > 0) {
+      wait_in_flight(what, handle);
+    } else {
+      MPI_Wait(&handle, &came);
+    }
     if (what.receives) MPI_Test_cancelled(&came, &cancelled);
     if (cancelled == 0) note_received(*what.where, came.MPI_SOURCE, came.MPI_TAG);
   } catch (...) {

@@ -89,7 +89,7 @@ class [[nodiscard]] request {
   /// Whether something is under way, or has ended without anybody having been told.
   [[nodiscard]] bool active() const noexcept { return what_.where != nullptr; }
   /// Blocks until it has ended; for receives the status says what came. Nothing under way: returns at once. Throws
-  /// mpi::error, `deadlock` under a watch.
+  /// mpi::error.
   status wait(const place& here = place::current()) { return detail::wait_for(what_, here); }
   /// The same without blocking: nothing when it has not ended.
   std::optional<status> test() { return detail::test(what_); }

@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <optional>
+#include <stdexcept>
 #include <type_traits>
 #include <utility>
 
@@ -93,6 +94,7 @@ class [[nodiscard]] value_request {
   /// Blocks until the value is there. Once only. Throws mpi::error; decode_error for bytes that are no T.
   T wait(const place& here = place::current()) {
     if constexpr (is_fixed) {
+      check_left();
       return checked(request_.wait(here));
     } else {
       return detail::recv_value<T>(*what_.where, what_.from, what_.tag, nullptr, "irecv", here);
@@ -101,6 +103,7 @@ class [[nodiscard]] value_request {
   /// The value, if it is there; then once only.
   std::optional<T> test() {
     if constexpr (is_fixed) {
+      check_left();
       const auto came = request_.test();
       return came ? std::optional<T>(checked(*came)) : std::nullopt;
     } else {
@@ -136,7 +139,14 @@ class [[nodiscard]] value_request {
     if (came.bytes != detail::writable_memory_of(*value_).bytes() && came.source != no_rank) {
       detail::refuse_length(*what_.where, came, sizeof(T), "bytes", "irecv", what_.here);
     }
-    return std::move(*value_);
+    T value = std::move(*value_);
+    value_.reset();
+    return value;
+  }
+  void check_left() const {
+    if (value_ == nullptr) {
+      throw std::logic_error("mpi::value_request: the value was taken already, or the request was moved from");
+    }
   }
 
   detail::expected what_;

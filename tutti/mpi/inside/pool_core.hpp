@@ -160,6 +160,7 @@ class pool_core final : public call_runner, public std::enable_shared_from_this<
   std::condition_variable napping_;
   std::atomic<bool> naps_long_{false};
   std::atomic<bool> leaving_{false};
+  bool has_dismissed_ = false;  // workers were told to leave, and do; under mutex_
 
   mutable std::mutex mutex_;
   std::vector<std::unique_ptr<pool_lane>> lanes_;

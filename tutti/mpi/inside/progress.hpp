@@ -14,7 +14,7 @@
 
 namespace tutti::mpi::detail {
 
-/// The requests that somebody awaits. `add` and `stop_some` from any thread; all else by one.
+/// The requests that somebody awaits. `add` and `note_give_up` from any thread; all else by one.
 class progress_set {
  public:
   void add(pending& one);
@@ -23,6 +23,8 @@ class progress_set {
   /// Asks MPI once; tells the end of all that has ended: whether any has.
   bool poll() noexcept;
   [[nodiscard]] bool empty();
+  /// MPI is about to end: ends all awaits, with `cancelled`.
+  void end_all() noexcept;
 
  private:
   void take_new();
