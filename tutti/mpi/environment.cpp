@@ -266,6 +266,9 @@ std::string processor_name() {
 double wtime() { return MPI_Wtime(); }
 
 void abort(int exit_code) {
+  int rank = -1;
+  MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+  std::fprintf(stderr, "tutti: rank %d ends the job by mpi::abort(%d)\n", rank, exit_code);
   std::fflush(nullptr);
   MPI_Abort(MPI_COMM_WORLD, exit_code);
   std::abort();

@@ -54,7 +54,7 @@ communicator self(place here = place::current());
 std::string processor_name();
 /// Seconds since some moment in the past; for differences.
 double wtime();
-/// Ends the job, all ranks, now, with this exit code.
+/// Ends the job, all ranks, now, with this exit code; a line on standard error names this rank.
 [[noreturn]] void abort(int exit_code);
 
 }  // namespace tutti::mpi
