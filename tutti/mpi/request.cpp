@@ -155,8 +155,8 @@ void request_awaiter::on_stop() noexcept {
 }
 
 status request_awaiter::await_resume() {
+  if (waited_) static_cast<void>(end());  // first: then nobody who asks for a stop looks here
   end_await(std::exchange(watched, 0));
-  if (waited_) static_cast<void>(end());
   if (refused_ != nullptr) std::rethrow_exception(refused_);
   if (what_.where == nullptr) return {};
   if (was_cancelled_) {
@@ -213,8 +213,8 @@ void message_awaiter::on_stop() noexcept {
 }
 
 found_message message_awaiter::found() {
+  if (waited_) static_cast<void>(end());  // first: then nobody who asks for a stop looks here
   end_await(std::exchange(watched, 0));
-  if (waited_) static_cast<void>(end());
   if (refused_ != nullptr) std::rethrow_exception(refused_);
   if (!found_) throw_cancelled();
   return *found_;

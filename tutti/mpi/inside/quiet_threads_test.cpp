@@ -92,7 +92,7 @@ TEST(QuietThreads, TwoLooksAgreeWhileNobodyRuns) {
 }
 
 TEST(QuietThreads, AJoinAndAnIdlePool) {
-  std::thread([] {}).join();  // a sanitizer starts its own with the first
+  std::thread([] {}).join();                                           // a sanitizer starts its own with the first
   const std::vector<long> before = tutti::mpi::detail::all_threads();  // this one, and a sanitizer's
   std::atomic<bool> over{false};
   tutti::thread_pool pool({.threads = 2});
