@@ -81,7 +81,7 @@ MPI_Datatype type_of(element what) {
     case kind::uint8: return MPI_UINT8_T;
     case kind::uint16: return MPI_UINT16_T;
     case kind::uint32: return MPI_UINT32_T;
-    case kind::uint64: return MPI_UNSIGNED_LONG;  // MPICH 4.0 compares MPI_UINT64_T as if it had a sign
+    case kind::uint64: return MPI_UINT64_T;
     case kind::float32: return MPI_FLOAT;
     case kind::float64: return MPI_DOUBLE;
     case kind::complex64: return MPI_C_FLOAT_COMPLEX;

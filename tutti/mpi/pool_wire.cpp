@@ -206,6 +206,7 @@ std::vector<rank_link> meet_workers(const open_doors& doors, int workers) {
     }
   }
   std::vector<rank_link> links;
+  links.reserve(met.size());
   for (auto& [rank, link] : met) links.push_back(std::move(link));
   return links;
 }
