@@ -56,7 +56,7 @@ void pool_core::start(call work) {
     const std::lock_guard lock(mutex_);
     if (closed_) throw closed(name_ + " was shut down: it takes no more calls");
     enqueue(*made, false);
-    static_cast<void>(made.release());
+    [[maybe_unused]] const auto* const queued = made.release();  // its queue owns it now
     left_.fetch_add(1, std::memory_order_seq_cst);
     dispatch(over);
   }
@@ -139,7 +139,7 @@ void pool_core::expired(std::size_t which, std::uint64_t ticket) {
     at.is_stuck = true;
     ask_back(at, control_kind::stop, ticket, ticket);
     if (at.given.back() != stand_in.get()) ask_back(at, control_kind::give_back, ticket + 1, at.last_ticket);
-    static_cast<void>(stand_in.release());
+    [[maybe_unused]] const auto* const given = stand_in.release();  // its lane owns it now
     end(over, late,
         std::make_exception_ptr(timed_out(tutti::timeout_text(late.name, *late.limits.timeout) + " on rank " +
                                           std::to_string(at.link.rank))));
