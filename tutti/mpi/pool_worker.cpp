@@ -3,6 +3,7 @@
 #include <tutti/base/exception_codec.hpp>
 #include <tutti/base/registry.hpp>
 #include <tutti/base/throw_stack.hpp>
+#include <tutti/core/call_in_progress.hpp>
 #include <tutti/core/future_state.hpp>
 #include <tutti/core/spin.hpp>
 #include <tutti/core/task_frame.hpp>
@@ -29,32 +30,8 @@ namespace tutti::mpi::detail {
 namespace {
 
 using clock = std::chrono::steady_clock;
-using tutti::future_state;
-
-// Stands for a call while it runs: what this_task asks.
-class call_in_progress final : public future_state<void> {
- public:
-  call_in_progress(std::string name, std::int64_t timeout) : future_state<void>(1), name_(std::move(name)) {
-    if (timeout > 0) until_ = clock::now() + std::chrono::nanoseconds(timeout);
-    static_cast<void>(claim());
-  }
-  std::optional<clock::time_point> deadline() const noexcept override { return until_; }
-  const char* describe() const noexcept override { return name_.c_str(); }
-  void over() noexcept {
-    settle_value();
-    release();
-  }
-
- private:
-  const std::string name_;
-  std::optional<clock::time_point> until_;
-};
-
-struct known_function {
-  const function_info* function = nullptr;
-  std::string name;
-  std::exception_ptr missing;
-};
+using tutti::detail::call_in_progress;
+using tutti::detail::known_function;
 
 // A call is begun, by the thread that runs calls, or given back, by the one that hears the second socket, under mutex_:
 // one of the two, once.

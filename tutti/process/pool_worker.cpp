@@ -5,6 +5,7 @@
 #include <tutti/base/error.hpp>
 #include <tutti/base/exception_codec.hpp>
 #include <tutti/base/throw_stack.hpp>
+#include <tutti/core/call_in_progress.hpp>
 #include <tutti/core/future_state.hpp>
 #include <tutti/core/portable_task.hpp>
 #include <tutti/core/spin.hpp>
@@ -45,31 +46,6 @@ namespace tutti::detail {
 namespace {
 
 using clock = std::chrono::steady_clock;
-
-// Stands for a call while it runs: what this_task asks.
-class call_in_progress final : public future_state<void> {
- public:
-  call_in_progress(std::string name, std::int64_t timeout) : future_state<void>(1), name_(std::move(name)) {
-    if (timeout > 0) until_ = clock::now() + std::chrono::nanoseconds(timeout);
-    static_cast<void>(claim());
-  }
-  std::optional<clock::time_point> deadline() const noexcept override { return until_; }
-  const char* describe() const noexcept override { return name_.c_str(); }
-  void over() noexcept {
-    settle_value();
-    release();
-  }
-
- private:
-  const std::string name_;
-  std::optional<clock::time_point> until_;
-};
-
-struct known_function {
-  const function_info* function = nullptr;
-  std::string name;
-  std::exception_ptr missing;
-};
 
 class pool_worker {
  public:
