@@ -95,9 +95,11 @@ void pool_core::read_answers(pool_lane& from) {
       if (from.in.size() - done - sizeof head < head.bytes) break;
       const std::string_view bytes(from.in.data() + done + sizeof head, head.bytes);
       done += sizeof head + head.bytes;
-      if (from.given.empty() || from.given.front()->ticket != head.ticket) continue;  // never, from a worker of ours
-      pool_job& one = *from.given.front();
-      from.given.pop_front();
+      // Those before it were given back, which the other socket has yet to say.
+      const auto found = std::ranges::lower_bound(from.given, head.ticket, {}, &pool_job::ticket);
+      if (found == from.given.end() || (*found)->ticket != head.ticket) continue;  // never, from a worker of ours
+      pool_job& one = **found;
+      from.given.erase(found);
       from.is_stuck = false;
       one.expiry.cancel();
       const auto took = static_cast<double>(std::max<std::int64_t>(head.took, 1));
@@ -138,35 +140,40 @@ void pool_core::read_control(pool_lane& from) {
   {
     const std::lock_guard lock(mutex_);
     const pool_job* const first = from.given.empty() ? nullptr : from.given.front();
-    std::size_t done = 0;
-    for (; from.control_in.size() - done >= sizeof(control_message); done += sizeof(control_message)) {
-      control_message said;
-      std::memcpy(&said, from.control_in.data() + done, sizeof said);
-      from.asked_back = false;
-      // From the back, so that they stand in their order at the front of their queue.
-      for (std::size_t i = from.given.size(); i-- > 0;) {
-        pool_job& one = *from.given[i];
-        if (one.ticket < said.first || one.ticket > said.last) continue;
-        from.given.erase(from.given.begin() + static_cast<std::ptrdiff_t>(i));
-        if (one.target == nullptr) {
-          from.is_stuck = false;
-          delete &one;
-        } else if (cancelled_ != nullptr) {
-          end(over, one, cancelled_);
-        } else if (one.target->stop_requested()) {
-          end(over, one,
-              std::make_exception_ptr(cancelled(tutti::task_text(one.name) + " was cancelled before it began")));
-        } else {
-          one.expiry.cancel();
-          enqueue(one, true);
-        }
-      }
-    }
-    from.control_in.erase(0, done);
+    take_back(from, over);
     if (!from.given.empty() && from.given.front() != first) started(from);
     dispatch(over);
   }
   complete(over);
+}
+
+// What control_in says was given back.
+void pool_core::take_back(pool_lane& from, endings& over) {
+  std::size_t done = 0;
+  for (; from.control_in.size() - done >= sizeof(control_message); done += sizeof(control_message)) {
+    control_message said;
+    std::memcpy(&said, from.control_in.data() + done, sizeof said);
+    from.asked_back = false;
+    // From the back, so that they stand in their order at the front of their queue.
+    for (std::size_t i = from.given.size(); i-- > 0;) {
+      pool_job& one = *from.given[i];
+      if (one.ticket < said.first || one.ticket > said.last) continue;
+      from.given.erase(from.given.begin() + static_cast<std::ptrdiff_t>(i));
+      if (one.target == nullptr) {
+        from.is_stuck = false;
+        delete &one;
+      } else if (cancelled_ != nullptr) {
+        end(over, one, cancelled_);
+      } else if (one.target->stop_requested()) {
+        end(over, one,
+            std::make_exception_ptr(cancelled(tutti::task_text(one.name) + " was cancelled before it began")));
+      } else {
+        one.expiry.cancel();
+        enqueue(one, true);
+      }
+    }
+  }
+  from.control_in.erase(0, done);
 }
 
 std::exception_ptr pool_core::loss_of(const pool_lane& dead, const pool_job& victim) const {
@@ -176,7 +183,8 @@ std::exception_ptr pool_core::loss_of(const pool_lane& dead, const pool_job& vic
 }
 
 // On this machine the worker has noted in shared memory what it began. Elsewhere: it answers all of a frame before it
-// begins the next one, so what stands in a later frame was not begun.
+// begins the next one, so what stands in a later frame was not begun, unless the rest of this one was given back and
+// that it was is lost.
 void pool_core::lose(pool_lane& dead) {
   endings over;
   {
@@ -188,10 +196,16 @@ void pool_core::lose(pool_lane& dead) {
     for (const int fd : {dead.link.data.get(), dead.link.control.get()})
       ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr);
     dead.out.clear();
+    std::size_t heard = 0;
+    do {
+      heard = dead.control_in.size();
+    } while (receive_some(dead.link.control.get(), dead.control_in, 4096) && dead.control_in.size() != heard);
+    take_back(dead, over);
     const std::uint64_t frame = dead.given.empty() ? 0 : dead.given.front()->frame;
     const pool_progress* const progress = dead.link.progress.get();
     const auto was_begun = [&](const pool_job& one) {
-      return progress != nullptr ? one.ticket <= progress->begun.load(std::memory_order_relaxed) : one.frame == frame;
+      return progress != nullptr ? one.ticket <= progress->begun.load(std::memory_order_relaxed)
+                                 : one.frame == frame || dead.asked_back;
     };
     while (!dead.given.empty()) {
       pool_job& one = *dead.given.back();

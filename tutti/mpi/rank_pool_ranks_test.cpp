@@ -147,6 +147,26 @@ TEST(RankPool, ManySmallCallsFromSeveralThreads) {
   EXPECT_EQ(right, 9000);
 }
 
+// What a worker gives back it says over one socket, the answer of the next call that it runs over the other one: that
+// may come first.
+TEST(RankPool, AnswersOvertakeWhatIsGivenBack) {
+  rank_pool pool;
+  if (!pool.is_caller()) return;
+  for (int round = 0; round < 100; ++round) {
+    std::atomic<int> right{0};
+    std::vector<std::thread> threads;
+    for (int t = 0; t < 3; ++t) {
+      threads.emplace_back([&, t] {
+        std::vector<tutti::future<int>> all;
+        for (int i = 0; i < 300; ++i) all.push_back(pool.submit<add>(t, i));
+        for (int i = 0; i < 300; ++i) right += all[static_cast<std::size_t>(i)].get() == t + i ? 1 : 0;
+      });
+    }
+    for (std::thread& t : threads) t.join();
+    ASSERT_EQ(right, 900) << round;
+  }
+}
+
 TEST(RankPool, ErrorsAreThemselves) {
   rank_pool pool;
   if (!pool.is_caller()) return;

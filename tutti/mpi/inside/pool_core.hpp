@@ -134,6 +134,7 @@ class pool_core final : public call_runner, public std::enable_shared_from_this<
   void started(pool_lane& in);
   void balance() noexcept;
   void ask_back(pool_lane& from, control_kind kind, std::uint64_t first, std::uint64_t last) noexcept;
+  void take_back(pool_lane& from, endings& over);
   void enqueue(pool_job& one, bool at_front);
   void end(endings& over, pool_job& one, std::exception_ptr error);
   void end_all_queued(endings& over, const std::exception_ptr& why);
