@@ -116,10 +116,16 @@ void object_cases(bench::session& session, pair_of_ranks& pair) {
   for (const object& type : {object{"texts", "1000 strings"}, object{"lists", "a map of 1000 vectors"}}) {
     for (const object& what : {object{"trip", "there and back"}, object{"bcast", "bcast"}, object{"gather", "gather"},
                                object{"allreduce", "allreduce with an operation of its own"}}) {
-      const std::string request =
-          std::string("objects ") + what.word + ' ' + type.word + word(session.quick() ? 10 : 100);
+      const auto request = [&](const std::string& suffix) {
+        return "objects " + (what.word + suffix) + ' ' + type.word + word(session.quick() ? 10 : 100);
+      };
+      subjects all(pair, request(""));
+      all.tutti().python();
+      if (what.word != std::string_view("allreduce")) {
+        all.add("tutti, into a new one", pair.ours, "tutti " + request("_new"));
+      }
       session.compare(metric{std::string("objects: ") + type.name + ", " + what.name, "us"}, 2, session.reps(9),
-                      subjects(pair, request).tutti().python().take());
+                      all.take());
     }
   }
 }

@@ -6,7 +6,8 @@
 
 namespace bench::mpi {
 
-/// See system::objects. `what`: "trip", "bcast", "gather", "allreduce"; `type`: "texts", "lists".
+/// See system::objects. `what`: "trip", "bcast", "gather", into values that are there, the same with "_new" behind it
+/// for new ones, "allreduce"; `type`: "texts", "lists".
 double object_figure(std::string_view what, std::string_view type, std::size_t count);
 
 }  // namespace bench::mpi

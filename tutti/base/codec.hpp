@@ -40,19 +40,26 @@ template <class T>
   return out;
 }
 
-/// The value that `bytes` are, all of them. Throws decode_error with the offset; allocates no more than the input can
+/// Makes `value` the one that `bytes` are, all of them. Strings and containers of strings or containers keep the memory
+/// that they have. Throws decode_error with the offset, `value` is then anything; allocates no more than the input can
 /// fill, whatever it claims.
 template <class T>
-[[nodiscard]] T decode(std::string_view bytes) {
+void decode_into(std::string_view bytes, T& value) {
   (void)detail::check_encodable<true, T, detail::binary_codec>();
   input_archive archive(bytes);
-  T value = T();
   try {
     archive(value);
   } catch (...) {
     archive.translate();
   }
   archive.finish();
+}
+
+/// The value that `bytes` are. See decode_into.
+template <class T>
+[[nodiscard]] T decode(std::string_view bytes) {
+  T value = T();
+  tutti::decode_into(bytes, value);
   return value;
 }
 

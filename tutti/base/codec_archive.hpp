@@ -210,6 +210,11 @@ class basic_output_archive : public byte_writer {
   }
 };
 
+// What owns memory that it can be read into again.
+template <class T>
+inline constexpr bool has_memory =
+    kind_of<T, binary_codec>() == codec_kind::string || kind_of<T, binary_codec>() == codec_kind::sequence;
+
 // Reads values, the mirror of the above.
 template <class Association>
 class basic_input_archive : public byte_reader {
@@ -316,8 +321,13 @@ class basic_input_archive : public byte_reader {
         advise_huge_pages(value.data(), count * sizeof(E));
       }
     }
-    value.resize(count);
-    raw(value.data(), count * sizeof(E));
+    if constexpr (requires { value.assign(std::string_view().data(), count); } && sizeof(E) == 1) {
+      value.assign(in_.data() + at_, count);  // not filled with zeros first
+      at_ += count;
+    } else {
+      value.resize(count);
+      raw(value.data(), count * sizeof(E));
+    }
   }
 
   template <class T>
@@ -327,12 +337,26 @@ class basic_input_archive : public byte_reader {
       get_bulk(value);
     } else {
       std::size_t count = size();
-      value.clear();
+      if constexpr (has_memory<E> && requires { value.resize(count); }) {
+        if (value.size() > count) value.resize(count);
+        for (E& old : value) get(old);  // keeps its memory
+        count -= value.size();
+      } else {
+        value.clear();
+      }
       const std::size_t affordable = left() / sizeof(E) + 1;
       // A false count costs no more memory than the input itself; beyond that the vector grows with what is really
       // read.
-      if constexpr (requires { value.reserve(count); }) value.reserve(count < affordable ? count : affordable);
-      for (; count != 0; --count) value.push_back(take<E>());
+      if constexpr (requires { value.reserve(count); }) {
+        value.reserve(value.size() + (count < affordable ? count : affordable));
+      }
+      for (; count != 0; --count) {
+        if constexpr (has_memory<E>) {
+          get(value.emplace_back());
+        } else {
+          value.push_back(take<E>());
+        }
+      }
     }
   }
 

@@ -285,4 +285,41 @@ TEST(codec, appends) {
   EXPECT_EQ(decode<int>(std::string_view(out).substr(6)), 7);
 }
 
+TEST(codec, reads_into_memory_that_is_there) {
+  using rows = std::vector<std::vector<std::string>>;
+  const rows first{{std::string(100, 'a'), std::string(200, 'b')}, {std::string(300, 'c')}};
+  rows value = first;
+  const std::string* const row = value[1].data();
+  const rows second{{"x", std::string(150, 'y'), "z"}, {}};
+  tutti::decode_into(encode(second), value);
+  EXPECT_EQ(value, second);
+  EXPECT_EQ(value[1].data(), row);
+  tutti::decode_into(encode(first), value);
+  EXPECT_EQ(value, first);
+  tutti::decode_into(encode(rows{{"", "short"}}), value);
+  EXPECT_EQ(value, (rows{{"", "short"}}));
+  value = first;
+  const char* const kept = value[0][1].data();
+  tutti::decode_into(encode(rows{{"q", std::string(199, 'r')}}), value);
+  EXPECT_EQ(value[0][1].data(), kept);
+}
+
+TEST(codec, nothing_of_the_old_value_stays) {
+  const auto replaced = []<class T>(T old, const T& by) {
+    tutti::decode_into(encode(by), old);
+    EXPECT_EQ(old, by);
+  };
+  replaced(std::list<std::string>{"a", "b", "c"}, {"d"});
+  replaced(std::deque<std::string>{"a"}, {"d", "e"});
+  replaced(std::vector<std::set<int>>{{1, 2}, {3}}, {{4}, {}});
+  replaced(std::vector<std::optional<int>>{1, 2}, {std::nullopt, 5});
+  replaced(std::map<int, std::vector<int>>{{1, {1, 2}}, {2, {}}}, {{1, {3}}});
+  replaced(std::vector<std::deque<std::vector<int>>>{{{1, 2, 3}, {4}}}, {{{5}}, {}});
+  replaced(std::vector<point>{{1, 2}, {3, 4}}, {{5, 6}});
+  replaced(std::optional<std::vector<int>>{{1, 2}}, std::optional<std::vector<int>>());
+  replaced(std::u16string(u"abc"), std::u16string(u"d"));
+  std::vector<std::string> cut{"old"};
+  EXPECT_THROW(tutti::decode_into(encode(std::vector<std::string>{"abc", "def"}).substr(0, 6), cut), tutti::decode_error);
+}
+
 }  // namespace

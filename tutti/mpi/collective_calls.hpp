@@ -209,7 +209,7 @@ std::optional<T> reduce_values(const Comm& comm, T value, Op& op, int root, cons
       break;
     }
     if (own.rank + distance < own.size) {
-      value = op(value, recv_value<T>(own, own.rank + distance, 0, nullptr, "reduce", here));
+      value = op(std::move(value), recv_value<T>(own, own.rank + distance, 0, nullptr, "reduce", here));
     }
   }
   if (root != 0) {

@@ -97,6 +97,17 @@ int in_parts(const const_memory& in, const memory& out, Call call) {
   }
 }
 
+MPI_Op op_on(const op_handle& op, [[maybe_unused]] element of) {
+#ifdef MPICH_VERSION  // 4.0 compares them as if they had a sign
+  if (of.is == kind::uint64 && (op.is == op_kind::max || op.is == op_kind::min)) {
+    static const std::uintptr_t largest = make_op(reduce_elements<max_op, std::uint64_t>, true);
+    static const std::uintptr_t smallest = make_op(reduce_elements<min_op, std::uint64_t>, true);
+    return handle_of<MPI_Op>(op.is == op_kind::max ? largest : smallest);
+  }
+#endif
+  return native_op(op.is, op.made);
+}
+
 MPI_Datatype unit_of(element of) { return type_of({.size = of.size}); }
 
 }  // namespace
@@ -297,8 +308,8 @@ void reduce(comm_state& where, const_memory in, memory out, const op_handle& op,
   MPI_Datatype type = type_of(in.of);
   check(in_parts(in, out,
                  [&](const void* from, void* to, int count) {
-                   return MPI_Reduce(from, where.rank == root ? to : nullptr, count, type, native_op(op.is, op.made),
-                                     root, comm_of(where));
+                   return MPI_Reduce(from, where.rank == root ? to : nullptr, count, type, op_on(op, in.of), root,
+                                     comm_of(where));
                  }),
         where, "reduce", here);
 }
@@ -309,8 +320,8 @@ started ireduce(comm_state& where, const_memory in, memory out, const op_handle&
   begin_together(
       where, {.call = "ireduce", .root = root, .bytes = in.bytes(), .element_size = in.of.size, .op = op.name}, here);
   MPI_Request handle = MPI_REQUEST_NULL;
-  check(MPI_Ireduce(in.data, out.data, count_of(where, "ireduce", in.count, here), type_of(in.of),
-                    native_op(op.is, op.made), root, comm_of(where), &handle),
+  check(MPI_Ireduce(in.data, out.data, count_of(where, "ireduce", in.count, here), type_of(in.of), op_on(op, in.of),
+                    root, comm_of(where), &handle),
         where, "ireduce", here);
   return begun(handle, where, "ireduce", true, here);
 }
@@ -322,7 +333,7 @@ void allreduce(comm_state& where, const_memory in, memory out, const op_handle& 
   MPI_Datatype type = type_of(in.of);
   check(in_parts(in, out,
                  [&](const void* from, void* to, int count) {
-                   return MPI_Allreduce(from, to, count, type, native_op(op.is, op.made), comm_of(where));
+                   return MPI_Allreduce(from, to, count, type, op_on(op, in.of), comm_of(where));
                  }),
         where, "allreduce", here);
 }
@@ -332,7 +343,7 @@ started iallreduce(comm_state& where, const_memory in, memory out, const op_hand
   begin_together(where, {.call = "iallreduce", .bytes = in.bytes(), .element_size = in.of.size, .op = op.name}, here);
   MPI_Request handle = MPI_REQUEST_NULL;
   check(MPI_Iallreduce(in.data, out.data, count_of(where, "iallreduce", in.count, here), type_of(in.of),
-                       native_op(op.is, op.made), comm_of(where), &handle),
+                       op_on(op, in.of), comm_of(where), &handle),
         where, "iallreduce", here);
   return begun(handle, where, "iallreduce", true, here);
 }
@@ -346,8 +357,8 @@ void reduce_scatter(comm_state& where, const_memory in, memory out, const op_han
   }
   const together waits(
       where, {.call = "reduce_scatter", .bytes = in.bytes(), .element_size = in.of.size, .op = op.name}, here);
-  check(MPI_Reduce_scatter(in.data, out.data, counts.data(), type_of(in.of), native_op(op.is, op.made), comm_of(where)),
-        where, "reduce_scatter", here);
+  check(MPI_Reduce_scatter(in.data, out.data, counts.data(), type_of(in.of), op_on(op, in.of), comm_of(where)), where,
+        "reduce_scatter", here);
 }
 
 void reduce_scatter_block(comm_state& where, const_memory in, memory out, const op_handle& op, const place& here) {
@@ -355,7 +366,7 @@ void reduce_scatter_block(comm_state& where, const_memory in, memory out, const 
   const together waits(
       where, {.call = "reduce_scatter", .bytes = in.bytes(), .element_size = in.of.size, .op = op.name}, here);
   check(MPI_Reduce_scatter_block(in.data, out.data, count_of(where, "reduce_scatter", out.count, here), type_of(in.of),
-                                 native_op(op.is, op.made), comm_of(where)),
+                                 op_on(op, in.of), comm_of(where)),
         where, "reduce_scatter", here);
 }
 
@@ -365,7 +376,7 @@ started ireduce_scatter_block(comm_state& where, const_memory in, memory out, co
                  here);
   MPI_Request handle = MPI_REQUEST_NULL;
   check(MPI_Ireduce_scatter_block(in.data, out.data, count_of(where, "ireduce_scatter", out.count, here),
-                                  type_of(in.of), native_op(op.is, op.made), comm_of(where), &handle),
+                                  type_of(in.of), op_on(op, in.of), comm_of(where), &handle),
         where, "ireduce_scatter", here);
   return begun(handle, where, "ireduce_scatter", true, here);
 }
@@ -376,7 +387,7 @@ void scan(comm_state& where, const_memory in, memory out, const op_handle& op, c
   MPI_Datatype type = type_of(in.of);
   check(in_parts(in, out,
                  [&](const void* from, void* to, int count) {
-                   return MPI_Scan(from, to, count, type, native_op(op.is, op.made), comm_of(where));
+                   return MPI_Scan(from, to, count, type, op_on(op, in.of), comm_of(where));
                  }),
         where, "scan", here);
 }
@@ -387,7 +398,7 @@ void exscan(comm_state& where, const_memory in, memory out, const op_handle& op,
   MPI_Datatype type = type_of(in.of);
   check(in_parts(in, out,
                  [&](const void* from, void* to, int count) {
-                   return MPI_Exscan(from, to, count, type, native_op(op.is, op.made), comm_of(where));
+                   return MPI_Exscan(from, to, count, type, op_on(op, in.of), comm_of(where));
                  }),
         where, "exscan", here);
 }
@@ -396,8 +407,8 @@ started iscan(comm_state& where, const_memory in, memory out, const op_handle& o
   check_equal(where, "iscan", in, out, here);
   begin_together(where, {.call = "iscan", .bytes = in.bytes(), .element_size = in.of.size, .op = op.name}, here);
   MPI_Request handle = MPI_REQUEST_NULL;
-  check(MPI_Iscan(in.data, out.data, count_of(where, "iscan", in.count, here), type_of(in.of),
-                  native_op(op.is, op.made), comm_of(where), &handle),
+  check(MPI_Iscan(in.data, out.data, count_of(where, "iscan", in.count, here), type_of(in.of), op_on(op, in.of),
+                  comm_of(where), &handle),
         where, "iscan", here);
   return begun(handle, where, "iscan", true, here);
 }
@@ -406,8 +417,8 @@ started iexscan(comm_state& where, const_memory in, memory out, const op_handle&
   check_equal(where, "iexscan", in, out, here);
   begin_together(where, {.call = "iexscan", .bytes = in.bytes(), .element_size = in.of.size, .op = op.name}, here);
   MPI_Request handle = MPI_REQUEST_NULL;
-  check(MPI_Iexscan(in.data, out.data, count_of(where, "iexscan", in.count, here), type_of(in.of),
-                    native_op(op.is, op.made), comm_of(where), &handle),
+  check(MPI_Iexscan(in.data, out.data, count_of(where, "iexscan", in.count, here), type_of(in.of), op_on(op, in.of),
+                    comm_of(where), &handle),
         where, "iexscan", here);
   return begun(handle, where, "iexscan", true, here);
 }

@@ -47,17 +47,26 @@ class collectives : public point_to_point {
       detail::bcast(state(), detail::writable_memory_of(value), root, here);
       return value;
     } else {
-      std::string bytes;
-      if (rank() == root) bytes = encode(value);
-      bytes.resize(detail::bcast_size(state(), bytes.size(), root, here));
-      detail::bcast(state(), detail::writable_memory_of(bytes), root, here);
-      return rank() == root ? std::move(value) : decode<T>(bytes);
+      if (rank() != root) value = T();
+      bcast_into(value, root, here);
+      return value;
     }
   }
   /// The root's elements go into all ranks' memory, of equal size.
   template <writable_buffer B>
   void bcast_into(B&& both, int root = 0, const place& here = place::current()) const {
     detail::bcast(state(), detail::writable_memory_of(both), root, here);
+  }
+  /// Makes `both` the root's value, where values travel encoded: strings and containers of them keep their memory.
+  template <class T>
+    requires(!raw_message<T>)
+  void bcast_into(T& both, int root = 0, const place& here = place::current()) const {
+    detail::check_message<T>();
+    std::string bytes;
+    if (rank() == root) bytes = encode(both);
+    bytes.resize(detail::bcast_size(state(), bytes.size(), root, here));
+    detail::bcast(state(), detail::writable_memory_of(bytes), root, here);
+    if (rank() != root) decode_into(bytes, both);
   }
   template <lasting_writable_buffer B>
   request ibcast(B&& both, int root = 0, const place& here = place::current()) const {
@@ -122,6 +131,25 @@ class collectives : public point_to_point {
     requires same_elements<In, Out>
   void gather_into(const In& in, Out&& out, int root = 0, const place& here = place::current()) const {
     detail::gather(state(), detail::memory_of(in), detail::writable_memory_of(out), root, here);
+  }
+  /// Makes the root's `out` the values of all ranks, where values travel encoded: its elements keep their memory.
+  template <class T>
+    requires(!raw_message<T>)
+  void gather_into(const T& value, std::vector<T>& out, int root = 0, const place& here = place::current()) const {
+    detail::check_message<T>();
+    detail::pieces mine;
+    if (rank() != root) mine.add<T>(value, true);
+    const detail::came_pieces all =
+        detail::gather_pieces(state(), rank() != root ? mine.at(0) : detail::const_memory{}, root, here);
+    if (rank() != root) return;
+    out.resize(all.size());
+    for (std::size_t r = 0; r < all.size(); ++r) {
+      if (r == static_cast<std::size_t>(root)) {
+        out[r] = value;
+      } else {
+        decode_into(all[r], out[r]);
+      }
+    }
   }
   /// The same with `counts` elements from each rank; the root's.
   template <buffer In, writable_buffer Out>

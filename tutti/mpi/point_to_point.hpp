@@ -140,13 +140,23 @@ void mrecv(const comm_state& where, found_message& found, void* into, const char
 [[noreturn]] void refuse_bytes(const comm_state& where, const status& came, const decode_error& why, const char* call,
                                const place& here);
 template <class T>
-T decode_message(const comm_state& where, const status& came, std::string_view bytes, const char* call,
-                 const place& here) {
+void decode_message(const comm_state& where, const status& came, std::string_view bytes, T& into, const char* call,
+                    const place& here) {
   try {
-    return decode<T>(bytes);
+    decode_into(bytes, into);
   } catch (const decode_error& why) {
     refuse_bytes(where, came, why, call, here);
   }
+}
+
+// An encoded value.
+template <class T>
+status recv_decoded(const comm_state& where, int from, int tag, T& into, const char* call, const place& here) {
+  found_message found = mprobe(where, from, tag, call, here);
+  std::string bytes(found.about.bytes, '\0');
+  mrecv(where, found, bytes.data(), call, here);
+  decode_message(where, found.about, bytes, into, call, here);
+  return found.about;
 }
 
 template <class T>
@@ -181,11 +191,10 @@ T recv_value(const comm_state& where, int from, int tag, status* about, const ch
     if (about != nullptr) *about = came;
     return value;
   } else {
-    found_message found = mprobe(where, from, tag, call, here);
-    std::string bytes(found.about.bytes, '\0');
-    mrecv(where, found, bytes.data(), call, here);
-    if (about != nullptr) *about = found.about;
-    return decode_message<T>(where, found.about, bytes, call, here);
+    T value = T();
+    const status came = recv_decoded(where, from, tag, value, call, here);
+    if (about != nullptr) *about = came;
+    return value;
   }
 }
 
@@ -253,6 +262,19 @@ class point_to_point : public comm_handle {
     requires(writable_buffer<T> || plain<std::remove_reference_t<T>>)
   status recv_into(T&& into, int from = any_source, int tag = any_tag, const place& here = place::current()) const {
     return detail::recv(state(), detail::writable_memory_of(into), from, tag, here, "recv_into");
+  }
+  /// Receives a value that travels encoded into one that is there: strings and containers of them keep their memory,
+  /// which is several times faster than `recv`. After an exception `into` is anything.
+  template <class T>
+    requires(!raw_message<T>)
+  status recv_into(T& into, int from = any_source, int tag = any_tag, const place& here = place::current()) const {
+    detail::check_received<T>();
+    if (from == no_rank && tag >= any_tag) {
+      status nobody;
+      into = detail::value_from_nobody<T>(state(), &nobody, "recv_into", here);
+      return nobody;
+    }
+    return detail::recv_decoded(state(), from, tag, into, "recv_into", here);
   }
   /// Begins to do so. The memory must stay, and not be looked at, until the request has ended.
   template <class T>

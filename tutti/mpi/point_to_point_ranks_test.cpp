@@ -42,6 +42,47 @@ TEST(PointToPoint, ValuesOfAllKindsGoRound) {
   goes_round(std::map<std::string, std::vector<int>>{{"a", {1, 2}}, {"b", {}}});
 }
 
+using texts = std::vector<std::string>;
+
+TEST(PointToPoint, EncodedValuesGoIntoThoseThatAreThere) {
+  const communicator all = world();
+  const int next = (all.rank() + 1) % all.size();
+  const int before = (all.rank() + all.size() - 1) % all.size();
+  texts into{std::string(100, 'x'), "y", "z"};
+  const char* const memory = into[0].data();
+  request sent = all.isend(texts{std::string(80, 'a'), "b"}, next, 3);
+  const status about = all.recv_into(into, before, 3);
+  sent.wait();
+  EXPECT_EQ(about.source, before);
+  EXPECT_EQ(into, (texts{std::string(80, 'a'), "b"}));
+  EXPECT_EQ(into[0].data(), memory);
+  EXPECT_EQ(all.recv_into(into, no_rank).source, no_rank);
+  EXPECT_EQ(into, texts());
+  sent = all.isend(std::string("no list of texts"), next, 4);
+  EXPECT_THROW(all.recv_into(into, before, 4), tutti::decode_error);
+  sent.wait();
+}
+
+TEST(Collectives, EncodedValuesGoIntoThoseThatAreThere) {
+  const communicator all = world();
+  const auto of = [](int rank) { return texts{"from", std::to_string(rank), std::string(50, 'r')}; };
+  for (int root = 0; root < all.size(); ++root) {
+    texts both = all.rank() == root ? of(root) : texts(5, std::string(60, 'o'));
+    const char* const memory = both[2].data();
+    all.bcast_into(both, root);
+    EXPECT_EQ(both, of(root));
+    EXPECT_EQ(both[2].data(), memory);
+    std::vector<texts> gathered(1, texts(7, "old"));
+    all.gather_into(of(all.rank()), gathered, root);
+    if (all.rank() != root) {
+      EXPECT_EQ(gathered.size(), 1U);
+      continue;
+    }
+    ASSERT_EQ(gathered.size(), static_cast<std::size_t>(all.size()));
+    for (int r = 0; r < all.size(); ++r) EXPECT_EQ(gathered[static_cast<std::size_t>(r)], of(r));
+  }
+}
+
 TEST(PointToPoint, RefusesRanksThatAreNot) {
   const communicator all = world();
   EXPECT_THROW(all.send(1, all.size()), error);

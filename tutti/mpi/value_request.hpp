@@ -67,7 +67,9 @@ T receive_found(const expected& what, found_message& found) {
   } else {
     std::string bytes(found.about.bytes, '\0');
     mrecv(*what.where, found, bytes.data(), "irecv", what.here);
-    return decode_message<T>(*what.where, found.about, bytes, "irecv", what.here);
+    T value = T();
+    decode_message(*what.where, found.about, bytes, value, "irecv", what.here);
+    return value;
   }
 }
 
