@@ -319,7 +319,8 @@ TEST(codec, nothing_of_the_old_value_stays) {
   replaced(std::optional<std::vector<int>>{{1, 2}}, std::optional<std::vector<int>>());
   replaced(std::u16string(u"abc"), std::u16string(u"d"));
   std::vector<std::string> cut{"old"};
-  EXPECT_THROW(tutti::decode_into(encode(std::vector<std::string>{"abc", "def"}).substr(0, 6), cut), tutti::decode_error);
+  EXPECT_THROW(tutti::decode_into(encode(std::vector<std::string>{"abc", "def"}).substr(0, 6), cut),
+               tutti::decode_error);
 }
 
 }  // namespace
