@@ -103,9 +103,7 @@ class io_spec : public testing::Test {
 #ifdef __SANITIZE_THREAD__
     return;  // the sanitizer opens two pipes to its symbolizer, at a moment of its own choice
 #endif
-    const auto late = std::chrono::steady_clock::now() + std::chrono::seconds(20);
-    while (open_descriptors() > before_ && std::chrono::steady_clock::now() < late) ::sched_yield();
-    EXPECT_LE(open_descriptors(), before_) << "descriptors are left behind";
+    EXPECT_LE(settled_descriptors(before_), before_) << "descriptors are left behind";
   }
 
  private:
@@ -119,9 +117,7 @@ inline void expect_it_can_be_ended(const std::string& what, const std::function<
   SCOPED_TRACE(what);
   const int before = open_descriptors();
   const auto closed_all = [&](const char* way) {
-    const auto late = std::chrono::steady_clock::now() + std::chrono::seconds(20);
-    while (open_descriptors() > before && std::chrono::steady_clock::now() < late) ::sched_yield();
-    EXPECT_LE(open_descriptors(), before) << "descriptors are left behind after " << way;
+    EXPECT_LE(settled_descriptors(before), before) << "descriptors are left behind after " << way;
   };
   on_a_loop([&]() -> tutti::task<> {
     std::string end;

@@ -67,9 +67,7 @@ class tidy_test : public testing::Test {
   }
   void TearDown() override {
     if (IsSkipped()) return;
-    const auto late = std::chrono::steady_clock::now() + hang;
-    while (open_descriptors() > before_ && std::chrono::steady_clock::now() < late) ::sched_yield();
-    EXPECT_LE(open_descriptors(), before_);
+    EXPECT_LE(settled_descriptors(before_), before_);
     ::alarm(0);
   }
 
