@@ -320,7 +320,7 @@ class basic_input_archive : public byte_reader {
         value.reserve(count);
         advise_huge_pages(value.data(), count * sizeof(E));
       }
-    }
+    }  // NOLINTNEXTLINE(bugprone-suspicious-stringview-data-usage): only whether there is such a function
     if constexpr (requires { value.assign(std::string_view().data(), count); } && sizeof(E) == 1) {
       value.assign(in_.data() + at_, count);  // not filled with zeros first
       at_ += count;
