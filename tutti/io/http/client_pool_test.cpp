@@ -168,13 +168,13 @@ TEST(http_client_connections, make_room_when_descriptors_run_out) {
 
 TEST(http_client_connections, that_are_all_in_use_are_told_with_the_limit) {
   with_http_server(echo_routes(), {}, [](http_server& s) -> task<> {
-    http::client c({.max_per_host = 1, .connect_limit = 1ms});
+    http::client c({.max_per_host = 1, .connect_limit = 200ms});
     http::client_request slow(s.origin + "/echo", "POST");
     std::string said;
     slow.source = [&](http::body_writer&) -> task<> { said = co_await failure_of(c, s.origin + "/echo"); };
     static_cast<void>(co_await c.request(slow));
     EXPECT_EQ(said, "GET " + s.origin + "/echo: connecting: all 1 connections to " + s.origin +
-                        " were in use for longer than the limit of 1 ms: allow more with client_options::max_per_host");
+                        " were in use for longer than the limit of 200 ms: allow more with client_options::max_per_host");
   });
 }
 
