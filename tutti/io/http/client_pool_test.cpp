@@ -173,8 +173,9 @@ TEST(http_client_connections, that_are_all_in_use_are_told_with_the_limit) {
     std::string said;
     slow.source = [&](http::body_writer&) -> task<> { said = co_await failure_of(c, s.origin + "/echo"); };
     static_cast<void>(co_await c.request(slow));
-    EXPECT_EQ(said, "GET " + s.origin + "/echo: connecting: all 1 connections to " + s.origin +
-                        " were in use for longer than the limit of 200 ms: allow more with client_options::max_per_host");
+    EXPECT_EQ(said,
+              "GET " + s.origin + "/echo: connecting: all 1 connections to " + s.origin +
+                  " were in use for longer than the limit of 200 ms: allow more with client_options::max_per_host");
   });
 }
 
