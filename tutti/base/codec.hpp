@@ -40,12 +40,10 @@ template <class T>
   return out;
 }
 
-/// Makes `value` the one that `bytes` are, all of them. Strings and containers of strings or containers keep the memory
-/// that they have. Throws decode_error with the offset, `value` is then anything; allocates no more than the input can
-/// fill, whatever it claims.
+namespace detail {
 template <class T>
-void decode_into(std::string_view bytes, T& value) {
-  (void)detail::check_encodable<true, T, detail::binary_codec>();
+void decode_all(std::string_view bytes, T& value) {
+  (void)check_encodable<true, T, binary_codec>();
   input_archive archive(bytes);
   try {
     archive(value);
@@ -54,13 +52,23 @@ void decode_into(std::string_view bytes, T& value) {
   }
   archive.finish();
 }
+}  // namespace detail
 
-/// The value that `bytes` are. See decode_into.
+/// The value that `bytes` are, all of them. Throws decode_error with the offset; allocates no more than the input can
+/// fill, whatever it claims.
 template <class T>
 [[nodiscard]] T decode(std::string_view bytes) {
   T value = T();
-  tutti::decode_into(bytes, value);
+  detail::decode_all(bytes, value);
   return value;
+}
+
+/// Makes `value` what decode gives. A string, a list of strings, a list of such lists, ... keep the memory that they
+/// have. After an exception `value` is anything.
+template <class T>
+void decode_into(std::string_view bytes, T& value) {
+  if constexpr (!detail::has_memory<T>) value = T();  // what is loaded by its own `load` must find nothing
+  detail::decode_all(bytes, value);
 }
 
 }  // namespace tutti

@@ -352,7 +352,8 @@ class basic_input_archive : public byte_reader {
       }
       for (; count != 0; --count) {
         if constexpr (has_memory<E>) {
-          get(value.emplace_back());
+          value.push_back(E());
+          get(value.back());
         } else {
           value.push_back(take<E>());
         }

@@ -17,6 +17,22 @@
 
 namespace codec_test {
 
+// Its load counts on being new.
+struct appends_when_loaded {
+  std::vector<int> all;
+  template <class Archive>
+  void save(Archive& ar) const {
+    ar(all);
+  }
+  template <class Archive>
+  void load(Archive& ar) {
+    std::vector<int> more;
+    ar(more);
+    all.insert(all.end(), more.begin(), more.end());
+  }
+  friend bool operator==(const appends_when_loaded&, const appends_when_loaded&) = default;
+};
+
 enum class color : std::uint8_t { red = 1, blue = 200 };
 
 struct nothing {
@@ -318,6 +334,8 @@ TEST(codec, nothing_of_the_old_value_stays) {
   replaced(std::vector<point>{{1, 2}, {3, 4}}, {{5, 6}});
   replaced(std::optional<std::vector<int>>{{1, 2}}, std::optional<std::vector<int>>());
   replaced(std::u16string(u"abc"), std::u16string(u"d"));
+  replaced(appends_when_loaded{{1, 2}}, appends_when_loaded{{3}});
+  replaced(std::tuple(appends_when_loaded{{1, 2}}, 5), std::tuple(appends_when_loaded{{3}}, 6));
   std::vector<std::string> cut{"old"};
   EXPECT_THROW(tutti::decode_into(encode(std::vector<std::string>{"abc", "def"}).substr(0, 6), cut),
                tutti::decode_error);

@@ -251,6 +251,13 @@ TEST(DistGraph, AStar) {
   std::vector<int> in(star.sources().size());
   star.neighbor_alltoall_into(out, in);
   EXPECT_EQ(in, center ? std::vector<int>{} : std::vector<int>{all.rank() * all.rank()});
+  const std::vector<int> from(star.sources().size(), 1);
+  const std::vector<int> to(star.destinations().size(), 1);
+  std::vector<int> again(star.sources().size());
+  star.neighbor_alltoall_into(out, to, again, from);
+  EXPECT_EQ(again, in);
+  star.neighbor_allgather_into(all.rank() + 7, again, from);
+  EXPECT_EQ(again, std::vector<int>(star.sources().size(), 7));
 }
 
 TEST(DistGraph, UnevenParts) {

@@ -78,7 +78,7 @@ class pieces {
       parts_.push_back(m);
       kept_.emplace_back();
     } else {
-      keep(encode(value));
+      keep(tutti::encode(value));
     }
   }
   [[nodiscard]] std::size_t size() const noexcept { return parts_.size(); }
@@ -133,7 +133,7 @@ T value_of(const std::string& bytes) {
     if (!bytes.empty()) std::memcpy(into.data, bytes.data(), bytes.size());
     return value;
   } else {
-    return decode<T>(bytes);
+    return tutti::decode<T>(bytes);
   }
 }
 template <class T>
@@ -209,7 +209,8 @@ std::optional<T> reduce_values(const Comm& comm, T value, Op& op, int root, cons
       break;
     }
     if (own.rank + distance < own.size) {
-      value = op(std::move(value), recv_value<T>(own, own.rank + distance, 0, nullptr, "reduce", here));
+      T both = op(std::move(value), recv_value<T>(own, own.rank + distance, 0, nullptr, "reduce", here));
+      value = std::move(both);  // which may be what was given
     }
   }
   if (root != 0) {

@@ -57,16 +57,18 @@ class collectives : public point_to_point {
   void bcast_into(B&& both, int root = 0, const place& here = place::current()) const {
     detail::bcast(state(), detail::writable_memory_of(both), root, here);
   }
-  /// Makes `both` the root's value, where values travel encoded: strings and containers of them keep their memory.
+  /// Makes `both` the root's value, where values travel encoded: a string, a list of strings, a list of such lists keep
+  /// their memory. Throws decode_error for bytes that are no T; `both` is then anything.
   template <class T>
     requires(!raw_message<T>)
   void bcast_into(T& both, int root = 0, const place& here = place::current()) const {
     detail::check_message<T>();
     std::string bytes;
-    if (rank() == root) bytes = encode(both);
+    if (rank() == root) bytes = tutti::encode(both);
     bytes.resize(detail::bcast_size(state(), bytes.size(), root, here));
     detail::bcast(state(), detail::writable_memory_of(bytes), root, here);
-    if (rank() != root) decode_into(bytes, both);
+    if (rank() != root)
+      detail::decode_message(state(), {.source = root, .bytes = bytes.size()}, bytes, both, "bcast_into", here);
   }
   template <lasting_writable_buffer B>
   request ibcast(B&& both, int root = 0, const place& here = place::current()) const {
@@ -132,9 +134,10 @@ class collectives : public point_to_point {
   void gather_into(const In& in, Out&& out, int root = 0, const place& here = place::current()) const {
     detail::gather(state(), detail::memory_of(in), detail::writable_memory_of(out), root, here);
   }
-  /// Makes the root's `out` the values of all ranks, where values travel encoded: its elements keep their memory.
+  /// Makes the root's `out` the values of all ranks, where values travel encoded: its elements keep their memory, as in
+  /// bcast_into. `value` is none of `out`. Throws decode_error; `out` is then anything.
   template <class T>
-    requires(!raw_message<T>)
+    requires(!raw_message<T> && std::is_copy_assignable_v<T>)
   void gather_into(const T& value, std::vector<T>& out, int root = 0, const place& here = place::current()) const {
     detail::check_message<T>();
     detail::pieces mine;
@@ -147,7 +150,8 @@ class collectives : public point_to_point {
       if (r == static_cast<std::size_t>(root)) {
         out[r] = value;
       } else {
-        decode_into(all[r], out[r]);
+        detail::decode_message(state(), {.source = static_cast<int>(r), .bytes = all[r].size()}, all[r], out[r],
+                               "gather_into", here);
       }
     }
   }

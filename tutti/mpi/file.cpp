@@ -33,10 +33,11 @@ void check(int code, const file_state& file, const char* call, const place& here
     fail(code, file.where(), call, text_of(file.path), here);
 }
 
-void begin(const file_state* file, const char* call, const place& here) {
-  if (file == nullptr) throw std::logic_error(std::string("mpi::file::") + call + ": it was closed");
-  enter(file->where(), call, here);
-  check_alive(file->where(), call, here);
+void begin(const file_state& file, const char* call, const place& here) {
+  enter(file.where(), call, here);
+  check_alive(file.where(), call, here);
+  if (file.handle == MPI_FILE_NULL)
+    throw std::logic_error(std::string("mpi::file::") + call + text_of(file.path) + " was closed");
 }
 
 int native_mode(file_mode mode) {
@@ -115,17 +116,18 @@ void close_file::operator()(file_state* file) const noexcept {
 }
 
 void close(file_handle& file, const place& here) {
-  begin(file.get(), "close", here);
-  const std::unique_ptr<file_state> gone(file.release());
-  const together waits(gone->where(), {.call = "close"}, here);
-  check(MPI_File_close(&gone->handle), *gone, "close", here);
+  begin(*file, "close", here);
+  const together waits(file->where(), {.call = "close"}, here);
+  const int code = MPI_File_close(&file->handle);
+  file->handle = MPI_FILE_NULL;
+  check(code, *file, "close", here);
 }
 
 const std::filesystem::path& path_of(const file_state& file) noexcept { return file.path; }
 const communicator& ranks_of(const file_state& file) noexcept { return file.ranks; }
 
 std::uint64_t size_of(const file_state& file, const place& here) {
-  begin(&file, "size", here);
+  begin(file, "size", here);
   MPI_Offset bytes = 0;
   check(MPI_File_get_size(file.handle, &bytes), file, "size", here);
   return static_cast<std::uint64_t>(bytes);
@@ -141,22 +143,23 @@ std::uint64_t elements_of(const file_state& file, std::size_t size, const place&
 }
 
 void set_size(file_state& file, std::uint64_t bytes, const place& here) {
-  begin(&file, "set_size", here);
+  begin(file, "set_size", here);
   check_writes(file, "set_size", here);
   const MPI_Offset size = bytes_at(file, bytes, {.size = 1}, "set_size", here);
   const together waits(file.where(), {.call = "set_size"}, here);
   check(MPI_File_set_size(file.handle, size), file, "set_size", here);
+  file.end = bytes;
 }
 
 void sync(file_state& file, const place& here) {
-  begin(&file, "sync", here);
+  begin(file, "sync", here);
   const together waits(file.where(), {.call = "sync"}, here);
   check(MPI_File_sync(file.handle), file, "sync", here);
 }
 
 void write_at(file_state& file, std::uint64_t offset, const_memory what, bool all, const place& here) {
   const char* const call = all ? "write_at_all" : "write_at";
-  begin(&file, call, here);
+  begin(file, call, here);
   check_placed(file, call, here);
   const MPI_Offset at = bytes_at(file, offset, what.of, call, here);
   if (all) return write_all_bytes(file, at, what, call, here);
@@ -167,18 +170,18 @@ void write_at(file_state& file, std::uint64_t offset, const_memory what, bool al
 
 std::size_t read_at(file_state& file, std::uint64_t offset, memory into, bool all, const place& here) {
   const char* const call = all ? "read_at_all" : "read_at";
-  begin(&file, call, here);
+  begin(file, call, here);
   check_reads(file, call, here);
   const MPI_Offset at = bytes_at(file, offset, into.of, call, here);
   const byte_count length(into.bytes());
-  MPI_Status came;
+  MPI_Status came{};
   if (all) {
     const together waits(file.where(), {.call = call}, here);
     check(MPI_File_read_at_all(file.handle, at, into.data, length.count(), length.type(), &came), file, call, here);
   } else {
     check(MPI_File_read_at(file.handle, at, into.data, length.count(), length.type(), &came), file, call, here);
   }
-  std::uint64_t bytes = status_of(came).bytes;
+  std::uint64_t bytes = std::min<std::uint64_t>(status_of(came).bytes, into.bytes());
   if (all) {
     // Collective reads say that they have read what is not there: in ROMIO as in Open MPI's own.
     const auto from = static_cast<std::uint64_t>(at);
@@ -189,7 +192,7 @@ std::size_t read_at(file_state& file, std::uint64_t offset, memory into, bool al
 }
 
 started iwrite_at(file_state& file, std::uint64_t offset, const_memory what, const place& here) {
-  begin(&file, "iwrite_at", here);
+  begin(file, "iwrite_at", here);
   check_placed(file, "iwrite_at", here);
   const MPI_Offset at = bytes_at(file, offset, what.of, "iwrite_at", here);
   const byte_count length(what.bytes());
@@ -200,7 +203,7 @@ started iwrite_at(file_state& file, std::uint64_t offset, const_memory what, con
 }
 
 started iread_at(file_state& file, std::uint64_t offset, memory into, const place& here) {
-  begin(&file, "iread_at", here);
+  begin(file, "iread_at", here);
   check_reads(file, "iread_at", here);
   const MPI_Offset at = bytes_at(file, offset, into.of, "iread_at", here);
   const byte_count length(into.bytes());
@@ -211,23 +214,25 @@ started iread_at(file_state& file, std::uint64_t offset, memory into, const plac
 
 void append_blocks(file_state& file, const_memory what, const place& here) {
   constexpr auto call = "append_blocks";
-  begin(&file, call, here);
+  begin(file, call, here);
   check_writes(file, call, here);
   comm_state& where = file.where();
   // Where this rank's begin, and where all of them end: known by all ranks, as others may not have written yet what
   // this one appends to.
   std::uint64_t before = 0;
   {
-    const together waits(where, {.call = call, .element_size = what.of.size}, here);
-    std::uint64_t mine = what.bytes();
-    if (where.rank == 0) {
-      before = std::max(size_of(file, here), file.end);
-      mine += before;
-    }
-    std::uint64_t sum_before = 0;
-    detail::check(MPI_Exscan(&mine, &sum_before, 1, MPI_UINT64_T, MPI_SUM, comm_of(where)), where, call, here);
-    detail::check(MPI_Allreduce(&mine, &file.end, 1, MPI_UINT64_T, MPI_SUM, comm_of(where)), where, call, here);
-    if (where.rank != 0) before = sum_before;
+    // Each rank sees what it has written itself.
+    const auto seen = static_cast<std::int64_t>(std::max(size_of(file, here), file.end));
+    const together waits(where, {.call = call}, here);
+    std::int64_t end = 0;
+    detail::check(MPI_Allreduce(&seen, &end, 1, MPI_INT64_T, MPI_MAX, comm_of(where)), where, call, here);
+    const std::uint64_t mine = what.bytes();
+    std::uint64_t sum = 0;
+    detail::check(MPI_Exscan(&mine, &before, 1, MPI_UINT64_T, MPI_SUM, comm_of(where)), where, call, here);
+    detail::check(MPI_Allreduce(&mine, &sum, 1, MPI_UINT64_T, MPI_SUM, comm_of(where)), where, call, here);
+    if (where.rank == 0) before = 0;  // MPI leaves it as it likes
+    before += static_cast<std::uint64_t>(end);
+    file.end = static_cast<std::uint64_t>(end) + sum;
   }
   const MPI_Offset at = bytes_at(file, before, {.size = 1}, call, here);
   write_all_bytes(file, at, what, call, here);

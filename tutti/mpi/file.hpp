@@ -110,12 +110,13 @@ class file {
     return read<T>(offset, count, true, here);
   }
   /// Begins to write. The memory, and the file, must stay until the end.
-  template <raw_message T>
-  request iwrite_at(std::uint64_t offset, const T& what, place here = place::current()) {
+  template <class T>
+    requires(lasting_buffer<T> || (plain<std::remove_cvref_t<T>> && std::is_lvalue_reference_v<T>))
+  request iwrite_at(std::uint64_t offset, T&& what, place here = place::current()) {
     return request(detail::iwrite_at(*state_, offset, detail::memory_of(what), here));
   }
   /// Begins to read. Elements beyond the end of the file stay as they are.
-  template <writable_buffer B>
+  template <lasting_writable_buffer B>
   request iread_at(std::uint64_t offset, B&& into, place here = place::current()) {
     return request(detail::iread_at(*state_, offset, detail::writable_memory_of(into), here));
   }

@@ -123,6 +123,27 @@ TEST(File, SizeAndAppend) {
   EXPECT_THAT(both.read_at<char>(2, 100), testing::AllOf(testing::SizeIs(8), Each('\0')));
 }
 
+TEST(File, AppendsWhereItEnds) {
+  const folder tmp;
+  const communicator all = world();
+  const auto n = static_cast<std::size_t>(all.size());
+  file out(all, tmp.path / "log", file_mode::append);
+  out.append_blocks(std::string("abc"));
+  out.set_size(2);
+  out.append_blocks('x');
+  all.barrier();
+  EXPECT_EQ(out.size(), 2 + n);
+  out.close();
+  EXPECT_EQ(content_of(tmp.path / "log"), "ab" + std::string(n, 'x'));
+
+  // What one rank alone has written counts as well, whichever it was.
+  file both(all, tmp.path / "log", file_mode::update);
+  if (all.rank() == all.size() - 1) both.write_at(2 + n, std::string("last"));
+  both.append_blocks('y');
+  both.close();
+  EXPECT_EQ(content_of(tmp.path / "log"), "ab" + std::string(n, 'x') + "last" + std::string(n, 'y'));
+}
+
 TEST(File, WriteEmptiesIt) {
   const folder tmp;
   const communicator all = world();
@@ -189,6 +210,11 @@ TEST(File, RefusesWhatItWasNotOpenedFor) {
   EXPECT_THAT(refusal_of([&] { out.write_at(~std::uint64_t{0}, 1); }), HasSubstr("beyond what files can be"));
   out.close();
   EXPECT_THROW(out.close(), std::logic_error);
+  EXPECT_EQ(out.path(), tmp.path / "f");
+  EXPECT_THROW(static_cast<void>(out.size()), std::logic_error);
+  EXPECT_THROW(out.write_at(0, 1), std::logic_error);
+  EXPECT_THROW(out.append_blocks(1), std::logic_error);
+  EXPECT_THROW(out.sync(), std::logic_error);
   file in(all, tmp.path / "f");
   EXPECT_THAT(refusal_of([&] { in.write_at(0, 1); }), HasSubstr("opened to be read"));
   EXPECT_THAT(refusal_of([&] { in.append_blocks(1); }), HasSubstr("opened to be read"));

@@ -41,6 +41,7 @@ std::vector<int> offsets_of(const comm_state& where, const char* call, std::span
            ": " + std::to_string(counts.size()) + " counts for " + std::to_string(blocks) + " neighbours", here);
   }
   std::vector<int> offsets;
+  offsets.reserve(counts.size() + 1);  // MPI wants an address also where there are none
   std::size_t all = 0;
   for (const int count : counts) {
     if (count < 0) refuse(MPI_ERR_COUNT, where, call, ": count " + std::to_string(count) + " is negative", here);
@@ -196,7 +197,7 @@ void make_each_once(comm_state& where, neighbors& who, const place& here) {
 void neighbor_allgather(comm_state& where, const neighbors& who, const_memory in, memory out, const place& here) {
   constexpr auto call = "neighbor_allgather";
   check_blocks(where, call, in, out, who.sources.size(), here);
-  const together waits(where, {.call = call, .bytes = in.bytes()}, here);
+  const together waits(where, {.call = call}, here);  // ranks that are no neighbours may give other sizes
   const byte_count length(in.bytes());
   check(MPI_Neighbor_allgather(address_of(in), length.count(), length.type(), address_of(out), length.count(),
                                length.type(), comm_of(where)),
@@ -206,7 +207,7 @@ void neighbor_allgather(comm_state& where, const neighbors& who, const_memory in
 started ineighbor_allgather(comm_state& where, const neighbors& who, const_memory in, memory out, const place& here) {
   constexpr auto call = "ineighbor_allgather";
   check_blocks(where, call, in, out, who.sources.size(), here);
-  begin_together(where, {.call = call, .bytes = in.bytes()}, here);
+  begin_together(where, {.call = call}, here);
   const byte_count length(in.bytes());
   MPI_Request handle = MPI_REQUEST_NULL;
   check(MPI_Ineighbor_allgather(address_of(in), length.count(), length.type(), address_of(out), length.count(),
@@ -224,8 +225,9 @@ void neighbor_allgatherv(comm_state& where, const neighbors& who, const_memory i
   }
   const together waits(where, {.call = call, .element_size = in.of.size}, here);
   MPI_Datatype type = unit_of(in.of);
-  check(MPI_Neighbor_allgatherv(address_of(in), static_cast<int>(in.count), type, address_of(out), counts.data(),
-                                offsets.data(), type, comm_of(where)),
+  const int none = 0;
+  check(MPI_Neighbor_allgatherv(address_of(in), static_cast<int>(in.count), type, address_of(out),
+                                counts.empty() ? &none : counts.data(), offsets.data(), type, comm_of(where)),
         where, call, here);
 }
 

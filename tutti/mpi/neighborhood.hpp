@@ -46,6 +46,13 @@ neighbor_pieces exchange_with_neighbors(comm_state& where, const neighbors& who,
 
 }  // namespace detail
 
+namespace detail {
+// A value, or several, and a buffer of such.
+template <class In, class Out>
+concept of_one_element =
+    std::same_as<typename element_type<In>::type, std::remove_cv_t<std::ranges::range_value_t<Out>>>;
+}  // namespace detail
+
 /// A communicator whose ranks have neighbours: those it receives from, `sources()`, and those it sends to,
 /// `destinations()`. See `cartesian` and `dist_graph`. A collective among neighbours is one of all ranks, in the same
 /// order on all, but each exchanges with its neighbours alone. As with the collectives of a communicator there are
@@ -72,9 +79,9 @@ class neighborhood : public communicator {
   /// To each destination its value of `values`; what came from the sources, nothing from nobody. Collective. Throws
   /// mpi::error for another number of values than of destinations.
   template <std::ranges::sized_range R>
-  [[nodiscard]] std::vector<std::optional<std::ranges::range_value_t<R>>> neighbor_alltoall(
+  [[nodiscard]] std::vector<std::optional<received_t<std::ranges::range_value_t<R>>>> neighbor_alltoall(
       const R& values, place here = place::current()) const {
-    using T = std::ranges::range_value_t<R>;
+    using T = received_t<std::ranges::range_value_t<R>>;
     detail::check_message<T>();
     detail::pieces out;
     detail::add_all(out, values);
@@ -84,37 +91,44 @@ class neighborhood : public communicator {
   /// This rank's elements to all destinations; `out` has as many for each source. Collective. Throws mpi::error for
   /// sizes that cannot be.
   template <raw_message In, writable_buffer Out>
+    requires detail::of_one_element<In, Out>
   void neighbor_allgather_into(const In& in, Out&& out, place here = place::current()) const {
     detail::neighbor_allgather(state(), *who_, detail::memory_of(in), detail::writable_memory_of(out), here);
   }
   /// The same with so many elements from each source.
   template <raw_message In, writable_buffer Out>
+    requires detail::of_one_element<In, Out>
   void neighbor_allgather_into(const In& in, Out&& out, std::span<const int> counts,
                                place here = place::current()) const {
     detail::neighbor_allgatherv(state(), *who_, detail::memory_of(in), detail::writable_memory_of(out), counts, here);
   }
   /// Begins neighbor_allgather_into.
-  template <raw_message In, writable_buffer Out>
-  request ineighbor_allgather(const In& in, Out&& out, place here = place::current()) const {
+  template <class In, lasting_writable_buffer Out>
+    requires(lasting_buffer<In> || (plain<std::remove_cvref_t<In>> && std::is_lvalue_reference_v<In>)) &&
+            detail::of_one_element<std::remove_cvref_t<In>, Out>
+  request ineighbor_allgather(In&& in, Out&& out, place here = place::current()) const {
     return request(
         detail::ineighbor_allgather(state(), *who_, detail::memory_of(in), detail::writable_memory_of(out), here));
   }
   /// To each destination its block of `in`, from each source one of the same size into `out`. Collective. Throws
   /// mpi::error for sizes that cannot be.
   template <buffer In, writable_buffer Out>
+    requires same_elements<In, Out>
   void neighbor_alltoall_into(const In& in, Out&& out, place here = place::current()) const {
     detail::neighbor_alltoall(state(), *who_, detail::memory_of(in), detail::writable_memory_of(out), here);
   }
   /// The same with so many elements to each destination, and from each source.
   template <buffer In, writable_buffer Out>
+    requires same_elements<In, Out>
   void neighbor_alltoall_into(const In& in, std::span<const int> out_counts, Out&& out, std::span<const int> in_counts,
                               place here = place::current()) const {
     detail::neighbor_alltoallv(state(), *who_, detail::memory_of(in), out_counts, detail::writable_memory_of(out),
                                in_counts, here);
   }
   /// Begins neighbor_alltoall_into.
-  template <buffer In, writable_buffer Out>
-  request ineighbor_alltoall(const In& in, Out&& out, place here = place::current()) const {
+  template <lasting_buffer In, lasting_writable_buffer Out>
+    requires same_elements<In, Out>
+  request ineighbor_alltoall(In&& in, Out&& out, place here = place::current()) const {
     auto begun =
         detail::ineighbor_alltoall(state(), *who_, detail::memory_of(in), detail::writable_memory_of(out), here);
     return request(begun.what, std::move(begun.owned));

@@ -143,7 +143,7 @@ template <class T>
 void decode_message(const comm_state& where, const status& came, std::string_view bytes, T& into, const char* call,
                     const place& here) {
   try {
-    decode_into(bytes, into);
+    tutti::decode_into(bytes, into);
   } catch (const decode_error& why) {
     refuse_bytes(where, came, why, call, here);
   }
@@ -151,12 +151,13 @@ void decode_message(const comm_state& where, const status& came, std::string_vie
 
 // An encoded value.
 template <class T>
-status recv_decoded(const comm_state& where, int from, int tag, T& into, const char* call, const place& here) {
+void recv_decoded(const comm_state& where, int from, int tag, T& into, status* about, const char* call,
+                  const place& here) {
   found_message found = mprobe(where, from, tag, call, here);
   std::string bytes(found.about.bytes, '\0');
   mrecv(where, found, bytes.data(), call, here);
+  if (about != nullptr) *about = found.about;
   decode_message(where, found.about, bytes, into, call, here);
-  return found.about;
 }
 
 template <class T>
@@ -192,8 +193,7 @@ T recv_value(const comm_state& where, int from, int tag, status* about, const ch
     return value;
   } else {
     T value = T();
-    const status came = recv_decoded(where, from, tag, value, call, here);
-    if (about != nullptr) *about = came;
+    recv_decoded(where, from, tag, value, about, call, here);
     return value;
   }
 }
@@ -208,7 +208,7 @@ decltype(auto) with_outgoing(const T& what, How how) {
     return how(memory_of(what));
   } else {
     check_message<bare>();
-    const std::string bytes = encode(what);
+    const std::string bytes = tutti::encode(what);
     return how(memory_of_text(bytes));
   }
 }
@@ -263,18 +263,20 @@ class point_to_point : public comm_handle {
   status recv_into(T&& into, int from = any_source, int tag = any_tag, const place& here = place::current()) const {
     return detail::recv(state(), detail::writable_memory_of(into), from, tag, here, "recv_into");
   }
-  /// Receives a value that travels encoded into one that is there: strings and containers of them keep their memory,
-  /// which is several times faster than `recv`. After an exception `into` is anything.
+  /// Receives a value that travels encoded into one that is there: a string, a list of strings, a list of such lists
+  /// keep their memory, which is several times faster than `recv`. From no_rank it stays as it is. Throws decode_error
+  /// for bytes that are no T; `into` is then anything.
   template <class T>
     requires(!raw_message<T>)
   status recv_into(T& into, int from = any_source, int tag = any_tag, const place& here = place::current()) const {
     detail::check_received<T>();
+    status about;
     if (from == no_rank && tag >= any_tag) {
-      status nobody;
-      into = detail::value_from_nobody<T>(state(), &nobody, "recv_into", here);
-      return nobody;
+      detail::check_source(state(), no_rank, "recv_into", here);
+    } else {
+      detail::recv_decoded(state(), from, tag, into, &about, "recv_into", here);
     }
-    return detail::recv_decoded(state(), from, tag, into, "recv_into", here);
+    return about;
   }
   /// Begins to do so. The memory must stay, and not be looked at, until the request has ended.
   template <class T>
@@ -368,7 +370,7 @@ class point_to_point : public comm_handle {
       return request(begun, std::move(owned));
     } else {
       detail::check_message<bare>();
-      auto owned = std::make_unique<detail::owned_value<std::string>>(encode(what));
+      auto owned = std::make_unique<detail::owned_value<std::string>>(tutti::encode(what));
       const auto begun = detail::isend(state(), detail::memory_of_text(owned->value), to, tag, mode, here);
       return request(begun, std::move(owned));
     }

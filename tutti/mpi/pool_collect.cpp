@@ -153,7 +153,7 @@ void pool_core::take_back(pool_lane& from, endings& over) {
   for (; from.control_in.size() - done >= sizeof(control_message); done += sizeof(control_message)) {
     control_message said;
     std::memcpy(&said, from.control_in.data() + done, sizeof said);
-    from.asked_back = false;
+    --from.unanswered;
     // From the back, so that they stand in their order at the front of their queue.
     for (std::size_t i = from.given.size(); i-- > 0;) {
       pool_job& one = *from.given[i];
@@ -205,7 +205,7 @@ void pool_core::lose(pool_lane& dead) {
     const pool_progress* const progress = dead.link.progress.get();
     const auto was_begun = [&](const pool_job& one) {
       return progress != nullptr ? one.ticket <= progress->begun.load(std::memory_order_relaxed)
-                                 : one.frame == frame || dead.asked_back;
+                                 : one.frame == frame || dead.unanswered != 0;
     };
     while (!dead.given.empty()) {
       pool_job& one = *dead.given.back();

@@ -174,7 +174,7 @@ void pool_core::balance() noexcept {
   for (const auto& lane : lanes_) {
     if (lane->is_lost || lane->is_stuck) continue;
     somebody_idles = somebody_idles || lane->given.empty();
-    if (lane->asked_back) return;  // what comes is enough to think about
+    if (lane->unanswered != 0) return;  // what comes is enough to think about
     if (fullest == nullptr || lane->given.size() > fullest->given.size()) fullest = lane.get();
   }
   if (!somebody_idles || fullest->given.size() < 2) return;
@@ -186,7 +186,7 @@ void pool_core::ask_back(pool_lane& from, control_kind kind, std::uint64_t first
   const control_message asked{.kind = kind, .first = first, .last = last};
   // Few and small: when it does not take one at once it is dead, or its process is stopped.
   const ssize_t sent = ::send(from.link.control.get(), &asked, sizeof asked, MSG_NOSIGNAL | MSG_DONTWAIT);
-  if (sent == sizeof asked) from.asked_back = from.asked_back || kind == control_kind::give_back;
+  if (sent == sizeof asked) ++from.unanswered;
 }
 
 }  // namespace tutti::mpi::detail

@@ -21,7 +21,7 @@ class shared_window {
       : state_(detail::make_shared_window(ranks, count, detail::element_of<T>, here)) {}
 
   /// This rank's part.
-  [[nodiscard]] std::span<T> local() const noexcept { return of(ranks().rank()); }
+  [[nodiscard]] std::span<T> local() const { return of(ranks().rank()); }
   /// A rank's part. Throws mpi::error for a rank out of range.
   [[nodiscard]] std::span<T> of(int rank, place here = place::current()) const {
     const std::size_t count = detail::count_at(*state_, rank, "of", here);

@@ -3,7 +3,9 @@
 
 #include <tutti/mpi/inside/window_state.hpp>
 
+#include <cstddef>
 #include <cstring>
+#include <limits>
 #include <memory>
 #include <string>
 #include <utility>
@@ -22,7 +24,13 @@ window_handle announce(window_handle window, const char* call, const place& here
   return window;
 }
 
-window_handle new_window(const communicator& ranks, std::size_t count, element of) {
+window_handle new_window(const communicator& ranks, std::size_t count, element of, const char* call,
+                         const place& here) {
+  if (count > static_cast<std::size_t>(std::numeric_limits<std::ptrdiff_t>::max()) / of.size) {
+    refuse(MPI_ERR_SIZE, state_of(ranks), call,
+           ": " + std::to_string(count) + " elements of " + std::to_string(of.size) + " bytes are more than memory has",
+           here);
+  }
   window_handle made(new window_state{.ranks = ranks});
   made->of = of;
   made->counts = {count};
@@ -42,7 +50,7 @@ window_handle make_window(const communicator& ranks, std::size_t count, element 
   constexpr auto call = "window";
   comm_state& where = state_of(ranks);
   const together waits(where, {.call = call, .element_size = of.size}, here);
-  window_handle made = new_window(ranks, count, of);
+  window_handle made = new_window(ranks, count, of, call, here);
   const auto bytes = static_cast<MPI_Aint>(count * of.size);
   const auto unit = static_cast<int>(of.size);
   // Each rank's part begins on a page of its own: nobody looks at them side by side, and ranks do not share cache
@@ -63,7 +71,7 @@ window_handle make_window_over(const communicator& ranks, std::size_t count, ele
   constexpr auto call = "window";
   comm_state& where = state_of(ranks);
   const together waits(where, {.call = call, .element_size = of.size}, here);
-  window_handle made = new_window(ranks, count, of);
+  window_handle made = new_window(ranks, count, of, call, here);
   made->base = given;
   const int code = MPI_Win_create(given, static_cast<MPI_Aint>(count * of.size), static_cast<int>(of.size),
                                   MPI_INFO_NULL, comm_of(where), &made->handle);
@@ -92,7 +100,7 @@ window_handle make_shared_window(const communicator& ranks, std::size_t count, e
                " ranks are on this machine; split_shared gives a communicator of them",
            here);
   }
-  window_handle made = new_window(ranks, count, of);
+  window_handle made = new_window(ranks, count, of, call, here);
   check(MPI_Win_allocate_shared(static_cast<MPI_Aint>(count * of.size), static_cast<int>(of.size), MPI_INFO_NULL,
                                 comm_of(where), static_cast<void*>(&made->base), &made->handle),
         where, call, here);

@@ -43,7 +43,7 @@ class window {
       : state_(detail::make_window_over(ranks, memory.size(), detail::element_of<T>, memory.data(), here)) {}
 
   /// This rank's elements. While others may reach them, they are read and written by put and get as well.
-  [[nodiscard]] std::span<T> local() const noexcept {
+  [[nodiscard]] std::span<T> local() const {
     const auto& all = detail::ranks_of(*state_);
     return {static_cast<T*>(detail::base_of(*state_)), detail::count_at(*state_, all.rank(), "local", {})};
   }
@@ -86,13 +86,13 @@ class window {
     return values;
   }
   /// Begins to write; under a lock only. The request ends when the memory may be used again, not when it has arrived.
-  template <buffer B>
+  template <lasting_buffer B>
     requires std::same_as<std::remove_cv_t<std::ranges::range_value_t<B>>, T>
-  request rput(const B& what, int rank, std::size_t offset = 0, place here = place::current()) {
+  request rput(B&& what, int rank, std::size_t offset = 0, place here = place::current()) {
     return request(detail::rput(*state_, detail::memory_of(what), rank, offset, here));
   }
   /// Begins to read; under a lock only. The request ends when it is here.
-  template <writable_buffer B>
+  template <lasting_writable_buffer B>
     requires std::same_as<std::ranges::range_value_t<B>, T>
   request rget(B&& into, int rank, std::size_t offset = 0, place here = place::current()) {
     return request(detail::rget(*state_, detail::writable_memory_of(into), rank, offset, here));

@@ -45,6 +45,7 @@ void fence(window_state& window, bool ends, const place& here) {
   begin(window, call, here);
   if (window.locks != 0 || window.all_locked) refuse_epoch(window, call, "a lock is held: unlock first", here);
   if (window.now == epoch::started) refuse_epoch(window, call, "between start and complete: complete first", here);
+  if (window.posted) refuse_epoch(window, call, "between post and wait: wait first", here);
   const together waits(window.where(), {.call = call}, here);
   check(MPI_Win_fence(ends ? MPI_MODE_NOSUCCEED : 0, window.handle), window.where(), call, here);
   window.now = ends ? epoch::none : epoch::fenced;
@@ -97,6 +98,8 @@ void flush(window_state& window, int rank, const place& here) {
 void post(window_state& window, std::span<const int> ranks, const place& here) {
   begin(window, "post", here);
   if (window.posted) refuse_epoch(window, "post", "it was called already: wait first", here);
+  if (window.now == epoch::fenced) refuse_epoch(window, "post", "between fences: end_fence first", here);
+  if (window.locks != 0 || window.all_locked) refuse_epoch(window, "post", "a lock is held: unlock first", here);
   const group who(window, ranks, "post", here);
   check(MPI_Win_post(who.handle(), 0, window.handle), window.where(), "post", here);
   window.posted = true;

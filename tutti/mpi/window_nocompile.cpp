@@ -40,6 +40,30 @@ void use(const tutti::mpi::communicator& all) {
 #ifdef FAIL_elements_of_another_type  // expect: no matching
   reals.put(std::vector<float>{1, 2}, 0);
 #endif
+#ifdef FAIL_writing_what_is_soon_gone  // expect: lasting_buffer
+  (void)numbers.rput(std::vector<int>{1}, 0);
+#endif
+#ifdef FAIL_reading_into_what_is_soon_gone  // expect: lasting_writable_buffer
+  (void)numbers.rget(std::vector<int>(1), 0);
+#endif
+#ifdef FAIL_a_file_written_from_what_is_soon_gone  // expect: no matching
+  (void)tutti::mpi::file(all, "f").iwrite_at(0, std::vector<int>{1});
+#endif
+#ifdef FAIL_a_file_read_into_what_is_soon_gone  // expect: lasting_writable_buffer
+  (void)tutti::mpi::file(all, "f").iread_at(0, std::vector<int>(1));
+#endif
+#ifdef FAIL_elements_of_neighbors_differ  // expect: of_one_element
+  std::vector<float> floats(2);
+  tutti::mpi::cartesian(all, {0}, {true}).neighbor_allgather_into(1, floats);
+#endif
+#ifdef FAIL_blocks_of_neighbors_differ  // expect: same_elements
+  std::vector<float> floats(2);
+  tutti::mpi::cartesian(all, {0}, {true}).neighbor_alltoall_into(std::vector<int>(2), floats);
+#endif
+#ifdef FAIL_neighbors_and_what_is_soon_gone  // expect: no matching
+  std::vector<int> ints(2);
+  (void)tutti::mpi::cartesian(all, {0}, {true}).ineighbor_allgather(std::vector<int>{1}, ints);
+#endif
 #ifdef FAIL_dropping_a_lock  // expect: nodiscard
   numbers.lock(0);
 #endif

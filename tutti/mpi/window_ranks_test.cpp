@@ -225,6 +225,17 @@ TEST(Window, RefusesElementsThatAreNot) {
   numbers.put(three, 0, 7);
 }
 
+TEST(Window, RefusesMoreThanMemoryHas) {
+  const communicator all = world();
+  try {
+    const window<std::int64_t> numbers(all, ~std::size_t{0} / 8 + 2);  // 8 bytes, if they were multiplied
+    ADD_FAILURE();
+  } catch (const error& e) {
+    EXPECT_THAT(e.what(), HasSubstr("elements of 8 bytes are more than memory has"));
+  }
+  EXPECT_THROW(shared_window<std::int64_t>(all, ~std::size_t{0} / 8 + 2), error);
+}
+
 TEST(Window, RefusesEpochsThatDoNotFit) {
   const communicator all = world();
   window<int> numbers(all, 1);
@@ -237,9 +248,18 @@ TEST(Window, RefusesEpochsThatDoNotFit) {
   EXPECT_THROW(static_cast<void>(numbers.lock_all()), error);
   EXPECT_THROW(static_cast<void>(numbers.get(0)), error);
   EXPECT_THROW(numbers.fetch_and_op(1, 0, 0, sum), error);
+  const std::array<int, 1> before{before_of(all)};
+  EXPECT_THROW(numbers.post(before), error);
   numbers.end_fence();
+  numbers.post(before);
+  EXPECT_THROW(numbers.post(before), error);
+  EXPECT_THROW(numbers.fence(), error);
+  numbers.start(std::array<int, 1>{next_of(all)});
+  numbers.complete();
+  numbers.wait();
   {
     const auto held = numbers.lock(all.rank());
+    EXPECT_THROW(numbers.post(before), error);
     EXPECT_THROW(static_cast<void>(numbers.lock(all.rank())), error);
     EXPECT_THROW(static_cast<void>(numbers.lock_all()), error);
     EXPECT_THROW(numbers.fence(), error);

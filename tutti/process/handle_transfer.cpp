@@ -1,6 +1,7 @@
 #include <tutti/process/handle_transfer.hpp>
 
 #include <tutti/base/error.hpp>
+#include <tutti/process/above_streams.hpp>
 
 #include <sys/socket.h>
 
@@ -17,7 +18,7 @@ std::pair<unique_fd, unique_fd> connected_sockets(const char* what) {
   int ends[2];
   if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0)
     throw os_error::of("cannot make a " + std::string(what), errno);
-  return {unique_fd(ends[0]), unique_fd(ends[1])};
+  return {above_streams(unique_fd(ends[0])), above_streams(unique_fd(ends[1]))};
 }
 
 ::ssize_t send_with_handles(int socket, const void* bytes, std::size_t size, std::span<const int> handles,

@@ -3,6 +3,7 @@
 #include <tutti/base/error.hpp>
 #include <tutti/base/exception_codec.hpp>
 #include <tutti/core/time_limit.hpp>
+#include <tutti/process/above_streams.hpp>
 #include <tutti/process/launcher.hpp>
 #include <tutti/process/machine_time.hpp>
 #include <tutti/process/no_sigpipe.hpp>
@@ -64,7 +65,7 @@ detail::launch_request request_for(const process_options& options, const std::st
 }
 
 unique_fd file_with(const std::string& bytes, const std::string& name) {
-  unique_fd file(::memfd_create("tutti call", MFD_CLOEXEC));
+  unique_fd file = detail::above_streams(unique_fd(::memfd_create("tutti call", MFD_CLOEXEC)));
   bool written = static_cast<bool>(file);
   for (std::size_t at = 0; written && at < bytes.size();) {
     const ::ssize_t n = ::write(file.get(), bytes.data() + at, bytes.size() - at);

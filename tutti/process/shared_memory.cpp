@@ -1,6 +1,7 @@
 #include <tutti/process/shared_memory.hpp>
 
 #include <tutti/base/error.hpp>
+#include <tutti/process/above_streams.hpp>
 #include <tutti/process/memory_left.hpp>
 
 #include <fcntl.h>
@@ -79,14 +80,15 @@ shared_memory::shared_memory(std::size_t size, std::string_view what) : size_(si
   if (size == 0) throw std::invalid_argument("shared_memory: 0 bytes for " + std::string(what));
   // The kernel would kill somebody to make room before it refuses.
   if (size > worth_asking && size > memory_left()) refuse(size, what, ENOMEM);
-  fd_.reset(::memfd_create(std::string(what.substr(0, 200)).c_str(), MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  fd_ = above_streams(
+      unique_fd(::memfd_create(std::string(what.substr(0, 200)).c_str(), MFD_CLOEXEC | MFD_ALLOW_SEALING)));
   if (!fd_) refuse(size, what, errno);
   if (const int failed = allocate(fd_.get(), size); failed != 0) refuse(size, what, failed);
   if (::fcntl(fd_.get(), F_ADD_SEALS, seals) != 0) refuse(size, what, errno);
   map(what);
 }
 
-shared_memory::shared_memory(unique_fd fd, std::string_view what) : fd_(std::move(fd)) {
+shared_memory::shared_memory(unique_fd fd, std::string_view what) : fd_(above_streams(std::move(fd))) {
   struct ::stat about{};
   const int sealed = ::fcntl(fd_.get(), F_GET_SEALS);
   if (sealed < 0 || (sealed & seals) != seals || ::fstat(fd_.get(), &about) != 0 || about.st_size <= 0)

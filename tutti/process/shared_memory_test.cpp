@@ -4,6 +4,7 @@
 
 #include <tutti/base/error.hpp>
 
+#include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <sys/prctl.h>
@@ -45,6 +46,17 @@ TEST(SharedMemory, IsMadeOfZeroesAndSeenByWhoeverHasItsDescriptor) {
     here.data()[size - 1] = std::byte{7};
     EXPECT_EQ(there.data()[size - 1], std::byte{7});
   }
+}
+
+// Whoever inherited it as a stream would print into it.
+TEST(SharedMemory, IsNoStreamWhereStreamsAreClosed) {
+  child without([](const talk&) {
+    for (int fd = 0; fd < 3; ++fd) ::close(fd);
+    const shared_memory made(100, "a test");
+    const shared_memory given(unique_fd(::dup(made.fd())), "a test");  // the copy is 0
+    return made.fd() > 2 && given.fd() > 2 && ::fcntl(0, F_GETFD) < 0 ? 0 : 1;
+  });
+  EXPECT_EQ(without.join(), 0);
 }
 
 TEST(SharedMemory, IsMadeHoweverOftenSignalsArrive) {

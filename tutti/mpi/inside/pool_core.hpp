@@ -75,7 +75,7 @@ struct pool_lane {
   rank_link link;
   bool is_lost = false;
   bool is_stuck = false;        // runs a call whose time is over: it gets no other one
-  bool asked_back = false;      // has not answered yet what it gives back
+  int unanswered = 0;           // control messages
   std::deque<pool_job*> given;  // in order; the worker runs the first, or has answered
   std::vector<bool> defined;    // functions
   std::uint64_t last_ticket = 0, last_frame = 0;
