@@ -496,6 +496,7 @@ send_plan plan_signature(std::string_view signature, const plan_context& where, 
   planner(plan, default_queue).send(*ready.node, std::move(at));
   plan.id = ready.result.id;
   plan.ids = ready.result.ids;
+  plan.is_group = ready.result.is_group;
   return plan;
 }
 
