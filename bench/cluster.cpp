@@ -1,4 +1,5 @@
 // cluster: tasks over a broker: tutti against Celery on one and the same Redis, and on the brokers that need no server.
+#include <csignal>
 #include <cstdio>
 #include <exception>
 #include <functional>
@@ -218,6 +219,7 @@ int main(int argc, char** argv) try {
   tutti::init(argc, argv);
   int status = 0;
   if (bench::cluster::played_a_part(argc, argv, status)) return status;
+  std::signal(SIGPIPE, SIG_IGN);  // a client that dies leaves its case, no more
   bench::session session("cluster", argc, argv);
   stage all;
   throughput_cases(session, all);

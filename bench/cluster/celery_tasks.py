@@ -6,6 +6,7 @@ As a program it is a worker: celery_tasks.py BROKER QUEUE PREFETCH ARGUMENT..., 
 
 import sys
 import time
+import warnings
 
 from celery import Celery
 
@@ -56,6 +57,7 @@ def make_app(url, queue, prefetch=4):
 
 def main():
     url, queue, prefetch = sys.argv[1:4]
+    warnings.simplefilter("ignore")  # that it runs as root
     app = make_app(url, queue, int(prefetch))
     app.worker_main(["worker", *sys.argv[4:]])
 

@@ -5,7 +5,6 @@
 #include <tutti/cluster/control_show.hpp>
 #include <tutti/cluster/json_parts.hpp>
 #include <tutti/cluster/task_registry.hpp>
-#include <tutti/cluster/url.hpp>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -86,8 +85,8 @@ const std::map<std::string, control_commands::command, std::less<>>& control_com
 }
 
 control_commands::control_commands(std::string hostname, control_target& worker, event_sender& events,
-                                   std::string broker_url)
-    : hostname_(std::move(hostname)), worker_(worker), events_(events), broker_url_(std::move(broker_url)) {}
+                                   std::string broker)
+    : hostname_(std::move(hostname)), worker_(worker), events_(events), broker_(std::move(broker)) {}
 
 std::vector<std::string> control_commands::names() {
   std::vector<std::string> found;
@@ -125,7 +124,7 @@ void control_commands::tell(std::string_view type, double every) {
 
 std::string control_commands::ping(const json_members&) { return ok("pong"); }
 
-std::string control_commands::stats(const json_members&) { return show_stats(worker_.numbers(), broker_url_); }
+std::string control_commands::stats(const json_members&) { return show_stats(worker_.numbers(), broker_); }
 
 std::string control_commands::active(const json_members&) {
   std::vector<std::string> shown;
@@ -183,7 +182,7 @@ std::string control_commands::query_task(const json_members& arguments) {
   return join_object(found);
 }
 
-std::string control_commands::report(const json_members&) { return ok(show_report(worker_.numbers(), broker_url_)); }
+std::string control_commands::report(const json_members&) { return ok(show_report(worker_.numbers(), broker_)); }
 
 std::string control_commands::revoke_these(const std::vector<std::string>& ids, bool terminate,
                                            const std::string& signal) {
@@ -260,7 +259,7 @@ std::string control_commands::heartbeat(const json_members&) {
 // What a person needs to know, by Celery's names; nothing that is secret.
 std::string control_commands::conf(const json_members&) {
   const worker_numbers numbers = worker_.numbers();
-  return join_object({{"broker_url", json_string(broker_url::parse(broker_url_).redacted())},
+  return join_object({{"broker_url", json_string(broker_)},
                       {"worker_concurrency", std::to_string(numbers.concurrency)},
                       {"worker_pool", json_string(numbers.pool)},
                       {"task_acks_late", "true"},

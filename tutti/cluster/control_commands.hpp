@@ -15,8 +15,8 @@ namespace tutti::cluster {
 /// The commands of one worker. For one thread.
 class control_commands {
  public:
-  /// `broker_url`: whole; answers show it without its password.
-  control_commands(std::string hostname, control_target& worker, event_sender& events, std::string broker_url);
+  /// `broker`: broker::name().
+  control_commands(std::string hostname, control_target& worker, event_sender& events, std::string broker);
 
   /// Carries a command out; `arguments` are the members of a JSON object. Gives the answer as JSON: what Celery's own
   /// workers answer; an object with "error" for what goes wrong, and for commands that nobody knows.
@@ -56,7 +56,7 @@ class control_commands {
   std::string hostname_;
   control_target& worker_;
   event_sender& events_;
-  std::string broker_url_;
+  std::string broker_;
   std::map<std::string, std::string> rates_;  // that were set from afar
 };
 

@@ -65,7 +65,7 @@ struct control_panel::impl {
        std::chrono::milliseconds heartbeat)
       : tasks(where.tasks()),
         hostname(std::move(name)),
-        commands(hostname, worker, events, where.options().broker),
+        commands(hostname, worker, events, tasks->name()),
         every(std::max(heartbeat, std::chrono::milliseconds(10))) {}
 
   double seconds() const { return std::chrono::duration<double>(every).count(); }

@@ -142,7 +142,7 @@ std::string show_queue(const std::string& name) {
                       {"max_priority", "null"}});
 }
 
-std::string show_stats(const worker_numbers& numbers, const std::string& broker_url) {
+std::string show_stats(const worker_numbers& numbers, const std::string& broker) {
   json_members total;
   for (const auto& [task, count] : numbers.total) total.emplace_back(task, std::to_string(count));
   std::vector<std::string> pids;
@@ -160,7 +160,7 @@ std::string show_stats(const worker_numbers& numbers, const std::string& broker_
                       {"clock", json_string(std::to_string(control_clock::now()))},
                       {"uptime", std::to_string(seconds)},
                       {"pool", pool},
-                      {"broker", show_broker(broker_url)},
+                      {"broker", show_broker(broker)},
                       {"prefetch_count", std::to_string(numbers.prefetch)},
                       {"rusage", show_usage()}});
 }
@@ -175,15 +175,9 @@ std::string show_registered(const registered_task& task, const std::vector<std::
   return said.empty() ? task.settings.name : fmt::format("{} [{}]", task.settings.name, fmt::join(said, " "));
 }
 
-std::string show_report(const worker_numbers& numbers, const std::string& broker_url) {
+std::string show_report(const worker_numbers& numbers, const std::string& broker) {
   utsname system{};
   ::uname(&system);
-  std::string broker = "?";
-  try {
-    broker = broker_url::parse(broker_url).redacted();
-  } catch (const bad_spec&) {
-    // A URL that cannot be read is not shown: it may hold a password.
-  }
   return fmt::format(
       "\nsoftware -> tutti:{} c++:{}\nplatform -> system:{} machine:{}\n            kernel version:{}\n"
       "settings -> broker:{} pool:{} concurrency:{}\n",
