@@ -1,6 +1,7 @@
 #include <apps/tutti/demo.hpp>
 
 #include <apps/tutti/count_words.hpp>
+#include <apps/tutti/demo_fleet.hpp>
 #include <apps/tutti/executor_list.hpp>
 #include <apps/tutti/memory.hpp>
 #include <apps/tutti/progress.hpp>
@@ -78,6 +79,7 @@ std::vector<std::string> default_specs() {
   for (const executor_kind& kind : executor_kinds()) {
     const std::string_view behind = kind.usage.substr(std::min(kind.scheme.size(), kind.usage.size()));
     const bool complete = behind.empty() || behind.starts_with('[');
+    if (kind.module == "tutti::cluster") continue;  // these come from a demo_fleet
     if (kind.scheme == "ranks" && !is_a_rank()) continue;
     if (complete && kind.make != nullptr && missing_for(kind).empty()) specs.emplace_back(kind.scheme);
   }
@@ -96,17 +98,29 @@ std::uint64_t warm_up(const text_files& all, std::ostream& err, bool show_progre
 
 exit_code run_demo(const demo_options& options, std::ostream& out, std::ostream& err) {
   // All executors first: a wrong name should not cost a minute of counting.
-  const std::vector<std::string> specs = options.on.empty() ? default_specs() : options.on;
+  std::vector<demo_fleet::place> places;
+  for (const std::string& spec : options.on.empty() ? default_specs() : options.on) places.push_back({spec, spec});
+  demo_fleet fleet;
   std::vector<std::unique_ptr<executor>> executors;
-  for (const std::string& spec : specs) {
-    try {
-      executors.push_back(make_executor(spec));
-    } catch (const std::exception& error) {
-      err << "tutti: --on " << spec << ": " << error.what() << '\n';
-      const bool misnamed =
-          dynamic_cast<const bad_spec*>(&error) != nullptr || dynamic_cast<const not_registered*>(&error) != nullptr;
-      return misnamed ? exit_code::usage : exit_code::failure;
+  std::string on;  // what is being made
+  try {
+    for (const demo_fleet::place& where : places) {
+      on = where.spec;
+      executors.push_back(make_executor(on));
     }
+    // Brokers last: what "ranks" makes of all ranks but one serves there, and does not return.
+    if (options.on.empty()) {
+      for (demo_fleet::place& where : fleet.start()) {
+        on = where.spec;
+        executors.push_back(make_executor(on));
+        places.push_back(std::move(where));
+      }
+    }
+  } catch (const std::exception& error) {
+    err << "tutti: --on " << on << ": " << error.what() << '\n';
+    const bool misnamed =
+        dynamic_cast<const bad_spec*>(&error) != nullptr || dynamic_cast<const not_registered*>(&error) != nullptr;
+    return misnamed ? exit_code::usage : exit_code::failure;
   }
 
   const std::vector<fs::path> roots = options.roots.empty() ? default_roots() : options.roots;
@@ -147,14 +161,14 @@ exit_code run_demo(const demo_options& options, std::ostream& out, std::ostream&
   }
 
   bool failed = false;
-  for (std::size_t i = 0; i < specs.size(); ++i) {
+  for (std::size_t i = 0; i < places.size(); ++i) {
     executor& where = *executors[i];
     try {
       const text_counter counts =
-          run(specs[i], where.concurrency(), [&](auto* progress) { return count_on(where, all, progress); });
+          run(places[i].label, where.concurrency(), [&](auto* progress) { return count_on(where, all, progress); });
       rows.back().agrees = counts.words() == serial.words() && counts.files == serial.files;
     } catch (const std::exception& error) {
-      rows.push_back({.where = specs[i], .workers = where.concurrency(), .failure = error.what()});
+      rows.push_back({.where = places[i].label, .workers = where.concurrency(), .failure = error.what()});
     }
     failed = failed || !rows.back().agrees || !rows.back().failure.empty();
     executors[i].reset();  // its threads or processes go before the next one is measured

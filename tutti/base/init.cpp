@@ -36,6 +36,7 @@ struct option {
 struct state {
   std::mutex mutex;
   std::vector<std::string> flags;  // whole, in order, each once
+  std::vector<std::string> words;  // what the first call left of its command line
   std::vector<worker> workers;
   std::vector<option> options;
   std::atomic<bool> done{false};
@@ -62,6 +63,16 @@ void remember(state& s, std::string_view flag) {
   if (std::find(s.flags.begin(), s.flags.end(), flag) == s.flags.end()) s.flags.emplace_back(flag);
 }
 
+// Workers of ours are names; what has a ':' is the URL of a broker, which a person has written.
+constexpr std::string_view cluster_worker = "cluster";
+bool is_url(std::string_view worker) noexcept { return worker.find(':') != worker.npos; }
+
+// Whether another program of ours has started this one, and handed its own flags on.
+bool is_own_worker(const state& s) {
+  const auto wanted = find_flag(s, "worker");
+  return wanted && !is_url(*wanted);
+}
+
 // Whether `flag` is an option of a module that is there. Without `=` its value is the next argument.
 bool is_option(const state& s, std::string_view flag) {
   return std::any_of(s.options.begin(), s.options.end(),
@@ -70,7 +81,7 @@ bool is_option(const state& s, std::string_view flag) {
 
 // Two values of one option, or "". A worker may be handed both.
 std::string contradiction(const state& s, const std::vector<std::string>& given) {
-  if (find_flag(s, "worker")) return {};
+  if (is_own_worker(s)) return {};
   for (const std::string& first : given) {
     const std::string_view name = std::string_view(first).substr(0, first.find('='));
     if (!is_option(s, name)) continue;
@@ -83,7 +94,7 @@ std::string contradiction(const state& s, const std::vector<std::string>& given)
 
 // Why a flag of a module that is not there cannot be obeyed, or "". A worker is given the flags of another program.
 std::string missing_module(const state& s, const std::vector<std::string>& given) {
-  if (find_flag(s, "worker")) return {};
+  if (is_own_worker(s)) return {};
   for (const std::string& flag : given) {
     const std::string name = flag.substr(0, flag.find('='));
     for (const module_option& known : module_options) {
@@ -133,13 +144,16 @@ void finish() {
     const auto wanted = find_flag(s, "worker");
     if (!wanted || s.worker_started) return;
     s.worker_started = true;  // a worker may call init too
-    name = *wanted;
+    name = is_url(*wanted) ? std::string(cluster_worker) : *wanted;
     for (const worker& w : s.workers) {
       if (w.name == name) run = w.run;
       known += (known.empty() ? "" : ", ") + std::string(w.name);
     }
   }
   // Beyond here without the lock: std::exit runs destructors that take it.
+  if (run == nullptr && name == cluster_worker) {
+    refuse("--tutti-worker URL is for programs that link tutti::cluster; this one does not");
+  }
   if (run == nullptr) {
     std::fprintf(stderr, "tutti: unknown worker \"%s\"; this program has: %s\n", name.c_str(),
                  known.empty() ? "none (it links no module that starts workers)" : known.c_str());
@@ -172,7 +186,7 @@ void init(int& argc, char**& argv) {
       if (ours && i > 0 && argument == "--") ours = false;
       if (!ours || i == 0 || !is_flag(argument)) {
         argv[kept++] = argv[i];
-      } else if (!is_option(s, argument)) {
+      } else if (!is_option(s, argument) && argument != "--tutti-worker") {
         given.emplace_back(argument);
       } else if (i + 1 < argc && std::string_view(argv[i + 1]) != "--") {
         given.push_back(std::string(argument) + '=' + argv[++i]);
@@ -183,6 +197,7 @@ void init(int& argc, char**& argv) {
     if (kept < argc) argv[kept] = nullptr;  // as the standard has it: argv[argc] is null
     argc = kept;
     for (const std::string& flag : given) remember(s, flag);
+    if (!s.done) s.words.assign(argv + std::min(argc, 1), argv + argc);
     contradicting = contradiction(s, given);
     missing = missing_module(s, given);
   }
@@ -220,6 +235,12 @@ std::vector<std::string> init_flags() {
   state& s = current();
   const std::lock_guard guard(s.mutex);
   return s.flags;
+}
+
+std::vector<std::string> init_words() {
+  state& s = current();
+  const std::lock_guard guard(s.mutex);
+  return s.words;
 }
 
 init_option::init_option(std::string_view name, void (*given)(const std::string& value)) : name_(name) {

@@ -8,9 +8,10 @@
 namespace tutti {
 
 /// Call it first in main. Takes the flags that begin with `--tutti-` out of the command line (none after a bare `--`).
-/// In a worker process (`--tutti-worker=NAME`) it runs that worker and exits: it never returns. A worker name that
-/// nobody registered ends the program with exit code 2, as does `--tutti-trace` where tutti::trace is not linked. Other
-/// flags that nobody knows are kept for init_flag. Further calls only strip. Thread-safe.
+/// In a worker process (`--tutti-worker=NAME`) it runs that worker and exits: it never returns. A NAME with a ':' is
+/// the URL of a broker, and means the worker "cluster" (tutti::cluster). A worker name that nobody registered ends the
+/// program with exit code 2, as does `--tutti-trace` where tutti::trace is not linked. Other flags that nobody knows
+/// are kept for init_flag. Further calls only strip. Thread-safe.
 void init(int& argc, char**& argv);
 
 /// The same for code that is not main: reads the command line from /proc/self/cmdline.
@@ -24,6 +25,9 @@ void init();
 
 /// All `--tutti-` flags that init has seen, whole, in order: for handing them on to a worker.
 [[nodiscard]] std::vector<std::string> init_flags();
+
+/// The words of the command line that the first call left, without the program's name: for a worker with options.
+[[nodiscard]] std::vector<std::string> init_words();
 
 /// Makes a flag with a value of a module known: `--tutti-NAME VALUE` becomes `--tutti-NAME=VALUE`, and init calls
 /// `given(value)`, once, before it runs a worker. A flag without its value, or with two different ones in one

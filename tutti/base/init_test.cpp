@@ -22,6 +22,12 @@ const tutti::worker_main answering{"init_test", [] {
                                      tutti::init(argc, argv);  // a worker that calls init again goes on
                                      return answer ? std::stoi(*answer) : 99;
                                    }};
+const tutti::worker_main counting{"init_test_words", [] {
+                                    const std::vector<std::string> words = tutti::init_words();
+                                    const bool expected =
+                                        words.empty() || words == std::vector<std::string>{"-Q", "a,b"};
+                                    return expected ? static_cast<int>(words.size()) : 99;
+                                  }};
 const tutti::worker_main throwing{"init_test_throws", []() -> int { throw std::runtime_error("no luck"); }};
 
 struct outcome {
@@ -145,6 +151,29 @@ TEST(init, a_worker_that_throws) {
   const outcome got = run_self({"--tutti-worker=init_test_throws"});
   EXPECT_EQ(got.code, 1);
   EXPECT_THAT(got.errors, testing::HasSubstr("worker \"init_test_throws\" failed: no luck"));
+}
+
+// base has no broker, and this program none either.
+TEST(init, a_url_is_a_worker_of_the_cluster) {
+  for (const std::vector<std::string>& arguments :
+       {std::vector<std::string>{"--tutti-worker=redis://:secret@h/0", "-Q", "a"},
+        {"--tutti-worker", "redis://:secret@h/0"}}) {
+    const outcome got = run_self(arguments);
+    EXPECT_EQ(got.code, 2);
+    EXPECT_EQ(got.errors, "tutti: --tutti-worker URL is for programs that link tutti::cluster; this one does not\n");
+  }
+  const outcome missing = run_self({"-Q", "a", "--tutti-worker"});
+  EXPECT_EQ(missing.code, 2);
+  EXPECT_EQ(missing.errors, "tutti: --tutti-worker needs a value: --tutti-worker=VALUE\n");
+}
+
+TEST(init, a_worker_in_two_words) {
+  EXPECT_EQ(run_self({"--tutti-worker", "init_test", "--tutti-init-test-answer=42"}).code, 42);
+}
+
+TEST(init, a_worker_has_the_words_that_are_left) {
+  EXPECT_EQ(run_self({"-Q", "--tutti-worker=init_test_words", "a,b", "--tutti-init-test-answer=42"}).code, 2);
+  EXPECT_EQ(run_self({"--tutti-worker=init_test_words"}).code, 0);
 }
 
 TEST(init, an_unknown_worker) {

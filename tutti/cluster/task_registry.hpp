@@ -20,24 +20,24 @@ enum class ack : unsigned char {
 
 /// How a task behaves; `function` fills it from its options.
 struct task_settings {
-  std::string name;
-  std::string queue;                ///< empty: the app's
-  std::vector<std::string> params;  ///< names for keyword arguments; empty: positional only
+  std::string name = {};
+  std::string queue = {};                ///< empty: the app's
+  std::vector<std::string> params = {};  ///< names for keyword arguments; empty: positional only
   ack acknowledge = ack::late;
   std::optional<int> max_retries = 3;                              ///< nothing: for ever
   std::chrono::nanoseconds retry_delay = std::chrono::seconds(1);  ///< before the first retry
   std::chrono::nanoseconds retry_delay_max = std::chrono::minutes(10);
   bool retry_backoff = true;                                     ///< doubles with each retry
   bool retry_jitter = true;                                      ///< anything from half to all of the delay
-  std::vector<bool (*)(const std::exception&)> retry_on;         ///< besides what is_retryable
+  std::vector<bool (*)(const std::exception&)> retry_on = {};    ///< besides what is_retryable
   std::optional<std::chrono::nanoseconds> time_limit = {};       ///< then it is killed (processes) or given up
   std::optional<std::chrono::nanoseconds> soft_time_limit = {};  ///< then it is asked to stop
   std::optional<int> priority = {};                              ///< 0 to 9, bigger is sooner
   std::optional<std::chrono::seconds> result_expires = {};       ///< nothing: the app's; 0: never
   bool ignore_result = false;
   bool track_started = false;
-  bool dedupe = false;     ///< a message whose result is a success already is not run again
-  std::string rate_limit;  ///< "10/s", "100/m", "1/h"; per worker; empty: none
+  bool dedupe = false;          ///< a message whose result is a success already is not run again
+  std::string rate_limit = {};  ///< "10/s", "100/m", "1/h"; per worker; empty: none
 };
 
 /// Arguments of a message that do not fit: what was expected and what came, per position. Python sees TypeError.

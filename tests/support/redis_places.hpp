@@ -1,0 +1,59 @@
+// redis_places: what tests of tutti::cluster with a redis_server share.
+#pragma once
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <memory>
+#include <string>
+#include <tests/support/redis_server.hpp>
+#include <thread>
+#include <tutti/cluster/broker.hpp>
+#include <tutti/cluster/url.hpp>
+#include <vector>
+
+namespace tutti_test {
+
+/// The server, or a proxy before it at `port`.
+inline tutti::cluster::broker_url place_of(const redis_server& server, int port = 0, int database = 0) {
+  tutti::cluster::broker_url where;
+  where.scheme = "redis";
+  where.host = "127.0.0.1";
+  where.port = port == 0 ? server.port() : port;
+  where.database = database;
+  return where;
+}
+
+/// Waits until `done()`, half a minute at most.
+template <class F>
+testing::AssertionResult in_time(F done) {
+  const auto late = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+  while (!done()) {
+    if (std::chrono::steady_clock::now() >= late) return testing::AssertionFailure() << "not in time";
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  return testing::AssertionSuccess();
+}
+
+/// The next `count` messages, in order; fewer after half a minute.
+inline std::vector<tutti::cluster::delivery> receive_all(tutti::cluster::consumer& from, std::size_t count) {
+  std::vector<tutti::cluster::delivery> all;
+  const auto late = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+  while (all.size() < count && std::chrono::steady_clock::now() < late) {
+    for (auto& one : from.receive(count - all.size(), std::chrono::milliseconds(500))) all.push_back(std::move(one));
+  }
+  return all;
+}
+inline tutti::cluster::delivery receive_one(tutti::cluster::consumer& from) {
+  const auto all = receive_all(from, 1);
+  EXPECT_EQ(all.size(), 1u);
+  return all.empty() ? tutti::cluster::delivery{} : all.front();
+}
+
+/// Done with all of them.
+inline void acknowledge(tutti::cluster::consumer& of, const std::vector<tutti::cluster::delivery>& all) {
+  std::vector<tutti::cluster::settlement> settled;
+  for (const auto& one : all) settled.push_back({one.tag, false, {}});
+  of.settle(settled);
+}
+
+}  // namespace tutti_test

@@ -1,0 +1,74 @@
+// completion: has what tasks brought about stored and settled, many at a time.
+#pragma once
+#include <tutti/cluster/broker.hpp>
+#include <tutti/cluster/ending.hpp>
+#include <tutti/cluster/job_queue.hpp>
+#include <tutti/cluster/result_store.hpp>
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace tutti::cluster {
+
+/// A job that is through.
+struct ended_job {
+  job_ptr of;
+  ending brings;
+  bool gives_back = false;  ///< it goes back to its queue as it is
+};
+
+/// Stores results, counts the parts of chords, and settles with the broker: in this order, so that nothing is lost
+/// when this process ends in between. While the store or the broker are away it tries again, for ever; the messages
+/// stay with the consumer until then. Thread-safe.
+class completion {
+ public:
+  /// The queue is told how many have arrived. All must outlive it.
+  completion(std::shared_ptr<broker> to, std::shared_ptr<result_store> store, consumer& from, job_queue& queue,
+             ending_rules rules);
+  ~completion();  ///< finish(0)
+
+  /// Done on another thread, together with what else has ended meanwhile; or here and now, when `alone` says that
+  /// nobody has better to do and nothing else is under way. Counts it as leaving.
+  void add(ended_job one, bool alone = false);
+  /// Something else for that thread to do, once; what it throws is logged.
+  void add_chore(std::function<void()> chore);
+  /// Ends when all is done, or nothing could be done for `patience`. Then what is left is let go: the consumer gives it
+  /// back. Blocks.
+  void finish(std::chrono::nanoseconds patience);
+  /// How many have been let go.
+  [[nodiscard]] std::size_t let_go() const noexcept { return let_go_.load(); }
+
+ private:
+  void run();
+  void process(std::vector<ended_job> batch);
+  void carry_out(std::vector<ended_job>& batch);
+  void note(const ending& what);
+  void count_parts(ended_job& one);
+  template <class Step>
+  void keep_trying(const char* what, Step step);
+
+  const std::shared_ptr<broker> broker_;
+  const std::shared_ptr<result_store> store_;
+  consumer& consumer_;
+  job_queue& queue_;
+  const ending_rules rules_;
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::vector<ended_job> waiting_;
+  std::deque<std::function<void()>> chores_;
+  bool is_working_ = false, is_over_ = false;
+  std::atomic<bool> gives_up_{false}, is_failing_{false};
+  std::atomic<std::size_t> let_go_{0};
+  std::thread thread_;  // last: it uses the others
+};
+
+}  // namespace tutti::cluster

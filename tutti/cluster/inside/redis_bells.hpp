@@ -1,0 +1,41 @@
+// redis_bells: hears when something is in one of several lists, and takes nothing.
+#pragma once
+#include <poll.h>
+
+#include <chrono>
+#include <memory>
+#include <string>
+#include <tutti/cluster/inside/redis_connection.hpp>
+#include <vector>
+
+namespace tutti::cluster::detail {
+
+/// A blocked connection per list, on which Redis moves the list's first element onto its own place: it answers when
+/// there is one, and nothing is lost with the answer. A bell that has not rung stays armed. For one thread.
+class redis_bells {
+ public:
+  redis_bells(broker_url where, std::chrono::milliseconds patience);
+
+  /// From now on these lists.
+  void set_lists(const std::vector<std::string>& lists);
+  /// Arms those that are not; one whose list has something rings at once. Throws redis_lost.
+  void arm();
+  /// Adds what is to be polled.
+  void add_to(std::vector<::pollfd>& fds) const;
+  /// Whether one has rung. Throws redis_lost.
+  bool rang();
+  /// None is armed any more.
+  void close() noexcept;
+
+ private:
+  struct bell {
+    std::string list;
+    std::unique_ptr<redis_connection> line;
+    bool armed = false;
+  };
+  const broker_url where_;
+  const std::chrono::milliseconds patience_;
+  std::vector<bell> bells_;
+};
+
+}  // namespace tutti::cluster::detail

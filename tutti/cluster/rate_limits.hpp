@@ -1,0 +1,37 @@
+// rate_limits: when a task may begin, of those that may not be run as often as they come.
+#pragma once
+#include <chrono>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace tutti::cluster {
+
+/// The time between two tasks at a rate like "10/s", "100/m", "1/h" or "5" (a second); nothing for "" and "0": no
+/// limit. Throws std::invalid_argument.
+[[nodiscard]] std::optional<std::chrono::nanoseconds> parse_rate(std::string_view rate);
+
+/// A token for each task that is limited, one at a time: tasks that come at once begin evenly. Thread-safe.
+class rate_limits {
+ public:
+  using time_point = std::chrono::steady_clock::time_point;
+
+  /// Replaces what a task's own settings say. Throws std::invalid_argument.
+  void set(const std::string& task, std::string_view rate);
+  /// When a task whose own limit is `rate` may begin: `now` when it is not limited. Its token is taken.
+  [[nodiscard]] time_point take(const std::string& task, const std::string& rate, time_point now);
+  /// When the next one would be told to begin, without taking it.
+  [[nodiscard]] time_point next(const std::string& task, time_point now) const;
+
+ private:
+  struct bucket {
+    std::optional<std::chrono::nanoseconds> apart;
+    time_point free{};  // the next token's moment
+  };
+  mutable std::mutex mutex_;
+  std::map<std::string, bucket> buckets_;
+};
+
+}  // namespace tutti::cluster

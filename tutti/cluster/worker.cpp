@@ -1,0 +1,196 @@
+#include <tutti/cluster/worker.hpp>
+
+#include <tutti/base/error.hpp>
+#include <tutti/base/log.hpp>
+#include <tutti/cluster/control_panel.hpp>
+#include <tutti/cluster/worker_impl.hpp>
+#include <tutti/cluster/worker_signals.hpp>
+#include <tutti/core/concurrency.hpp>
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <set>
+#include <stdexcept>
+#include <utility>
+
+namespace tutti::cluster {
+namespace {
+
+std::string host_name() {
+  std::array<char, 256> text{};
+  if (::gethostname(text.data(), text.size() - 1) != 0 || text[0] == '\0') return "localhost";
+  return text.data();
+}
+
+// The numbers of those without a name.
+std::mutex numbers_mutex;
+std::set<int> numbers_in_use;
+
+std::size_t slots_of(const worker_options& options) {
+  if (options.concurrency < 0 || options.concurrency > 4096) {
+    throw std::invalid_argument("a worker's concurrency of " + std::to_string(options.concurrency) +
+                                ": give 1 to 4096, or 0 for as many as this machine has processors for us");
+  }
+  if (options.pool == worker_pool::inline_) return 1;
+  return static_cast<std::size_t>(options.concurrency > 0 ? options.concurrency : default_concurrency());
+}
+
+}  // namespace
+
+worker_pool parse_worker_pool(std::string_view text) {
+  if (text == "threads") return worker_pool::threads;
+  if (text == "processes" || text == "prefork") return worker_pool::processes;
+  if (text == "inline" || text == "solo") return worker_pool::inline_;
+  throw std::invalid_argument("unknown pool \"" + std::string(text) +
+                              "\" of a worker; known: threads, processes (prefork), inline (solo)");
+}
+
+worker_name::worker_name(const std::string& given) {
+  if (!given.empty()) {
+    text_ = given.find('@') == std::string::npos ? given + '@' + host_name() : given;
+    return;
+  }
+  const std::lock_guard lock(numbers_mutex);
+  for (number_ = 1; numbers_in_use.contains(number_);) ++number_;
+  numbers_in_use.insert(number_);
+  text_ = number_ == 1 ? "tutti@" + host_name()
+                       : "tutti-" + std::to_string(::getpid()) + '-' + std::to_string(number_) + '@' + host_name();
+}
+
+worker_name::~worker_name() {
+  if (number_ == 0) return;
+  const std::lock_guard lock(numbers_mutex);
+  numbers_in_use.erase(number_);
+}
+
+worker::impl::impl(app where, worker_options options)
+    : app_(std::move(where)),
+      options_(std::move(options)),
+      name_(options_.name),
+      queues_(options_.queues.empty() ? std::vector<std::string>{app_.options().queue} : options_.queues),
+      slots_(slots_of(options_)),
+      rules_{app_.options().queue, app_.options().result_expires},
+      backend_url_(app_.options().backend.empty() ? app_.options().broker : app_.options().backend),
+      jobs_(slots_, options_.prefetch) {
+  if (std::ranges::any_of(queues_, [](const std::string& queue) { return queue.empty(); })) {
+    throw std::invalid_argument("a worker was given a queue without a name");
+  }
+  if (options_.prefetch && *options_.prefetch > 1'000'000) {
+    throw std::invalid_argument("a worker's prefetch of " + std::to_string(*options_.prefetch) +
+                                ": a million is the most");
+  }
+  if (options_.heartbeat < std::chrono::milliseconds(1)) {
+    throw std::invalid_argument("a worker's heartbeat must be at least a millisecond");
+  }
+  if (options_.pool == worker_pool::processes && (!app_.tasks()->is_shared() || backend_url_.starts_with("memory:"))) {
+    throw std::invalid_argument(
+        "a worker with processes cannot use memory://, which is for one process: use sqlite: or redis://, or threads");
+  }
+}
+
+int worker::impl::run() {
+  {
+    const std::lock_guard lock(waker_mutex_);
+    if (std::exchange(has_run_, true)) throw std::logic_error("a worker runs once; make another one");
+  }
+  std::optional<worker_signals> signals;
+  if (options_.handle_signals) {
+    signals.emplace([this] { shut_down(true); }, [this] { shut_down(false); });
+  }
+  if (!open_consumer()) return is_cold() ? 1 : 0;
+  load_revocations();
+  events_ = std::make_unique<event_sender>(app_.tasks(), name());
+  events_->enable(options_.task_events);
+  completion_ = std::make_unique<completion>(app_.tasks(), app_.results(), *consumer_, jobs_, rules_);
+  if (options_.pool == worker_pool::processes) {
+    for (std::size_t i = 0; i < slots_; ++i) {
+      children_.push_back(
+          std::make_unique<child_process>(child_limits{options_.max_tasks_per_child, options_.max_memory_per_child}));
+    }
+  }
+  {
+    const control_panel panel(app_, name(), *this, *events_, options_.heartbeat);
+    std::vector<std::thread> threads;
+    std::exception_ptr failure;
+    try {
+      if (options_.pool != worker_pool::inline_) {
+        for (std::size_t i = 0; i < slots_; ++i) threads.emplace_back([this, i] { run_slot(i); });
+      }
+      fetch();
+    } catch (...) {  // no threads, no memory
+      failure = std::current_exception();
+    }
+    give_back(jobs_.close());
+    for (std::thread& t : threads) t.join();
+    completion_->finish(is_cold() ? std::min(app_.options().patience, std::chrono::milliseconds(1000))
+                                  : app_.options().patience);
+    const std::lock_guard lock(waker_mutex_);
+    waker_ = nullptr;
+    if (failure) std::rethrow_exception(failure);
+  }
+  const bool is_all_settled = completion_->let_go() == 0;
+  children_.clear();
+  consumer_.reset();
+  events_.reset();
+  return is_cold() || !is_all_settled ? 1 : 0;
+}
+
+void worker::impl::shut_down(bool warm) noexcept {
+  int before = stopping_.load();
+  const int wanted = warm ? 1 : 2;
+  while (before < wanted && !stopping_.compare_exchange_weak(before, wanted)) {
+  }
+  {
+    const std::lock_guard lock(waker_mutex_);
+    if (waker_ != nullptr) waker_->wake();
+    stopped_.notify_all();
+  }
+  jobs_.poke();
+  if (!warm) stop_running(true);
+}
+
+void worker::impl::rest(std::chrono::nanoseconds time) {
+  std::unique_lock lock(waker_mutex_);
+  stopped_.wait_for(lock, time, [this] { return is_stopping(); });
+}
+
+worker_stats worker::impl::stats() const {
+  return {received_.load(), succeeded_.load(), failed_.load(), retried_.load(), revoked_count_.load(), dead_.load()};
+}
+
+worker::worker(app where, worker_options options)
+    : impl_(std::make_shared<impl>(std::move(where), std::move(options))) {}
+
+worker::~worker() {
+  if (!impl_->thread.joinable()) return;
+  impl_->shut_down(false);
+  impl_->thread.join();
+}
+
+int worker::run() { return impl_->run(); }
+
+void worker::start() {
+  if (impl_->thread.joinable()) throw std::logic_error("the worker has been started already");
+  impl_->thread = std::thread([self = impl_.get()] {
+    try {
+      self->code = self->run();
+    } catch (...) {
+      self->thrown = std::current_exception();
+    }
+  });
+}
+
+int worker::wait() {
+  if (!impl_->thread.joinable()) throw std::logic_error("the worker has not been started");
+  impl_->thread.join();
+  if (impl_->thrown) std::rethrow_exception(std::exchange(impl_->thrown, nullptr));
+  return impl_->code;
+}
+
+void worker::shutdown(bool warm) noexcept { impl_->shut_down(warm); }
+worker_stats worker::stats() const { return impl_->stats(); }
+const std::string& worker::name() const noexcept { return impl_->name(); }
+
+}  // namespace tutti::cluster
