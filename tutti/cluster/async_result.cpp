@@ -1,0 +1,244 @@
+#include <tutti/base/error.hpp>
+#include <tutti/cluster/async_result.hpp>
+#include <tutti/cluster/control_client.hpp>
+#include <tutti/cluster/inside/app_state.hpp>
+#include <tutti/cluster/json_parts.hpp>
+#include <tutti/cluster/result_hub.hpp>
+
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <stdexcept>
+
+namespace tutti::cluster {
+namespace {
+
+using deadline = std::optional<std::chrono::steady_clock::time_point>;
+
+deadline deadline_after(std::optional<std::chrono::nanoseconds> limit) {
+  if (!limit) return std::nullopt;
+  const auto now = std::chrono::steady_clock::now();
+  return *limit > std::chrono::steady_clock::time_point::max() - now ? deadline() : now + *limit;
+}
+
+std::string described(const result_cell& cell) {
+  return cell.name().empty() ? "task " + cell.id() : cell.name() + '[' + cell.id() + ']';
+}
+
+std::string waited_text(const result_cell& cell, std::chrono::nanoseconds limit) {
+  return fmt::format("{} has not ended within {}; it may still", described(cell),
+                     std::chrono::duration_cast<std::chrono::duration<double>>(limit));
+}
+
+std::shared_ptr<const task_end> parse_end(const std::string& text) {
+  auto end = std::make_shared<task_end>();
+  try {
+    end->result = decode_result(text);
+    if (!state::is_final(end->result.status)) return nullptr;
+  } catch (const error&) {
+    end->error = std::current_exception();
+  }
+  return end;
+}
+
+bool is_eager(const app& where) { return where.options().eager; }
+
+// What the store, or an eager app, has for each.
+std::vector<std::optional<std::string>> fetch(const app& where, const std::vector<std::string>& ids) {
+  if (ids.empty()) return {};
+  if (!is_eager(where)) return where.results()->fetch(ids);
+  auto& shared = result_hub_access::state(where);
+  std::vector<std::optional<std::string>> texts;
+  const std::lock_guard lock(shared.mutex);
+  for (const std::string& id : ids) {
+    const auto found = shared.eager.find(id);
+    texts.push_back(found == shared.eager.end() ? std::optional<std::string>() : found->second);
+  }
+  return texts;
+}
+
+// What is known of each now; those that have ended are settled.
+std::vector<std::optional<std::string>> look(const app& where, const std::vector<std::shared_ptr<result_cell>>& cells) {
+  std::vector<std::string> ids;
+  for (const auto& cell : cells) {
+    if (cell->end() == nullptr) ids.push_back(cell->id());
+  }
+  const auto texts = fetch(where, ids);
+  std::vector<std::optional<std::string>> all;
+  std::size_t next = 0;
+  for (const auto& cell : cells) {
+    if (next == ids.size() || cell->id() != ids[next]) {
+      all.emplace_back();
+      continue;
+    }
+    const auto& text = texts[next++];
+    all.push_back(text);
+    if (!text) continue;
+    if (auto end = parse_end(*text)) cell->settle(std::move(end));
+  }
+  return all;
+}
+
+std::string state_of(const result_cell& cell, const std::optional<std::string>& text) {
+  if (const auto end = cell.end()) return end->error ? std::string(state::failure) : end->result.status;
+  return text ? decode_result(*text).status : std::string(state::pending);
+}
+
+// Counts the tasks of a group down; a failure ends it at once.
+struct group_wait {
+  std::mutex mutex;
+  std::vector<std::string> values;
+  std::size_t left = 0;
+  std::function<void(const std::exception_ptr&, const std::string&)> then;
+
+  void part(std::size_t i, const task_end& end) {
+    std::exception_ptr error;
+    std::string value;
+    try {
+      value = end.value();
+    } catch (...) {
+      error = std::current_exception();
+    }
+    std::function<void(const std::exception_ptr&, const std::string&)> last;
+    {
+      const std::lock_guard lock(mutex);
+      values[i] = std::move(value);
+      if (!error && --left != 0) return;
+      last.swap(then);
+    }
+    if (last) last(error, error ? std::string() : join_array(values));
+  }
+};
+
+}  // namespace
+
+result_handle::result_handle(app where, std::string id, std::string name, bool is_ignored)
+    : where_(std::move(where)),
+      id_(std::move(id)),
+      cells_{std::make_shared<result_cell>(id_, std::move(name))},
+      is_ignored_(is_ignored) {
+  if (is_eager(where_)) look(where_, cells_);
+}
+
+result_handle::result_handle(app where, std::string id, std::vector<std::string> ids)
+    : where_(std::move(where)), id_(std::move(id)), is_group_(true) {
+  for (std::string& one : ids) cells_.push_back(std::make_shared<result_cell>(std::move(one), std::string()));
+  if (is_eager(where_)) look(where_, cells_);
+}
+
+std::vector<std::string> result_handle::ids() const {
+  std::vector<std::string> all;
+  if (!is_group_) return all;
+  for (const auto& cell : cells_) all.push_back(cell->id());
+  return all;
+}
+
+bool result_handle::ready() const {
+  look(where_, cells_);
+  return std::ranges::all_of(cells_, [](const auto& cell) { return cell->end() != nullptr; });
+}
+
+std::string result_handle::state() const {
+  std::string all(state::success);
+  for (const std::string& one : result_access::states(*this)) {
+    if (!is_group_ || one == state::failure || one == state::revoked) return one;
+    if (one != state::success) all = state::pending;
+  }
+  return all;
+}
+
+std::string result_handle::info() const {
+  const auto texts = look(where_, cells_);
+  if (is_group_) return "null";
+  if (const auto end = cells_.front()->end()) return end->error ? "null" : end->result.result;
+  return texts.front() ? decode_result(*texts.front()).result : "null";
+}
+
+bool result_handle::successful() const { return state() == state::success; }
+
+bool result_handle::failed() const { return state() == state::failure; }
+
+void result_handle::revoke(bool terminate, std::string_view signal) const {
+  if (is_eager(where_)) return;
+  std::vector<std::string> ids;
+  for (const auto& cell : cells_) ids.push_back(json_string(cell->id()));
+  tell_workers(where_, "revoke",
+               join_object({{"task_id", is_group_ ? join_array(ids) : ids.front()},
+                            {"terminate", terminate ? "true" : "false"},
+                            {"signal", json_string(signal)}}));
+}
+
+void result_handle::forget() const {
+  std::vector<std::string> ids;
+  for (const auto& cell : cells_) ids.push_back(cell->id());
+  if (!is_eager(where_)) return where_.results()->forget(ids);
+  auto& shared = result_hub_access::state(where_);
+  const std::lock_guard lock(shared.mutex);
+  for (const std::string& id : ids) shared.eager.erase(id);
+}
+
+void result_handle::require_result() const {
+  if (is_ignored_) {
+    throw std::logic_error(described(*cells_.front()) +
+                           " was sent with ignore_result: there is no result that could be waited for");
+  }
+  if (!is_eager(where_)) return;
+  look(where_, cells_);
+  for (const auto& cell : cells_) {
+    if (cell->end() != nullptr) continue;
+    throw std::logic_error(described(*cell) + " has not run: an eager app runs tasks when they are sent, or never");
+  }
+}
+
+std::string result_handle::value(std::optional<std::chrono::nanoseconds> limit) const {
+  auto all = result_access::elements(*this, limit);
+  return is_group_ ? join_array(all) : std::move(all.front());
+}
+
+void result_handle::when_done(outcome_call then) const {
+  require_result();
+  if (cells_.empty()) return then(nullptr, "[]");
+  const auto wait = std::make_shared<group_wait>();
+  wait->values.resize(cells_.size());
+  wait->left = cells_.size();
+  if (is_group_) {
+    wait->then = std::move(then);
+  } else {
+    wait->then = [then = std::move(then), wait = wait.get()](const std::exception_ptr& error, const std::string&) {
+      then(error, wait->values.front());
+    };
+  }
+  for (std::size_t i = 0; i < cells_.size(); ++i) {
+    cells_[i]->when_done([wait, i](const task_end& end) { wait->part(i, end); });
+  }
+  if (std::ranges::all_of(cells_, [](const auto& cell) { return cell->end() != nullptr; })) return;
+  result_hub::of(where_)->watch(cells_, true);
+}
+
+std::vector<std::string> result_access::elements(const result_handle& of,
+                                                 std::optional<std::chrono::nanoseconds> limit) {
+  of.require_result();
+  const auto& cells = of.cells_;
+  std::vector<std::string> values;
+  if (cells.empty()) return values;
+  if (std::ranges::any_of(cells, [](const auto& cell) { return cell->end() == nullptr; })) {
+    result_hub::of(of.where_)->watch(cells, false);
+  }
+  const deadline until = deadline_after(limit);
+  values.reserve(cells.size());
+  for (const auto& cell : cells) {
+    if (!cell->wait_until(until)) throw timed_out(waited_text(*cell, *limit));
+    values.push_back(cell->end()->value());
+  }
+  return values;
+}
+
+std::vector<std::string> result_access::states(const result_handle& of) {
+  const auto texts = look(of.where_, of.cells_);
+  std::vector<std::string> all;
+  for (std::size_t i = 0; i < texts.size(); ++i) all.push_back(state_of(*of.cells_[i], texts[i]));
+  return all;
+}
+
+}  // namespace tutti::cluster

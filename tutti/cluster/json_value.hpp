@@ -1,0 +1,40 @@
+// json_value: JSON that passes as it is: results without a type, arguments that are JSON already.
+#pragma once
+#include <tutti/base/json.hpp>
+
+#include <string>
+#include <string_view>
+#include <type_traits>
+
+namespace tutti::cluster {
+
+/// A JSON text that is neither read nor written anew.
+struct json {
+  std::string text = "null";
+
+  friend bool operator==(const json&, const json&) = default;
+};
+
+namespace detail {
+
+template <class T>
+[[nodiscard]] std::string to_json(const T& value) {
+  if constexpr (std::is_same_v<T, json>) {
+    return value.text;
+  } else {
+    return encode_json(value);
+  }
+}
+
+/// For results: JSON as a T; nothing for void.
+template <class T>
+[[nodiscard]] T from_json(const std::string& text) {
+  if constexpr (std::is_same_v<T, json>) {
+    return json{text};
+  } else if constexpr (!std::is_void_v<T>) {
+    return decode_json<T>(text);
+  }
+}
+
+}  // namespace detail
+}  // namespace tutti::cluster

@@ -1,0 +1,219 @@
+// Which ids the watch hears of is changed under `order` alone, together with the table: so a result that comes between
+// the end of one wait and the begin of the next one for the same task is not missed. `mutex` guards the table; both are
+// taken in that order. Cells are settled behind both, as that runs foreign code.
+#include <tutti/base/error.hpp>
+#include <tutti/cluster/inside/app_state.hpp>
+#include <tutti/cluster/result_hub.hpp>
+
+#include <algorithm>
+#include <thread>
+#include <unordered_map>
+
+namespace tutti::cluster {
+namespace {
+
+struct waiting_cell {
+  std::weak_ptr<result_cell> cell;
+  std::shared_ptr<result_cell> kept;  // also when nobody else has it
+  const result_cell* address = nullptr;
+};
+
+}  // namespace
+
+struct result_hub::core {
+  explicit core(std::unique_ptr<result_watch> w) : watch(std::move(w)) {}
+
+  const std::unique_ptr<result_watch> watch;
+  std::mutex order;
+  mutable std::mutex mutex;
+  std::unordered_map<std::string, std::vector<waiting_cell>> table;
+  std::atomic<bool> stopping{false};
+  std::thread thread;  // under `order`
+
+  void run() {
+    while (!stopping.load()) {
+      std::vector<std::string> ended;
+      for (auto& [id, text] : watch->next(std::chrono::hours(1))) {
+        if (settle(id, text)) ended.push_back(std::move(id));
+      }
+      forget(ended);
+    }
+  }
+
+  // False: it goes on.
+  bool settle(const std::string& id, const std::string& text) {
+    auto end = std::make_shared<task_end>();
+    try {
+      end->result = decode_result(text);
+      if (!state::is_final(end->result.status)) return false;
+    } catch (const error&) {
+      end->error = std::current_exception();
+    }
+    for (const auto& cell : take(id)) cell->settle(end);
+    return true;
+  }
+
+  std::vector<std::shared_ptr<result_cell>> take(const std::string& id) {
+    std::vector<std::shared_ptr<result_cell>> cells;
+    const std::lock_guard lock(mutex);
+    const auto found = table.find(id);
+    if (found == table.end()) return cells;
+    for (waiting_cell& one : found->second) {
+      if (auto cell = one.cell.lock()) cells.push_back(std::move(cell));
+    }
+    const auto node = table.extract(found);  // what it keeps, `cells` keep too
+    return cells;
+  }
+
+  void forget(const std::vector<std::string>& ids) {
+    if (ids.empty()) return;
+    const std::lock_guard ordered(order);
+    std::vector<std::string> gone;
+    {
+      const std::lock_guard lock(mutex);
+      std::ranges::copy_if(ids, std::back_inserter(gone), [this](const auto& id) { return !table.contains(id); });
+    }
+    if (!gone.empty()) watch->remove(gone);
+  }
+
+  void leave(const result_cell& cell) {
+    {
+      const std::lock_guard lock(mutex);
+      const auto found = table.find(cell.id());
+      if (found == table.end()) return;
+      std::erase_if(found->second, [&](const waiting_cell& one) { return one.address == &cell; });
+      if (!found->second.empty()) return;
+      table.erase(found);
+    }
+    forget({cell.id()});
+  }
+};
+
+std::string task_end::value() const {
+  if (error) std::rethrow_exception(error);
+  return value_of(result);
+}
+
+result_cell::~result_cell() {
+  if (leave_) leave_(this);
+}
+
+std::shared_ptr<const task_end> result_cell::end() const {
+  const std::lock_guard lock(mutex_);
+  return end_;
+}
+
+bool result_cell::wait_until(const std::optional<std::chrono::steady_clock::time_point>& deadline) const {
+  if (!deadline) {
+    done_.wait();
+    return true;
+  }
+  return done_.wait_for(*deadline - std::chrono::steady_clock::now());
+}
+
+void result_cell::when_done(std::function<void(const task_end&)> then) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (end_ == nullptr) {
+      then_.push_back(std::move(then));
+      return;
+    }
+  }
+  then(*end_);  // never changes any more
+}
+
+void result_cell::settle(std::shared_ptr<const task_end> end) {
+  std::vector<std::function<void(const task_end&)>> then;
+  {
+    const std::lock_guard lock(mutex_);
+    if (end_ != nullptr) return;
+    end_ = std::move(end);
+    then.swap(then_);
+  }
+  promise_.set_value();
+  for (const auto& call : then) call(*end_);
+}
+
+result_hub::result_hub(const std::shared_ptr<result_store>& store) : core_(std::make_shared<core>(store->watch())) {}
+
+result_hub::~result_hub() {
+  core_->stopping = true;
+  core_->watch->wake();
+  if (core_->thread.joinable()) {
+    // The last one to need an app may be a callback.
+    if (core_->thread.get_id() == std::this_thread::get_id()) {
+      core_->thread.detach();
+    } else {
+      core_->thread.join();
+    }
+  }
+  std::vector<std::shared_ptr<result_cell>> kept;
+  {
+    const std::lock_guard lock(core_->mutex);
+    for (auto& [id, cells] : core_->table) {
+      for (waiting_cell& one : cells) {
+        if (one.kept != nullptr) kept.push_back(std::move(one.kept));
+      }
+    }
+  }
+  if (kept.empty()) return;
+  const auto end = std::make_shared<task_end>();
+  end->error = std::make_exception_ptr(closed("the app is gone through which the result was waited for"));
+  for (const auto& cell : kept) cell->settle(end);
+}
+
+void result_hub::watch(std::span<const std::shared_ptr<result_cell>> cells, bool keep) {
+  std::vector<std::string> ids;
+  const std::lock_guard ordered(core_->order);
+  for (const auto& cell : cells) {
+    bool is_new = false;
+    {
+      const std::lock_guard lock(cell->mutex_);
+      if (cell->end_ != nullptr) continue;
+      is_new = !std::exchange(cell->is_watched_, true);
+      if (is_new) {
+        cell->leave_ = [weak = std::weak_ptr(core_)](const result_cell* self) {
+          if (const auto hub = weak.lock()) hub->leave(*self);
+        };
+      }
+    }
+    const std::lock_guard lock(core_->mutex);
+    if (is_new) {
+      auto& waiting = core_->table[cell->id()];
+      if (waiting.empty()) ids.push_back(cell->id());
+      waiting.push_back({cell, keep ? cell : nullptr, cell.get()});
+    } else if (keep) {
+      if (const auto found = core_->table.find(cell->id()); found != core_->table.end()) {
+        for (waiting_cell& one : found->second) {
+          if (one.address == cell.get()) one.kept = cell;
+        }
+      }
+    }
+  }
+  if (ids.empty()) return;
+  core_->watch->add(ids);
+  if (!core_->thread.joinable()) core_->thread = std::thread([core = core_] { core->run(); });
+}
+
+void result_hub::unwatch(std::span<const std::shared_ptr<result_cell>> cells) {
+  for (const auto& cell : cells) core_->leave(*cell);
+}
+
+std::size_t result_hub::watched() const {
+  const std::lock_guard lock(core_->mutex);
+  return core_->table.size();
+}
+
+std::shared_ptr<result_hub> result_hub::of(const app& where) {
+  auto& shared = result_hub_access::state(where);
+  {
+    const std::lock_guard lock(shared.mutex);
+    if (shared.hub != nullptr) return shared.hub;
+  }
+  auto made = std::make_shared<result_hub>(where.results());
+  const std::lock_guard lock(shared.mutex);
+  if (shared.hub == nullptr) shared.hub = std::move(made);
+  return shared.hub;
+}
+
+}  // namespace tutti::cluster

@@ -1,0 +1,90 @@
+// result_hub: hears of the results that somebody waits for: one thread per app, asleep while there is nothing to hear.
+#pragma once
+#include <tutti/cluster/app.hpp>
+#include <tutti/cluster/result_text.hpp>
+#include <tutti/core/promise.hpp>
+
+#include <atomic>
+#include <chrono>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace tutti::cluster {
+
+class result_hub;
+
+/// How a task ended: `error` when its result cannot be read, else `result`, whose status is final.
+struct task_end {
+  task_result result;
+  std::exception_ptr error = {};
+
+  /// The result as JSON; throws what the task failed with.
+  [[nodiscard]] std::string value() const;
+};
+
+/// One task whose end somebody may wait for. Thread-safe. Whoever waits must have given it to the hub.
+class result_cell {
+ public:
+  /// `name`: of the task, for errors; may be empty.
+  result_cell(std::string id, std::string name) : id_(std::move(id)), name_(std::move(name)) {}
+  ~result_cell();
+  result_cell(const result_cell&) = delete;
+  result_cell& operator=(const result_cell&) = delete;
+
+  [[nodiscard]] const std::string& id() const noexcept { return id_; }
+  [[nodiscard]] const std::string& name() const noexcept { return name_; }
+
+  /// How it ended; null before.
+  [[nodiscard]] std::shared_ptr<const task_end> end() const;
+  /// Blocks until it has ended (true) or the time is up (false). On a pool's worker as future::wait.
+  [[nodiscard]] bool wait_until(const std::optional<std::chrono::steady_clock::time_point>& deadline) const;
+  /// Calls `then` once it has ended: on the hub's thread, or here when it has. `then` must be short and not throw.
+  void when_done(std::function<void(const task_end&)> then);
+  /// The first one counts. Calls back.
+  void settle(std::shared_ptr<const task_end> end);
+
+ private:
+  friend class result_hub;
+  const std::string id_, name_;
+  mutable std::mutex mutex_;  // guards what follows
+  std::shared_ptr<const task_end> end_;
+  std::vector<std::function<void(const task_end&)>> then_;
+  bool is_watched_ = false;
+  std::function<void(const result_cell*)> leave_;  // tells the hub that nobody waits any more
+  promise<void> promise_;                          // set behind `end_`
+  shared_future<void> done_{promise_.get_future().share()};
+};
+
+/// Thread-safe.
+class result_hub {
+ public:
+  explicit result_hub(const std::shared_ptr<result_store>& store);
+  /// Ends what was kept with `closed`.
+  ~result_hub();
+  result_hub(const result_hub&) = delete;
+  result_hub& operator=(const result_hub&) = delete;
+
+  /// From now on these cells are settled when their tasks end, or have ended; as long as somebody else has them, or,
+  /// with `keep`, in any case.
+  void watch(std::span<const std::shared_ptr<result_cell>> cells, bool keep);
+  /// Nobody waits for these any more.
+  void unwatch(std::span<const std::shared_ptr<result_cell>> cells);
+  /// Tasks that are waited for: for tests.
+  [[nodiscard]] std::size_t watched() const;
+
+  /// The one of `where`, which it must not outlive.
+  [[nodiscard]] static std::shared_ptr<result_hub> of(const app& where);
+
+ private:
+  struct core;
+  std::shared_ptr<core> core_;
+};
+
+}  // namespace tutti::cluster
