@@ -443,7 +443,7 @@ TEST_P(Broker, ConsumersMayOutliveIt) {
   EXPECT_EQ(listener->receive(0s), std::nullopt);
 }
 
-INSTANTIATE_TEST_SUITE_P(All, Broker, testing::Values("memory", "sqlite"), tutti_test::name_of_place);
+INSTANTIATE_TEST_SUITE_P(All, Broker, testing::Values("memory", "sqlite", "redis"), tutti_test::name_of_place);
 
 TEST(OpenBroker, NamesTheSchemesThatItKnows) {
   broker_url url;

@@ -235,7 +235,7 @@ TEST_P(ResultStore, KeepsGroups) {
   EXPECT_TRUE(store_->name().starts_with(GetParam() + ":")) << store_->name();
 }
 
-INSTANTIATE_TEST_SUITE_P(All, ResultStore, testing::Values("memory", "sqlite"), tutti_test::name_of_place);
+INSTANTIATE_TEST_SUITE_P(All, ResultStore, testing::Values("memory", "sqlite", "redis"), tutti_test::name_of_place);
 
 TEST(OpenResultStore, NamesTheSchemesThatItKnows) {
   broker_url url;
