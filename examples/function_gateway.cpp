@@ -139,7 +139,7 @@ tutti::task<int> try_itself(tutti::process_pool& pool) {
     const char* answer;  // a part of it
   };
   constexpr one calls[] = {
-      {"mean", "[[1, 2, 6]]", 200, "3E0"},
+      {"mean", "[[1, 2, 6]]", 200, "3.0"},
       {"repeat", R"(["ab\n", 3])", 200, R"("ab\nab\nab\n")"},
       {"is_prime", "[1000000007]", 200, "true"},
       {"mean", "[[]]", 422, "no mean"},
@@ -149,7 +149,7 @@ tutti::task<int> try_itself(tutti::process_pool& pool) {
       {"repeat", R"(["x", -1])", 400, "$[1]"},
       {"repeat", R"(["123456789", 4000000000])", 422, "too long"},
       {"crash", "[3]", 500, "exit"},
-      {"mean", "[[2]]", 200, "2E0"},
+      {"mean", "[[2]]", 200, "2.0"},
       {"hang", "[]", 504, "too long"},
       {"rm", "[]", 404, "no function rm"},
   };

@@ -1,7 +1,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <array>
+#include <bit>
 #include <boost/describe/class.hpp>
 #include <cmath>
+#include <cstdio>
 #include <filesystem>
 #include <list>
 #include <map>
@@ -85,6 +88,38 @@ TEST(json, simple_values) {
   EXPECT_EQ(decode_json<int>("3.0"), 3);
 }
 
+TEST(json, real_numbers_are_exact) {
+  std::mt19937_64 random(7);
+  for (int i = 0; i < 20'000; ++i) {
+    double number = 0;
+    do {
+      number = std::bit_cast<double>(random());
+    } while (!std::isfinite(number));
+    EXPECT_EQ(decode_json<double>(encode_json(number)), number);
+    const double plain = static_cast<double>(random() >> 11U) / 1000.0;
+    EXPECT_EQ(decode_json<double>(encode_json(plain)), plain);
+    std::array<char, 64> digits{};
+    std::snprintf(digits.data(), digits.size(), "%.17g", number);  // as other writers do
+    EXPECT_EQ(decode_json<double>(digits.data()), number);
+  }
+  EXPECT_EQ(decode_json<double>("0.1000000000000000055511151231257827021181583404541015625"), 0.1);
+  EXPECT_EQ(decode_json<double>("123456789012345678901234567890"), 123456789012345678901234567890.0);
+  EXPECT_EQ(decode_json<double>("-1e-400"), 0.0);
+  EXPECT_TRUE(std::signbit(decode_json<double>("-1e-400")));
+  EXPECT_EQ(decode_json<std::vector<double>>("[1.5,2.5e3 ,-0.25]"), (std::vector<double>{1.5, 2500, -0.25}));
+  EXPECT_THAT(refused<double>("1e400"), HasSubstr("byte"));
+  EXPECT_THAT(refused<double>("-1e400"), HasSubstr("byte"));
+}
+
+TEST(json, real_numbers_look_like_real_numbers) {
+  EXPECT_EQ(encode_json(1.0), "1.0");
+  EXPECT_EQ(encode_json(-0.0), "-0.0");
+  EXPECT_EQ(encode_json(0.1), "0.1");
+  EXPECT_EQ(encode_json(1234.5), "1234.5");
+  EXPECT_EQ(encode_json(1e100), "1e+100");
+  EXPECT_EQ(encode_json(0.1F), "0.10000000149011612");
+}
+
 TEST(json, containers) {
   expect_json(std::vector<int>{1, 2}, "[1,2]");
   expect_json(std::vector<bool>{true, false}, "[true,false]");
@@ -102,7 +137,7 @@ TEST(json, containers) {
 }
 
 TEST(json, aggregates_by_position_or_by_name) {
-  expect_json(plain{1, "x", 0.5}, R"([1,"x",5E-1])");
+  expect_json(plain{1, "x", 0.5}, R"([1,"x",0.5])");
   expect_json(described{1, "x", {}, {{2, "y", {}}}}, R"({"number":1,"text":"x","maybe":null,"list":[[2,"y",null]]})");
   const auto sparse = decode_json<described>(R"({"list":[],"unknown":[1,{}],"text":"x","number":3})");
   EXPECT_EQ(sparse, (described{3, "x", {}, {}}));

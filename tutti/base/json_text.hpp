@@ -21,7 +21,8 @@ class json_writer {
   void boolean(bool value);
   void integer(std::int64_t value);
   void natural(std::uint64_t value);
-  /// Throws encode_error for what JSON has no number for: infinities and not-a-number.
+  /// The shortest digits that give the same number again, always with a point or an exponent ("1.0"). Throws
+  /// encode_error for what JSON has no number for: infinities and not-a-number.
   void real(double value);
   /// Throws encode_error when `value` is not UTF-8.
   void text(std::string_view value);

@@ -137,17 +137,42 @@ canvas_ref with_errbacks(const canvas_ref& node, const std::vector<std::string>&
   return std::make_shared<const canvas_node>(std::move(copy));
 }
 
-// The tasks of a chain in order, with those of chains within it, each with the errbacks of the chains that it is in.
-void flatten_chain(const canvas_node& chain, const std::vector<std::string>& outer, std::vector<canvas_ref>& steps) {
-  std::vector<std::string> errbacks = outer;
-  for (std::string& json : chain.list_option("link_error")) errbacks.push_back(std::move(json));
-  for (const canvas_ref& task : chain.tasks) {
-    if (task->kind == canvas_kind::chain) {
-      flatten_chain(*task, errbacks, steps);
-    } else {
-      steps.push_back(with_errbacks(task, errbacks));
-    }
+canvas_ref with_links(const canvas_ref& node, const std::vector<std::string>& links) {
+  if (links.empty()) return node;
+  canvas_node copy = *node;
+  if (copy.kind == canvas_kind::group) {
+    throw std::invalid_argument("a group has no one result that a linked task could get: use a chord");
   }
+  if (copy.kind == canvas_kind::chord) {
+    copy.body = with_links(copy.body, links);
+  } else {
+    add_all(copy, "link", links);
+  }
+  return std::make_shared<const canvas_node>(std::move(copy));
+}
+
+// The tasks of a chain in order. Those of a chain within it take over what was said of that one: its first task the
+// arguments and how it is sent, its last one the callbacks, all the errbacks.
+std::vector<canvas_ref> flat_steps(const canvas_node& chain) {
+  std::vector<canvas_ref> steps;
+  for (const canvas_ref& task : chain.tasks) {
+    if (task->kind != canvas_kind::chain) {
+      steps.push_back(task);
+      continue;
+    }
+    std::vector<canvas_ref> inner = flat_steps(*task);
+    if (inner.empty()) continue;
+    canvas_node first = *inner.front();
+    first.options = merged(std::move(first.options), passed_on(*task, {}));
+    first.args.insert(first.args.begin(), task->args.begin(), task->args.end());
+    first.immutable = first.immutable || task->immutable;
+    inner.front() = std::make_shared<const canvas_node>(std::move(first));
+    inner.back() = with_links(inner.back(), task->list_option("link"));
+    steps.insert(steps.end(), inner.begin(), inner.end());
+  }
+  const std::vector<std::string> errbacks = chain.list_option("link_error");
+  for (canvas_ref& step : steps) step = with_errbacks(step, errbacks);
+  return steps;
 }
 
 bool ends_in_group(const canvas_node& node) {
@@ -158,7 +183,7 @@ bool ends_in_group(const canvas_node& node) {
   return at->kind == canvas_kind::group;
 }
 
-// What ends in a group, and what then comes: a chord. NOLINTNEXTLINE(misc-no-recursion): as deep as JSON may be
+// What ends in a group, and what then comes: a chord.
 canvas_ref joined(const canvas_ref& node, canvas_ref next) {
   canvas_node copy = *node;
   if (node->kind == canvas_kind::chord) {
@@ -183,8 +208,8 @@ canvas_ref joined(const canvas_ref& node, canvas_ref next) {
 
 // The same without groups before the end: with what follows them they are chords.
 std::vector<canvas_ref> steps_of(const canvas_node& chain) {
-  std::vector<canvas_ref> flat, reversed;
-  flatten_chain(chain, {}, flat);
+  const std::vector<canvas_ref> flat = flat_steps(chain);
+  std::vector<canvas_ref> reversed;
   if (flat.empty()) throw std::invalid_argument("a chain without tasks cannot be sent");
   for (auto step = flat.rbegin(); step != flat.rend(); ++step) {
     if (!reversed.empty() && ends_in_group(**step)) {
@@ -198,6 +223,8 @@ std::vector<canvas_ref> steps_of(const canvas_node& chain) {
 
 // The members of a group, with those of groups within it.
 void flatten_group(const canvas_node& group, const json_members& overrides, std::vector<canvas_ref>& members) {
+  const std::vector<std::string> errbacks =
+      group.kind == canvas_kind::group ? group.list_option("link_error") : std::vector<std::string>();
   for (const canvas_ref& task : group.tasks) {
     if (task->kind == canvas_kind::group) {
       flatten_group(*task, passed_on(*task, overrides), members);
@@ -205,7 +232,7 @@ void flatten_group(const canvas_node& group, const json_members& overrides, std:
       canvas_node copy = *task;
       copy.options = merged(std::move(copy.options), overrides);
       if (group.immutable) copy.immutable = true;
-      members.push_back(std::make_shared<const canvas_node>(std::move(copy)));
+      members.push_back(with_errbacks(std::make_shared<const canvas_node>(std::move(copy)), errbacks));
     }
   }
 }
@@ -221,7 +248,7 @@ class freezer {
  public:
   explicit freezer(std::string root) : root_(std::move(root)) {}
 
-  // NOLINTNEXTLINE(misc-no-recursion): as deep as JSON may be
+  //
   frozen freeze(const canvas_ref& given, const std::string& id, membership* in) {
     switch (given->kind) {
       case canvas_kind::chain: return freeze_chain(*given, id, in);
@@ -265,7 +292,7 @@ class freezer {
     outcome result;
     for (std::size_t i = node.tasks.size(); i-- > 0;) {
       const bool is_last = i + 1 == node.tasks.size();
-      if (is_last && !links.empty()) node.tasks[i] = linked(node.tasks[i], links);
+      if (is_last && !links.empty()) node.tasks[i] = with_links(node.tasks[i], links);
       frozen step = freeze(node.tasks[i], is_last ? last : std::string(), is_last ? in : nullptr);
       node.tasks[i] = std::move(step.node);
       if (is_last) result = std::move(step.result);
@@ -291,7 +318,11 @@ class freezer {
   // The header's tasks get numbers too: so sending a chord twice is not two.
   frozen freeze_chord(const canvas_node& given, const std::string& id, membership* in) {
     canvas_node node = given;
-    frozen body = freeze(given.body, id.empty() ? text_option(given, "task_id") : id, in);
+    const canvas_ref told = with_errbacks(with_links(given.body, node.list_option("link")),
+                                          node.list_option("link_error"));  // of a chord, they are its body's
+    node.drop_option("link");
+    node.drop_option("link_error");
+    frozen body = freeze(told, id.empty() ? text_option(given, "task_id") : id, in);
     node.body = std::move(body.node);
     node.drop_option("task_id");
     if (node.header_id.empty()) node.header_id = new_uuid();
@@ -302,22 +333,6 @@ class freezer {
     return {std::make_shared<const canvas_node>(std::move(node)), std::move(body.result)};
   }
 
- public:
-  static canvas_ref linked(const canvas_ref& node, const std::vector<std::string>& links) {
-    if (links.empty()) return node;
-    canvas_node copy = *node;
-    if (copy.kind == canvas_kind::group) {
-      throw std::invalid_argument("a group has no one result that a linked task could get: use a chord");
-    }
-    if (copy.kind == canvas_kind::chord) {
-      copy.body = linked(copy.body, links);
-    } else {
-      add_all(copy, "link", links);
-    }
-    return std::make_shared<const canvas_node>(std::move(copy));
-  }
-
- private:
   std::string root_;
 };
 
@@ -325,7 +340,7 @@ class planner {
  public:
   planner(send_plan& plan, std::string_view default_queue) : plan_(plan), default_queue_(default_queue) {}
 
-  // `node` is frozen. NOLINTNEXTLINE(misc-no-recursion): as deep as JSON may be
+  // `node` is frozen.
   void send(const canvas_node& node, position where) {
     switch (node.kind) {
       case canvas_kind::task: return send_task(node, std::move(where));
@@ -473,7 +488,7 @@ send_plan plan_signature(std::string_view signature, const plan_context& where, 
 
   std::optional<membership> in = membership_of(*node);
   if (!where.group.empty()) in = membership{where.group, where.chord, where.group_index.value_or(0)};
-  node = with_errbacks(freezer::linked(node, where.callbacks), where.errbacks);
+  node = with_errbacks(with_links(node, where.callbacks), where.errbacks);
   const frozen ready = freezer(where.root_id).freeze(node, where.id, in ? &*in : nullptr);
 
   send_plan plan;
@@ -481,6 +496,7 @@ send_plan plan_signature(std::string_view signature, const plan_context& where, 
   planner(plan, default_queue).send(*ready.node, std::move(at));
   plan.id = ready.result.id;
   plan.ids = ready.result.ids;
+  plan.is_group = ready.result.is_group;
   return plan;
 }
 

@@ -95,7 +95,7 @@ std::string task_end::value() const {
 }
 
 result_cell::~result_cell() {
-  if (leave_ && end_ == nullptr) leave_(this);
+  if (leave_) leave_(this);
 }
 
 std::shared_ptr<const task_end> result_cell::end() const {
@@ -193,6 +193,10 @@ void result_hub::watch(std::span<const std::shared_ptr<result_cell>> cells, bool
   if (ids.empty()) return;
   core_->watch->add(ids);
   if (!core_->thread.joinable()) core_->thread = std::thread([core = core_] { core->run(); });
+}
+
+void result_hub::unwatch(std::span<const std::shared_ptr<result_cell>> cells) {
+  for (const auto& cell : cells) core_->leave(*cell);
 }
 
 std::size_t result_hub::watched() const {

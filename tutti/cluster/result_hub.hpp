@@ -74,6 +74,8 @@ class result_hub {
   /// From now on these cells are settled when their tasks end, or have ended; as long as somebody else has them, or,
   /// with `keep`, in any case.
   void watch(std::span<const std::shared_ptr<result_cell>> cells, bool keep);
+  /// Nobody waits for these any more.
+  void unwatch(std::span<const std::shared_ptr<result_cell>> cells);
   /// Tasks that are waited for: for tests.
   [[nodiscard]] std::size_t watched() const;
 

@@ -37,7 +37,7 @@ class WorkerPools : public testing::TestWithParam<worker_pool> {
 };
 
 INSTANTIATE_TEST_SUITE_P(Worker, WorkerPools, testing::Values(worker_pool::threads, worker_pool::inline_),
-                         [](const auto& info) { return info.param == worker_pool::threads ? "threads" : "inline"; });
+                         [](const auto& of) { return of.param == worker_pool::threads ? "threads" : "inline"; });
 
 TEST_P(WorkerPools, RunsATaskAndKeepsItsResult) {
   bench_.task("sum", sum);
@@ -204,7 +204,7 @@ TEST_P(WorkerPools, KeepsNoResultThatNobodyWants) {
   EXPECT_FALSE(bench_.look(id));
 }
 
-TEST_P(WorkerPools, RunsATaskThatIsAcknowledgedEarlyAtMostOnce) {
+TEST_P(WorkerPools, AcknowledgesBeforeItRunsWhereThatIsAsked) {
   std::atomic<int> attempts{0};
   std::atomic<std::uint64_t> held{99};
   bench_.task("once",

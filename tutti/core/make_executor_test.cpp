@@ -24,7 +24,9 @@ using tutti::make_executor;
 std::string the_known_ones() {
   const auto kinds = tutti::executor_kinds();
   const bool added = std::ranges::count(kinds, "test-only", &tutti::executor_kind::scheme) != 0;
-  return std::string("known: inline, threads[:N], processes[:N], ranks, redis://, amqp://, sqlite:") +
+  return std::string(
+             "known: inline, threads[:N], processes[:N], ranks, redis://, redis+socket://, amqp://, sqlite:, "
+             "memory://") +
          (added ? ", test-only" : "");
 }
 

@@ -14,6 +14,7 @@ namespace tutti::cluster {
 namespace {
 
 using detail::sqlite_bell;
+using detail::sqlite_database;
 using std::chrono::milliseconds;
 using steady_time = std::chrono::steady_clock::time_point;
 constexpr auto tasks = sqlite_bell::kind::tasks;
@@ -22,12 +23,15 @@ class sqlite_consumer final : public consumer {
  public:
   sqlite_consumer(const std::string& path, const broker_options& options, std::string name,
                   std::vector<std::string> queues)
-      : database_(path, options.patience), name_(std::move(name)), lease_(options.lease), queues_(std::move(queues)) {
-    const bool returned = database_.write([&] {
-      id_ = detail::take_lease(database_, name_, lease_);
-      return detail::end_dead_leases(database_);
+      : database_(sqlite_database::of(path, options.patience)),
+        name_(std::move(name)),
+        lease_(options.lease),
+        queues_(std::move(queues)) {
+    const bool returned = database_->write([&] {
+      id_ = detail::take_lease(*database_, name_, lease_);
+      return detail::end_dead_leases(*database_);
     });
-    if (returned) database_.bell()->ring(tasks);
+    if (returned) database_->bell()->ring(tasks);
     keeper_ = std::thread([this] { keep_lease(); });
   }
 
@@ -39,8 +43,8 @@ class sqlite_consumer final : public consumer {
     }
     keeper_.join();
     try {
-      database_.write([&] { detail::end_lease(database_, id_, false); });
-      database_.bell()->ring(tasks);
+      database_->write([&] { detail::end_lease(*database_, id_, false); });
+      database_->bell()->ring(tasks);
     } catch (const broker_error&) {
       // Its lease ends by itself.
     }
@@ -50,7 +54,7 @@ class sqlite_consumer final : public consumer {
     const steady_time late = tutti::detail::machine_time_after(patience);
     std::vector<delivery> taken;
     for (;;) {
-      const std::uint32_t seen = database_.bell()->count(tasks);
+      const std::uint32_t seen = database_->bell()->count(tasks);
       if (woken_.exchange(false)) return taken;  // rung after it was set, so one set from here on is heard
       steady_time until = late;
       bool reached = true;
@@ -64,26 +68,26 @@ class sqlite_consumer final : public consumer {
       }
       connected_ = reached;
       if (!taken.empty() || most == 0 || std::chrono::steady_clock::now() >= late) return taken;
-      database_.bell()->wait(tasks, seen, until);
+      database_->bell()->wait(tasks, seen, until);
       if (!reached) return taken;
     }
   }
 
   void wake() noexcept override {
     woken_ = true;
-    database_.bell()->ring(tasks);
+    database_->bell()->ring(tasks);
   }
 
   void settle(std::span<const settlement> settled) override {
     for (milliseconds pause(20);; pause = std::min(pause * 2, milliseconds(1000))) {
       try {
         bool rings = false;  // also for who waits here because all was held
-        database_.write([&] {
+        database_->write([&] {
           for (const settlement& one : settled)
-            if (detail::settle_message(database_, one)) rings = rings || one.give_back || !one.follow.empty();
+            if (detail::settle_message(*database_, one)) rings = rings || one.give_back || !one.follow.empty();
         });
         connected_ = true;
-        if (rings) database_.bell()->ring(tasks);
+        if (rings) database_->bell()->ring(tasks);
         return;
       } catch (const broker_error&) {
         connected_ = false;
@@ -107,7 +111,7 @@ class sqlite_consumer final : public consumer {
       const std::lock_guard lock(mutex_);
       queues_ = std::move(queues);
     }
-    database_.bell()->ring(tasks);
+    database_->bell()->ring(tasks);
   }
 
  private:
@@ -117,38 +121,38 @@ class sqlite_consumer final : public consumer {
     const std::vector<std::string> queues = queues_;
     lock.unlock();
     wall_time due = wall_time::max();
-    const bool none = database_.read([&] {  // this one does not lock out those who write
-      due = detail::next_due(database_);
+    const bool none = database_->read([&] {  // this one does not lock out those who write
+      due = detail::next_due(*database_);
       return due > std::chrono::system_clock::now() &&
              std::none_of(queues.begin(), queues.end(), [&](const auto& queue) {
-               return database_.number("SELECT EXISTS(SELECT 1 FROM ready WHERE queue = ?)", queue) != 0;
+               return database_->number("SELECT EXISTS(SELECT 1 FROM ready WHERE queue = ?)", queue) != 0;
              });
     });
     if (none) return due;
-    database_.write([&] {
+    database_->write([&] {
       taken.clear();
-      if (!has_lease()) id_ = detail::take_lease(database_, name_, lease_);
-      detail::move_due(database_);
-      for (const std::string& queue : queues) detail::take_messages(database_, queue, most, id_, turn_, taken);
-      due = detail::next_due(database_);
+      if (!has_lease()) id_ = detail::take_lease(*database_, name_, lease_);
+      detail::move_due(*database_);
+      for (const std::string& queue : queues) detail::take_messages(*database_, queue, most, id_, turn_, taken);
+      due = detail::next_due(*database_);
     });
     return due;
   }
 
-  bool has_lease() { return database_.number("SELECT count(*) FROM consumer WHERE id = ?", id_) != 0; }
+  bool has_lease() { return database_->number("SELECT count(*) FROM consumer WHERE id = ?", id_) != 0; }
 
   void keep_lease() noexcept {
     std::unique_lock lock(mutex_);
     while (!changed_.wait_for(lock, lease_ / 4, [&] { return ended_; })) {
       lock.unlock();
       try {
-        const bool returned = database_.write([&] {
+        const bool returned = database_->write([&] {
           // Whatever kept us from being in time may have kept the others: they get their turn before they are judged.
-          const bool in_time = detail::lease_left(database_, id_) >= milliseconds(0);
-          if (!detail::renew_lease(database_, id_, lease_)) id_ = detail::take_lease(database_, name_, lease_);
-          return in_time && detail::end_dead_leases(database_);
+          const bool in_time = detail::lease_left(*database_, id_) >= milliseconds(0);
+          if (!detail::renew_lease(*database_, id_, lease_)) id_ = detail::take_lease(*database_, name_, lease_);
+          return in_time && detail::end_dead_leases(*database_);
         });
-        if (returned) database_.bell()->ring(tasks);
+        if (returned) database_->bell()->ring(tasks);
         connected_ = true;
       } catch (const std::exception&) {
         connected_ = false;
@@ -157,7 +161,7 @@ class sqlite_consumer final : public consumer {
     }
   }
 
-  detail::sqlite_database database_;
+  const std::shared_ptr<sqlite_database> database_;
   const std::string name_;
   const milliseconds lease_;
   std::int64_t id_ = 0, turn_ = 0;  // inside the database's write(); a new id when we were taken for dead

@@ -8,7 +8,7 @@
 
 namespace tutti::cluster {
 
-/// Has a connection of its own, and a thread that renews its lease. Throws broker_error.
+/// Has a thread that renews its lease. Throws broker_error.
 [[nodiscard]] std::unique_ptr<consumer> make_sqlite_consumer(const std::string& path, const broker_options& options,
                                                              const std::string& name, std::vector<std::string> queues);
 

@@ -2,13 +2,16 @@
 #include <sqlite3.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <tutti/base/at_fork.hpp>
 #include <tutti/base/error.hpp>
 #include <tutti/cluster/brokers/sqlite_database.hpp>
 
 #include <algorithm>
 #include <filesystem>
+#include <map>
 #include <system_error>
 #include <thread>
+#include <utility>
 
 namespace tutti::cluster::detail {
 namespace {
@@ -61,6 +64,11 @@ std::string absolute(const std::string& path) {
   return ignored ? path : result.string();
 }
 
+struct open_databases {
+  std::mutex mutex;
+  std::map<std::pair<std::string, std::chrono::milliseconds>, std::weak_ptr<sqlite_database>> all;
+};
+
 }  // namespace
 
 sqlite_rows::~sqlite_rows() {
@@ -85,8 +93,18 @@ void sqlite_database::transaction::commit() {
   open_ = false;
 }
 
-sqlite_database::sqlite_database(const std::string& path, std::chrono::milliseconds patience)
-    : path_(absolute(path)), patience_(patience) {}
+std::shared_ptr<sqlite_database> sqlite_database::of(const std::string& path, std::chrono::milliseconds patience) {
+  const auto key = std::pair(absolute(path), patience);
+  auto& open = process_wide<open_databases>();
+  const std::lock_guard lock(open.mutex);
+  std::erase_if(open.all, [](const auto& one) { return one.second.expired(); });
+  std::shared_ptr<sqlite_database> result = open.all[key].lock();
+  if (!result) open.all[key] = result = std::make_shared<sqlite_database>(key.first, patience);
+  return result;
+}
+
+sqlite_database::sqlite_database(std::string absolute_path, std::chrono::milliseconds patience)
+    : path_(std::move(absolute_path)), patience_(patience) {}
 
 sqlite_database::~sqlite_database() {
   if (opened_by_ == ::getpid()) close();  // a child's parent still uses it
@@ -178,7 +196,7 @@ void sqlite_database::set_up() {
     if (!mode.next() || mode.text(0) != "wal") refuse("its file system has no shared memory, which is needed");
   }
   run("PRAGMA synchronous=NORMAL");
-  run("PRAGMA wal_autocheckpoint=2000");
+  run("PRAGMA wal_autocheckpoint=4000");
   run("PRAGMA cache_size=-16000");
   // The last one to close it leaves the log: a forked child of a user is not counted as one.
   int keep = 1;

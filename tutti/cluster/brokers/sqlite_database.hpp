@@ -40,15 +40,20 @@ class sqlite_rows {
   sqlite3_stmt* statement_;
 };
 
-/// A connection, thread-safe: one transaction at a time. Opens the file when it is first used, makes it when it is not
-/// there, and again in a forked child, which must not use its parent's. All throw broker_error that names the file.
+/// A connection, thread-safe: one transaction at a time. A process has one for a file: what it writes leaves the pages
+/// that this one keeps in memory as they are, while what others write makes it read them again. Opens the file when it
+/// is first used, makes it when it is not there, and again in a forked child, which must not use its parent's. All
+/// throw broker_error that names the file.
 ///
 /// The file has a write-ahead log, and a commit is not forced to the disk: what is committed survives the death of any
 /// process, and the file is whole after a loss of power, which may cost the last commits.
 class sqlite_database {
  public:
-  /// `patience`: how long others may keep it locked.
-  sqlite_database(const std::string& path, std::chrono::milliseconds patience);
+  /// That of this process for the file, as long as somebody holds it. `patience`: how long other processes may keep the
+  /// file locked; who has another one has a connection of its own.
+  [[nodiscard]] static std::shared_ptr<sqlite_database> of(const std::string& path, std::chrono::milliseconds patience);
+
+  sqlite_database(std::string absolute_path, std::chrono::milliseconds patience);
   ~sqlite_database();
   sqlite_database(const sqlite_database&) = delete;
   sqlite_database& operator=(const sqlite_database&) = delete;
@@ -107,7 +112,6 @@ class sqlite_database {
   /// Is there when read() or write() has once returned.
   [[nodiscard]] const std::shared_ptr<sqlite_bell>& bell() const noexcept { return bell_; }
   [[nodiscard]] const std::string& path() const noexcept { return path_; }
-  [[nodiscard]] std::chrono::milliseconds patience() const noexcept { return patience_; }
 
  private:
   friend sqlite_rows;

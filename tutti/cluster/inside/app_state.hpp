@@ -27,6 +27,7 @@ struct app::state {
 /// What the module's own parts do with an app.
 class result_hub_access {
  public:
+  using state_ptr = std::shared_ptr<app::state>;
   [[nodiscard]] static app::state& state(const app& of) noexcept { return *of.state_; }
   [[nodiscard]] static const std::shared_ptr<app::state>& shared(const app& of) noexcept { return of.state_; }
   /// An app that never becomes current by itself.

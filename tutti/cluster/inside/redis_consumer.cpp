@@ -152,7 +152,6 @@ std::vector<delivery> redis_consumer::take(std::size_t most) {
 
 std::vector<delivery> redis_consumer::receive(std::size_t most, std::chrono::nanoseconds patience) {
   const clock::time_point until = redis_deadline(patience);
-  redis_backoff backoff;
   for (;;) {
     if (wake_.take()) return {};
     std::vector<::pollfd> fds;

@@ -23,8 +23,9 @@ std::int64_t now() { return detail::milliseconds_of(std::chrono::system_clock::n
 
 class sqlite_watch final : public result_watch {
  public:
-  sqlite_watch(const std::string& path, const broker_options& options) : database_(path, options.patience) {
-    last_ = database_.read([&] { return database_.number("SELECT max(change) FROM result"); });
+  sqlite_watch(const std::string& path, const broker_options& options)
+      : database_(sqlite_database::of(path, options.patience)) {
+    last_ = database_->read([&] { return database_->number("SELECT max(change) FROM result"); });
   }
 
   void add(std::span<const std::string> ids) override {
@@ -35,7 +36,7 @@ class sqlite_watch final : public result_watch {
         fresh_.push_back(id);
       }
     }
-    database_.bell()->ring(bell_kind);
+    database_->bell()->ring(bell_kind);
   }
   void remove(std::span<const std::string> ids) override {
     const std::lock_guard lock(mutex_);
@@ -46,7 +47,7 @@ class sqlite_watch final : public result_watch {
     const steady_time late = tutti::detail::machine_time_after(patience);
     std::vector<std::pair<std::string, std::string>> came;
     for (;;) {
-      const std::uint32_t seen = database_.bell()->count(bell_kind);
+      const std::uint32_t seen = database_->bell()->count(bell_kind);
       if (woken_.exchange(false)) return came;  // rung after it was set, so one set from here on is heard
       bool reached = true;
       try {
@@ -56,22 +57,23 @@ class sqlite_watch final : public result_watch {
       }
       const steady_time moment = std::chrono::steady_clock::now();
       if (!came.empty() || moment >= late) return came;
-      database_.bell()->wait(bell_kind, seen, reached ? late : std::min(late, moment + std::chrono::milliseconds(200)));
+      database_->bell()->wait(bell_kind, seen,
+                              reached ? late : std::min(late, moment + std::chrono::milliseconds(200)));
     }
   }
   void wake() noexcept override {
     woken_ = true;
-    database_.bell()->ring(bell_kind);
+    database_->bell()->ring(bell_kind);
   }
 
  private:
   // Of an id that is added, a change is either found by its number, because the id was there when we came to it, or was
   // made before and is found by the id.
   void look(std::vector<std::pair<std::string, std::string>>& came) {
-    database_.read([&] {
+    database_->read([&] {
       {
         sqlite_rows rows =
-            database_.query("SELECT change, id, text FROM result WHERE change > ? ORDER BY change", last_);
+            database_->query("SELECT change, id, text FROM result WHERE change > ? ORDER BY change", last_);
         while (rows.next()) {
           std::string id = rows.text(1);
           if (is_watched(id)) came.emplace_back(std::move(id), rows.text(2));
@@ -85,7 +87,7 @@ class sqlite_watch final : public result_watch {
       for (; !looked_up_.empty(); looked_up_.pop_back()) {
         const std::string& id = looked_up_.back();
         sqlite_rows rows =
-            database_.query("SELECT text FROM result WHERE id = ? AND (expires IS NULL OR expires > ?)", id, now());
+            database_->query("SELECT text FROM result WHERE id = ? AND (expires IS NULL OR expires > ?)", id, now());
         if (rows.next() && is_watched(id)) came.emplace_back(id, rows.text(0));
       }
     });
@@ -95,7 +97,7 @@ class sqlite_watch final : public result_watch {
     return ids_.contains(id);
   }
 
-  sqlite_database database_;
+  const std::shared_ptr<sqlite_database> database_;
   std::int64_t last_ = 0;               // change that we have seen
   std::vector<std::string> looked_up_;  // were added, and are still to be looked up
   std::atomic<bool> woken_{false};
@@ -107,60 +109,60 @@ class sqlite_watch final : public result_watch {
 class sqlite_results final : public result_store {
  public:
   sqlite_results(const broker_url& where, const broker_options& options)
-      : database_(where.path, options.patience), options_(options) {}
+      : database_(sqlite_database::of(where.path, options.patience)), options_(options) {}
 
   void store(std::span<const stored_result> results) override {
     if (results.empty()) return;
-    database_.write([&] {
+    database_->write([&] {
       const std::int64_t moment = now();
       for (const stored_result& result : results) {
         std::optional<std::int64_t> expires;
         if (result.expires.count() > 0)
           expires = moment + std::min<std::int64_t>(result.expires.count(), 100LL * 365 * 86'400) * 1000;
         if (result.is_success) {
-          database_.run("INSERT OR REPLACE INTO result(id, success, expires, text) VALUES(?, 1, ?, ?)", result.id,
-                        expires, result.text);
+          database_->run("INSERT OR REPLACE INTO result(id, success, expires, text) VALUES(?, 1, ?, ?)", result.id,
+                         expires, result.text);
         } else {
-          database_.run(
+          database_->run(
               "INSERT OR REPLACE INTO result(id, success, expires, text) SELECT ?1, 0, ?2, ?3 WHERE NOT EXISTS"
               " (SELECT 1 FROM result WHERE id = ?1 AND success = 1 AND (expires IS NULL OR expires > ?4))",
               result.id, expires, result.text, moment);
         }
       }
       // More than came in, so that the file stops growing.
-      database_.run(
+      database_->run(
           "DELETE FROM result WHERE change IN"
           " (SELECT change FROM result WHERE expires <= ? ORDER BY expires LIMIT ?)",
           moment, static_cast<std::int64_t>(results.size()) * 2);
     });
-    database_.bell()->ring(bell_kind);
+    database_->bell()->ring(bell_kind);
   }
 
   std::vector<std::optional<std::string>> fetch(std::span<const std::string> ids) override {
-    return database_.read([&] {
+    return database_->read([&] {
       std::vector<std::optional<std::string>> texts;
       for (const std::string& id : ids) {
         sqlite_rows rows =
-            database_.query("SELECT text FROM result WHERE id = ? AND (expires IS NULL OR expires > ?)", id, now());
+            database_->query("SELECT text FROM result WHERE id = ? AND (expires IS NULL OR expires > ?)", id, now());
         texts.push_back(rows.next() ? std::optional(rows.text(0)) : std::nullopt);
       }
       return texts;
     });
   }
   void forget(std::span<const std::string> ids) override {
-    database_.write([&] {
-      for (const std::string& id : ids) database_.run("DELETE FROM result WHERE id = ?", id);
+    database_->write([&] {
+      for (const std::string& id : ids) database_->run("DELETE FROM result WHERE id = ?", id);
     });
   }
-  std::unique_ptr<result_watch> watch() override { return std::make_unique<sqlite_watch>(database_.path(), options_); }
+  std::unique_ptr<result_watch> watch() override { return std::make_unique<sqlite_watch>(database_->path(), options_); }
 
   void begin_chord(const std::string& group, std::int64_t size) override {
-    database_.write([&] {
+    database_->write([&] {
       const std::int64_t moment = now();
-      database_.run("DELETE FROM chord_part WHERE chord IN (SELECT name FROM chord WHERE begun < ?)",
-                    moment - chord_life);
-      database_.run("DELETE FROM chord WHERE begun < ?", moment - chord_life);
-      database_.run(
+      database_->run("DELETE FROM chord_part WHERE chord IN (SELECT name FROM chord WHERE begun < ?)",
+                     moment - chord_life);
+      database_->run("DELETE FROM chord WHERE begun < ?", moment - chord_life);
+      database_->run(
           "INSERT INTO chord(name, begun, size, parts) VALUES(?, ?, ?, 0)"
           " ON CONFLICT(name) DO UPDATE SET size = excluded.size",
           group, moment, size);
@@ -168,33 +170,33 @@ class sqlite_results final : public result_store {
   }
   std::optional<chord_parts> add_chord_part(const std::string& group, std::int64_t index, const std::string& id,
                                             const std::string& text) override {
-    return database_.write([&]() -> std::optional<chord_parts> {
-      if (database_.run("INSERT OR IGNORE INTO chord_part(chord, id, place, text) VALUES(?, ?, ?, ?)", group, id, index,
-                        text) != 0)
-        database_.run(
+    return database_->write([&]() -> std::optional<chord_parts> {
+      if (database_->run("INSERT OR IGNORE INTO chord_part(chord, id, place, text) VALUES(?, ?, ?, ?)", group, id,
+                         index, text) != 0)
+        database_->run(
             "INSERT INTO chord(name, begun, parts) VALUES(?, ?, 1) ON CONFLICT(name) DO UPDATE SET parts = parts + 1",
             group, now());
-      if (database_.number("SELECT size IS NOT NULL AND parts >= size FROM chord WHERE name = ?", group) == 0)
+      if (database_->number("SELECT size IS NOT NULL AND parts >= size FROM chord WHERE name = ?", group) == 0)
         return std::nullopt;
       chord_parts all;
-      sqlite_rows rows = database_.query("SELECT text FROM chord_part WHERE chord = ? ORDER BY place, id", group);
+      sqlite_rows rows = database_->query("SELECT text FROM chord_part WHERE chord = ? ORDER BY place, id", group);
       while (rows.next()) all.push_back(rows.text(0));
       return all;
     });
   }
   void end_chord(const std::string& group) override {
-    database_.write([&] {
-      database_.run("DELETE FROM chord_part WHERE chord = ?", group);
-      database_.run("DELETE FROM chord WHERE name = ?", group);
+    database_->write([&] {
+      database_->run("DELETE FROM chord_part WHERE chord = ?", group);
+      database_->run("DELETE FROM chord WHERE name = ?", group);
     });
   }
 
   void store_group(const std::string&, const std::string&, std::chrono::seconds) override {}  // for Celery's clients
 
-  std::string name() const override { return "sqlite:" + database_.path(); }
+  std::string name() const override { return "sqlite:" + database_->path(); }
 
  private:
-  sqlite_database database_;
+  const std::shared_ptr<sqlite_database> database_;
   const broker_options options_;
 };
 

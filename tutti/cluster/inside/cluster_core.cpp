@@ -1,0 +1,250 @@
+#include <tutti/base/error.hpp>
+#include <tutti/base/registry.hpp>
+#include <tutti/cluster/call_task.hpp>
+#include <tutti/cluster/control_client.hpp>
+#include <tutti/cluster/inside/app_state.hpp>
+#include <tutti/cluster/inside/cluster_core.hpp>
+#include <tutti/cluster/json_parts.hpp>
+#include <tutti/cluster/wire_text.hpp>
+#include <tutti/core/concurrency.hpp>
+
+#include <algorithm>
+#include <stdexcept>
+#include <utility>
+
+namespace tutti::cluster::detail {
+namespace {
+
+constexpr std::size_t most_at_once = 512;  // calls in one batch: the first of them need not wait for all
+
+int checked_concurrency(int given) {
+  if (given < 0) throw std::invalid_argument("cluster_pool: concurrency " + std::to_string(given) + " is negative");
+  return given == 0 ? default_concurrency() : given;
+}
+
+}  // namespace
+
+cluster_core::cluster_core(app where, cluster_pool_options options)
+    : where_(std::move(where)),
+      queue_(std::move(options.queue)),
+      concurrency_(checked_concurrency(options.concurrency)),
+      patience_(where_.options().patience) {
+  if (queue_.empty()) throw std::invalid_argument("cluster_pool: the name of the queue is empty");
+  if (where_.options().eager) throw std::invalid_argument("cluster_pool: an eager app has no workers");
+  if (!where_.tasks()->is_shared()) {
+    own_worker_.emplace(where_, worker_options{.queues = {queue_}, .concurrency = concurrency_});
+    own_worker_->start();
+  }
+  sender_ = std::thread([this] { send_calls(); });
+}
+
+cluster_core::~cluster_core() = default;  // shutdown has been
+
+void cluster_core::start(call work) {
+  const portable_call* const target = work->portable();
+  if (target == nullptr) throw std::invalid_argument("cluster_pool: only functions by name can leave this process");
+  std::string arguments;
+  target->encode_arguments(arguments);  // what cannot be encoded is refused here, by whoever submits it
+  const std::lock_guard lock(mutex_);
+  if (closed_) throw closed("the pool of " + where_.tasks()->name() + " was shut down: it takes no more calls");
+  left_.fetch_add(1, std::memory_order_seq_cst);
+  queued_.push_back({std::move(work), std::move(arguments)});
+  if (queued_.size() == 1) work_.notify_one();
+}
+
+void cluster_core::send_calls() {
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    work_.wait(lock, [this] { return leaving_ || !queued_.empty() || !revoked_.empty() || !received_.empty(); });
+    if (leaving_ && queued_.empty() && revoked_.empty() && received_.empty()) return;
+    std::vector<queued_call> calls;
+    if (queued_.size() <= most_at_once) {
+      calls.swap(queued_);
+    } else {
+      const auto end = queued_.begin() + most_at_once;
+      calls.assign(std::make_move_iterator(queued_.begin()), std::make_move_iterator(end));
+      queued_.erase(queued_.begin(), end);
+    }
+    const std::vector<std::string> revoked = std::exchange(revoked_, {}), received = std::exchange(received_, {});
+    lock.unlock();
+    if (!calls.empty()) send(std::move(calls));
+    if (!revoked.empty()) tell_revoked(revoked);
+    if (!received.empty()) forget(received);
+    lock.lock();
+  }
+}
+
+struct cluster_core::batch {
+  std::vector<portable_call*> targets;
+  std::vector<std::shared_ptr<result_cell>> cells;
+  std::vector<outgoing_message> messages;
+};
+
+void cluster_core::send(std::vector<queued_call> calls) {
+  batch all;
+  std::size_t over = 0;
+  for (queued_call& one : calls) {
+    portable_call* const target = one.work->portable();
+    const function_info& function = target->function();
+    const call_limits limits = target->limits();
+    task_message message;
+    message.task = call_task_name;
+    message.id = new_uuid();
+    message.root_id = message.id;
+    message.args = call_task_args(function.name, function.signature, one.arguments, limits.retries);
+    message.argsrepr = "(" + std::string(function.name) + ")";
+    message.kwargsrepr = "{}";
+    message.origin = "gen" + process_name();
+    message.queue = queue_;
+    message.priority = std::clamp(5 + one.work->priority(), 0, 9);
+    if (limits.timeout) message.time_limit = std::chrono::duration<double>(*limits.timeout).count();
+    outgoing_message out{queue_, encode_message(message), message.priority, {}};
+    {
+      const std::lock_guard lock(mutex_);
+      // Before begin: from then on it may be asked to stop.
+      away_[target] = all.cells.emplace_back(std::make_shared<result_cell>(message.id, std::string(function.name)));
+    }
+    if (!target->begin(shared_from_this())) {
+      const std::lock_guard lock(mutex_);
+      away_.erase(target);
+      all.cells.pop_back();
+      ++over;
+      continue;  // its handle is dropped
+    }
+    static_cast<void>(one.work.release());  // `target` is the handle now
+    if (target->stop_requested()) stop(*target);
+    all.targets.push_back(target);
+    all.messages.push_back(std::move(out));
+  }
+  calls.clear();
+  if (over != 0) left(over);
+  if (all.cells.empty()) return;
+  for (std::size_t i = 0; i < all.cells.size(); ++i) {
+    all.cells[i]->when_done([self = shared_from_this(), target = all.targets[i],
+                             id = all.cells[i]->id()](const task_end& end) { self->done(target, id, end); });
+  }
+  try {
+    result_hub::of(where_)->watch(all.cells, true);
+    where_.tasks()->publish(all.messages);
+  } catch (...) {
+    give_up(all.cells, std::current_exception());
+  }
+}
+
+void cluster_core::give_up(const std::vector<std::shared_ptr<result_cell>>& cells, std::exception_ptr why) {
+  const auto end = std::make_shared<task_end>();
+  end->error = std::move(why);
+  for (const auto& cell : cells) cell->settle(end);
+  result_hub::of(where_)->unwatch(cells);
+}
+
+void cluster_core::done(portable_call* target, const std::string& id, const task_end& end) noexcept {
+  {
+    const std::lock_guard lock(mutex_);
+    away_.erase(target);
+    received_.push_back(id);
+    if (received_.size() == 1) work_.notify_one();
+  }
+  std::exception_ptr error;
+  std::string result;
+  try {
+    result = call_task_result(end.value());
+  } catch (...) {
+    error = std::current_exception();
+  }
+  if (error) {
+    target->fail(std::move(error));
+  } else {
+    target->complete(result);
+  }
+  left(1);
+}
+
+void cluster_core::left(std::size_t count) noexcept {
+  if (left_.fetch_sub(count, std::memory_order_seq_cst) == count) drained_.wake_all();
+}
+
+void cluster_core::stop(portable_call& call) noexcept {
+  const std::lock_guard lock(mutex_);
+  const auto found = away_.find(&call);
+  if (found == away_.end()) return;
+  try {
+    revoked_.push_back(found->second->id());
+  } catch (const std::bad_alloc&) {
+    return;  // it runs to its end
+  }
+  work_.notify_one();
+}
+
+void cluster_core::tell_revoked(const std::vector<std::string>& ids) {
+  std::vector<std::string> texts;
+  for (const std::string& id : ids) texts.push_back(json_string(id));
+  try {
+    tell_workers(where_, "revoke",
+                 join_object({{"task_id", join_array(texts)}, {"terminate", "true"}, {"signal", "\"SIGTERM\""}}));
+  } catch (const error&) {  // the broker is away: they run to their ends
+  }
+}
+
+void cluster_core::forget(const std::vector<std::string>& ids) {
+  try {
+    where_.results()->forget(ids);
+  } catch (const error&) {  // they expire
+  }
+}
+
+void cluster_core::cancel_all() {
+  std::vector<queued_call> unsent;
+  {
+    const std::lock_guard lock(mutex_);
+    unsent.swap(queued_);
+    for (const auto& [target, cell] : away_) revoked_.push_back(cell->id());
+  }
+  work_.notify_one();
+  const auto why = std::make_exception_ptr(cancelled("the cluster_pool was shut down"));
+  for (queued_call& one : unsent) std::move(one.work).abandon(why);
+  if (!unsent.empty()) left(unsent.size());
+}
+
+void cluster_core::shutdown(shutdown_mode mode) {
+  {
+    const std::lock_guard lock(mutex_);
+    closed_ = true;
+  }
+  const auto is_drained = [this] { return left_.load(std::memory_order_seq_cst) == 0; };
+  if (mode == shutdown_mode::cancel) {
+    cancel_all();
+    const auto deadline = std::chrono::steady_clock::now() + patience_;
+    static_cast<void>(drained_.wait(is_drained, wait_how{.deadline = &deadline, .what = "cluster_pool::shutdown"}));
+    std::vector<std::shared_ptr<result_cell>> rest;
+    {
+      const std::lock_guard lock(mutex_);
+      for (const auto& [target, cell] : away_) rest.push_back(cell);
+    }
+    give_up(rest, std::make_exception_ptr(cancelled("the cluster_pool was shut down, and no worker has answered")));
+  }
+  drained_.wait(is_drained, wait_how{.what = "cluster_pool::shutdown"});
+
+  const std::lock_guard once(shutting_down_);
+  if (!sender_.joinable()) return;
+  {
+    const std::lock_guard lock(mutex_);
+    leaving_ = true;
+  }
+  work_.notify_one();
+  sender_.join();
+  own_worker_.reset();
+}
+
+void cluster_core::release_handle() noexcept {
+  if (handles_.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
+  for (;;) {
+    try {
+      return shutdown(shutdown_mode::finish);
+    } catch (...) {  // pool_exhausted: then without a thread in our place
+      std::this_thread::yield();
+    }
+  }
+}
+
+}  // namespace tutti::cluster::detail
