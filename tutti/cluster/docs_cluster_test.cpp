@@ -192,7 +192,7 @@ TEST_F(DocsCluster, Retries) {
 
 TEST_F(DocsCluster, Revoking) {
   hire({.prefetch = 10});
-  while (cluster::ask_workers(app_, "ping", "{}", {worker_->name()}).empty()) {  // until it hears of revocations
+  while (cluster::ask_workers(app_, "ping", "{}", {worker_->name()}, 50ms).empty()) {  // until it hears of revocations
   }
   const auto first = hold.delay(), second = hold.delay();  // all that it can run at once
 
