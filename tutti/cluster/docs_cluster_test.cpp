@@ -4,6 +4,7 @@
 #include <tutti/cluster/signature.hpp>
 #include <tutti/cluster/this_call.hpp>
 #include <tutti/cluster/worker.hpp>
+#include <tutti/core/make_executor.hpp>
 #include <tutti/sync/latch.hpp>
 #include <tutti/task/sync_wait.hpp>
 #include <tutti/task/task.hpp>
@@ -27,6 +28,7 @@ namespace calc {
 int add(int a, int b) { return a + b; }
 int total(std::vector<int> all) { return std::accumulate(all.begin(), all.end(), 0); }
 void note(int) {}
+int twice(int x) { return 2 * x; }
 
 tutti::latch gate(1);
 void hold() { gate.wait(); }
@@ -220,6 +222,13 @@ TEST(DocsClusterWorker, InProcess) {
   worker.shutdown();
   EXPECT_EQ(worker.wait(), 0);
   EXPECT_EQ(worker.stats().succeeded, 1U);
+}
+
+TEST(DocsClusterPool, AnExecutor) {
+  auto pool = tutti::make_executor("memory://?concurrency=2");  // or "redis://host/0", with workers of this program
+  int all = 0;
+  for (const int sum : pool->map<calc::twice>(std::vector<int>{1, 2, 3})) all += sum;
+  EXPECT_EQ(all, 12);
 }
 
 TEST(DocsClusterEager, InTests) {
