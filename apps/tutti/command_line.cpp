@@ -1,5 +1,6 @@
 #include <apps/tutti/command_line.hpp>
 
+#include <apps/tutti/cluster_commands.hpp>
 #include <apps/tutti/demo.hpp>
 #include <apps/tutti/executor_list.hpp>
 #include <apps/tutti/measuring.hpp>
@@ -19,10 +20,10 @@ namespace {
 
 constexpr const char* exit_codes = R"(Exit codes:
   0  success
-  1  executors disagree, or a run or a program failed
+  1  executors disagree, or a run, a program or a task failed; no worker answered
   2  the command line is wrong
   3  PATH or FILE does not exist, cannot be read, holds no text or no timeline; PROGRAM
-     cannot be started
+     cannot be started; a task has not ended
   4  no program that starts ranks
   `tutti run` ends as its program does)";
 
@@ -75,6 +76,7 @@ std::string explain(const CLI::App& app, const CLI::ParseError& error, int argc,
 }  // namespace
 
 int run_command(int argc, const char* const* argv, std::ostream& out, std::ostream& err, bool terminal) {
+  if (is_worker_command(argc, argv)) return run_worker_command(argc, argv, out, err);
   CLI::App app("tutti: one task API for everything a program can run on.", "tutti");
   app.set_version_flag("--version", "tutti " TUTTI_VERSION, "print the version and exit");
   app.set_help_flag("-h,--help", "print this help and exit");
@@ -104,6 +106,8 @@ int run_command(int argc, const char* const* argv, std::ostream& out, std::ostre
   CLI::App* ranks = add_run_command(app, ranks_options);
   ranks->footer(ranks->get_footer() + exit_codes);
 
+  const cluster_commands tasks(app, exit_codes);
+
   try {
     const int own = measuring::own_words(argc, argv);
     app.parse(own, argv);
@@ -125,6 +129,8 @@ int run_command(int argc, const char* const* argv, std::ostream& out, std::ostre
     exit_code code = exit_code::success;
     if (const auto measured_code = measured.run(out, err)) {
       code = *measured_code;
+    } else if (const auto tasks_code = tasks.run(out, err)) {
+      code = *tasks_code;
     } else if (executors->parsed()) {
       write_executors(out);
     } else if (trace->parsed()) {

@@ -11,6 +11,7 @@
 #include <chrono>
 #include <cmath>
 #include <cstdint>
+#include <future>
 #include <iostream>
 #include <map>
 #include <stdexcept>
@@ -64,10 +65,10 @@ const cluster::function crawl_page{tutti::fn<tasks::crawl_page>,
 
 constexpr auto patience = 30s;
 
-// Pages /1 to /5, on a loop and thread of their own; page n has n links.
+// Pages /1 to /5, served by a loop on a thread of its own; page n has n links.
 class web {
  public:
-  web() : thread_([this] { tutti::io::run(http::serve(std::move(at_), pages(), {.stop = stop_.get_token()})); }) {}
+  web() : thread_([this] { tutti::io::run(serve()); }), url_(told_.get_future().get()) {}
   ~web() {
     stop_.request_stop();
     thread_.join();
@@ -78,21 +79,23 @@ class web {
   [[nodiscard]] std::string url(int n) const { return url_ + std::to_string(n); }
 
  private:
-  static http::routes pages() {
-    http::routes all;
-    all.get("/{n}", [](http::request& r) {
+  tutti::task<> serve() {
+    http::routes pages;
+    pages.get("/{n}", [](http::request& r) {
       std::string page = "<html><!-- <a href=\"/hidden\"> -->";
       for (int i = 1; i <= std::stoi(std::string(r.param("n"))); ++i)
         page += "<a href=\"/" + std::to_string(i) + "\">" + std::to_string(i) + "</a>";
       return http::response(200, page, "text/html");
     });
-    return all;
+    tutti::io::listener at = tutti::io::listen("127.0.0.1:0");
+    told_.set_value("http://" + at.local().text() + "/");
+    co_await http::serve(std::move(at), pages, {.stop = stop_.get_token()});
   }
 
-  tutti::io::listener at_ = tutti::io::listen("127.0.0.1:0");
-  const std::string url_ = "http://" + at_.local().text() + "/";
   std::stop_source stop_;
+  std::promise<std::string> told_;
   std::thread thread_;
+  const std::string url_;
 };
 
 bool check(bool right, const std::string& what) {

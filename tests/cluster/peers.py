@@ -202,7 +202,7 @@ class TuttiWorker(Child):
             command = [PROGRAM, "--tutti-worker", broker]
         if STAND_IN:
             command = [*CELERY, "-A", "twins", "worker", "-l", "INFO", "--without-gossip", "--without-mingle"]
-            pool = {"processes": "prefork", "inline": "solo"}.get(pool, pool)
+            pool = {"inline": "solo"}.get(pool, "prefork")  # its threads stall for seconds
             env = {**(env or {}), "CLUSTER_BROKER": broker}
         command = [*command, "-Q", queues, "-c", str(concurrency), "-P", pool, "-n", self.hostname, *extra]
         super().__init__("tutti-worker", command, ours=not STAND_IN, env=env)
@@ -211,7 +211,7 @@ class TuttiWorker(Child):
 class CeleryWorker(Child):
     """A worker of Celery with the tasks of python_tasks.py."""
 
-    def __init__(self, broker, queues="py", concurrency=2, pool="threads", *extra, name="python"):
+    def __init__(self, broker, queues="py", concurrency=2, pool="prefork", *extra, name="python"):
         self.hostname = f"{name}@box"
         command = [*CELERY, "-A", "python_tasks", "worker", "-l", "INFO", "-Q", queues, "-c", str(concurrency), "-P", pool,
                    "-n", self.hostname, "--without-gossip", "--without-mingle", *extra]

@@ -6,7 +6,7 @@ import time
 import celery
 
 app = celery.Celery("python_tasks", broker=os.environ.get("CLUSTER_BROKER"), backend=os.environ.get("CLUSTER_BROKER"))
-app.conf.update(task_default_queue="py", worker_prefetch_multiplier=1, task_acks_late=True, result_expires=3600,
+app.conf.update(task_default_queue="py", task_acks_late=True, result_expires=3600,
                 worker_enable_remote_control=True, broker_connection_max_retries=None)
 
 

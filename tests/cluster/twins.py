@@ -8,7 +8,7 @@ from python_tasks import append, wait_for_file
 import celery
 
 app = celery.Celery("twins", broker=os.environ.get("CLUSTER_BROKER"), backend=os.environ.get("CLUSTER_BROKER"))
-app.conf.update(task_default_queue="cpp", worker_prefetch_multiplier=1, task_acks_late=True, result_expires=3600)
+app.conf.update(task_default_queue="cpp", task_acks_late=True, result_expires=3600)
 hoard = []
 
 

@@ -178,6 +178,33 @@ TEST_F(BusyWorker, GivesBackWhatWaitsBehindLongTasks) {
   EXPECT_EQ(bench_.await(block.id).status, "SUCCESS");
 }
 
+TEST_F(BusyWorker, TellsWhatItDoes) {
+  bench_.task("fail", [](const auto&) -> std::string { throw std::invalid_argument("no \"such\" thing"); });
+  bench_.task("retry", [](const auto&) -> std::string {
+    if (this_call::retries() == 0) this_call::retry({.countdown = 1ms});
+    return "1";
+  });
+  const auto listener = bench_.app().tasks()->listen("celeryev/*");
+  running_worker worker(bench_, {.concurrency = 1, .task_events = true});
+  for (const char* task : {"count", "fail", "retry", "unknown"}) bench_.await(bench_.send(task, "[1]"));
+  task_message late = bench_.message("count");
+  late.expires = std::chrono::system_clock::now() - 1s;
+  bench_.await(bench_.send(late));
+  std::string all;
+  EXPECT_TRUE(eventually([&] {
+    if (const auto text = listener->receive(10ms)) {
+      for (const auto& [name, value] : object_parts(*text)) {
+        if (name == "body") all += from_base64(string_in(value).value());
+      }
+    }
+    const auto is_there = [&](const char* type) { return all.find(type) != std::string::npos; };
+    return is_there("task-received") && is_there("task-started") && is_there("task-succeeded") &&
+           is_there("task-failed") && is_there("task-retried") && is_there("task-rejected") &&
+           is_there("task-revoked") && is_there("worker-online");
+  }));
+  EXPECT_THAT(all, HasSubstr(late.id));
+}
+
 // Each message ends once, however often workers are shut down, and whatever their tasks do.
 TEST(WorkerStress, LosesNothingWhenShutDownInTheMiddle) {
   cluster_bench bench;

@@ -196,7 +196,7 @@ void sqlite_database::set_up() {
     if (!mode.next() || mode.text(0) != "wal") refuse("its file system has no shared memory, which is needed");
   }
   run("PRAGMA synchronous=NORMAL");
-  run("PRAGMA wal_autocheckpoint=2000");
+  run("PRAGMA wal_autocheckpoint=4000");
   run("PRAGMA cache_size=-16000");
   // The last one to close it leaves the log: a forked child of a user is not counted as one.
   int keep = 1;

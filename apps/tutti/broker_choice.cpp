@@ -1,0 +1,74 @@
+#include <apps/tutti/broker_choice.hpp>
+
+#include <apps/tutti/printable.hpp>
+#include <tutti/cluster/json_parts.hpp>
+
+#include <CLI/CLI.hpp>
+
+#include <algorithm>
+
+namespace tutti::app {
+namespace {
+
+// A text without quotes, anything else as it is.
+std::string shown(const std::string& json) {
+  const auto text = cluster::string_in(json);
+  return printable(text ? *text : json);
+}
+
+// A text of several lines keeps them.
+std::string block(const std::string& text, const std::string& indent) {
+  std::string lines;
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t end = std::min(text.find('\n', at), text.size());
+    if (end > at) lines += indent + printable(std::string_view(text).substr(at, end - at)) + '\n';
+    at = end + 1;
+  }
+  return lines;
+}
+
+}  // namespace
+
+void add_broker_options(CLI::App& command, broker_choice& choice, bool with_results) {
+  command
+      .add_option("-b,--broker", choice.broker,
+                  "redis://host/0 or sqlite:FILE; default: TUTTI_BROKER, CELERY_BROKER_URL, else sqlite:tutti.db")
+      ->type_name("URL")
+      ->allow_extra_args(false);
+  if (!with_results) return;
+  command
+      .add_option("--backend", choice.backend,
+                  "where results are kept; default: TUTTI_BACKEND, CELERY_RESULT_BACKEND, else the broker")
+      ->type_name("URL")
+      ->allow_extra_args(false);
+}
+
+cluster::app open_app(const broker_choice& choice) {
+  cluster::app given = cluster::app::from_environment();
+  if (choice.broker.empty() && choice.backend.empty()) return given;
+  cluster::app_options options = given.options();
+  if (!choice.broker.empty()) options.broker = choice.broker;
+  if (!choice.backend.empty()) options.backend = choice.backend;
+  return cluster::app(options);
+}
+
+std::chrono::milliseconds milliseconds_of(double seconds) {
+  return std::chrono::milliseconds(static_cast<std::int64_t>(std::clamp(seconds, 0.0, 3e8) * 1000));
+}
+
+std::string readable(const std::string& json, const std::string& indent) {
+  std::string lines;
+  if (json.starts_with('[')) {
+    for (const std::string& part : cluster::array_parts(json)) lines += indent + shown(part) + '\n';
+    return lines.empty() ? indent + "none\n" : lines;
+  }
+  if (json.starts_with('{')) {
+    for (const auto& [name, value] : cluster::object_parts(json))
+      lines += indent + printable(name) + ": " + shown(value) + '\n';
+    return lines.empty() ? indent + "none\n" : lines;
+  }
+  const auto text = cluster::string_in(json);
+  return block(text ? *text : json, indent);
+}
+
+}  // namespace tutti::app

@@ -1,0 +1,198 @@
+#include <apps/tutti/call_command.hpp>
+
+#include <apps/tutti/printable.hpp>
+#include <tutti/base/error.hpp>
+#include <tutti/cluster/json_parts.hpp>
+#include <tutti/cluster/message.hpp>
+#include <tutti/cluster/result_text.hpp>
+#include <tutti/cluster/send.hpp>
+#include <tutti/cluster/wire_text.hpp>
+
+#include <fmt/format.h>
+#include <CLI/CLI.hpp>
+
+#include <charconv>
+#include <limits>
+#include <ostream>
+#include <span>
+
+namespace tutti::app {
+namespace {
+
+namespace cl = cluster;
+using clock = std::chrono::steady_clock;
+
+constexpr const char* call_help =
+    R"help(Each ARG is JSON where it can be read as such, else a text: 2 is a number, hello
+and "2" are texts. The result is printed as JSON.
+
+Examples:
+  tutti call tasks.add 2 3
+  tutti call tasks.mail bob@example.com --kwargs '{"copies": 2}' --countdown 60 --no-wait
+  tutti result "$(tutti call tasks.add 2 3 --no-wait)" --timeout 10
+
+)help";
+
+// The one JSON value that `text` is, or nothing.
+std::optional<std::string> json_value(const std::string& text) {
+  try {
+    const std::vector<std::string> parts = cl::array_parts('[' + text + ']');
+    if (parts.size() == 1) return parts.front();
+  } catch (const decode_error&) {
+    // A text.
+  }
+  return std::nullopt;
+}
+
+cl::wall_time moment(const std::string& name, const std::string& text) {
+  try {
+    return cl::from_iso_time(text);
+  } catch (const decode_error& bad) {
+    throw std::invalid_argument(fmt::format("{} \"{}\" is no moment: {}", name, text, bad.what()));
+  }
+}
+
+cl::wall_time after(double seconds) { return std::chrono::system_clock::now() + milliseconds_of(seconds); }
+
+cl::task_message message_of(const call_options& options, const std::string& default_queue) {
+  cl::task_message message;
+  message.task = options.task;
+  message.id = options.id.empty() ? cl::new_uuid() : options.id;
+  message.root_id = message.id;
+  message.origin = "gen" + cl::process_name();
+  message.queue = options.queue.empty() ? default_queue : options.queue;
+  std::vector<std::string> args;
+  for (const std::string& arg : options.args) args.push_back(json_value(arg).value_or(cl::json_string(arg)));
+  message.args = cl::join_array(args);
+  try {
+    message.kwargs = cl::join_object(cl::object_parts(options.kwargs));
+  } catch (const decode_error& bad) {
+    throw std::invalid_argument(fmt::format("--kwargs {} is no JSON object: {}", options.kwargs, bad.what()));
+  }
+  if (options.countdown && !options.eta.empty())
+    throw std::invalid_argument("--countdown and --eta both say when it may begin: give one of them");
+  if (options.countdown) message.eta = after(*options.countdown);
+  if (!options.eta.empty()) message.eta = moment("--eta", options.eta);
+  if (!options.expires.empty()) {
+    double seconds = 0;
+    const char* end = options.expires.data() + options.expires.size();
+    const auto [at, failed] = std::from_chars(options.expires.data(), end, seconds);
+    const bool is_number = failed == std::errc() && at == end && seconds >= 0;
+    message.expires = is_number ? after(seconds) : moment("--expires", options.expires);
+  }
+  message.priority = options.priority;
+  return message;
+}
+
+std::string what_failed(const cl::task_result& result) {
+  if (!result.failure) return "";
+  std::string text;
+  try {
+    const std::vector<std::string> parts = cl::array_parts(result.failure->args);
+    for (const std::string& part : parts) text += (text.empty() ? "" : ", ") + cl::string_in(part).value_or(part);
+  } catch (const decode_error&) {
+    text = result.failure->args;
+  }
+  return text.empty() ? result.failure->type : result.failure->type + ": " + text;
+}
+
+// What is known of the task when it has ended, or when the time is up.
+std::string await(cl::result_store& results, cl::result_watch& watch, const std::string& id,
+                  std::optional<double> timeout) {
+  const auto end = timeout ? clock::now() + milliseconds_of(*timeout) : clock::time_point::max();
+  for (;;) {
+    const auto left = end == clock::time_point::max() ? clock::duration(std::chrono::hours(1)) : end - clock::now();
+    if (left <= clock::duration::zero()) break;
+    for (const auto& [named, text] : watch.next(left)) {
+      if (named == id && cl::state::is_final(cl::decode_result(text).status)) return text;
+    }
+  }
+  const auto known = results.fetch(std::span(&id, 1));
+  return known.front() ? *known.front()
+                       : cl::join_object({{"task_id", cl::json_string(id)}, {"status", "\"PENDING\""}});
+}
+
+// `what`: the task, for people.
+exit_code tell(const std::string& text, const std::string& what, bool json, std::ostream& out, std::ostream& err) {
+  const cl::task_result result = cl::decode_result(text);
+  const bool is_over = cl::state::is_final(result.status);
+  if (json) {
+    out << text << '\n';
+  } else if (result.status == cl::state::success) {
+    out << result.result << '\n';
+  } else if (!is_over) {
+    err << "tutti: " << printable(what) << " has not ended; its state is " << printable(result.status) << '\n';
+  } else {
+    const bool is_revoked = result.status == cl::state::revoked;
+    err << "tutti: " << printable(what) << (is_revoked ? " was revoked: " : " failed: ")
+        << printable(what_failed(result)) << '\n';
+    if (result.failure) err << readable(cl::json_string(result.failure->traceback), "  ");
+  }
+  if (!is_over) return exit_code::no_result;
+  return result.status == cl::state::success ? exit_code::success : exit_code::failure;
+}
+
+}  // namespace
+
+CLI::App* add_call_command(CLI::App& app, call_options& options) {
+  CLI::App* call = app.add_subcommand("call", "send a task to the workers, and print its result");
+  call->add_option("NAME", options.task, "the task: tasks.add")->required();
+  call->add_option("ARGS", options.args, "its arguments");
+  add_broker_options(*call, options.at, true);
+  call->add_option("--kwargs", options.kwargs, "arguments by name, a JSON object")->type_name("JSON");
+  call->add_option("-Q,--queue", options.queue, "where to; default: TUTTI_QUEUE, else celery")->type_name("NAME");
+  call->add_option("--countdown", options.countdown, "not before so many seconds are over")
+      ->type_name("SECONDS")
+      ->check(CLI::Range(0.0, 3e8));
+  call->add_option("--eta", options.eta, "not before this moment, ISO 8601")->type_name("TIME");
+  call->add_option("--expires", options.expires, "not after so many seconds, or this moment")->type_name("TIME");
+  call->add_option("--priority", options.priority, "0 to 9, bigger is sooner")->type_name("N")->check(CLI::Range(0, 9));
+  call->add_option("--id", options.id, "its id; default: a new one")->type_name("ID");
+  CLI::Option* no_wait = call->add_flag("--no-wait", options.no_wait, "print its id, and do not wait for the result");
+  call->add_option("--timeout", options.timeout, "wait so long; default: until it has ended")
+      ->type_name("SECONDS")
+      ->check(CLI::Range(0.0, 3e8))
+      ->excludes(no_wait);
+  call->add_flag("--json", options.json, "print all that is known of it, as JSON");
+  call->footer(call_help);
+  return call;
+}
+
+CLI::App* add_result_command(CLI::App& app, result_options& options) {
+  CLI::App* result = app.add_subcommand("result", "print the result of a task");
+  result->add_option("ID", options.id, "of the task")->required();
+  add_broker_options(*result, options.at, true);
+  result->add_option("--timeout", options.timeout, "wait so long for its end; default: not at all")
+      ->type_name("SECONDS")
+      ->check(CLI::Range(0.0, 3e8));
+  result->add_flag("--json", options.json, "print all that is known of it, as JSON");
+  return result;
+}
+
+exit_code run_call(const call_options& options, std::ostream& out, std::ostream& err) {
+  const cl::app where = open_app(options.at);
+  const cl::task_message message = message_of(options, where.options().queue);
+  std::unique_ptr<cl::result_watch> watch;
+  if (!options.no_wait) {
+    watch = where.results()->watch();
+    watch->add(std::span(&message.id, 1));
+  }
+  cl::detail::send_message(where, message);
+  if (!options.no_wait) {
+    return tell(await(*where.results(), *watch, message.id, options.timeout), message.task + " (" + message.id + ")",
+                options.json, out, err);
+  }
+  const std::string id = cl::json_string(message.id);
+  out << (options.json ? cl::join_object({{"task_id", id}, {"status", "\"PENDING\""}}) : message.id) << '\n';
+  return exit_code::success;
+}
+
+exit_code run_result(const result_options& options, std::ostream& out, std::ostream& err) {
+  const cl::app where = open_app(options.at);
+  const std::unique_ptr<cl::result_watch> watch = where.results()->watch();
+  watch->add(std::span(&options.id, 1));
+  return tell(await(*where.results(), *watch, options.id, options.timeout), "the task " + options.id, options.json, out,
+              err);
+}
+
+}  // namespace tutti::app
