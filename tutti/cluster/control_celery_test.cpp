@@ -137,7 +137,11 @@ with app.connection_for_read() as connection:
     node = app.control.mailbox(connection).Node('celery@h', channel=connection.default_channel)
     node.handlers = {'ping': lambda state, **kw: {'ok': 'pong'}, 'stop': lambda state, **kw: sys.exit(0)}
     with node.listen():
-        print('ready', flush=True)
+        try:
+            while True:
+                connection.drain_events(timeout=0.1)
+        except OSError:
+            print('ready', flush=True)  # it has subscribed when it has looked
         while True:
             connection.drain_events(timeout=60)
 )python";
