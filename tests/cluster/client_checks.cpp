@@ -68,12 +68,14 @@ void check_values() {
   gives<number>("keywords", 42, [] { return call<number>("py.add", kw("b", 2), kw("a", 40)); });
   gives<number>("both", 42, [] { return call<number>("py.add", 40, kw("b", 2)); });
   gives<std::string>("what Python sees", R"([[1,2.5,"x",null,true,[1]],{"k":{"a":[]}}])", [] {
-    return call<json>("py.echo", 1, 2.5, "x", std::optional<int>(), true, numbers{1},
-                      kw("k", std::map<std::string, numbers>{{"a", {}}}))
-        .text;
+    std::string text = call<json>("py.echo", 1, 2.5, "x", std::optional<int>(), true, numbers{1},
+                                  kw("k", std::map<std::string, numbers>{{"a", {}}}))
+                           .text;
+    std::erase(text, ' ');
+    return text;
   });
   for (const std::string& text : {std::string(), std::string("päñ 日本 😀"), std::string("\"\\/\b\f\n\r\t"),
-                                 std::string("\0\x1f", 2), std::string("\u2028\ufeff")}) {
+                                  std::string("\0\x1f", 2), std::string("\u2028\ufeff")}) {
     gives<std::string>("text", text, [&] { return call<std::string>("py.echo", text); });
   }
   for (const number one : {number{0}, number{-1}, (number{1} << 53) + 1, std::numeric_limits<number>::max(),
@@ -94,8 +96,9 @@ void check_values() {
 
 void check_canvases() {
   gives<number>("chain", 21, [] { return run<number>(s("py.add", 2, 3) | s("py.mul", 4) | s("py.add", 1)); });
-  gives<number>("mixed chain", 42,
-                [] { return run<number>(s("py.add", 2, 3) | s("tasks.mul", 4) | s("py.add", 1) | s("tasks.add", 21)); });
+  gives<number>("mixed chain", 42, [] {
+    return run<number>(s("py.add", 2, 3) | s("tasks.mul", 4) | s("py.add", 1) | s("tasks.add", 21));
+  });
   gives<number>("immutable", 9,
                 [] { return run<number>(s("py.add", 2, 3) | s("tasks.add", 4, 4).immutable() | s("py.add", 1)); });
   gives<numbers>("group", {1, 3, 5}, [] {
@@ -130,9 +133,9 @@ void check_canvases() {
     return run<number>(chord(parts, s("tasks.xsum")));
   });
   gives<number>("a chord of chains", 22, [] {
-    return run<number>(chord({s("tasks.add", 1, 2) | s("py.mul", 3), s("py.add", 1, 2) | s("tasks.mul", 4),
-                              s("tasks.add", 0, 1)},
-                             s("py.xsum")));
+    return run<number>(
+        chord({s("tasks.add", 1, 2) | s("py.mul", 3), s("py.add", 1, 2) | s("tasks.mul", 4), s("tasks.add", 0, 1)},
+              s("py.xsum")));
   });
   gives<numbers>("chain, group, task, group", {18, 27}, [] {
     return run<numbers>(s("tasks.add", 1, 2) | group(s("tasks.add", 1), s("py.add", 2)) | s("py.xsum") |
@@ -152,9 +155,9 @@ void check_failures() {
     call<void>("py.fail", "Strange", "very");
     complain("a class of Python's program", "did not throw");
   } catch (const tutti::remote_error& thrown) {
-    const std::string text = thrown.what();
-    if (text.find("Strange") == std::string::npos || text.find("very") == std::string::npos) {
-      complain("a class of Python's program", text);
+    if (thrown.type().find("Strange") == std::string::npos ||
+        std::string_view(thrown.what()).find("very") == std::string_view::npos) {
+      complain("a class of Python's program", std::string(thrown.type()) + ": " + thrown.what());
     }
   } catch (const std::exception& thrown) {
     complain("a class of Python's program", std::string("threw another class: ") + thrown.what());
@@ -163,23 +166,21 @@ void check_failures() {
   throws<std::exception>("types that do not fit", "str", [] { call<number>("py.add", 1, "x"); });
   throws<std::exception>("a task that nobody has", "no_such_task", [] { call<number>("tasks.no_such_task", 1); });
   throws<tutti::decode_error>("a result of another type", "", [] { call<number>("py.echo", "text"); });
-  throws<tutti::timed_out>("a wait that is too short", "", [] {
-    send_task<number>("py.add", {.countdown = 30s, .queue = "nobody"}, 1, 2).get(20ms);
-  });
+  throws<tutti::timed_out>("a wait that is too short", "",
+                           [] { send_task<number>("py.add", {.countdown = 30s, .queue = "nobody"}, 1, 2).get(20ms); });
   throws<std::invalid_argument>("a chain that fails", "no",
                                 [] { run<number>(s("tasks.fail", "no") | s("py.add", 1) | s("tasks.add", 1)); });
   for (const auto& failing : {s("py.fail", "ValueError", "boom"), s("tasks.fail", "boom")}) {
     for (const std::string_view body : {"py.xsum", "tasks.xsum"}) {
-      throws<std::exception>("a chord with a part that fails", "boom", [&] {
-        run<number>(chord({s("tasks.add", 1, 1), failing, s("py.add", 1, 1)}, s(body)));
-      });
+      throws<std::exception>("a chord with a part that fails", "boom",
+                             [&] { run<number>(chord({s("tasks.add", 1, 1), failing, s("py.add", 1, 1)}, s(body))); });
     }
   }
   for (const std::string_view failing : {"py.fail", "tasks.fail_as"}) {
     for (const std::string errback : {"py.failed", "tasks.failed"}) {
       const std::string_view kind = failing == "py.fail" ? "RuntimeError" : "runtime_error";
-      const auto result = send_task<json>(
-          failing, {.queue = queue_of(failing), .link_error = s(errback)}, kind, "boom");
+      const auto result =
+          send_task<json>(failing, {.queue = queue_of(failing), .link_error = s(errback)}, kind, "boom");
       const std::string line = errback + " " + result.id();
       wait_until("errback " + std::string(failing) + " -> " + errback, [&] {
         for (const std::string& one : lines_of("failed.txt")) {
@@ -196,8 +197,8 @@ void check_options(const std::string& folder) {
   const double sent = std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
   for (const std::string task : {"py.now", "tasks.now"}) {
     const auto later = send_task<double>(task, {.countdown = 500ms, .queue = queue_of(task)});
-    const auto then = send_task<double>(
-        task, {.eta = std::chrono::system_clock::now() + 500ms, .queue = queue_of(task)});
+    const auto then =
+        send_task<double>(task, {.eta = std::chrono::system_clock::now() + 500ms, .queue = queue_of(task)});
     holds("countdown of " + task, [&] { return later.get(limit()) >= sent + 0.49; });
     holds("eta of " + task, [&] { return then.get(limit()) >= sent + 0.49; });
   }
