@@ -69,6 +69,7 @@ cl::task_message message_of(const call_options& options, const std::string& defa
   message.origin = "gen" + cl::process_name();
   message.queue = options.queue.empty() ? default_queue : options.queue;
   std::vector<std::string> args;
+  args.reserve(options.args.size());
   for (const std::string& arg : options.args) args.push_back(json_value(arg).value_or(cl::json_string(arg)));
   message.args = cl::join_array(args);
   try {

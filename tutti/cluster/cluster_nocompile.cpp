@@ -60,16 +60,16 @@ void use() {
 #ifdef FAIL_lambda_without_name  // expect: has no name that another process could find
   const tutti::cluster::function bad{fn<[](int a) { return a; }>};
 #endif
-#ifdef FAIL_parameter_without_json  // expect: tutti:
+#ifdef FAIL_parameter_without_json  // expect: this type cannot be encoded
   const tutti::cluster::function bad{fn<takes_opaque>};
 #endif
-#ifdef FAIL_result_without_json  // expect: tutti:
+#ifdef FAIL_result_without_json  // expect: this type cannot be encoded
   const tutti::cluster::function bad{fn<returns_opaque>};
 #endif
 #ifdef FAIL_copied_function  // expect: deleted
   const tutti::cluster::function other = good;
 #endif
-#ifdef FAIL_signature_of_no_json  // expect: tutti:
+#ifdef FAIL_signature_of_no_json  // expect: this type cannot be encoded
   (void)good.s(opaque(1));
 #endif
 #ifdef FAIL_dropped_signature  // expect: nodiscard

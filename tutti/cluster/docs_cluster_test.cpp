@@ -1,8 +1,11 @@
 // The blocks of docs/cluster.md.
+#include <tutti/cluster/control_client.hpp>
 #include <tutti/cluster/function.hpp>
 #include <tutti/cluster/signature.hpp>
 #include <tutti/cluster/this_call.hpp>
 #include <tutti/cluster/worker.hpp>
+#include <tutti/core/make_executor.hpp>
+#include <tutti/sync/latch.hpp>
 #include <tutti/task/sync_wait.hpp>
 #include <tutti/task/task.hpp>
 
@@ -25,12 +28,17 @@ namespace calc {
 int add(int a, int b) { return a + b; }
 int total(std::vector<int> all) { return std::accumulate(all.begin(), all.end(), 0); }
 void note(int) {}
+int twice(int x) { return 2 * x; }
+
+tutti::latch gate(1);
+void hold() { gate.wait(); }
 }  // namespace calc
 
 namespace {
 const cluster::function add{tutti::fn<calc::add>, {.name = "tasks.add", .params = {"a", "b"}}};
 const cluster::function total{tutti::fn<calc::total>, {.name = "tasks.total"}};
 const cluster::function note{tutti::fn<calc::note>, {.name = "tasks.note"}};
+const cluster::function hold{tutti::fn<calc::hold>};
 }  // namespace
 
 namespace video {
@@ -185,10 +193,19 @@ TEST_F(DocsCluster, Retries) {
 }
 
 TEST_F(DocsCluster, Revoking) {
-  const auto unwanted = add.apply_async({.queue = "nobody"}, 1, 1);
-  unwanted.revoke();
-  hire({.queues = {"celery", "nobody"}});
-  EXPECT_EQ(add.delay(1, 1).get(30s), 2);
+  hire({.prefetch = 10});
+  while (cluster::ask_workers(app_, "ping", "{}", {worker_->name()}, 50ms).empty()) {  // until it hears of revocations
+  }
+  const auto first = hold.delay(), second = hold.delay();  // all that it can run at once
+
+  const auto unwanted = add.delay(1, 1);
+  unwanted.revoke();  // whoever has it, or gets it, does not run it
+  EXPECT_THROW(unwanted.get(30s), tutti::cancelled);
+  EXPECT_EQ(unwanted.state(), "REVOKED");
+
+  calc::gate.count_down();
+  first.get(30s);
+  second.get(30s);
 }
 
 TEST(DocsClusterWorker, InProcess) {
@@ -205,6 +222,13 @@ TEST(DocsClusterWorker, InProcess) {
   worker.shutdown();
   EXPECT_EQ(worker.wait(), 0);
   EXPECT_EQ(worker.stats().succeeded, 1U);
+}
+
+TEST(DocsClusterPool, AnExecutor) {
+  auto pool = tutti::make_executor("memory://?concurrency=2");  // or "redis://host/0", with workers of this program
+  int all = 0;
+  for (const int sum : pool->map<calc::twice>(std::vector<int>{1, 2, 3})) all += sum;
+  EXPECT_EQ(all, 12);
 }
 
 TEST(DocsClusterEager, InTests) {
