@@ -57,7 +57,7 @@ class Poison(peers.Case):
             "no JSON": envelope(b"no JSON"),
             "half a body": envelope(b"[[1, 2], {}"),
             "NaN": envelope(b"[[NaN, 2], {}, {}]"),
-            "a body that is no array": envelope(b'{"a": 1}'),
+            "a body that is no array": envelope(b'"text"'),
             "arguments that are none": envelope(b'["text", 5, {}]'),
             "no base64": envelope("!!!"),
             "another encoding": envelope(properties={"body_encoding": "rot13"}),
