@@ -23,7 +23,7 @@ namespace cl = cluster;
 using clock = std::chrono::steady_clock;
 
 constexpr const char* call_help =
-    R"(Each ARG is JSON where it can be read as such, else a text: 2 is a number, hello
+    R"help(Each ARG is JSON where it can be read as such, else a text: 2 is a number, hello
 and "2" are texts. The result is printed as JSON.
 
 Examples:
@@ -31,7 +31,7 @@ Examples:
   tutti call tasks.mail bob@example.com --kwargs '{"copies": 2}' --countdown 60 --no-wait
   tutti result "$(tutti call tasks.add 2 3 --no-wait)" --timeout 10
 
-)";
+)help";
 
 // The one JSON value that `text` is, or nothing.
 std::optional<std::string> json_value(const std::string& text) {
@@ -62,6 +62,7 @@ cl::task_message message_of(const call_options& options, const std::string& defa
   message.origin = "gen" + cl::process_name();
   message.queue = options.queue.empty() ? default_queue : options.queue;
   std::vector<std::string> args;
+  args.reserve(options.args.size());
   for (const std::string& arg : options.args) args.push_back(json_value(arg).value_or(cl::json_string(arg)));
   message.args = cl::join_array(args);
   try {

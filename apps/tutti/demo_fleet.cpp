@@ -51,7 +51,7 @@ std::vector<demo_fleet::place> demo_fleet::start() {
 
 void demo_fleet::add_worker(const std::string& url) {
   running_.push_back(process::exec({"/proc/self/exe", "--tutti-worker", url, "-Q", "tutti", "-c",
-                                    std::to_string(default_concurrency()), "-P", "threads", "-l", "warning"},
+                                    std::to_string(default_concurrency()), "-P", "threads", "-q"},
                                    {.daemon = true, .out = stdio::null()}));
 }
 

@@ -81,15 +81,21 @@ const verb& find_verb(const std::vector<verb>& verbs, const std::string& name) {
   const auto found = std::ranges::find_if(verbs, [&](const verb& v) { return name == v.name; });
   if (found != verbs.end()) return *found;
   std::vector<std::string> names;
+  names.reserve(verbs.size());
   for (const verb& v : verbs) names.emplace_back(v.name);
   throw std::invalid_argument(fmt::format("unknown command \"{}\"; known: {}", name, fmt::join(names, ", ")));
 }
 
 std::string usage_of(const verb& command) {
   std::string usage = command.name;
-  for (std::size_t i = 0; i < command.words.size(); ++i)
-    usage += fmt::format(i < command.least ? " {}" : " [{}]", command.words[i].name);
-  if (command.rest != nullptr) usage += fmt::format(command.needs_rest ? " {}..." : " [{}...]", command.rest);
+  for (std::size_t i = 0; i < command.words.size(); ++i) {
+    const std::string name = command.words[i].name;
+    usage += i < command.least ? " " + name : " [" + name + "]";
+  }
+  if (command.rest != nullptr) {
+    const std::string name = std::string(command.rest) + "...";
+    usage += command.needs_rest ? " " + name : " [" + name + "]";
+  }
   return usage;
 }
 

@@ -10,6 +10,7 @@
 #include <string_view>
 #include <thread>
 #include <type_traits>
+#include <typeinfo>
 
 namespace interop {
 
@@ -46,7 +47,7 @@ std::string shown(const T& value) {
 
 /// `make` gives `expected`.
 template <class T, class Make>
-void equal(std::string_view what, const T& expected, Make make) {
+void gives(std::string_view what, const T& expected, Make make) {
   try {
     const T got = make();
     if (got != expected) complain(what, "expected " + shown(expected) + ", got " + shown(got));
@@ -69,12 +70,19 @@ void throws(std::string_view what, std::string_view text, Make make) {
   try {
     make();
     complain(what, "did not throw");
-  } catch (const E& thrown) {
-    if (std::string_view(thrown.what()).find(text) == std::string_view::npos) {
+  } catch (const std::exception& thrown) {
+    const auto is_expected = [&] {
+      if constexpr (std::is_same_v<E, std::exception>) {
+        return true;
+      } else {
+        return dynamic_cast<const E*>(&thrown) != nullptr;
+      }
+    };
+    if (!is_expected()) {
+      complain(what, std::string("threw another class: ") + typeid(thrown).name() + ": " + thrown.what());
+    } else if (std::string_view(thrown.what()).find(text) == std::string_view::npos) {
       complain(what, std::string("threw with the wrong text: ") + thrown.what());
     }
-  } catch (const std::exception& thrown) {
-    complain(what, std::string("threw another class: ") + thrown.what());
   }
 }
 

@@ -70,7 +70,8 @@ class Poison(peers.Case):
             self.redis.client.lpush("cpp", text)
         self.assertEqual(self.add(), 3)
         wait_for(lambda: len(peers.dead_letters(self.redis, "cpp")) == len(named) + len(nameless),
-                 lambda: f"{len(named) + len(nameless)} dead letters; there are {len(peers.dead_letters(self.redis, 'cpp'))}")
+                 lambda: f"{len(named) + len(nameless)} dead letters; there are only:\n" + "\n".join(
+                     str((headers.get("id"), headers.get("x-death-reason"))) for headers in peers.dead_letters(self.redis, "cpp")))
         for headers in peers.dead_letters(self.redis, "cpp"):
             self.assertTrue(isinstance(headers.get("x-death-reason"), str) and headers["x-death-reason"], headers)
         dead = self.dead()

@@ -220,7 +220,7 @@ class TuttiAsks(peers.Case):
             one.get(timeout=LIMIT)
         with self.assertRaises(celery_exceptions.TaskRevokedError):
             waits.get(timeout=LIMIT)
-        self.assertIn("rate limit", self.ask("control", "rate_limit", "py.mark", "100/m"))
+        self.assertIn("rate limit", self.ask("control", "rate_limit", "py.mark", "100/m", "-d", python.hostname))
         leaving = peers.CeleryWorker(redis.url(), "leaving-py", 1, name="leaving")
         peers.ready(app, leaving)
         self.ask("control", "shutdown", "-d", leaving.hostname)

@@ -158,7 +158,7 @@ std::string header(const std::string& name) {
   return json && json->size() >= 2 ? json->substr(1, json->size() - 2) : "";
 }
 
-void say(const std::string& text) { this_call::log(tutti::log_level::warning, text); }
+void say(const std::string& text) { this_call::log(tutti::log_level::warn, text); }
 
 namespace {
 

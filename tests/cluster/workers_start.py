@@ -33,7 +33,7 @@ class Start(peers.Case):
     def test_call_from_the_command_line(self):
         redis = peers.Redis()
         worker = peers.TuttiWorker(redis.url(), "cpp", 1)
-        status, text = peers.tutti_command("call", "tasks.add", "[2, 40]", "--broker", redis.url(), "--queue", "cpp", "--wait")
+        status, text = peers.tutti_command("call", "tasks.add", "2", "40", "--broker", redis.url(), "--queue", "cpp")
         self.assertEqual(status, 0, text)
         self.assertIn("42", text)
         self.assertEqual(worker.stop(), 0)

@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <tests/support/redis_server.hpp>
 #include <tutti/cluster/url.hpp>
 #include <vector>
 
@@ -50,6 +51,10 @@ class each_place : public testing::TestWithParam<std::string> {
     if (GetParam() == "memory") {
       static std::atomic<int> made{0};
       url_.path = "place-" + std::to_string(++made);
+    } else if (GetParam() == "redis") {
+      static const redis_server server;  // each test begins with an empty one
+      server.ask({"FLUSHALL"});
+      url_ = tutti::cluster::broker_url::parse(server.url());
     } else {
       folder_ = std::make_unique<test_folder>();
       url_.path = folder_->file();

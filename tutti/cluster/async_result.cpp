@@ -118,7 +118,11 @@ result_handle::result_handle(app where, std::string id, std::string name, bool i
       id_(std::move(id)),
       cells_{std::make_shared<result_cell>(id_, std::move(name))},
       is_ignored_(is_ignored) {
-  if (is_eager(where_)) look(where_, cells_);
+  if (is_eager(where_)) {
+    look(where_, cells_);
+  } else if (!is_ignored_) {
+    result_hub::note(where_, cells_.front());
+  }
 }
 
 result_handle::result_handle(app where, std::string id, std::vector<std::string> ids)
@@ -213,7 +217,7 @@ void result_handle::when_done(outcome_call then) const {
     cells_[i]->when_done([wait, i](const task_end& end) { wait->part(i, end); });
   }
   if (std::ranges::all_of(cells_, [](const auto& cell) { return cell->end() != nullptr; })) return;
-  result_hub::of(where_)->watch(cells_, true);
+  result_hub::watch_with_noted(where_, cells_, true);
 }
 
 std::vector<std::string> result_access::elements(const result_handle& of,
@@ -223,7 +227,7 @@ std::vector<std::string> result_access::elements(const result_handle& of,
   std::vector<std::string> values;
   if (cells.empty()) return values;
   if (std::ranges::any_of(cells, [](const auto& cell) { return cell->end() == nullptr; })) {
-    result_hub::of(of.where_)->watch(cells, false);
+    result_hub::watch_with_noted(of.where_, cells, false);
   }
   const deadline until = deadline_after(limit);
   values.reserve(cells.size());

@@ -22,6 +22,7 @@ completion::~completion() { finish(std::chrono::nanoseconds::zero()); }
 
 void completion::add(ended_job one, bool alone) {
   queue_.leaving(1);
+  in_hand_.fetch_add(1, std::memory_order_relaxed);
   {
     const std::lock_guard lock(mutex_);
     if (!alone || is_working_ || !waiting_.empty() || is_over_ || is_failing_.load(std::memory_order_relaxed)) {
@@ -60,35 +61,66 @@ void completion::run() {
     }
     lock.lock();
     is_working_ = false;
-    changed_.notify_all();  // finish() waits for that
+    if (waiting_.empty()) changed_.notify_all();  // finish() waits for that
+  }
+}
+
+void completion::acknowledge(const job& one) {
+  const settlement settled{one.from.tag, false, {}};
+  in_hand_.fetch_add(1);
+  try {
+    consumer_.settle({&settled, 1});
+  } catch (...) {
+    in_hand_.fetch_sub(1);
+    throw;
+  }
+  in_hand_.fetch_sub(1);
+}
+
+void completion::begin_ending(std::chrono::nanoseconds patience) noexcept {
+  if (patience_.exchange(patience.count()) == std::numeric_limits<std::int64_t>::max()) {
+    went_well_ = now();
+    try {
+      watch_.begin();
+    } catch (const std::exception&) {  // no thread for timers: then it is given up at once
+      gives_up_.store(true);
+      consumer_.stop();
+    }
+  }
+}
+
+void completion::end_watch::due() noexcept {
+  of_.look();
+  if (!of_.gives_up_.load()) set(now() + std::chrono::milliseconds(20));
+}
+
+void completion::look() noexcept {
+  const auto at = now();
+  if (in_hand_.load() == 0 || (!is_failing_.load() && consumer_.connected())) {
+    went_well_ = at;
+  } else if ((at - went_well_).count() >= patience_.load()) {
+    gives_up_.store(true);
+    consumer_.stop();
   }
 }
 
 void completion::finish(std::chrono::nanoseconds patience) {
-  using clock = std::chrono::steady_clock;
   if (!thread_.joinable()) return;
-  std::unique_lock lock(mutex_);
-  auto went_well = clock::now();
-  while (!waiting_.empty() || is_working_ || !chores_.empty()) {
-    changed_.wait_for(lock, std::chrono::milliseconds(20));
-    const auto now = clock::now();
-    if (!is_failing_.load() && consumer_.connected()) {
-      went_well = now;
-    } else if (now - went_well >= patience) {
-      break;
-    }
+  begin_ending(patience);
+  {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return waiting_.empty() && !is_working_ && chores_.empty(); });
+    is_over_ = true;
+    changed_.notify_all();
   }
-  is_over_ = true;
-  gives_up_.store(true);
-  changed_.notify_all();
-  lock.unlock();
-  consumer_.stop();
   thread_.join();
+  watch_.cancel_and_wait();
 }
 
 template <class Step>
 void completion::keep_trying(const char* what, Step step) {
-  for (auto pause = std::chrono::milliseconds(20);; pause = std::min(2 * pause, std::chrono::milliseconds(1000))) {
+  constexpr std::chrono::milliseconds nap(20);
+  for (auto pause = nap;; pause = std::min(2 * pause, std::chrono::milliseconds(1000))) {
     try {
       step();
       is_failing_.store(false, std::memory_order_relaxed);
@@ -97,8 +129,9 @@ void completion::keep_trying(const char* what, Step step) {
       if (!is_failing_.exchange(true)) log(log_level::warn, what, {{"error", e.what()}});
       if (gives_up_.load()) throw;
     }
-    std::unique_lock lock(mutex_);
-    changed_.wait_for(lock, pause, [&] { return gives_up_.load(); });
+    for (auto slept = std::chrono::milliseconds(0); slept < pause && !gives_up_.load(); slept += nap) {
+      std::this_thread::sleep_for(nap);
+    }
   }
 }
 
@@ -116,6 +149,7 @@ void completion::process(std::vector<ended_job> batch) {
         std::vector<ended_job> alone;
         alone.push_back(std::move(one));
         queue_.leaving(1);  // counted again below
+        in_hand_.fetch_add(1, std::memory_order_relaxed);
         process(std::move(alone));
       }
     } else {
@@ -124,6 +158,7 @@ void completion::process(std::vector<ended_job> batch) {
           {{"task", batch.front().of->message.task}, {"id", batch.front().of->message.id}, {"error", e.what()}});
     }
   }
+  in_hand_.fetch_sub(batch.size(), std::memory_order_relaxed);
   queue_.ended(batch.size());
 }
 

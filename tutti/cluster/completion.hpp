@@ -1,15 +1,19 @@
 // completion: has what tasks brought about stored and settled, many at a time.
 #pragma once
+#include <tutti/base/clock.hpp>
 #include <tutti/cluster/broker.hpp>
 #include <tutti/cluster/ending.hpp>
 #include <tutti/cluster/job_queue.hpp>
 #include <tutti/cluster/result_store.hpp>
+#include <tutti/core/timers.hpp>
 
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <cstdint>
 #include <deque>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -34,14 +38,20 @@ class completion {
   completion(std::shared_ptr<broker> to, std::shared_ptr<result_store> store, consumer& from, job_queue& queue,
              ending_rules rules);
   ~completion();  ///< finish(0)
+  completion(const completion&) = delete;
+  completion& operator=(const completion&) = delete;
 
   /// Done on another thread, together with what else has ended meanwhile; or here and now, when `alone` says that
   /// nobody has better to do and nothing else is under way. Counts it as leaving.
   void add(ended_job one, bool alone = false);
   /// Something else for that thread to do, once; what it throws is logged.
   void add_chore(std::function<void()> chore);
-  /// Ends when all is done, or nothing could be done for `patience`. Then what is left is let go: the consumer gives it
-  /// back. Blocks.
+  /// Acknowledges a job before it runs. Blocks while the broker is away; throws broker_error in the end.
+  void acknowledge(const job& one);
+  /// From now on, when nothing can be done for `patience`, what is left is let go: nobody waits for the broker any
+  /// more. A later call may shorten that. Never blocks.
+  void begin_ending(std::chrono::nanoseconds patience) noexcept;
+  /// The same, and waits for the end.
   void finish(std::chrono::nanoseconds patience);
   /// How many have been let go.
   [[nodiscard]] std::size_t let_go() const noexcept { return let_go_.load(); }
@@ -54,6 +64,20 @@ class completion {
   void count_parts(ended_job& one);
   template <class Step>
   void keep_trying(const char* what, Step step);
+  void look() noexcept;
+
+  // Whether anything can still be done, looked at now and then while it ends. Whoever is stuck need not do so itself.
+  class end_watch final : timer_entry {
+   public:
+    explicit end_watch(completion& of) : of_(of) {}
+    ~end_watch() { cancel_and_wait(); }
+    void begin() { set(now()); }
+    using timer_entry::cancel_and_wait;
+
+   private:
+    void due() noexcept override;
+    completion& of_;
+  };
 
   const std::shared_ptr<broker> broker_;
   const std::shared_ptr<result_store> store_;
@@ -67,7 +91,10 @@ class completion {
   std::deque<std::function<void()>> chores_;
   bool is_working_ = false, is_over_ = false;
   std::atomic<bool> gives_up_{false}, is_failing_{false};
-  std::atomic<std::size_t> let_go_{0};
+  std::atomic<std::size_t> let_go_{0}, in_hand_{0};
+  std::atomic<std::int64_t> patience_{std::numeric_limits<std::int64_t>::max()};  // ns
+  std::chrono::steady_clock::time_point went_well_ = now();  // of the watch, which looks once at a time
+  end_watch watch_{*this};
   std::thread thread_;  // last: it uses the others
 };
 

@@ -1,7 +1,9 @@
-// Makes this module's executors known to make_executor, and the task behind them to workers, in every program that
-// links it.
+// Makes this module's executors known to make_executor, the task behind them to workers, and its worker to init, in
+// every program that links it.
+#include <tutti/base/init.hpp>
 #include <tutti/cluster/call_task.hpp>
 #include <tutti/cluster/cluster_pool.hpp>
+#include <tutti/cluster/worker_flags.hpp>
 #include <tutti/core/make_executor.hpp>
 
 namespace tutti::cluster {
@@ -20,6 +22,8 @@ const bool registered = [] {
 }();
 
 const task_registration calls(call_task());
+
+const worker_main from_command_line{"cluster", run_worker_from_flags};
 
 }  // namespace
 }  // namespace tutti::cluster

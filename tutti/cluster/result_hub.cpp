@@ -195,6 +195,32 @@ void result_hub::watch(std::span<const std::shared_ptr<result_cell>> cells, bool
   if (!core_->thread.joinable()) core_->thread = std::thread([core = core_] { core->run(); });
 }
 
+void result_hub::note(const app& where, const std::shared_ptr<result_cell>& cell) {
+  auto& shared = result_hub_access::state(where);
+  const std::lock_guard lock(shared.mutex);
+  if (shared.sent.size() >= shared.prune_sent_at) {
+    std::erase_if(shared.sent, [](const auto& one) { return one.expired(); });
+    shared.prune_sent_at = std::max<std::size_t>(1024, 2 * shared.sent.size());
+  }
+  shared.sent.push_back(cell);
+}
+
+void result_hub::watch_with_noted(const app& where, std::vector<std::shared_ptr<result_cell>> cells, bool keep) {
+  const auto hub = of(where);
+  hub->watch(cells, keep);
+  std::vector<std::weak_ptr<result_cell>> sent;
+  {
+    auto& shared = result_hub_access::state(where);
+    const std::lock_guard lock(shared.mutex);
+    sent.swap(shared.sent);
+  }
+  cells.clear();
+  for (const auto& one : sent) {
+    if (auto cell = one.lock()) cells.push_back(std::move(cell));
+  }
+  if (!cells.empty()) hub->watch(cells, false);
+}
+
 void result_hub::unwatch(std::span<const std::shared_ptr<result_cell>> cells) {
   for (const auto& cell : cells) core_->leave(*cell);
 }

@@ -74,6 +74,10 @@ class result_hub {
   /// From now on these cells are settled when their tasks end, or have ended; as long as somebody else has them, or,
   /// with `keep`, in any case.
   void watch(std::span<const std::shared_ptr<result_cell>> cells, bool keep);
+  /// Somebody may wait for it later: then it is watched together with others.
+  static void note(const app& where, const std::shared_ptr<result_cell>& cell);
+  /// The same as watch for these and for all that were noted and are still held, at one go.
+  static void watch_with_noted(const app& where, std::vector<std::shared_ptr<result_cell>> cells, bool keep);
   /// Nobody waits for these any more.
   void unwatch(std::span<const std::shared_ptr<result_cell>> cells);
   /// Tasks that are waited for: for tests.

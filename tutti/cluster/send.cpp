@@ -88,7 +88,7 @@ task_message make_message(const app& where, std::string_view task, call_argument
   }
   if (!options.queue.empty()) m.queue = options.queue;
   if (options.priority) m.priority = options.priority;
-  if (options.ignore_result) m.ignore_result = *options.ignore_result;
+  if (options.ignore_result) m.ignore_result = true;
   m.eta = start_time(options);
   m.expires = options.expires.from(std::chrono::system_clock::now());
   if (options.time_limit) m.time_limit = seconds_of(*options.time_limit);

@@ -65,8 +65,8 @@ struct send_options {
   std::string_view id = {};                                      ///< of the task; empty: a new UUID
   std::optional<std::chrono::nanoseconds> time_limit = {};       ///< then it is killed, or given up
   std::optional<std::chrono::nanoseconds> soft_time_limit = {};  ///< then it is asked to stop
-  std::optional<bool> ignore_result = {};
-  const app* where = nullptr;  ///< null: app::current()
+  bool ignore_result = false;                                    ///< besides what the task itself says
+  const app* where = nullptr;                                    ///< null: app::current()
 };
 
 static_assert(std::is_trivially_destructible_v<send_options>);  // as g++ 12 needs it in co_await expressions

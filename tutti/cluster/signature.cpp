@@ -49,7 +49,7 @@ void set_members(canvas_node& node, const send_options& options) {
   }
   if (options.time_limit) node.set_option("time_limit", seconds_json(*options.time_limit));
   if (options.soft_time_limit) node.set_option("soft_time_limit", seconds_json(*options.soft_time_limit));
-  if (options.ignore_result) node.set_option("ignore_result", *options.ignore_result ? "true" : "false");
+  if (options.ignore_result) node.set_option("ignore_result", "true");
 }
 
 // A chain as its steps, anything else as one step.

@@ -63,7 +63,7 @@ class signature {
     const app where = detail::app_for(options);
     auto sent = send(where, options, detail::encode_arguments(arguments...));
     if (sent.is_group) return result_access::parts<R>(where, std::move(sent.id), std::move(sent.ids));
-    return result_access::task<R>(where, std::move(sent.id), name(), false);
+    return result_access::task<R>(where, std::move(sent.id), name(), options.ignore_result);
   }
 
   /// One after the other: each is called with the result of the one before. A group with something behind it is a

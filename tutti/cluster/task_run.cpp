@@ -117,13 +117,15 @@ outcome run_task(const registered_task& task, const detail::call_context& contex
       ended.wait = asked.how.countdown.value_or(retry_wait(task.settings, message.retries)).count();
     } catch (...) {
       const std::exception_ptr thrown = std::current_exception();
-      ended.failure = describe_failure(thrown, &throw_stack);
       const bool has_retries = !task.settings.max_retries || message.retries < *task.settings.max_retries;
       if (soft.is_over() && is_cancelled(thrown)) {
         ended.failure = celery_failure("SoftTimeLimitExceeded", "the task was asked to stop after its soft time limit");
       } else if (has_retries && !detail::was_refused(context) && asks_for_another(task.settings, thrown)) {
         ended.kind = outcome_kind::retry;
+        ended.failure = describe_failure(thrown);
         ended.wait = retry_wait(task.settings, message.retries).count();
+      } else {
+        ended.failure = describe_failure(thrown, &throw_stack);
       }
     }
   } catch (...) {  // no memory, no thread for the timer

@@ -104,6 +104,10 @@ int worker::impl::run() {
   events_ = std::make_unique<event_sender>(app_.tasks(), name());
   events_->enable(options_.task_events);
   completion_ = std::make_unique<completion>(app_.tasks(), app_.results(), *consumer_, jobs_, rules_);
+  {
+    const std::lock_guard lock(waker_mutex_);
+    ending_ = completion_.get();
+  }
   if (options_.pool == worker_pool::processes) {
     for (std::size_t i = 0; i < slots_; ++i) {
       children_.push_back(
@@ -122,12 +126,13 @@ int worker::impl::run() {
     } catch (...) {  // no threads, no memory
       failure = std::current_exception();
     }
+    completion_->begin_ending(patience());
     give_back(jobs_.close());
     for (std::thread& t : threads) t.join();
-    completion_->finish(is_cold() ? std::min(app_.options().patience, std::chrono::milliseconds(1000))
-                                  : app_.options().patience);
+    completion_->finish(patience());
     const std::lock_guard lock(waker_mutex_);
     waker_ = nullptr;
+    ending_ = nullptr;
     if (failure) std::rethrow_exception(failure);
   }
   const bool is_all_settled = completion_->let_go() == 0;
@@ -145,10 +150,16 @@ void worker::impl::shut_down(bool warm) noexcept {
   {
     const std::lock_guard lock(waker_mutex_);
     if (waker_ != nullptr) waker_->wake();
+    if (ending_ != nullptr) ending_->begin_ending(patience());
     stopped_.notify_all();
   }
   jobs_.poke();
   if (!warm) stop_running(true);
+}
+
+std::chrono::nanoseconds worker::impl::patience() const noexcept {
+  const std::chrono::milliseconds most = app_.options().patience;
+  return is_cold() ? std::min(most, std::chrono::milliseconds(1000)) : most;
 }
 
 void worker::impl::rest(std::chrono::nanoseconds time) {

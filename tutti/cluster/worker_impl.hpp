@@ -108,7 +108,8 @@ class worker::impl final : public control_target {
   [[nodiscard]] bool has_events() const noexcept { return events_ && events_->enabled(); }
   void event(std::string_view type, const job& one, event_fields fields = {});
 
-  void rest(std::chrono::nanoseconds time);  // or until it is to stop
+  [[nodiscard]] std::chrono::nanoseconds patience() const noexcept;  // with the broker, when it ends
+  void rest(std::chrono::nanoseconds time);                          // or until it is to stop
   [[nodiscard]] bool is_stopping() const noexcept { return stopping_.load(std::memory_order_acquire) != 0; }
   [[nodiscard]] bool is_cold() const noexcept { return stopping_.load(std::memory_order_acquire) == 2; }
   [[nodiscard]] const task_settings* settings_of(const job& one) const noexcept {
@@ -129,7 +130,7 @@ class worker::impl final : public control_target {
   revocations revoked_;
   std::atomic<int> stopping_{0};  // 1: warm, 2: cold
 
-  // Made by run() before anything uses them. waker_ is for who shuts down at any time, and so has a lock.
+  // Made by run() before anything uses them. waker_ and ending_ are for who shuts down at any time, and so have a lock.
   std::unique_ptr<consumer> consumer_;
   std::unique_ptr<event_sender> events_;
   std::unique_ptr<completion> completion_;
@@ -137,6 +138,7 @@ class worker::impl final : public control_target {
   std::mutex waker_mutex_;
   std::condition_variable stopped_;
   consumer* waker_ = nullptr;
+  completion* ending_ = nullptr;
   bool has_run_ = false;
 
   std::atomic<std::uint64_t> received_{0}, succeeded_{0}, failed_{0}, retried_{0}, revoked_count_{0}, dead_{0};

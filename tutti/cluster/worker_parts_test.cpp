@@ -88,7 +88,7 @@ TEST(Prefetch, FollowsTheTimeThatTasksTake) {
   EXPECT_EQ(adaptive.get(), prefetch_size::most);
   adaptive.too_many();
   EXPECT_EQ(adaptive.get(), 0U);
-  for (int i = 0; i < 200; ++i) adaptive.took(10ms);
+  for (int i = 0; i < 200; ++i) adaptive.took(9ms);
   EXPECT_EQ(adaptive.get(), 4U);
   for (int i = 0; i < 200; ++i) adaptive.took(1s);
   EXPECT_EQ(adaptive.get(), 0U);

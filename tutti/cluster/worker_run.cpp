@@ -110,9 +110,8 @@ bool worker::impl::begin(const job_ptr& one) {
     return false;
   }
   if (one->task->settings.acknowledge == ack::early) {
-    const settlement settled{one->from.tag, false, {}};
     try {
-      consumer_->settle({&settled, 1});
+      completion_->acknowledge(*one);
     } catch (const broker_error& e) {
       log(log_level::warn, "a task could not be acknowledged, and is not run",
           {{"task", one->message.task}, {"id", one->message.id}, {"error", e.what()}});

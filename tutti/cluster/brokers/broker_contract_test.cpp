@@ -49,6 +49,11 @@ class Broker : public tutti_test::each_place {
     for (const delivery& one : deliveries) settled.push_back({one.tag, give_back, {}});
     by.settle(settled);
   }
+  // The first message is followed by one that is due in an hour.
+  static void delay(consumer& by, const std::string& text) {
+    const wall_time due = std::chrono::system_clock::now() + 1h;
+    by.settle(std::vector<settlement>{{take(by, 1).at(0).tag, false, {{"q", text, {}, due}}}});
+  }
   queue_info info(const std::string& queue) { return broker_->queues(std::vector{queue}).at(0); }
   static std::optional<std::string> hear(listener& from) { return from.receive(long_enough); }
 
@@ -139,17 +144,22 @@ TEST_P(Broker, WakeEndsAReceive) {
   EXPECT_THAT(texts(take(*consumer, 1)), ElementsAre("a"));
 }
 
-TEST_P(Broker, HoldsBackWhatIsNotDue) {
-  const wall_time due = std::chrono::system_clock::now() + 200ms;
-  broker_->publish(std::vector<outgoing_message>{
-      {"q", "later", {}, due}, {"q", "much later", {}, due + 1h}, {"q", "past", {}, due - 1h}, {"q", "now"}});
-  EXPECT_EQ(broker_->queues(std::vector<std::string>{"q"}).at(0).delayed, 2U);
+TEST_P(Broker, HoldsBackWhatFollowsUntilItIsDue) {
+  send("q", {"first"});
   const auto consumer = take_from({"q"});
-  const auto two = take(*consumer, 2);
-  EXPECT_THAT(texts(two), testing::UnorderedElementsAre("past", "now"));
-  EXPECT_THAT(texts(take(*consumer, 1)), ElementsAre("later"));
+  const auto got = take(*consumer, 1);
+  const wall_time due = std::chrono::system_clock::now() + 200ms;
+  consumer->settle(std::vector<settlement>{
+      {got.at(0).tag,
+       false,
+       {{"q", "later", 3, due}, {"q", "much later", {}, due + 1h}, {"q", "past", {}, due - 1h}}}});
+  EXPECT_THAT(texts(take(*consumer, 1)), ElementsAre("past"));
+  const auto later = take(*consumer, 1);
   EXPECT_GE(std::chrono::system_clock::now(), due);
+  EXPECT_THAT(texts(later), ElementsAre("later"));
+  EXPECT_EQ(later.at(0).priority, 3);
   EXPECT_THAT(consumer->receive(1, 0s), IsEmpty());
+  EXPECT_EQ(info("q").delayed, 1U);
 }
 
 TEST_P(Broker, WhatIsSettledIsGone) {
@@ -185,8 +195,8 @@ TEST_P(Broker, SettlingTwiceDoesNoHarm) {
   const std::vector<settlement> settled{{got.at(0).tag, false, {{"next", "c"}}}};
   consumer->settle(settled);
   consumer->settle(settled);
-  EXPECT_EQ(info("next").waiting, 1U);
   EXPECT_EQ(info("q").waiting, 1U);
+  EXPECT_EQ(info("q").held, 0U);
   consumer->settle({});
 }
 
@@ -257,12 +267,11 @@ TEST_P(Broker, SettlesAfterStop) {
 TEST_P(Broker, CountsWhatItHas) {
   EXPECT_EQ(info("q").waiting, 0U);
   EXPECT_EQ(info("q").name, "q");
-  const wall_time due = std::chrono::system_clock::now() + 1h;
-  send("q", {"a", "b", "c"});
-  send("q", {"d"}, 3);
+  send("q", {"a", "b", "c", "d"});
+  send("q", {"e"}, 3);
   send("p", {"x"});
-  broker_->publish(std::vector<outgoing_message>{{"q", "e", {}, due}});
   const auto consumer = take_from({"q"});
+  delay(*consumer, "later");
   ASSERT_EQ(take(*consumer, 1).size(), 1U);
   const queue_info q = info("q");
   EXPECT_EQ(q.waiting, 3U);
@@ -283,12 +292,11 @@ TEST_P(Broker, ShowsWhatWaits) {
 }
 
 TEST_P(Broker, PurgesWhatWaits) {
-  const wall_time due = std::chrono::system_clock::now() + 1h;
-  send("q", {"a", "b"});
+  send("q", {"gone", "a", "b"});
   send("q", {"c"}, 3);
   send("p", {"x"});
-  broker_->publish(std::vector<outgoing_message>{{"q", "later", {}, due}});
   auto consumer = take_from({"q"});
+  delay(*consumer, "later");
   ASSERT_EQ(take(*consumer, 1).size(), 1U);
   EXPECT_EQ(broker_->purge("q"), 3U);
   EXPECT_EQ(broker_->purge("q"), 0U);
@@ -443,7 +451,32 @@ TEST_P(Broker, ConsumersMayOutliveIt) {
   EXPECT_EQ(listener->receive(0s), std::nullopt);
 }
 
-INSTANTIATE_TEST_SUITE_P(All, Broker, testing::Values("memory", "sqlite"), tutti_test::name_of_place);
+// Of those that only we use.
+class Embedded : public Broker {};
+
+TEST_P(Embedded, HoldsBackWhatIsSentUntilItIsDue) {
+  const wall_time due = std::chrono::system_clock::now() + 200ms;
+  broker_->publish(std::vector<outgoing_message>{
+      {"q", "later", {}, due}, {"q", "much later", {}, due + 1h}, {"q", "past", {}, due - 1h}, {"q", "now"}});
+  EXPECT_EQ(info("q").delayed, 2U);
+  const auto consumer = take_from({"q"});
+  EXPECT_THAT(texts(take(*consumer, 2)), ElementsAre("past", "now"));
+  EXPECT_THAT(texts(take(*consumer, 1)), ElementsAre("later"));
+  EXPECT_GE(std::chrono::system_clock::now(), due);
+  EXPECT_THAT(consumer->receive(1, 0s), IsEmpty());
+}
+
+TEST_P(Embedded, SendsWhatFollowsOnce) {
+  send("q", {"a"});
+  const auto consumer = take_from({"q"});
+  const std::vector<settlement> settled{{take(*consumer, 1).at(0).tag, false, {{"next", "c"}}}};
+  consumer->settle(settled);
+  consumer->settle(settled);
+  EXPECT_EQ(info("next").waiting, 1U);
+}
+
+INSTANTIATE_TEST_SUITE_P(All, Embedded, testing::Values("memory", "sqlite"), tutti_test::name_of_place);
+INSTANTIATE_TEST_SUITE_P(All, Broker, testing::Values("memory", "sqlite", "redis"), tutti_test::name_of_place);
 
 TEST(OpenBroker, NamesTheSchemesThatItKnows) {
   broker_url url;

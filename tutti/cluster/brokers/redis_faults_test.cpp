@@ -195,7 +195,7 @@ TEST_F(redis_faults_test, what_a_killed_process_held_comes_to_another_in_order_a
 TEST_F(redis_faults_test, a_consumer_that_was_stalled_is_not_told_and_its_acks_do_no_harm) {
   const redis_server redis;
   tcp_proxy proxy(redis.port());
-  const broker_options options{.lease = 200ms, .patience = 30s};
+  const broker_options options{.lease = 400ms, .patience = 30s};
   const auto good = make_redis_broker(place_of(redis), options);
   const auto bad = make_redis_broker(place_of(redis, proxy.port()), options);
   const auto heir = good->consume("heir", {"other"});
@@ -213,6 +213,30 @@ TEST_F(redis_faults_test, a_consumer_that_was_stalled_is_not_told_and_its_acks_d
   EXPECT_EQ(good->queues(std::vector<std::string>{"q"}).front().held, 1u);
   EXPECT_EQ(redis.ask({"LLEN", "next"}), "1");
   acknowledge(*heir, {again});
+}
+
+TEST_F(redis_faults_test, nobody_is_called_dead_because_redis_stood_still) {
+  const redis_server redis;
+  const broker_options options{.lease = 300ms, .patience = 30s};
+  const auto broker = make_redis_broker(place_of(redis), options);
+  broker->publish(std::vector<outgoing_message>{{"q", text_with(1)}, {"q", text_with(2)}});
+  const auto a = broker->consume("a", {"q"});
+  const auto b = broker->consume("b", {"q"});
+  const auto first = receive_one(*a), second = receive_one(*b);
+  const auto end_of_leases = [&] { return redis.ask({"ZRANGE", "tutti:consumers", "0", "0", "WITHSCORES"}); };
+  const auto since = std::chrono::steady_clock::now();
+  redis.freeze();
+  EXPECT_TRUE(in_time([&] {
+    return !a->connected() && !b->connected() && std::chrono::steady_clock::now() > since + 3 * options.lease;
+  }));
+  redis.go_on();
+  EXPECT_TRUE(in_time([&] { return a->connected() && b->connected(); }));
+  // The keepers have come again and again, long enough to call somebody dead.
+  for (int i = 0; i < 8; ++i) EXPECT_TRUE(in_time([&, before = end_of_leases()] { return end_of_leases() != before; }));
+  EXPECT_EQ(broker->queues(std::vector<std::string>{"q"}).front().held, 2u);
+  EXPECT_EQ(broker->queues(std::vector<std::string>{"q"}).front().waiting, 0u);
+  acknowledge(*a, {first});
+  acknowledge(*b, {second});
 }
 
 TEST_F(redis_faults_test, a_redis_that_is_full_takes_no_more_but_gives_what_it_has) {
@@ -237,7 +261,8 @@ TEST_F(redis_faults_test, a_redis_that_is_full_takes_no_more_but_gives_what_it_h
 
 TEST_F(redis_faults_test, a_redis_that_dies_again_and_again_loses_nothing) {
   redis_server redis({.durable = true});
-  const auto broker = make_redis_broker(place_of(redis), patient);
+  // Longer than any restart: nobody is called dead.
+  const auto broker = make_redis_broker(place_of(redis), {.lease = 5s, .patience = 30s});
   std::mutex mutex;
   std::map<std::string, int> done;
   constexpr int senders = 2, each = 60;

@@ -6,9 +6,11 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <vector>
 
 namespace tutti::cluster {
 
+class result_cell;
 class result_hub;
 
 struct app::state {
@@ -22,6 +24,9 @@ struct app::state {
   std::shared_ptr<result_store> results;
   std::shared_ptr<result_hub> hub;
   std::map<std::string, std::string> eager;  // results by id, as texts
+  // Tasks that nobody waits for yet: who begins to wait for one has the hub listen for all of them that are still held.
+  std::vector<std::weak_ptr<result_cell>> sent;
+  std::size_t prune_sent_at = 1024;
 };
 
 /// What the module's own parts do with an app.

@@ -15,9 +15,9 @@ constexpr const redis_script* const settling[] = {&settle_script, &leave_script}
 constexpr std::size_t settled_at_once = 200;  // in one script, which keeps all others waiting
 constexpr std::chrono::milliseconds least_patience{1000};
 
+// Rounded up: Redis' clock is rounded down, and nothing may come too soon.
 std::int64_t redis_milliseconds(wall_time when) {
-  return std::max<std::int64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(when.time_since_epoch()).count(),
-                                1);
+  return std::max<std::int64_t>(std::chrono::ceil<std::chrono::milliseconds>(when.time_since_epoch()).count(), 1);
 }
 
 bool is_refusal(const broker_error& e) noexcept { return dynamic_cast<const redis_lost*>(&e) == nullptr; }

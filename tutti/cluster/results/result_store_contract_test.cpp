@@ -77,14 +77,17 @@ TEST_P(ResultStore, ResultsExpire) {
 }
 
 TEST_P(ResultStore, OnlyASuccessReplacesASuccess) {
-  keep("a", "started", false);
-  keep("a", "failed", false);
-  EXPECT_EQ(kept("a"), "failed");
-  keep("a", "done", true);
-  keep("a", "failed", false);
-  EXPECT_EQ(kept("a"), "done");
-  keep("a", "done again", true);
-  EXPECT_EQ(kept("a"), "done again");
+  const auto state = [](const std::string& status, int result) {  // as result_text makes them
+    return R"({"status": ")" + status + R"(", "result": )" + std::to_string(result) + "}";
+  };
+  keep("a", state("STARTED", 1), false);
+  keep("a", state("FAILURE", 2), false);
+  EXPECT_EQ(kept("a"), state("FAILURE", 2));
+  keep("a", state("SUCCESS", 3), true);
+  keep("a", state("FAILURE", 4), false);
+  EXPECT_EQ(kept("a"), state("SUCCESS", 3));
+  keep("a", state("SUCCESS", 5), true);
+  EXPECT_EQ(kept("a"), state("SUCCESS", 5));
 }
 
 TEST_P(ResultStore, WatchesHearOfWhatIsStoredBeforeAndAfter) {
@@ -235,7 +238,7 @@ TEST_P(ResultStore, KeepsGroups) {
   EXPECT_TRUE(store_->name().starts_with(GetParam() + ":")) << store_->name();
 }
 
-INSTANTIATE_TEST_SUITE_P(All, ResultStore, testing::Values("memory", "sqlite"), tutti_test::name_of_place);
+INSTANTIATE_TEST_SUITE_P(All, ResultStore, testing::Values("memory", "sqlite", "redis"), tutti_test::name_of_place);
 
 TEST(OpenResultStore, NamesTheSchemesThatItKnows) {
   broker_url url;

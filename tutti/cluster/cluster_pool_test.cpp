@@ -1,0 +1,144 @@
+// cluster_pool: an executor over workers, here over the one that it brings with it, and over one beside it.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <tutti/cluster/cluster_pool.hpp>
+
+#include <tutti/base/error.hpp>
+#include <tutti/cluster/worker.hpp>
+#include <tutti/core/make_executor.hpp>
+#include <tutti/core/promise.hpp>
+#include <tutti/core/this_task.hpp>
+
+#include <atomic>
+#include <numeric>
+#include <tests/support/cluster_client.hpp>
+#include <vector>
+
+namespace cluster_pool_test {
+
+int twice(int a) { return 2 * a; }
+int refuse(int a) { throw std::invalid_argument("no " + std::to_string(a)); }
+std::atomic<int> attempts{0};
+int flaky(int failures) {
+  if (attempts++ < failures) throw tutti::retryable("not yet");
+  return attempts;
+}
+std::atomic<bool> is_running{false};
+void wait_for_stop() {
+  is_running = true;
+  while (!tutti::this_task::stop_requested()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  is_running = false;
+  throw tutti::cancelled("as asked");
+}
+std::size_t size_of(const std::string& bytes) { return bytes.size(); }
+
+}  // namespace cluster_pool_test
+
+namespace tutti::cluster {
+namespace {
+
+using namespace std::chrono_literals;
+using namespace cluster_pool_test;
+using testing::HasSubstr;
+using tutti_test::message_of;
+using tutti_test::soon;
+
+TEST(ClusterPool, RunsFunctionsByName) {
+  const auto pool = make_executor("memory://cluster_pool_test?concurrency=2");
+  EXPECT_EQ(pool->concurrency(), 2);
+  EXPECT_EQ(pool->submit<twice>(21).get(), 42);
+  EXPECT_EQ(pool->submit<size_of>(std::string(100000, '\0')).get(), 100000U);
+  EXPECT_EQ(message_of<std::invalid_argument>([&] { pool->submit<refuse>(7).get(); }), "no 7");
+}
+
+TEST(ClusterPool, MapsInOrder) {
+  const auto pool = make_executor("memory://?concurrency=2");
+  std::vector<int> numbers(1000);
+  std::iota(numbers.begin(), numbers.end(), 0);
+  int i = 0;
+  for (const int n : pool->map<twice>(numbers)) EXPECT_EQ(n, 2 * i++);
+  EXPECT_EQ(i, 1000);
+  const std::vector<int> all = pool->submit_bulk<twice>(numbers).get();
+  EXPECT_EQ(all.at(999), 1998);
+}
+
+TEST(ClusterPool, TriesAgain) {
+  const auto pool = make_executor("memory://");
+  attempts = 0;
+  EXPECT_EQ(pool->with({.retries = 3}).submit<flaky>(2).get(), 3);
+  attempts = 0;
+  EXPECT_THROW(pool->submit<flaky>(1).get(), retryable);
+}
+
+TEST(ClusterPool, StopsWhatIsCancelled) {
+  const auto pool = make_executor("memory://");
+  auto running = pool->submit<wait_for_stop>();
+  ASSERT_TRUE(soon([] { return is_running.load(); }));
+  running.cancel();
+  EXPECT_THROW(running.get(), cancelled);
+  EXPECT_TRUE(soon([] { return !is_running.load(); }));
+}
+
+TEST(ClusterPool, EndsCallsThatTakeTooLong) {
+  const auto pool = make_executor("memory://");
+  EXPECT_THROW(pool->with({.timeout = 20ms}).submit<wait_for_stop>().get(), timed_out);
+  EXPECT_TRUE(soon([] { return !is_running.load(); }));
+}
+
+TEST(ClusterPool, FinishesWhatItWasGiven) {
+  std::vector<future<int>> results;
+  {
+    const auto pool = make_executor("memory://?concurrency=2");
+    for (int i = 0; i < 2000; ++i) results.push_back(pool->submit<twice>(i));
+    pool->shutdown();
+    EXPECT_THROW((void)pool->submit<twice>(1), closed);
+  }
+  for (int i = 0; i < 2000; ++i) EXPECT_EQ(results[static_cast<std::size_t>(i)].get(), 2 * i);
+}
+
+TEST(ClusterPool, CancelsWhenShutDownSo) {
+  cluster_pool pool(app({.broker = "memory://cancels", .patience = 50ms}), {.concurrency = 1});
+  auto running = pool.submit<wait_for_stop>();
+  ASSERT_TRUE(soon([] { return is_running.load(); }));
+  std::vector<future<int>> others;
+  for (int i = 0; i < 100; ++i) others.push_back(pool.submit<twice>(i));
+  pool.shutdown(cancel);
+  EXPECT_THROW(running.get(), cancelled);
+  for (auto& one : others) {
+    try {
+      one.get();
+    } catch (const cancelled&) {  // those that had not begun
+    }
+  }
+  EXPECT_TRUE(soon([] { return !is_running.load(); }));
+}
+
+TEST(ClusterPool, LeavesNothingInTheStore) {
+  const app where({.broker = "memory://leaves_nothing"});
+  {
+    cluster_pool pool(where, {.concurrency = 1});
+    EXPECT_EQ(pool.submit<twice>(1).get(), 2);
+    pool.shutdown();
+  }
+  EXPECT_EQ(where.tasks()->queues({}).empty() ? 0U : where.tasks()->queues({}).front().waiting, 0U);
+}
+
+TEST(ClusterPool, SharesItsPlace) {
+  auto pool = make_executor("memory://");
+  const auto other = pool->share();
+  EXPECT_EQ(other->id(), pool->id());
+  pool.reset();
+  EXPECT_EQ(other->submit<twice>(2).get(), 4);
+}
+
+TEST(ClusterPool, SpecsThatMakeNoSenseAreRefused) {
+  EXPECT_THAT(message_of<bad_spec>([] { (void)make_executor("memory://?concurrency=0"); }), HasSubstr("concurrency=0"));
+  EXPECT_THAT(message_of<bad_spec>([] { (void)make_executor("memory://?concurrency=x"); }), HasSubstr("concurrency=x"));
+  EXPECT_THROW((void)make_executor("redis://user:secret@host:port"), bad_spec);
+  EXPECT_THAT(message_of<bad_spec>([] { (void)make_executor("redis://user:secret@host:99999999"); }),
+              testing::Not(HasSubstr("secret")));
+  EXPECT_THROW((void)make_executor("sqlite:"), bad_spec);
+}
+
+}  // namespace
+}  // namespace tutti::cluster

@@ -1,0 +1,141 @@
+// result_hub and async_result: who waits hears of it, who does not leaves nothing behind.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <tutti/cluster/async_result.hpp>
+
+#include <tutti/base/error.hpp>
+#include <tutti/cluster/result_hub.hpp>
+
+#include <string>
+#include <tests/support/cluster_client.hpp>
+#include <thread>
+#include <vector>
+
+namespace tutti::cluster {
+namespace {
+
+using namespace std::chrono_literals;
+using testing::AllOf;
+using testing::HasSubstr;
+using tutti_test::client_bench;
+using tutti_test::message_of;
+using tutti_test::soon;
+
+class Results : public testing::Test {
+ protected:
+  void store(const std::string& id, std::string_view status, const std::string& json) {
+    task_result r;
+    r.id = id;
+    r.status = status;
+    r.result = json;
+    const stored_result kept{id, encode_result(r), 60s, status == state::success};
+    where_.results()->store(std::span(&kept, 1));
+  }
+  [[nodiscard]] std::size_t watched() const { return result_hub::of(where_)->watched(); }
+
+  client_bench bench_{false, false};
+  const app where_ = bench_.where();
+};
+
+TEST_F(Results, ThatAreThereAreGivenAtOnce) {
+  store("there", "SUCCESS", "[1,2]");
+  const auto r = result<std::vector<int>>("there");
+  EXPECT_TRUE(r.ready());
+  EXPECT_TRUE(r.successful());
+  EXPECT_EQ(r.get(), (std::vector{1, 2}));
+  EXPECT_EQ(result("there").get(), json{"[1,2]"});
+  EXPECT_EQ(r.info(), "[1,2]");
+  EXPECT_THROW(result<std::string>("there").get(), decode_error);
+}
+
+TEST_F(Results, ThatNobodyKnowsArePending) {
+  const auto r = result<int>("nobody");
+  EXPECT_FALSE(r.ready());
+  EXPECT_EQ(r.state(), "PENDING");
+  EXPECT_EQ(r.info(), "null");
+  EXPECT_FALSE(r.failed());
+  EXPECT_THAT(message_of<timed_out>([&] { (void)r.get(1ms); }), AllOf(HasSubstr("nobody"), HasSubstr("0.001s")));
+}
+
+TEST_F(Results, OnTheWayTellTheirProgress) {
+  store("way", "PROGRESS", R"({"done":3})");
+  const auto r = result<int>("way");
+  EXPECT_EQ(r.state(), "PROGRESS");
+  EXPECT_EQ(r.info(), R"({"done":3})");
+  EXPECT_FALSE(r.ready());
+  EXPECT_THROW((void)r.get(1ms), timed_out);
+  store("way", "SUCCESS", "3");
+  EXPECT_EQ(r.get(30s), 3);
+}
+
+TEST_F(Results, WakeAllWhoWait) {
+  const auto r = result<int>("many");
+  const auto other = result<int>("many");
+  std::vector<int> got(6);
+  std::vector<std::jthread> waiting;
+  for (std::size_t i = 0; i < 6; ++i) {
+    waiting.emplace_back([&, i] { got[i] = (i % 2 == 0 ? r : other).get(30s); });
+  }
+  auto future = r.future();
+  store("many", "SUCCESS", "7");
+  waiting.clear();
+  for (const int n : got) EXPECT_EQ(n, 7);
+  EXPECT_EQ(future.get(), 7);
+  EXPECT_TRUE(soon([&] { return watched() == 0; }));
+}
+
+TEST_F(Results, ThatNobodyWaitsForLeaveNothing) {
+  for (int i = 0; i < 100; ++i) {
+    const auto r = result<int>("dropped" + std::to_string(i));
+    EXPECT_THROW((void)r.get(0ns), timed_out);
+    EXPECT_EQ(watched(), 1U);
+  }
+  EXPECT_EQ(watched(), 0U);
+}
+
+TEST_F(Results, ThatComeBetweenTwoWaitsAreNotMissed) {
+  constexpr int rounds = 300;
+  std::jthread storing([&] {
+    for (int i = 0; i < rounds; ++i) store("race" + std::to_string(i), "SUCCESS", std::to_string(i));
+  });
+  for (int i = 0; i < rounds; ++i) {
+    const std::string id = "race" + std::to_string(i);
+    try {
+      (void)result<int>(id).get(0ns);
+    } catch (const timed_out&) {  // not yet
+    }
+    ASSERT_EQ(result<int>(id).get(30s), i);
+  }
+}
+
+TEST_F(Results, AreForgotten) {
+  store("gone", "SUCCESS", "1");
+  const auto r = result<int>("gone");
+  EXPECT_EQ(r.get(30s), 1);
+  r.forget();
+  EXPECT_EQ(result<int>("gone").state(), "PENDING");
+  EXPECT_EQ(r.get(), 1);  // it knows
+}
+
+TEST_F(Results, ThatWereRevokedAreCancelled) {
+  task_result r;
+  r.id = "revoked";
+  r.status = state::revoked;
+  r.failure = celery_failure("TaskRevokedError", "terminated");
+  const stored_result kept{r.id, encode_result(r), 60s, false};
+  where_.results()->store(std::span(&kept, 1));
+  EXPECT_THROW(result<int>("revoked").get(30s), cancelled);
+  EXPECT_EQ(result<int>("revoked").state(), "REVOKED");
+}
+
+TEST(ResultsOfNoApp, AreClosed) {
+  future<int> waiting;
+  {
+    const app where({.broker = "memory://no_app"});
+    waiting = result<int>("never", where).future();
+  }
+  EXPECT_THROW(waiting.get(), closed);
+}
+
+}  // namespace
+}  // namespace tutti::cluster
