@@ -109,7 +109,7 @@ void set_config(worker_flags& to, const std::string& file) {
   to.app = std::move(read);
 }
 
-constexpr std::array flags = {
+constexpr std::array all_flags = {
     flag{0, "config", true, set_config},
     flag{'b', "broker", true, [](worker_flags& to, const std::string& value) { to.app.broker = value; }},
     flag{0, "backend", true, [](worker_flags& to, const std::string& value) { to.app.backend = value; }},
@@ -142,10 +142,10 @@ struct given_flag {
 };
 
 const flag* find(std::string_view word) {
-  const auto found = std::ranges::find_if(flags, [&](const flag& f) {
+  const auto found = std::ranges::find_if(all_flags, [&](const flag& f) {
     return word.starts_with("--") ? word.substr(2) == f.name : f.letter != 0 && word[1] == f.letter;
   });
-  return found == flags.end() ? nullptr : &*found;
+  return found == all_flags.end() ? nullptr : &*found;
 }
 
 std::vector<given_flag> split(std::span<const std::string> words) {
@@ -159,7 +159,7 @@ std::vector<given_flag> split(std::span<const std::string> words) {
     const flag* known = find(name);
     if (known == nullptr) {
       std::vector<std::string> names;
-      for (const flag& f : flags) names.push_back(fmt::format("--{}", f.name));
+      for (const flag& f : all_flags) names.push_back(fmt::format("--{}", f.name));
       throw std::invalid_argument(fmt::format("unknown option \"{}\"; known: {}", name, fmt::join(names, ", ")));
     }
     const bool has_value = end < word.size();
@@ -170,8 +170,6 @@ std::vector<given_flag> split(std::span<const std::string> words) {
     if (known->has_value && value.empty()) throw std::invalid_argument(fmt::format("{} needs a value", name));
     found.push_back({known, name, std::move(value)});
   }
-  // The file is what the others change.
-  std::ranges::stable_partition(found, [](const given_flag& given) { return given.known->apply == &set_config; });
   return found;
 }
 
@@ -200,11 +198,15 @@ std::string_view worker_flags_help() noexcept { return help; }
 
 worker_flags parse_worker_flags(std::span<const std::string> words, app_options given) {
   worker_flags parsed{.app = std::move(given)};
-  for (const given_flag& each : split(words)) {
-    try {
-      each.known->apply(parsed, each.value);
-    } catch (const std::invalid_argument& bad) {
-      throw std::invalid_argument(fmt::format("{} \"{}\": {}", each.word, each.value, bad.what()));
+  const std::vector<given_flag> found = split(words);
+  for (const bool config : {true, false}) {  // the file is what the others change
+    for (const given_flag& each : found) {
+      if ((each.known->apply == &set_config) != config) continue;
+      try {
+        each.known->apply(parsed, each.value);
+      } catch (const std::invalid_argument& bad) {
+        throw std::invalid_argument(fmt::format("{} \"{}\": {}", each.word, each.value, bad.what()));
+      }
     }
   }
   return parsed;
