@@ -33,6 +33,13 @@ Examples:
 
 )help";
 
+// CLI11 takes words apart that are like "[a,b]": in its sight, all that could be such begin with this.
+constexpr char guard = '\1';
+
+void unguard(std::string& word) {
+  if (word.starts_with(guard)) word.erase(0, 1);
+}
+
 // The one JSON value that `text` is, or nothing.
 std::optional<std::string> json_value(const std::string& text) {
   try {
@@ -62,6 +69,7 @@ cl::task_message message_of(const call_options& options, const std::string& defa
   message.origin = "gen" + cl::process_name();
   message.queue = options.queue.empty() ? default_queue : options.queue;
   std::vector<std::string> args;
+  args.reserve(options.args.size());
   for (const std::string& arg : options.args) args.push_back(json_value(arg).value_or(cl::json_string(arg)));
   message.args = cl::join_array(args);
   try {
@@ -169,7 +177,20 @@ CLI::App* add_result_command(CLI::App& app, result_options& options) {
   return result;
 }
 
-exit_code run_call(const call_options& options, std::ostream& out, std::ostream& err) {
+std::vector<std::string> guarded_words(int argc, const char* const* argv) {
+  std::vector<std::string> words(argv, argv + argc);
+  if (argc < 2 || words[1] != "call") return words;
+  for (std::string& word : words) {
+    if (word.starts_with('[') || word.starts_with(guard)) word.insert(word.begin(), guard);
+  }
+  return words;
+}
+
+exit_code run_call(call_options options, std::ostream& out, std::ostream& err) {
+  for (std::string& arg : options.args) unguard(arg);
+  for (std::string* word :
+       {&options.task, &options.kwargs, &options.queue, &options.eta, &options.expires, &options.id})
+    unguard(*word);
   const cl::app where = open_app(options.at);
   const cl::task_message message = message_of(options, where.options().queue);
   std::unique_ptr<cl::result_watch> watch;

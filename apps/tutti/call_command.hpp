@@ -35,9 +35,12 @@ struct result_options {
 CLI::App* add_call_command(CLI::App& app, call_options& options);
 CLI::App* add_result_command(CLI::App& app, result_options& options);
 
+/// The command line as the parser is to see it: it changes some arguments of `tutti call` otherwise. run_call knows.
+std::vector<std::string> guarded_words(int argc, const char* const* argv);
+
 /// Sends the task, and waits for its result unless told otherwise. Throws std::invalid_argument for options that make
 /// no sense, bad_spec, broker_error.
-exit_code run_call(const call_options& options, std::ostream& out, std::ostream& err);
+exit_code run_call(call_options options, std::ostream& out, std::ostream& err);
 /// Shows the result of a task. Throws bad_spec, broker_error.
 exit_code run_result(const result_options& options, std::ostream& out, std::ostream& err);
 

@@ -67,21 +67,24 @@ class ClusterCommands : public testing::Test {
   void wait_for_worker() const {
     const cluster::app where({.broker = broker_});
     const auto end = std::chrono::steady_clock::now() + 30s;
-    while (cluster::ask_workers(where, "ping", "{}", {"cli@test"}, 1s).empty())
+    while (cluster::ask_workers(where, "ping", "{}", {"cli@test"}, 50ms).empty())
       ASSERT_LT(std::chrono::steady_clock::now(), end) << "no worker answers";
   }
 
   static inline int count_ = 0;
   std::string broker_ = "memory://cli" + std::to_string(++count_);
+  // A broker in memory is there as long as somebody has it.
+  std::shared_ptr<cluster::broker> tasks_ = cluster::app({.broker = broker_}).tasks();
+  std::shared_ptr<cluster::result_store> results_ = cluster::app({.broker = broker_}).results();
   std::unique_ptr<cluster::worker> worker_;
 };
 
 TEST_F(ClusterCommands, CallPrintsTheResult) {
   work();
-  const outcome said = tutti({"call", "cli.echo", "2", "-5", "two words", "1,2", "[1, {}]", "\"3\"", "status",
+  const outcome said = tutti({"call", "cli.echo", "2", "-5", "two words", "1,2", "[1, {}]", "\"3\"", "status", "",
                               "--kwargs", R"({"n": 12345678901234567890})"});
   EXPECT_EQ(said.code, 0) << said.err;
-  EXPECT_EQ(said.out, "[[2,-5,\"two words\",\"1,2\",[1, {}],\"3\",\"status\"],{\"n\":12345678901234567890}]\n");
+  EXPECT_EQ(said.out, "[[2,-5,\"two words\",\"1,2\",[1, {}],\"3\",\"status\",\"\"],{\"n\":12345678901234567890}]\n");
   EXPECT_EQ(said.err, "");
   EXPECT_EQ(tutti({"call", "cli.echo", "--priority", "9", "--expires", "60", "--timeout", "60"}).out, "null\n");
 }

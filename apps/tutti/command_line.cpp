@@ -110,7 +110,10 @@ int run_command(int argc, const char* const* argv, std::ostream& out, std::ostre
 
   try {
     const int own = measuring::own_words(argc, argv);
-    app.parse(own, argv);
+    const std::vector<std::string> words = guarded_words(own, argv);
+    std::vector<const char*> pointers;
+    for (const std::string& word : words) pointers.push_back(word.c_str());
+    app.parse(own, pointers.data());
     measured.take_programs(argc, argv);
     if (ranks->parsed()) take_ranks_program(*ranks, ranks_options, {argv + std::min(own + 1, argc), argv + argc});
     if (ranks_options.hosts) (void)parse_hosts(*ranks_options.hosts);

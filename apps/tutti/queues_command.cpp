@@ -37,6 +37,7 @@ exit_code run_queues(const queues_options& options, std::ostream& out) {
   const std::vector<cl::queue_info> found = open_app(options.at).tasks()->queues(options.names);
   if (options.json) {
     std::vector<std::string> texts;
+    texts.reserve(found.size());
     for (const cl::queue_info& queue : found) {
       texts.push_back(cl::join_object({{"name", cl::json_string(queue.name)},
                                        {"waiting", std::to_string(queue.waiting)},

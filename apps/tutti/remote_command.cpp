@@ -81,6 +81,7 @@ const verb& find_verb(const std::vector<verb>& verbs, const std::string& name) {
   const auto found = std::ranges::find_if(verbs, [&](const verb& v) { return name == v.name; });
   if (found != verbs.end()) return *found;
   std::vector<std::string> names;
+  names.reserve(verbs.size());
   for (const verb& v : verbs) names.emplace_back(v.name);
   throw std::invalid_argument(fmt::format("unknown command \"{}\"; known: {}", name, fmt::join(names, ", ")));
 }

@@ -18,15 +18,13 @@ def quantile(values, p):
 
 
 class Client:
-    """One queue's side of it. A producer is held, so that no call has to look for one."""
+    """One queue's side of it. The producer is held, so that no call has to look for one."""
 
-    def __init__(self, url, queue):
-        self.app = make_app(url, queue)
-        self.tasks = self.app.bench
-        self.producer = self.app.amqp.producer_pool.acquire(block=True)
+    def __init__(self, app, producer, queue):
+        self.tasks, self.producer, self.queue = app.bench, producer, queue
 
     def send(self, name, *args):
-        return self.tasks[name].apply_async(args, producer=self.producer)
+        return self.tasks[name].apply_async(args, producer=self.producer, queue=self.queue)
 
     @staticmethod
     def take(results):
@@ -59,7 +57,7 @@ class Client:
         time of `get`."""
         add = self.tasks["add"]
         start = time.perf_counter()
-        result = group(add.s(i, 1) for i in range(count)).apply_async(producer=self.producer)
+        result = group(add.s(i, 1) for i in range(count)).apply_async(producer=self.producer, queue=self.queue)
         sent = time.perf_counter()
         if result.join(timeout=PATIENCE) != list(range(1, count + 1)):
             raise ArithmeticError("wrong sums")
@@ -112,12 +110,14 @@ class Client:
 
 
 def main():
+    app = make_app(sys.argv[1], "celery")
+    producer = app.amqp.producer_pool.acquire(block=True)
     clients = {}
     for line in sys.stdin:
         queue, case, *numbers = line.split()
         try:
             if queue not in clients:
-                clients[queue] = Client(sys.argv[1], queue)
+                clients[queue] = Client(app, producer, queue)
             answer = getattr(clients[queue], case)(*map(int, numbers))
             print(*answer, flush=True)
         except Exception as failed:  # told to who asked

@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <signal.h>
-#include <spawn.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -61,18 +60,21 @@ bool answers(int port) {
   return there;
 }
 
-// What it prints goes nowhere; what it complains about is shown.
+// What it prints goes nowhere; what it complains about is shown. It is told to end when this process has.
 pid_t start(std::vector<std::string> command) {
   std::vector<char*> argv;
   for (std::string& word : command) argv.push_back(word.data());
   argv.push_back(nullptr);
-  posix_spawn_file_actions_t actions;
-  posix_spawn_file_actions_init(&actions);
-  posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
-  pid_t pid = 0;
-  const int failed = posix_spawnp(&pid, argv[0], &actions, nullptr, argv.data(), environ);
-  posix_spawn_file_actions_destroy(&actions);
-  if (failed != 0) throw std::runtime_error("cannot start " + command.at(0));
+  const pid_t pid = fork();  // this program has no other threads
+  if (pid == 0) {
+    prctl(PR_SET_PDEATHSIG, SIGTERM);
+    const int nowhere = open("/dev/null", O_WRONLY);
+    dup2(nowhere, STDOUT_FILENO);
+    execvp(argv[0], argv.data());
+    std::fprintf(stderr, "cannot start %s\n", argv[0]);
+    _exit(127);
+  }
+  if (pid < 0) throw std::runtime_error("cannot start " + command.at(0));
   count_as_own(pid);
   return pid;
 }

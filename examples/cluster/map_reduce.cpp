@@ -83,6 +83,7 @@ int main(int argc, char** argv) {
 
   // 100 tasks of 10,000 points: the same seeds, the same number, wherever they run.
   std::vector<cluster::signature> throws;
+  throws.reserve(100);
   for (std::uint32_t seed = 0; seed < 100; ++seed) throws.push_back(points_inside.s(seed, 10'000));
   const auto inside = cluster::chord(throws, total.s()).delay<std::int64_t>().get(patience);
   const double pi = 4 * static_cast<double>(inside) / 1e6;

@@ -72,6 +72,7 @@ int main(int argc, char** argv) {
 
   constexpr int count = 40;
   std::vector<tutti::cluster::async_result<jobs::report>> all;
+  all.reserve(count);
   for (int i = 0; i < count; ++i) all.push_back(collatz_steps.delay(20'000 + i));
 
   std::map<std::string, share> servers;

@@ -35,7 +35,7 @@ struct delivery {
 struct settlement {
   std::string tag;
   bool give_back = false;                ///< to the front of its queue, for anybody; else it is done with
-  std::vector<outgoing_message> follow;  ///< sent in the same step: all or nothing of this settlement happens
+  std::vector<outgoing_message> follow = {};  ///< sent in the same step: all or nothing of this settlement happens
 };
 
 /// How a broker's clients behave.

@@ -38,6 +38,7 @@ std::string send(ending& to, send_plan&& plan, const ended_task& by) {
   std::string members = "null";
   if (!plan.ids.empty()) {
     std::vector<std::string> all;
+    all.reserve(plan.ids.size());
     for (const std::string& id : plan.ids) all.push_back("[[" + json_string(id) + ", null], null]");
     members = join_array(all);
   }

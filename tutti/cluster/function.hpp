@@ -75,37 +75,33 @@ struct parameters_of<R (*)(P...)> {
   // Arguments by position for the first parameters, then those by name.
   template <class... A>
   [[nodiscard]] static call_arguments encode(A&&... arguments) {
-    constexpr std::size_t named = (0 + ... + (is_keyword<std::remove_cvref_t<A>> ? 1 : 0));
-    constexpr std::size_t positional = sizeof...(A) - named;
     static_assert(keywords_are_last<std::remove_cvref_t<A>...>(),
                   "tutti: arguments by name, kw(\"b\", 3), stand behind those by position");
     static_assert(sizeof...(A) <= sizeof...(P), "tutti: too many arguments for this task");
     call_arguments all;
     if constexpr (keywords_are_last<std::remove_cvref_t<A>...>() && sizeof...(A) <= sizeof...(P)) {
-      add_all(all, std::make_index_sequence<positional>(), std::forward_as_tuple(std::forward<A>(arguments)...));
-      (add_named(all, arguments), ...);
+      [&]<std::size_t... I>(std::index_sequence<I...>) {
+        (add<std::tuple_element_t<I, std::tuple<P...>>>(all, std::forward<A>(arguments)), ...);
+      }(std::index_sequence_for<A...>());
     }
     return all;
   }
 
  private:
-  template <std::size_t... I, class Tuple>
-  static void add_all(call_arguments& to, std::index_sequence<I...>, Tuple&& arguments) {
-    (add_one<std::tuple_element_t<I, std::tuple<P...>>>(to, std::get<I>(std::move(arguments))), ...);
-  }
+  // Given by name, or for `Parameter`.
   template <class Parameter, class A>
-  static void add_one(call_arguments& to, A&& argument) {
+  static void add(call_arguments& to, A&& argument) {
     using stored = tutti::detail::stored_parameter<Parameter>;
-    constexpr bool fits = stored::template accepts<A>;
-    static_assert(fits, "tutti: an argument does not convert implicitly to the parameter's type");
-    if constexpr (fits) {
-      const typename stored::type value(stored::make(std::forward<A>(argument)));
-      to.args.push_back(encode_json(value));
+    if constexpr (is_keyword<std::remove_cvref_t<A>>) {
+      add_argument(to, argument);
+    } else {
+      constexpr bool fits = stored::template accepts<A>;
+      static_assert(fits, "tutti: an argument does not convert implicitly to the parameter's type");
+      if constexpr (fits) {
+        const std::tuple<typename stored::type> value(stored::make(std::forward<A>(argument)));
+        to.args.push_back(encode_json(std::get<0>(value)));
+      }
     }
-  }
-  template <class A>
-  static void add_named(call_arguments& to, const A& argument) {
-    if constexpr (is_keyword<A>) add_argument(to, argument);
   }
 };
 

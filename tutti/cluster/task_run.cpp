@@ -68,6 +68,17 @@ class attempt_frame {
   std::optional<std::stop_callback<forward>> forward_;
 };
 
+// Where it was thrown, for people. That takes milliseconds: of many failures at once only some can have it.
+std::string (*stack_for_failure())() {
+  using clock = std::chrono::steady_clock;
+  static constexpr int each_second = 50;
+  static std::atomic<std::int64_t> second{-1};
+  static std::atomic<int> taken{0};
+  const std::int64_t now = std::chrono::floor<std::chrono::seconds>(clock::now().time_since_epoch()).count();
+  if (second.exchange(now, std::memory_order_relaxed) != now) taken.store(0, std::memory_order_relaxed);
+  return taken.fetch_add(1, std::memory_order_relaxed) < each_second ? &throw_stack : nullptr;
+}
+
 bool asks_for_another(const task_settings& settings, const std::exception_ptr& thrown) {
   if (is_cancelled(thrown)) return false;
   if (is_retryable(thrown)) return true;
@@ -125,7 +136,7 @@ outcome run_task(const registered_task& task, const detail::call_context& contex
         ended.failure = describe_failure(thrown);
         ended.wait = retry_wait(task.settings, message.retries).count();
       } else {
-        ended.failure = describe_failure(thrown, &throw_stack);
+        ended.failure = describe_failure(thrown, stack_for_failure());
       }
     }
   } catch (...) {  // no memory, no thread for the timer

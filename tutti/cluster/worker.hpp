@@ -16,7 +16,7 @@ namespace tutti::cluster {
 enum class worker_pool : unsigned char {
   threads,    ///< of this process
   processes,  ///< of its own: a task may crash, leak, and be killed at its time limit
-  inline_     ///< the thread that takes messages, one at a time
+  inline_     ///< the thread that takes messages, one at a time  NOLINT(readability-identifier-naming): a keyword
 };
 
 /// "threads", "processes" or "inline" (also Celery's "prefork" and "solo"). Throws std::invalid_argument.

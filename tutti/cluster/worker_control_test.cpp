@@ -208,7 +208,7 @@ TEST_F(BusyWorker, TellsWhatItDoes) {
 // Each message ends once, however often workers are shut down, and whatever their tasks do.
 TEST(WorkerStress, LosesNothingWhenShutDownInTheMiddle) {
   cluster_bench bench;
-  constexpr std::size_t many = 3000;
+  constexpr std::size_t many = 2000;
   std::vector<std::atomic<int>> ended(many);
   bench.task("any",
              [&](const std::vector<std::string>& args) -> std::string {

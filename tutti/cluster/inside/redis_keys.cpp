@@ -41,8 +41,9 @@ std::pair<std::string, std::string> parts_of_binding(std::string_view member) {
 held_record parse_record(std::string_view record) noexcept {
   held_record result;
   std::size_t length = 0;
-  const char* const end = record.data() + record.size();
-  const auto [after_length, length_is] = std::from_chars(record.data(), end, length);
+  const char* const begin = record.data();
+  const char* const end = begin + record.size();
+  const auto [after_length, length_is] = std::from_chars(begin, end, length);
   if (length_is != std::errc() || after_length == end) return result;
   const auto [after, returned_is] = std::from_chars(after_length + 1, end, result.returned);
   if (returned_is != std::errc() || static_cast<std::size_t>(end - after) < length + 1) return result;
