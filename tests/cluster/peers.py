@@ -6,6 +6,7 @@ of tutti's, to test the tests.
 """
 
 import ctypes
+import gc
 import json
 import os
 import pathlib
@@ -31,6 +32,8 @@ PROGRAM = os.environ.get("CLUSTER_PROGRAM", "")  # a program of this folder, wit
 LIBRARY = os.environ.get("CLUSTER_LIBRARY", "")  # the same tasks as a library
 COMMAND = os.environ.get("TUTTI_COMMAND", "")  # the command line `tutti`
 CELERY = [sys.executable, "-B", "-m", "celery"]
+
+gc.disable()  # Celery's results clean up in __del__: amid redis-py's own locks they would wait for themselves
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER: grandchildren whose parent was killed become ours
@@ -301,7 +304,10 @@ def main():
             for child in Child.all:
                 print(f"--- {child.log.name} (exit status {child.process.returncode}), its end:\n{child.output()[-3000:]}")
         shutil.rmtree(Folder.path, ignore_errors=True)
-    sys.exit(1 if kept else 0)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(1 if kept else 0)  # without the last words of Celery's connections to what has ended
+
 
 
 def queue_length(redis_, queue):
