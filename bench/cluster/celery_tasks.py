@@ -8,6 +8,7 @@ import sys
 import time
 import warnings
 
+import celery.apps.worker
 from celery import Celery
 
 
@@ -56,6 +57,7 @@ def make_app(url, queue, prefetch=4):
 
 
 def main():
+    celery.apps.worker.safe_say = lambda *_: None  # no farewell
     url, queue, prefetch = sys.argv[1:4]
     warnings.simplefilter("ignore")  # that it runs as root
     app = make_app(url, queue, int(prefetch))

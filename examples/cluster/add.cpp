@@ -6,6 +6,7 @@
 #include <tutti/cluster/function.hpp>
 
 #include <chrono>
+#include <exception>
 #include <iostream>
 
 namespace calc {
@@ -14,7 +15,7 @@ int add(int a, int b) { return a + b; }
 
 const tutti::cluster::function add{tutti::fn<calc::add>, {.name = "tasks.add", .params = {"a", "b"}}};
 
-int main(int argc, char** argv) {
+int main(int argc, char** argv) try {
   using namespace std::chrono_literals;
   tutti::init(argc, argv);
   fleet here(argc, argv);
@@ -27,4 +28,7 @@ int main(int argc, char** argv) {
   }
   const auto by_name = add.delay(1, tutti::cluster::kw("b", 2));
   return right == 3 && by_name.get(30s) == 3 ? 0 : 1;
+} catch (const std::exception& e) {  // no broker there
+  std::cerr << e.what() << '\n';
+  return 1;
 }

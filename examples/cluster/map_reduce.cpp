@@ -10,6 +10,7 @@
 #include <chrono>
 #include <cmath>
 #include <cstdint>
+#include <exception>
 #include <iostream>
 #include <numeric>
 #include <random>
@@ -61,7 +62,7 @@ constexpr auto patience = 60s;
 
 }  // namespace
 
-int main(int argc, char** argv) {
+int main(int argc, char** argv) try {
   tutti::init(argc, argv);
   fleet here(argc, argv);
   here.hire({.concurrency = 2});
@@ -91,4 +92,7 @@ int main(int argc, char** argv) {
   for (std::uint32_t seed = 0; seed < 100; ++seed) expected += points_inside(seed, 10'000);
   std::cout << "pi is about " << pi << '\n';
   return right && inside == expected && std::abs(pi - 3.14159265) < 0.01 ? 0 : 1;
+} catch (const std::exception& e) {  // no broker there
+  std::cerr << e.what() << '\n';
+  return 1;
 }

@@ -8,6 +8,7 @@
 
 #include <boost/describe/class.hpp>
 #include <chrono>
+#include <exception>
 #include <iostream>
 #include <string>
 #include <thread>
@@ -38,7 +39,7 @@ int count_primes(int below) {
 const tutti::cluster::function count_primes{tutti::fn<survey::count_primes>,
                                             {.name = "survey.count_primes", .track_started = true}};
 
-int main(int argc, char** argv) {
+int main(int argc, char** argv) try {
   using namespace std::chrono_literals;
   tutti::init(argc, argv);
   fleet here(argc, argv);
@@ -59,4 +60,7 @@ int main(int argc, char** argv) {
   }
   std::cout << result.get(30s) << " primes\n";
   return result.get() == 9592 && result.state() == "SUCCESS" && in_order && seen > 0 ? 0 : 1;
+} catch (const std::exception& e) {  // no broker there
+  std::cerr << e.what() << '\n';
+  return 1;
 }

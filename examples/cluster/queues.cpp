@@ -11,6 +11,7 @@
 #include <chrono>
 #include <cmath>
 #include <cstdint>
+#include <exception>
 #include <future>
 #include <iostream>
 #include <map>
@@ -105,7 +106,7 @@ bool check(bool right, const std::string& what) {
 
 }  // namespace
 
-int main(int argc, char** argv) {
+int main(int argc, char** argv) try {
   tutti::init(argc, argv);
   fleet here(argc, argv);
   for (const char* queue : {"sqrt_queue", "fibo_queue", "webcrawler_queue"})
@@ -140,4 +141,7 @@ int main(int argc, char** argv) {
     right &= check(links == first, pages.url(n) + ": " + std::to_string(links.size()) + " links");
   }
   return right ? 0 : 1;
+} catch (const std::exception& e) {  // no broker there
+  std::cerr << e.what() << '\n';
+  return 1;
 }

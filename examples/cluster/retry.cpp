@@ -8,6 +8,7 @@
 #include <tutti/cluster/this_call.hpp>
 
 #include <chrono>
+#include <exception>
 #include <iostream>
 #include <stdexcept>
 #include <string>
@@ -53,7 +54,7 @@ const cluster::function ready_when{tutti::fn<shop::ready_when>, {.name = "shop.r
 
 }  // namespace
 
-int main(int argc, char** argv) {
+int main(int argc, char** argv) try {
   tutti::init(argc, argv);
   fleet here(argc, argv);
   here.hire();
@@ -74,4 +75,7 @@ int main(int argc, char** argv) {
     right &= std::string(e.what()).find("attempt 2: nobody answers in Hull") != std::string::npos;
   }
   return right ? 0 : 1;
+} catch (const std::exception& e) {  // no broker there
+  std::cerr << e.what() << '\n';
+  return 1;
 }

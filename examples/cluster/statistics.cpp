@@ -10,6 +10,7 @@
 #include <chrono>
 #include <cmath>
 #include <cstdint>
+#include <exception>
 #include <iomanip>
 #include <iostream>
 #include <map>
@@ -62,7 +63,7 @@ void print(const std::map<std::string, share>& servers, int jobs, std::chrono::d
 
 }  // namespace
 
-int main(int argc, char** argv) {
+int main(int argc, char** argv) try {
   tutti::init(argc, argv);
   const auto start = clock_type::now();
   fleet here(argc, argv);
@@ -91,4 +92,7 @@ int main(int argc, char** argv) {
   right &= jobs == count && servers.size() <= 2;
   for (const auto& [name, s] : servers) right &= name == one.name() || name == two.name();
   return right ? 0 : 1;
+} catch (const std::exception& e) {  // no broker there
+  std::cerr << e.what() << '\n';
+  return 1;
 }
