@@ -14,7 +14,7 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 ORDER = ["fork_join", "parallel_for", "reduce", "scan", "sort", "pipeline", "submit", "idle", "wordcount", "task", "sync", "channel",
-         "process_pool", "mpi", "echo", "http", "crawl"]
+         "process_pool", "mpi", "cluster", "echo", "http", "crawl"]
 
 # Systems that are a yardstick, not a competitor.
 REFERENCE = re.compile(r"\((floor|ideal|spins)\)$|^serial$|serial runs?$|^tutti, |^C, ")
@@ -277,6 +277,9 @@ GOALS = [
     Goal("mpi, objects against mpi4py", "mpi", "^objects", 1.5, kind="times", against="^mpi4py$"),
     Goal("rank_pool, empty tasks per second against mpi4py.futures", "mpi", "^rank_pool: (submit with|map, a task)", 20,
          kind="times", against=r"^mpi4py\.futures"),
+    Goal("cluster, tasks per second with their results, as a group, against Celery's prefork", "cluster",
+         r"^10\^4 tasks as a group, with", 20, kind="times", against="^Celery prefork"),
+    Goal("cluster, there and back, us", "cluster", "^there and back, p50", 300),
     Goal("echo, 64 B, messages per second against Asio's coroutines, best repetitions", "echo", "^50 .* 64 B.*messages", 0.97,
          kind="times", against="^asio$", repetition="best"),
     Goal("echo, 64 B, messages per second against asyncio's streams", "echo", "^50 .* 64 B.*messages", 2, kind="times",

@@ -96,6 +96,7 @@ std::string task_end::value() const {
 
 result_cell::~result_cell() {
   if (leave_) leave_(this);
+  if (end_ == nullptr) promise_.set_value();  // nobody is left to be told; a broken promise would be a warning
 }
 
 std::shared_ptr<const task_end> result_cell::end() const {
