@@ -18,6 +18,7 @@ constexpr std::string_view reply_exchange = "reply.celery.pidbox";
 void send(const app& where, const std::string& command, const std::string& arguments,
           const std::vector<std::string>& workers, const json_members& more, double expires) {
   std::vector<std::string> names;
+  names.reserve(workers.size());
   for (const std::string& worker : workers) names.push_back(json_string(worker));
   (void)object_parts(arguments);  // who asks for nonsense hears of it here
   json_members message = {{"method", json_string(command)},
