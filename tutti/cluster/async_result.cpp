@@ -165,6 +165,7 @@ bool result_handle::failed() const { return state() == state::failure; }
 void result_handle::revoke(bool terminate, std::string_view signal) const {
   if (is_eager(where_)) return;
   std::vector<std::string> ids;
+  ids.reserve(cells_.size());
   for (const auto& cell : cells_) ids.push_back(json_string(cell->id()));
   tell_workers(where_, "revoke",
                join_object({{"task_id", is_group_ ? join_array(ids) : ids.front()},
@@ -174,6 +175,7 @@ void result_handle::revoke(bool terminate, std::string_view signal) const {
 
 void result_handle::forget() const {
   std::vector<std::string> ids;
+  ids.reserve(cells_.size());
   for (const auto& cell : cells_) ids.push_back(cell->id());
   if (!is_eager(where_)) return where_.results()->forget(ids);
   auto& shared = result_hub_access::state(where_);
@@ -241,6 +243,7 @@ std::vector<std::string> result_access::elements(const result_handle& of,
 std::vector<std::string> result_access::states(const result_handle& of) {
   const auto texts = look(of.where_, of.cells_);
   std::vector<std::string> all;
+  all.reserve(texts.size());
   for (std::size_t i = 0; i < texts.size(); ++i) all.push_back(state_of(*of.cells_[i], texts[i]));
   return all;
 }

@@ -164,6 +164,7 @@ class planner {
     if (!where.root.empty()) body.set_option("root_id", json_string(where.root));
     membership header{node.header_id, canvas_json(body), 0};
     std::vector<canvas_ref> parts;
+    parts.reserve(node.tasks.size());
     for (const canvas_ref& task : node.tasks) parts.push_back(freeze(task, where.root, {}, &header).node);
     const position part{arguments_for(node, where.arguments), where.root, where.parent, {}, where.eta, overrides};
     if (header.next != 0) plan_.chords.emplace_back(header.group, header.next);

@@ -146,6 +146,7 @@ std::string show_stats(const worker_numbers& numbers, const std::string& broker)
   json_members total;
   for (const auto& [task, count] : numbers.total) total.emplace_back(task, std::to_string(count));
   std::vector<std::string> pids;
+  pids.reserve(numbers.pids.size());
   for (const int pid : numbers.pids) pids.push_back(std::to_string(pid));
   const std::string pool = join_object({{"implementation", json_string("tutti:" + numbers.pool)},
                                         {"max-concurrency", std::to_string(numbers.concurrency)},

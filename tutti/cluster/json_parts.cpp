@@ -81,7 +81,8 @@ std::string json_string(std::string_view text) {
     std::size_t end = at;
     while (end < text.size() && is_plain(text[end])) ++end;
     out += text.substr(at, end - at);
-    if ((at = end) == text.size()) break;
+    at = end;
+    if (at == text.size()) break;
     const char c = text[at];
     if (c == '"' || c == '\\') {
       out += '\\';

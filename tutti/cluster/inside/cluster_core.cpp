@@ -188,6 +188,7 @@ void cluster_core::stop(portable_call& call) noexcept {
 
 void cluster_core::tell_revoked(const std::vector<std::string>& ids) {
   std::vector<std::string> texts;
+  texts.reserve(ids.size());
   for (const std::string& id : ids) texts.push_back(json_string(id));
   try {
     tell_workers(where_, "revoke",
