@@ -27,6 +27,9 @@
 #ifdef TUTTI_LINKS_MPI
 #include <tutti/mpi/mpi.hpp>
 #endif
+#ifdef TUTTI_LINKS_CLUSTER
+#include <tutti/cluster/cluster.hpp>
+#endif
 #ifdef TUTTI_LINKS_TRACE
 #include <tutti/trace/trace.hpp>
 #endif

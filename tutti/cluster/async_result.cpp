@@ -50,11 +50,10 @@ std::vector<std::optional<std::string>> fetch(const app& where, const std::vecto
   if (!is_eager(where)) return where.results()->fetch(ids);
   auto& shared = result_hub_access::state(where);
   std::vector<std::optional<std::string>> texts;
+  texts.reserve(ids.size());
+  const auto now = eager_results::clock::now();
   const std::lock_guard lock(shared.mutex);
-  for (const std::string& id : ids) {
-    const auto found = shared.eager.find(id);
-    texts.push_back(found == shared.eager.end() ? std::optional<std::string>() : found->second);
-  }
+  for (const std::string& id : ids) texts.push_back(shared.eager.find(id, now));
   return texts;
 }
 
@@ -117,16 +116,16 @@ result_handle::result_handle(app where, std::string id, std::string name, bool i
     : where_(std::move(where)),
       id_(std::move(id)),
       cells_{std::make_shared<result_cell>(id_, std::move(name))},
-      is_ignored_(is_ignored) {
+      ignored_{is_ignored} {
   if (is_eager(where_)) {
     look(where_, cells_);
-  } else if (!is_ignored_) {
+  } else if (!is_ignored) {
     result_hub::note(where_, cells_.front());
   }
 }
 
-result_handle::result_handle(app where, std::string id, std::vector<std::string> ids)
-    : where_(std::move(where)), id_(std::move(id)), is_group_(true) {
+result_handle::result_handle(app where, std::string id, std::vector<std::string> ids, std::vector<bool> ignored)
+    : where_(std::move(where)), id_(std::move(id)), is_group_(true), ignored_(std::move(ignored)) {
   for (std::string& one : ids) cells_.push_back(std::make_shared<result_cell>(std::move(one), std::string()));
   if (is_eager(where_)) look(where_, cells_);
 }
@@ -181,12 +180,13 @@ void result_handle::forget() const {
   if (!is_eager(where_)) return where_.results()->forget(ids);
   auto& shared = result_hub_access::state(where_);
   const std::lock_guard lock(shared.mutex);
-  for (const std::string& id : ids) shared.eager.erase(id);
+  for (const std::string& id : ids) shared.eager.forget(id);
 }
 
 void result_handle::require_result() const {
-  if (is_ignored_) {
-    throw std::logic_error(described(*cells_.front()) +
+  if (const auto found = std::ranges::find(ignored_, true); found != ignored_.end()) {
+    const auto i = static_cast<std::size_t>(found - ignored_.begin());
+    throw std::logic_error(described(*cells_[i]) +
                            " was sent with ignore_result: there is no result that could be waited for");
   }
   if (!is_eager(where_)) return;

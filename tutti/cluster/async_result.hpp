@@ -51,13 +51,14 @@ class result_handle {
   friend class result_access;
   using outcome_call = std::function<void(const std::exception_ptr& error, const std::string& json)>;
   result_handle(app where, std::string id, std::string name, bool is_ignored);
-  result_handle(app where, std::string id, std::vector<std::string> ids);
+  result_handle(app where, std::string id, std::vector<std::string> ids, std::vector<bool> ignored);
 
   [[nodiscard]] std::string value(std::optional<std::chrono::nanoseconds> limit) const;
   /// Calls `then` in any case once, on a thread that must not be held up.
   void when_done(outcome_call then) const;
   [[nodiscard]] const std::vector<std::shared_ptr<result_cell>>& cells() const noexcept { return cells_; }
   [[nodiscard]] const app& where() const noexcept { return where_; }
+  [[nodiscard]] const std::vector<bool>& ignored() const noexcept { return ignored_; }
 
  private:
   void require_result() const;
@@ -66,7 +67,7 @@ class result_handle {
   std::string id_;
   std::vector<std::shared_ptr<result_cell>> cells_;  // one, or a group's
   bool is_group_ = false;
-  bool is_ignored_ = false;
+  std::vector<bool> ignored_;  // of each: nobody keeps its result
 };
 
 /// The result of a task; T as the task returns it, or `json` for its JSON. A group's is an array: its T is a vector.
@@ -164,12 +165,14 @@ class result_access {
     return async_result<T>(where, std::move(id), std::move(name), is_ignored);
   }
   template <class T>
-  [[nodiscard]] static async_result<T> parts(const app& where, std::string id, std::vector<std::string> ids) {
-    return async_result<T>(where, std::move(id), std::move(ids));
+  [[nodiscard]] static async_result<T> parts(const app& where, std::string id, std::vector<std::string> ids,
+                                             std::vector<bool> ignored) {
+    return async_result<T>(where, std::move(id), std::move(ids), std::move(ignored));
   }
   template <class T>
-  [[nodiscard]] static group_result<T> group(const app& where, std::string id, std::vector<std::string> ids) {
-    return group_result<T>(where, std::move(id), std::move(ids));
+  [[nodiscard]] static group_result<T> group(const app& where, std::string id, std::vector<std::string> ids,
+                                             std::vector<bool> ignored) {
+    return group_result<T>(where, std::move(id), std::move(ids), std::move(ignored));
   }
   [[nodiscard]] static std::vector<std::string> elements(const result_handle& of,
                                                          std::optional<std::chrono::nanoseconds> limit);
@@ -185,7 +188,7 @@ template <class T = json>
 
 template <class T>
 async_result<T> group_result<T>::operator[](std::size_t i) const {
-  return result_access::task<T>(where(), ids().at(i), {}, false);
+  return result_access::task<T>(where(), ids().at(i), {}, ignored().at(i));
 }
 
 template <class T>
@@ -213,9 +216,9 @@ template <class T>
 auto group_result<T>::all() const {
   using element = std::conditional_t<std::is_void_v<T>, json, T>;
   if constexpr (std::is_same_v<element, json>) {
-    return result_access::parts<json>(where(), id(), ids());
+    return result_access::parts<json>(where(), id(), ids(), ignored());
   } else {
-    return result_access::parts<std::vector<element>>(where(), id(), ids());
+    return result_access::parts<std::vector<element>>(where(), id(), ids(), ignored());
   }
 }
 

@@ -176,6 +176,27 @@ class planner {
   std::string_view default_queue_;
 };
 
+// Of each task whose result is the canvas', in order, whether nobody keeps that: options go where planner sends them.
+void add_ignored(std::vector<bool>& all, const canvas_node& node, const json_members& overrides) {
+  canvas_node told;
+  told.options = passed_on(node, overrides);
+  switch (node.kind) {
+    case canvas_kind::task: {
+      const registered_task* const known = find_task(node.task);
+      all.push_back((known != nullptr && known->settings.ignore_result) ||
+                    value_option<bool>(told, "ignore_result").value_or(false));
+      break;
+    }
+    case canvas_kind::chain:
+      add_ignored(all, *node.tasks.back(), node.tasks.size() == 1 ? told.options : json_members());
+      break;
+    case canvas_kind::group:
+      for (const canvas_ref& task : node.tasks) add_ignored(all, *task, told.options);
+      break;
+    case canvas_kind::chord: add_ignored(all, *node.body, told.options); break;
+  }
+}
+
 // The ids before the last one as Celery's results name them: [[id, parent], null], or null.
 std::string parents_of(const canvas_node& frozen_chain) {
   constexpr std::size_t most = 16;  // JSON may not be nested without end
@@ -217,6 +238,7 @@ send_plan plan_signature(std::string_view signature, const plan_context& where, 
   const detail::frozen_canvas ready = freeze(node, where.root_id, where.id, in ? &*in : nullptr);
 
   send_plan plan;
+  add_ignored(plan.ignored, *ready.node, {});
   plan.parent_chain = parents_of(*ready.node);
   planner(plan, default_queue).send(*ready.node, std::move(at));
   plan.id = ready.result.id;

@@ -31,6 +31,7 @@ struct send_plan {
   std::vector<task_message> messages;                        ///< to publish
   std::string id;                                            ///< whose result is the signature's; a group's id for one
   std::vector<std::string> ids;                              ///< the members' of a group, in order
+  std::vector<bool> ignored;                                 ///< of each of `ids`, or of `id`: nobody keeps its result
   bool is_group = false;                                     ///< its result is a group's, which may have no members
   std::string parent_chain;                                  ///< JSON as Celery's results name their parents
 };

@@ -61,7 +61,7 @@ std::string run_in_child(const std::string& text) {
     context.deadline = request.deadline;
     context.stop = stop.get_token();
     context.worker = request.worker;
-    context.update = update;
+    if (!ignores_result(request.message, &task->settings)) context.update = update;
     context.user = &request;
     ended = run_task(*task, context, stop, std::chrono::nanoseconds(request.soft_limit));
   } else {

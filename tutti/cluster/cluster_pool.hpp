@@ -37,7 +37,7 @@ class cluster_pool : public executor {
   ~cluster_pool() override;
 
   int concurrency() const override;
-  /// `cancel` revokes, and waits for what runs for as long as the app's patience.
+  /// `cancel` revokes, and waits for what runs for the app's patience. std::logic_error in an on_done of a call.
   void shutdown(shutdown_mode mode = finish) override;
   std::unique_ptr<executor> share() override;
 

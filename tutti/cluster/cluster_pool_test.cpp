@@ -30,6 +30,11 @@ void wait_for_stop() {
   is_running = false;
   throw tutti::cancelled("as asked");
 }
+std::atomic<bool> may_go{false};
+int wait_to_go() {
+  while (!may_go) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  return 7;
+}
 std::size_t size_of(const std::string& bytes) { return bytes.size(); }
 
 }  // namespace cluster_pool_test
@@ -129,6 +134,32 @@ TEST(ClusterPool, SharesItsPlace) {
   EXPECT_EQ(other->id(), pool->id());
   pool.reset();
   EXPECT_EQ(other->submit<twice>(2).get(), 4);
+}
+
+TEST(ClusterPool, LastHandleMayGoWhereACallEnds) {
+  may_go = false;
+  auto pool = make_executor("memory://?concurrency=1");
+  auto gated = pool->submit<wait_to_go>();
+  auto behind = pool->submit<twice>(4);  // is away while the handle goes
+  std::string refused;
+  std::atomic<bool> has_gone{false};
+  std::move(gated).on_done([&, pool = std::move(pool)]() mutable {
+    refused = message_of<std::logic_error>([&] { pool->shutdown(); });
+    pool.reset();
+    has_gone = true;
+  });
+  may_go = true;
+  ASSERT_TRUE(soon([&] { return has_gone.load(); }));
+  EXPECT_THAT(refused, HasSubstr("another thread"));
+  ASSERT_TRUE(behind.wait_for(30s));
+  EXPECT_EQ(behind.get(), 8);
+}
+
+TEST(ClusterPool, CallsThatAreTooBigFail) {
+  const auto pool = make_executor("memory://?concurrency=1");
+  auto big = pool->submit<size_of>(std::string(80'000'000, 'x'));
+  EXPECT_EQ(pool->submit<twice>(3).get(), 6);
+  EXPECT_THAT(message_of<std::invalid_argument>([&] { (void)big.get(); }), HasSubstr("100 MB"));
 }
 
 TEST(ClusterPool, SpecsThatMakeNoSenseAreRefused) {

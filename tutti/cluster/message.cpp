@@ -20,9 +20,8 @@ namespace {
 using detail::each_element;
 using detail::each_member;
 using detail::envelope;
+using detail::longest_message;
 using detail::open_envelope;
-
-constexpr std::size_t longest_message = 100'000'000;  // bytes
 
 // A member of the headers, the properties or the body, and its name for errors.
 struct field {

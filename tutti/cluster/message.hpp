@@ -46,8 +46,8 @@ struct task_message {
 };
 
 /// The element of a queue for `message`: an envelope in JSON with the body in base64. Throws std::invalid_argument for
-/// what no worker would take: no task or id, args that are no array, kwargs that are no object, negative retries, a
-/// priority beyond 9, a header of the user's that is the message's own ("retries").
+/// what no worker would take: no task, no id, args that are no array, kwargs no object, negative retries, a priority
+/// beyond 9, a user's header that is the message's own; at a first attempt: more than 100 MB, more than 128 levels.
 [[nodiscard]] std::string encode_message(const task_message& message);
 
 /// The message in an element of a queue. Throws decode_error, with what is wrong and where: no JSON, no task's name,

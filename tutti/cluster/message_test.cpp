@@ -317,6 +317,45 @@ TEST(message, what_no_worker_would_take_is_not_sent) {
   EXPECT_THAT(refused_of([](auto& m) { m.headers["retries"] = "1"; }), HasSubstr("\"retries\""));
 }
 
+TEST(message, what_is_too_big_for_a_worker_is_not_sent) {
+  task_message m;
+  m.task = "tasks.big";
+  m.id = "i";
+  m.args = "[\"" + std::string(75'000'000, 'x') + "\"]";
+  try {
+    (void)encode_message(m);
+    ADD_FAILURE() << "it was taken";
+  } catch (const std::invalid_argument& e) {
+    EXPECT_THAT(e.what(), AllOf(HasSubstr("tasks.big"), HasSubstr("100 MB")));
+  }
+  m.retries = 1;  // it came so, in fewer bytes
+  const std::string again = encode_message(m);
+  EXPECT_GT(again.size(), 100'000'000U);
+  EXPECT_EQ(name_of(again).id, "i");
+}
+
+TEST(message, as_deep_as_it_can_be_read_it_can_be_sent) {
+  const auto arrays = [](std::size_t n) { return std::string(n, '[') + std::string(n, ']'); };
+  task_message m;
+  m.task = "t";
+  m.id = "i";
+  m.kwargs = R"({"brackets": "[[[{\"[", "more": []})";
+  m.args = arrays(127);
+  EXPECT_EQ(decode_message(encode_message(m)).args, m.args);
+  m.args = arrays(128);
+  EXPECT_THROW((void)encode_message(m), std::invalid_argument);
+  m.args = "[]";
+  m.chord = "{\"x\":" + arrays(125) + '}';
+  EXPECT_EQ(decode_message(encode_message(m)).chord, m.chord);
+  m.chord = "{\"x\":" + arrays(126) + '}';
+  EXPECT_THROW((void)encode_message(m), std::invalid_argument);
+  m.chord.clear();
+  m.headers["deep"] = arrays(126);
+  EXPECT_EQ(decode_message(encode_message(m)).headers, m.headers);
+  m.headers["deep"] = arrays(127);
+  EXPECT_THROW((void)encode_message(m), std::invalid_argument);
+}
+
 TEST(message, a_name_is_found_where_there_is_one) {
   EXPECT_EQ(name_of(from_celery).id, "d8477fa6-b319-43e8-948f-76782e21424a");
   EXPECT_EQ(name_of(from_celery).task, "tasks.add");

@@ -74,23 +74,40 @@ std::string body_of(const task_message& message) {
   return body;
 }
 
+[[noreturn]] void refuse(const task_message& message, const std::string& why) {
+  throw std::invalid_argument("task message " + json_string(message.task) + '[' + message.id + "]: " + why);
+}
+
 void require_sendable(const task_message& message) {
-  const auto refuse = [&](const std::string& why) {
-    throw std::invalid_argument("task message " + json_string(message.task) + ": " + why);
-  };
-  if (message.task.empty()) refuse("it has no name");
-  if (message.id.empty()) refuse("it has no id");
-  if (!detail::is_array(message.args)) refuse("args are no JSON array: " + message.args.substr(0, 60));
-  if (!detail::is_object(message.kwargs)) refuse("kwargs are no JSON object: " + message.kwargs.substr(0, 60));
-  if (message.retries < 0) refuse("retries are " + std::to_string(message.retries));
+  if (message.task.empty()) refuse(message, "it has no name");
+  if (message.id.empty()) refuse(message, "it has no id");
+  if (!detail::is_array(message.args)) refuse(message, "args are no JSON array: " + message.args.substr(0, 60));
+  if (!detail::is_object(message.kwargs)) refuse(message, "kwargs are no JSON object: " + message.kwargs.substr(0, 60));
+  if (message.retries < 0) refuse(message, "retries are " + std::to_string(message.retries));
   if (message.priority && (*message.priority < 0 || *message.priority > detail::soonest_priority)) {
-    refuse("priority is " + std::to_string(*message.priority) + ", not 0 to 9");
+    refuse(message, "priority is " + std::to_string(*message.priority) + ", not 0 to 9");
   }
   for (const auto& [name, json] : message.headers) {
     if (detail::is_own_header(name)) {
-      refuse("a header may not be named " + json_string(name) + ", which is the message's own");
+      refuse(message, "a header may not be named " + json_string(name) + ", which is the message's own");
     }
   }
+}
+
+// Before it is made: base64 takes a third more than the body.
+void require_room(const task_message& message, std::size_t bytes) {
+  if (bytes <= detail::longest_message) return;
+  refuse(message, "it has " + std::to_string(bytes) +
+                      " bytes, and a worker takes 100 MB at most; keep what is big elsewhere, and send where it is");
+}
+
+// As deep as a worker reads.
+void require_shallow(const task_message& message, std::string_view body) {
+  std::size_t deepest = detail::nesting(body);
+  for (const auto& [name, json] : message.headers) deepest = std::max(deepest, detail::nesting(json) + 2);
+  if (deepest <= detail::json_depth_limit) return;
+  refuse(message, "it is nested " + std::to_string(deepest) + " levels deep with all that comes after it, and " +
+                      std::to_string(detail::json_depth_limit) + " is the most");
 }
 
 void write_headers(std::string& out, const task_message& message) {
@@ -160,7 +177,15 @@ bool is_envelope(const envelope& parts) {
 
 std::string encode_message(const task_message& message) {
   require_sendable(message);
-  const std::string body = base64(body_of(message));
+  std::string body = body_of(message);
+  // One that is tried again goes as it came. Should nobody take it any more, whoever waits for it is told by its
+  // worker.
+  const bool is_first = message.retries == 0;
+  if (is_first) {
+    require_room(message, (body.size() + 2) / 3 * 4);
+    require_shallow(message, body);
+  }
+  body = base64(body);
   std::string out;
   out.reserve(body.size() + 2048);
   out += R"({"body": ")";
@@ -170,6 +195,7 @@ std::string encode_message(const task_message& message) {
   out += R"(, "properties": )";
   write_properties(out, message);
   out += '}';
+  if (is_first) require_room(message, out.size());
   return out;
 }
 

@@ -12,6 +12,8 @@
 namespace tutti::cluster {
 namespace {
 
+thread_local bool hears_here = false;  // this thread is a hub's
+
 struct waiting_cell {
   std::weak_ptr<result_cell> cell;
   std::shared_ptr<result_cell> kept;  // also when nobody else has it
@@ -31,6 +33,7 @@ struct result_hub::core {
   std::thread thread;  // under `order`
 
   void run() {
+    hears_here = true;
     while (!stopping.load()) {
       std::vector<std::string> ended;
       for (auto& [id, text] : watch->next(std::chrono::hours(1))) {
@@ -76,16 +79,33 @@ struct result_hub::core {
     if (!gone.empty()) watch->remove(gone);
   }
 
+  // Whether nobody waits for its task any more.
+  bool erase(const result_cell& cell) {
+    const std::lock_guard lock(mutex);
+    const auto found = table.find(cell.id());
+    if (found == table.end()) return false;
+    std::erase_if(found->second, [&](const waiting_cell& one) { return one.address == &cell; });
+    if (!found->second.empty()) return false;
+    table.erase(found);
+    return true;
+  }
+
   void leave(const result_cell& cell) {
+    if (erase(cell)) forget({cell.id()});
+  }
+
+  // As if it had not been watched: who waits for it next tries again. Under `order`.
+  void take_back(result_cell& cell) noexcept {
     {
-      const std::lock_guard lock(mutex);
-      const auto found = table.find(cell.id());
-      if (found == table.end()) return;
-      std::erase_if(found->second, [&](const waiting_cell& one) { return one.address == &cell; });
-      if (!found->second.empty()) return;
-      table.erase(found);
+      const std::lock_guard lock(cell.mutex_);
+      cell.is_watched_ = false;
+      cell.leave_ = nullptr;
     }
-    forget({cell.id()});
+    if (!erase(cell)) return;
+    try {
+      watch->remove(std::span(&cell.id(), 1));
+    } catch (const std::exception&) {  // what is heard of it is for nobody
+    }
   }
 };
 
@@ -163,9 +183,26 @@ result_hub::~result_hub() {
   for (const auto& cell : kept) cell->settle(end);
 }
 
+bool result_hub::is_here() noexcept { return hears_here; }
+
 void result_hub::watch(std::span<const std::shared_ptr<result_cell>> cells, bool keep) {
   std::vector<std::string> ids;
+  std::vector<result_cell*> entered;
+  entered.reserve(cells.size());
   const std::lock_guard ordered(core_->order);
+  if (!core_->thread.joinable()) core_->thread = std::thread([core = core_] { core->run(); });
+  try {
+    enter(cells, keep, ids, entered);
+    if (!ids.empty()) core_->watch->add(ids);
+  } catch (...) {
+    for (result_cell* const cell : entered) core_->take_back(*cell);
+    throw;
+  }
+}
+
+// Under `order`. `ids`: that the watch must hear of; `entered`: cells that are new.
+void result_hub::enter(std::span<const std::shared_ptr<result_cell>> cells, bool keep, std::vector<std::string>& ids,
+                       std::vector<result_cell*>& entered) {
   for (const auto& cell : cells) {
     bool is_new = false;
     {
@@ -173,6 +210,7 @@ void result_hub::watch(std::span<const std::shared_ptr<result_cell>> cells, bool
       if (cell->end_ != nullptr) continue;
       is_new = !std::exchange(cell->is_watched_, true);
       if (is_new) {
+        entered.push_back(cell.get());
         cell->leave_ = [weak = std::weak_ptr(core_)](const result_cell* self) {
           if (const auto hub = weak.lock()) hub->leave(*self);
         };
@@ -191,9 +229,6 @@ void result_hub::watch(std::span<const std::shared_ptr<result_cell>> cells, bool
       }
     }
   }
-  if (ids.empty()) return;
-  core_->watch->add(ids);
-  if (!core_->thread.joinable()) core_->thread = std::thread([core = core_] { core->run(); });
 }
 
 void result_hub::note(const app& where, const std::shared_ptr<result_cell>& cell) {

@@ -72,7 +72,7 @@ class result_hub {
   result_hub& operator=(const result_hub&) = delete;
 
   /// From now on these cells are settled when their tasks end, or have ended; as long as somebody else has them, or,
-  /// with `keep`, in any case.
+  /// with `keep`, in any case. When it throws, those that were not watched before are not watched now.
   void watch(std::span<const std::shared_ptr<result_cell>> cells, bool keep);
   /// Somebody may wait for it later: then it is watched together with others.
   static void note(const app& where, const std::shared_ptr<result_cell>& cell);
@@ -83,11 +83,17 @@ class result_hub {
   /// Tasks that are waited for: for tests.
   [[nodiscard]] std::size_t watched() const;
 
+  /// Whether this thread is a hub's, which settles.
+  [[nodiscard]] static bool is_here() noexcept;
+
   /// The one of `where`, which it must not outlive.
   [[nodiscard]] static std::shared_ptr<result_hub> of(const app& where);
 
  private:
   struct core;
+  void enter(std::span<const std::shared_ptr<result_cell>> cells, bool keep, std::vector<std::string>& ids,
+             std::vector<result_cell*>& entered);
+
   std::shared_ptr<core> core_;
 };
 

@@ -6,9 +6,15 @@
 #include <tutti/base/error.hpp>
 #include <tutti/cluster/result_hub.hpp>
 
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <span>
 #include <string>
 #include <tests/support/cluster_client.hpp>
 #include <thread>
+#include <utility>
 #include <vector>
 
 namespace tutti::cluster {
@@ -126,6 +132,72 @@ TEST_F(Results, ThatWereRevokedAreCancelled) {
   where_.results()->store(std::span(&kept, 1));
   EXPECT_THROW(result<int>("revoked").get(30s), cancelled);
   EXPECT_EQ(result<int>("revoked").state(), "REVOKED");
+}
+
+// Cannot be reached at first; what it is asked for after that, it has.
+class late_store : public result_store {
+ public:
+  class late_watch : public result_watch {
+   public:
+    void add(std::span<const std::string> ids) override {
+      if (std::exchange(is_away_, false)) throw broker_error("away");
+      const std::lock_guard lock(mutex_);
+      heard_.assign(ids.begin(), ids.end());
+      changed_.notify_all();
+    }
+    void remove(std::span<const std::string> /*ids*/) override {}
+    std::vector<std::pair<std::string, std::string>> next(std::chrono::nanoseconds patience) override {
+      std::unique_lock lock(mutex_);
+      changed_.wait_for(lock, patience, [this] { return is_over_ || !heard_.empty(); });
+      std::vector<std::pair<std::string, std::string>> found;
+      for (const std::string& id : std::exchange(heard_, {})) {
+        task_result r;
+        r.id = id;
+        r.status = state::success;
+        r.result = "1";
+        found.emplace_back(id, encode_result(r));
+      }
+      return found;
+    }
+    void wake() noexcept override {
+      const std::lock_guard lock(mutex_);
+      is_over_ = true;
+      changed_.notify_all();
+    }
+
+   private:
+    std::mutex mutex_;
+    std::condition_variable changed_;
+    std::vector<std::string> heard_;
+    bool is_away_ = true, is_over_ = false;
+  };
+  void store(std::span<const stored_result> /*results*/) override {}
+  std::vector<std::optional<std::string>> fetch(std::span<const std::string> ids) override {
+    return std::vector<std::optional<std::string>>(ids.size());
+  }
+  void forget(std::span<const std::string> /*ids*/) override {}
+  std::unique_ptr<result_watch> watch() override { return std::make_unique<late_watch>(); }
+  void begin_chord(const std::string& /*group*/, std::int64_t /*size*/) override {}
+  std::optional<chord_parts> add_chord_part(const std::string& /*group*/, std::int64_t /*index*/,
+                                            const std::string& /*id*/, const std::string& /*text*/) override {
+    return {};
+  }
+  void end_chord(const std::string& /*group*/) override {}
+  void store_group(const std::string& /*group*/, const std::string& /*text*/, std::chrono::seconds /*for*/) override {}
+  std::string name() const override { return "late"; }
+};
+
+TEST(ResultHub, WatchesAgainAfterItCouldNot) {
+  result_hub hub(std::make_shared<late_store>());
+  const std::vector cells{std::make_shared<result_cell>("one", ""), std::make_shared<result_cell>("two", "")};
+  EXPECT_THROW(hub.watch(cells, true), broker_error);
+  EXPECT_EQ(hub.watched(), 0U);
+  hub.watch(cells, false);
+  for (const auto& cell : cells) {
+    ASSERT_TRUE(cell->wait_until(std::chrono::steady_clock::now() + 30s));
+    EXPECT_EQ(cell->end()->value(), "1");
+  }
+  EXPECT_EQ(hub.watched(), 0U);
 }
 
 TEST(ResultsOfNoApp, AreClosed) {

@@ -113,6 +113,10 @@ void send_message(const app& where, const task_message& message) {
 
 void send_all(const app& where, const send_plan& plan) {
   if (where.options().eager) return run_eagerly(where, plan);
+  const bool holds = holds_back(where);
+  std::vector<outgoing_message> out;
+  out.reserve(plan.messages.size());
+  for (const task_message& message : plan.messages) out.push_back(outgoing(message, holds));  // or none is sent
   if (!plan.chords.empty() || !plan.groups.empty()) {
     const auto results = where.results();
     for (const auto& [group, size] : plan.chords) results->begin_chord(group, size);
@@ -120,12 +124,7 @@ void send_all(const app& where, const send_plan& plan) {
       results->store_group(group, text, where.options().result_expires);
     }
   }
-  if (plan.messages.empty()) return;
-  const bool holds = holds_back(where);
-  std::vector<outgoing_message> out;
-  out.reserve(plan.messages.size());
-  for (const task_message& message : plan.messages) out.push_back(outgoing(message, holds));
-  where.tasks()->publish(out);
+  if (!out.empty()) where.tasks()->publish(out);
 }
 
 }  // namespace tutti::cluster::detail

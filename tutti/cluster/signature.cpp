@@ -159,7 +159,7 @@ detail::sent_canvas signature::send(const app& where, const send_options& option
   context.parent_id = std::move(caller.id);
   const send_plan plan = plan_signature(canvas_json(node), context, where.options().queue);
   detail::send_all(where, plan);
-  return {plan.id, plan.ids, plan.is_group};
+  return {plan.id, plan.ids, plan.is_group, plan.ignored};
 }
 
 group_signature group(const std::vector<signature>& tasks) {

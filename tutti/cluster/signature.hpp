@@ -23,6 +23,7 @@ struct sent_canvas {
   std::string id;
   std::vector<std::string> ids;
   bool is_group = false;
+  std::vector<bool> ignored;  // of each of `ids`, or of `id`: nobody keeps its result
 };
 }  // namespace detail
 
@@ -62,8 +63,9 @@ class signature {
   async_result<R> apply_async(const send_options& options, const A&... arguments) const {
     const app where = detail::app_for(options);
     auto sent = send(where, options, detail::encode_arguments(arguments...));
-    if (sent.is_group) return result_access::parts<R>(where, std::move(sent.id), std::move(sent.ids));
-    return result_access::task<R>(where, std::move(sent.id), name(), options.ignore_result);
+    if (sent.is_group)
+      return result_access::parts<R>(where, std::move(sent.id), std::move(sent.ids), std::move(sent.ignored));
+    return result_access::task<R>(where, std::move(sent.id), name(), sent.ignored.front());
   }
 
   /// One after the other: each is called with the result of the one before. A group with something behind it is a
@@ -100,7 +102,7 @@ class group_signature : public signature {
   group_result<R> apply_async(const send_options& options, const A&... arguments) const {
     const app where = detail::app_for(options);
     auto sent = send(where, options, detail::encode_arguments(arguments...));
-    return result_access::group<R>(where, std::move(sent.id), std::move(sent.ids));
+    return result_access::group<R>(where, std::move(sent.id), std::move(sent.ids), std::move(sent.ignored));
   }
 
  private:

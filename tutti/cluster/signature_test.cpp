@@ -21,6 +21,7 @@ std::vector<long> same(const std::vector<long>& all) { return all; }
 long fail(long a) { throw std::out_of_range("failed at " + std::to_string(a)); }
 std::string failed_id;
 std::atomic<int> failures{0};
+long say(long a) { return a; }
 void note_failure(const std::string& id) {
   failed_id = id;
   ++failures;
@@ -43,6 +44,7 @@ const function plus{fn<signature_test::plus>, {.name = "canvas.plus", .params = 
 const function sum{fn<signature_test::sum>, {.name = "canvas.sum"}};
 const function same{fn<signature_test::same>, {.name = "canvas.same"}};
 const function fail{fn<signature_test::fail>, {.name = "canvas.fail"}};
+const function say{fn<signature_test::say>, {.name = "canvas.say", .ignore_result = true}};
 const function note_failure{fn<signature_test::note_failure>, {.name = "canvas.note_failure"}};
 
 class Signatures : public testing::TestWithParam<bool> {
@@ -89,6 +91,26 @@ TEST_P(Signatures, InAChordMeet) {
   EXPECT_EQ((group(plus.s(1, 1), plus.s(2, 2)) | sum.s()).delay<long>().get(30s), 6);
   EXPECT_EQ((group(plus.s(1), plus.s(2)) | sum.s() | plus.s(100)).delay<long>(10).get(30s), 123);
   EXPECT_EQ(chord({plus.s(7, 7)}, sum.s()).delay<long>().get(30s), 14);
+}
+
+TEST_P(Signatures, WhoseResultIsIgnoredAreNotWaitedFor) {
+  const auto refused = [](const auto& sent) {
+    return message_of<std::logic_error>([&] { static_cast<void>(sent.get(30s)); });
+  };
+  const signature quiet = plus.s(1, 1).set({.ignore_result = true});
+  const auto no = HasSubstr("was sent with ignore_result");
+  EXPECT_THAT(refused(quiet.delay<long>()), no);
+  EXPECT_THAT(refused(say.s(1).delay<long>()), no);
+  EXPECT_THAT(refused((plus.s(1, 1) | say.s()).delay<long>()), no);
+  EXPECT_THAT(refused(chord({plus.s(1, 1)}, same.s().set({.ignore_result = true})).delay()), no);
+  EXPECT_THAT(refused((plus.s(1, 1) | group(plus.s(1), say.s())).delay()), no);
+  const auto mixed = group(say.s(1), plus.s(1, 1)).delay<long>();
+  EXPECT_THAT(refused(mixed), no);
+  EXPECT_THAT(refused(mixed.all()), no);
+  EXPECT_THAT(refused(mixed[0]), no);
+  EXPECT_EQ(mixed[1].get(30s), 2);
+  EXPECT_THAT(refused(group(plus.s(1, 1)).apply_async<long>({.ignore_result = true})), no);
+  EXPECT_EQ((quiet | plus.s(1)).delay<long>().get(30s), 3);  // what is in between may be ignored
 }
 
 TEST_P(Signatures, ThatAreNothing) {

@@ -2,6 +2,7 @@
 
 #include <tutti/base/error.hpp>
 #include <tutti/base/throw_stack.hpp>
+#include <tutti/cluster/inside/running_settings.hpp>
 #include <tutti/core/call_in_progress.hpp>
 #include <tutti/core/task_frame.hpp>
 #include <tutti/core/timers.hpp>
@@ -119,6 +120,7 @@ outcome run_task(const registered_task& task, const detail::call_context& contex
     const soft_limit_timer soft(stop, soft_limit);
     const attempt_frame frame(task.settings.name, left, context.stop);
     const detail::call_scope scope(context);
+    const detail::running_settings settings(task.settings);
     try {
       ended.result = noting_throws([&] { return task.run(message.args, message.kwargs); });
       ended.kind = outcome_kind::success;

@@ -1,6 +1,7 @@
 #include <tutti/cluster/this_call.hpp>
 
 #include <tutti/base/error.hpp>
+#include <tutti/cluster/inside/running_settings.hpp>
 #include <tutti/cluster/result_text.hpp>
 #include <tutti/cluster/task_registry.hpp>
 #include <tutti/cluster/task_run.hpp>
@@ -13,6 +14,7 @@ namespace tutti::cluster {
 namespace {
 
 constinit thread_local const detail::call_context* current = nullptr;
+constinit thread_local const task_settings* current_settings = nullptr;
 // The call that has asked for an attempt that it could not have: it fails with what leaves it.
 constinit thread_local const detail::call_context* refused = nullptr;
 
@@ -20,6 +22,13 @@ const detail::call_context& here(const char* asked) {
   if (current != nullptr) return *current;
   throw std::logic_error(std::string("this_call::") + asked +
                          ": no task runs on this thread; ask on the thread that calls the task's function");
+}
+
+// Of the task that runs; nothing: for ever. None are known to be wanted of one that nobody knows.
+std::optional<int> most_retries(const task_message& message) {
+  if (current_settings != nullptr) return current_settings->max_retries;
+  const registered_task* const task = find_task(message.task);
+  return task != nullptr ? task->settings.max_retries : 0;
 }
 
 std::string what_is_handled() {
@@ -40,6 +49,10 @@ call_scope::call_scope(const call_context& context) noexcept : before_(std::exch
   refused = nullptr;
 }
 call_scope::~call_scope() { current = before_; }
+
+running_settings::running_settings(const task_settings& settings) noexcept
+    : before_(std::exchange(current_settings, &settings)) {}
+running_settings::~running_settings() { current_settings = before_; }
 
 bool was_refused(const call_context& context) noexcept { return refused == &context; }
 
@@ -76,9 +89,8 @@ std::stop_token stop_token() { return here("stop_token").stop; }
 void retry(retry_options how) {
   const detail::call_context& self = here("retry");
   const task_message& message = *self.message;
-  const registered_task* const task = find_task(message.task);
   std::optional<int> most = how.max_retries;
-  if (!most && task != nullptr) most = task->settings.max_retries;
+  if (!most) most = most_retries(message);
   if (most && message.retries >= *most) {
     refused = &self;
     if (std::current_exception()) throw;

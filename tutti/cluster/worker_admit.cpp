@@ -101,7 +101,7 @@ job_ptr worker::impl::look_at(delivery d) {
       wrong = e.what();
     }
   }
-  const message_name name = text.size() > most_bytes ? message_name() : name_of(text);
+  const message_name name = name_of(text);
   one->message.id = name.id;
   one->message.task = name.task;
   bury(one, wrong, state::failure, "InvalidTaskError");

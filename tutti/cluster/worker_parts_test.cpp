@@ -266,6 +266,26 @@ TEST_F(TaskRun, ATaskThatAsksForMoreThanItHasFailsWithItsError) {
             outcome_kind::retry);
 }
 
+TEST_F(TaskRun, AskedByATaskThatAnotherOneCallsTheOtherOnesRetriesCount) {
+  registered_task inner;
+  inner.settings = {.name = "parts.asks", .max_retries = {}};
+  inner.run = [](std::string_view, std::string_view) -> std::string { this_call::retry(); };
+  const task_registration entered(inner);
+  task_message message;
+  message.task = "celery.map";
+  message.id = "i";
+  message.args = R"([{"task": "parts.asks"}, [1]])";
+  const auto kind = [&](int retries) {
+    message.retries = retries;
+    const std::stop_source stop;
+    detail::call_context context;
+    context.message = &message;
+    return run_task(*find_builtin("celery.map"), context, stop, 0ns).kind;
+  };
+  EXPECT_EQ(kind(2), outcome_kind::retry);
+  EXPECT_EQ(kind(3), outcome_kind::failure);
+}
+
 TEST(BuiltinTasks, AccumulateAndMap) {
   EXPECT_EQ(find_builtin("tasks.other"), nullptr);
   EXPECT_EQ(find_builtin("celery.other"), nullptr);

@@ -1,8 +1,8 @@
 // app_state: what copies of one app share.
 #pragma once
 #include <tutti/cluster/app.hpp>
+#include <tutti/cluster/inside/eager_results.hpp>
 
-#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -23,7 +23,7 @@ struct app::state {
   std::shared_ptr<broker> tasks;
   std::shared_ptr<result_store> results;
   std::shared_ptr<result_hub> hub;
-  std::map<std::string, std::string> eager;  // results by id, as texts
+  eager_results eager;
   // Tasks that nobody waits for yet: who begins to wait for one has the hub listen for all of them that are still held.
   std::vector<std::weak_ptr<result_cell>> sent;
   std::size_t prune_sent_at = 1024;

@@ -17,6 +17,8 @@ namespace {
 
 constexpr std::size_t most_at_once = 512;  // calls in one batch: the first of them need not wait for all
 
+thread_local bool sends_here = false;  // this thread is a pool's sender
+
 int checked_concurrency(int given) {
   if (given < 0) throw std::invalid_argument("cluster_pool: concurrency " + std::to_string(given) + " is negative");
   return given == 0 ? default_concurrency() : given;
@@ -53,6 +55,7 @@ void cluster_core::start(call work) {
 }
 
 void cluster_core::send_calls() {
+  sends_here = true;
   std::unique_lock lock(mutex_);
   for (;;) {
     work_.wait(lock, [this] { return leaving_ || !queued_.empty() || !revoked_.empty() || !received_.empty(); });
@@ -98,7 +101,14 @@ void cluster_core::send(std::vector<queued_call> calls) {
     message.queue = queue_;
     message.priority = std::clamp(5 + one.work->priority(), 0, 9);
     if (limits.timeout) message.time_limit = std::chrono::duration<double>(*limits.timeout).count();
-    outgoing_message out{queue_, encode_message(message), message.priority, {}};
+    outgoing_message out{queue_, {}, message.priority, {}};
+    try {
+      out.text = encode_message(message);
+    } catch (const std::invalid_argument&) {  // too big
+      std::move(one.work).abandon(std::current_exception());
+      ++over;
+      continue;
+    }
     {
       const std::lock_guard lock(mutex_);
       // Before begin: from then on it may be asked to stop.
@@ -207,7 +217,15 @@ void cluster_core::cancel_all() {
   if (!unsent.empty()) left(unsent.size());
 }
 
+// Calls end on the hub's thread, and some on the sender's: who waits for all of them there waits for itself.
+bool cluster_core::ends_calls_here() noexcept { return sends_here || result_hub::is_here(); }
+
 void cluster_core::shutdown(shutdown_mode mode) {
+  if (ends_calls_here()) {
+    throw std::logic_error(
+        "cluster_pool::shutdown where a call's result is being handed on: it would wait for itself; "
+        "hand that to another thread");
+  }
   {
     const std::lock_guard lock(mutex_);
     closed_ = true;
@@ -239,6 +257,17 @@ void cluster_core::shutdown(shutdown_mode mode) {
 
 void cluster_core::release_handle() noexcept {
   if (handles_.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
+  for (;;) {
+    try {
+      if (!ends_calls_here()) return finish_all();
+      return std::thread([self = shared_from_this()] { self->finish_all(); }).detach();
+    } catch (...) {  // no thread for that now
+      std::this_thread::yield();
+    }
+  }
+}
+
+void cluster_core::finish_all() noexcept {
   for (;;) {
     try {
       return shutdown(shutdown_mode::finish);

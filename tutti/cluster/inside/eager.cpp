@@ -11,10 +11,13 @@
 #include <map>
 #include <set>
 #include <stop_token>
+#include <string>
 #include <utility>
 
 namespace tutti::cluster::detail {
 namespace {
+
+constexpr int most_attempts = 1000;  // of one task
 
 struct eager_chord {
   std::int64_t size = 0;
@@ -48,7 +51,13 @@ class eager_run {
       return carry_out(std::move(brings), message);
     }
     outcome ended = attempt(*task, message);
-    while (ended.kind == outcome_kind::retry) {
+    for (int attempts = 1; ended.kind == outcome_kind::retry; ++attempts) {
+      if (attempts == most_attempts) {
+        ended.failure = describe_failure(std::make_exception_ptr(max_retries_exceeded(
+            "task " + message.task + "[" + message.id + "] asked for another attempt after " +
+            std::to_string(most_attempts) + ", and an eager app, which never waits, gives no more")));
+        break;
+      }
       ++message.retries;
       ended = attempt(*task, message);
     }
@@ -75,7 +84,7 @@ class eager_run {
 
   void store(stored_result result) {
     const std::lock_guard lock(shared_->mutex);
-    shared_->eager[result.id] = std::move(result.text);
+    shared_->eager.store(result.id, std::move(result.text), result.expires, eager_results::clock::now());
   }
 
   void carry_out(ending brings, const task_message& message) {

@@ -6,7 +6,7 @@
 namespace tutti::cluster::detail {
 
 /// Runs what the plan sends on this thread, retries, chains, callbacks and chords included, without waiting for any
-/// delay; results are kept in the app. Never throws what a task throws.
+/// delay, 1000 attempts of one task at most; results are kept in the app. Never throws what a task throws.
 void run_eagerly(const app& where, const send_plan& plan);
 
 }  // namespace tutti::cluster::detail

@@ -6,6 +6,8 @@ namespace tutti::cluster::detail {
 
 inline constexpr int soonest_priority = 9;  // of ours, 0 to 9; Celery's on Redis are 9 - ours
 
+inline constexpr std::size_t longest_message = 100'000'000;  // bytes of an element; a worker takes no more
+
 // Whether a header of that name is one that a message's own members stand for.
 [[nodiscard]] bool is_own_header(std::string_view name) noexcept;
 

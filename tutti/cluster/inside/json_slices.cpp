@@ -3,6 +3,7 @@
 #include <tutti/cluster/inside/json_handler.hpp>
 #include <tutti/cluster/inside/json_slices.hpp>
 
+#include <algorithm>
 #include <cstring>
 
 namespace tutti::cluster::detail {
@@ -87,6 +88,22 @@ std::size_t value_end(std::string_view json, std::size_t at) noexcept {
     ++at;
   }
   return at;
+}
+
+std::size_t nesting(std::string_view json) noexcept {
+  std::size_t depth = 0, deepest = 0;
+  for (std::size_t at = json.find_first_of("\"[{"); at < json.size();) {
+    switch (json[at]) {
+      case '"': at = string_end(json, at); continue;
+      case '[':
+      case '{': deepest = std::max(deepest, ++depth); break;
+      case ']':
+      case '}': --depth; break;
+      default: break;
+    }
+    ++at;
+  }
+  return deepest;
 }
 
 std::string unquoted(std::string_view json) {

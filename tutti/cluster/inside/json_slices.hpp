@@ -20,6 +20,8 @@ inline constexpr std::size_t json_depth_limit = 128;
 // Where the value ends that begins at `at`, and where the next thing begins that is no white space.
 [[nodiscard]] std::size_t value_end(std::string_view json, std::size_t at) noexcept;
 [[nodiscard]] std::size_t after_space(std::string_view json, std::size_t at) noexcept;
+// How deep arrays and objects lie in each other: 0 for a value that is neither.
+[[nodiscard]] std::size_t nesting(std::string_view json) noexcept;
 // The text of a JSON string, of which `json` is all, quotes too.
 [[nodiscard]] std::string unquoted(std::string_view json);
 
