@@ -6,7 +6,7 @@ import socket
 import threading
 
 import peers
-from peers import LIMIT, lines_of, wait_for
+from peers import lines_of, wait_for
 
 
 class Proxy:
@@ -122,8 +122,7 @@ class Connection(peers.Case):
         threading.Event().wait(1)
         proxy.mode = "pass"
         progress("refused")
-        for result in results:
-            result.get(timeout=LIMIT)
+        peers.values_of(redis, results)
         self.assertLessEqual({result.id for result in results}, set(lines_of(log)))
         wait_for(lambda: peers.queue_length(redis, "cpp") == 0, "an empty queue")
         self.assertIsNone(worker.process.poll())

@@ -137,8 +137,7 @@ class Poison(peers.Case):
         others = [self.app.send_task("tasks.work", args=(self.path("others"), str(i), 0.01), queue="cpp") for i in range(20)]
         with self.assertRaises(celery.exceptions.WorkerLostError):
             killer.get(timeout=LIMIT)
-        for other in others:
-            other.get(timeout=LIMIT)
+        peers.values_of(self.redis, others)
         wait_for(lambda: killer.id in self.dead(), lambda: f"the dead letter: {self.dead()}")
         self.assertTrue(self.dead()[killer.id]["x-death-reason"])
         self.assertIn(len(lines_of(self.path("kills"))), range(1, 11))

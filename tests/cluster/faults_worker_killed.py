@@ -44,8 +44,7 @@ class Killed(peers.Case):
             return not living
         wait_for(kill_those_that_are_due, lambda: f"the moments of {[fleet[0] for fleet in living]}")
         for name, _, _, _, results in fleets:
-            for result in results:
-                result.get(timeout=LIMIT)
+            peers.values_of(redis, results)
             ran = lines_of(self.path(name))
             self.assertEqual(sorted(set(ran), key=int), [str(i) for i in range(COUNT)], name)
             # What had ended and was not told yet runs again, and nothing else.
@@ -72,8 +71,7 @@ class Killed(peers.Case):
             wait_for(lambda: len(lines_of(log)) >= min(before + 50 + 37 * round_, len(results)), lambda: worker.output()[-2000:])
             worker.kill_all()
         worker = peers.TuttiWorker(redis.url(), "cpp", 2, name="last")
-        for result in results:
-            result.get(timeout=LIMIT)
+        peers.values_of(redis, results)
         self.assertLessEqual({result.id for result in results}, set(lines_of(log)))
         self.assertEqual(worker.stop(), 0)
 
@@ -86,8 +84,7 @@ class Killed(peers.Case):
             wait_for(lambda: len(lines_of(self.path("file"))) >= done, f"{done} tasks")
             pids = app.send_task("tasks.pid", queue="cpp", priority=0).get(timeout=LIMIT)
             os.kill(pids, signal.SIGKILL)
-        for result in results:
-            result.get(timeout=LIMIT)
+        peers.values_of(redis, results)
         self.assertEqual(set(lines_of(self.path("file"))), {str(i) for i in range(COUNT)})
         self.assertEqual(app.send_task("tasks.killer_once", args=(self.path("once"),), queue="cpp").get(timeout=LIMIT), "survived")
         self.assertEqual(worker.stop(), 0, worker.output())

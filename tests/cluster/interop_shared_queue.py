@@ -26,8 +26,7 @@ class SharedQueue(peers.Case):
                 return app.send_task("tasks.log_id", args=(log,), queue="shared", priority=(None, 0, 3, 9)[i % 4], producer=producer)
             results = [send(i) for i in range(COUNT)]
         wait_for(lambda: len(lines_of(log)) >= COUNT, lambda: f"all tasks, {len(lines_of(log))} have run")
-        for result in results:
-            result.get(timeout=LIMIT)
+        peers.values_of(redis, results)
         ran = collections.Counter(lines_of(log))
         self.assertEqual(ran, collections.Counter(result.id for result in results))
         self.assertEqual(peers.queue_length(redis, "shared"), 0)

@@ -315,6 +315,19 @@ def queue_length(redis_, queue):
     return sum(redis_.client.llen(queue + suffix) for suffix in ("", "\x06\x163", "\x06\x166", "\x06\x169"))
 
 
+def values_of(redis_, results):
+    """The values of many results, all of which must be successes. Celery's get() takes a second for each that is there."""
+    keys = ["celery-task-meta-" + result.id for result in results]
+
+    def ended():
+        kept = [json.loads(text) if text else {"status": "PENDING"} for text in redis_.client.mget(keys)]
+        bad = [one for one in kept if one["status"] in ("FAILURE", "REVOKED")]
+        if bad:
+            raise AssertionError(f"a task has not ended well: {bad[0]}")
+        return all(one["status"] == "SUCCESS" for one in kept) and kept
+    return [one["result"] for one in wait_for(ended, lambda: f"the results of {len(keys)} tasks")]
+
+
 def dead_letters(redis_, queue):
     """The headers of what lies in the dead-letter queue."""
     found = []
