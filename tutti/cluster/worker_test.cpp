@@ -270,8 +270,8 @@ TEST_P(WorkerPools, DoesNotDoAgainWhatIsDone) {
 TEST_P(WorkerPools, AsksATaskToStopAtItsSoftLimit) {
   bench_.task("endless",
               [](const auto&) -> std::string {
-                while (!this_call::stop_token().stop_requested()) std::this_thread::yield();
-                EXPECT_TRUE(this_task::stop_requested());
+                while (!this_task::stop_requested()) std::this_thread::yield();
+                EXPECT_TRUE(this_call::stop_token().stop_requested());
                 throw cancelled("I was told to");
               },
               {.soft_time_limit = 20ms});
@@ -353,11 +353,12 @@ TEST(Worker, RunsNoMoreOfALimitedTaskThanItMay) {
   bench.task("free", [&](const auto&) { return std::to_string(++others); });
   for (int i = 0; i < 5; ++i) bench.send("limited");
   bench.send("free");
+  const auto start = std::chrono::steady_clock::now();
   running_worker worker(bench, {.concurrency = 1, .prefetch = 10});
   ASSERT_TRUE(eventually([&] { return worker->stats().succeeded == 6; }));
   EXPECT_EQ(worker.stop(), 0);
   ASSERT_EQ(begun.size(), 5U);
-  for (std::size_t i = 1; i < begun.size(); ++i) EXPECT_GE(begun[i] - begun[0], i * 20ms - 1ms);
+  for (std::size_t i = 0; i < begun.size(); ++i) EXPECT_GE(begun[i] - start, i * 20ms);
 }
 
 TEST(Worker, HasANameOfItsOwn) {
