@@ -4,6 +4,7 @@
 #include <unistd.h>
 #include <tutti/base/at_fork.hpp>
 #include <tutti/base/error.hpp>
+#include <tutti/cluster/broker.hpp>
 #include <tutti/cluster/brokers/sqlite_database.hpp>
 
 #include <algorithm>
@@ -126,6 +127,7 @@ void sqlite_database::fail(int code) {
              " ms; one of them may be stopped");
     case SQLITE_NOTADB: refuse("this file is no database");
     case SQLITE_CORRUPT: refuse("this database is damaged");
+    case SQLITE_TOOBIG: throw broker_refusal("sqlite:" + path_ + ": a text is too long for it, which takes 1 GB");
     case SQLITE_FULL: refuse("no space is left for it");
     case SQLITE_READONLY: refuse("cannot be written");
     default: break;
