@@ -192,7 +192,10 @@ void sqlite_database::set_up() {
              std::to_string(format));
     return true;
   };
-  const bool was_ours = is_ours();  // first: nothing of others is touched
+  // First: nothing of others is touched. In one transaction, as somebody else may be making the file.
+  run("BEGIN");
+  const bool was_ours = is_ours();
+  run("COMMIT");
   {
     sqlite_rows mode = query("PRAGMA journal_mode=WAL");
     if (!mode.next() || mode.text(0) != "wal") refuse("its file system has no shared memory, which is needed");
