@@ -1,5 +1,6 @@
 // broker: where tasks wait between those who send and those who run them.
 #pragma once
+#include <tutti/base/error.hpp>
 #include <tutti/cluster/message.hpp>
 #include <tutti/cluster/url.hpp>
 
@@ -13,6 +14,12 @@
 #include <vector>
 
 namespace tutti::cluster {
+
+/// The broker, or the store, is there and will never take this one: a text is too long for it, or a key of its belongs
+/// to something else.
+struct broker_refusal : broker_error {
+  using broker_error::broker_error;
+};
 
 /// A message on its way to a queue.
 struct outgoing_message {
@@ -34,7 +41,7 @@ struct delivery {
 /// What becomes of a message that is held.
 struct settlement {
   std::string tag;
-  bool give_back = false;                ///< to the front of its queue, for anybody; else it is done with
+  bool give_back = false;                     ///< to the front of its queue, for anybody; else it is done with
   std::vector<outgoing_message> follow = {};  ///< sent in the same step: all or nothing of this settlement happens
 };
 
@@ -57,8 +64,8 @@ class consumer {
   /// Ends a receive() that waits, or the next one.
   virtual void wake() noexcept = 0;
   /// Carries all of them out, in order, each as a whole. Blocks, for as long as the broker is away; after stop() it
-  /// throws broker_error when one attempt fails. Doing it twice does no harm: what it follows up with is sent again at
-  /// most when the broker has lost what it knew.
+  /// throws broker_error when one attempt fails. Doing it twice does no harm, nor when the
+  /// message was given to somebody else meanwhile: then what follows is not sent.
   virtual void settle(std::span<const settlement> settled) = 0;
   /// Nobody waits for the broker any more: settle() and the destructor try once.
   virtual void stop() noexcept = 0;

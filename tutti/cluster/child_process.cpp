@@ -36,7 +36,7 @@ void child_process::make_ready() {
 }
 
 outcome child_process::run(const void* what, const detail::child_request& request,
-                           std::optional<std::chrono::nanoseconds> limit) {
+                           std::optional<std::chrono::nanoseconds> limit, const std::function<bool()>& is_wanted) {
   using clock = std::chrono::steady_clock;
   const auto begun = clock::now();
   outcome ended;
@@ -45,8 +45,15 @@ outcome child_process::run(const void* what, const detail::child_request& reques
     future<std::string> answer = [&] {
       const std::lock_guard lock(mutex_);
       running_ = what;
+      if (!is_wanted()) return future<std::string>();
       return pool_->submit<detail::run_in_child>(encode(request));
     }();
+    if (!answer.valid()) {
+      const std::lock_guard lock(mutex_);
+      running_ = nullptr;
+      ended.kind = outcome_kind::again;
+      return ended;
+    }
     if (limit && !answer.wait_for(*limit)) {
       is_over_time = true;
       do {

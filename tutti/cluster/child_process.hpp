@@ -6,6 +6,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -33,8 +34,9 @@ class child_process {
   void make_ready();
   /// Runs one attempt; `what` names it to kill(). At `limit`, from now, the process is killed and the task has failed.
   /// A process that dies by itself, or is killed otherwise, gives outcome_kind::lost.
+  /// It is not run when `is_wanted`, called once kill() can reach it, says no: that gives outcome_kind::again.
   [[nodiscard]] outcome run(const void* what, const detail::child_request& request,
-                            std::optional<std::chrono::nanoseconds> limit);
+                            std::optional<std::chrono::nanoseconds> limit, const std::function<bool()>& is_wanted);
   /// Sends `signal` to the process if it still runs `what`. Those that it does not hear become SIGKILL.
   void kill(const void* what, int signal) noexcept;
   /// 0: there is none.

@@ -25,13 +25,18 @@ namespace tutti::cluster {
 /// A job that is through.
 struct ended_job {
   job_ptr of;
-  ending brings;
+  ending brings = {};
   bool gives_back = false;  ///< it goes back to its queue as it is
+
+  // How far that has come: it may have to be tried again.
+  std::size_t counted = 0;  ///< parts of chords
+  bool is_stored = false, is_settled = false;
+  int refusals = 0;  ///< of the store or the broker, for good
 };
 
 /// Stores results, counts the parts of chords, and settles with the broker: in this order, so that nothing is lost
 /// when this process ends in between. While the store or the broker are away it tries again, for ever; the messages
-/// stay with the consumer until then. Thread-safe.
+/// stay with the consumer until then. What they refuse for good ends as a failure that says so. Thread-safe.
 class completion {
  public:
   /// The queue is told how many have arrived. All must outlive it.
@@ -42,7 +47,7 @@ class completion {
   completion& operator=(const completion&) = delete;
 
   /// Done on another thread, together with what else has ended meanwhile; or here and now, when `alone` says that
-  /// nobody has better to do and nothing else is under way. Counts it as leaving.
+  /// nobody has better to do and nothing else is under way: but that is tried once only. Counts it as leaving.
   void add(ended_job one, bool alone = false);
   /// Something else for that thread to do, once; what it throws is logged.
   void add_chore(std::function<void()> chore);
@@ -58,12 +63,15 @@ class completion {
 
  private:
   void run();
-  void process(std::vector<ended_job> batch);
-  void carry_out(std::vector<ended_job>& batch);
-  void note(const ending& what);
-  void count_parts(ended_job& one);
+  enum class tries : unsigned char { once, until_done };
+  void process(std::vector<ended_job> batch, tries how);
+  void carry_out(std::vector<ended_job>& batch, tries how);
+  void note(const ending& what, tries how);
+  void count_parts(ended_job& one, tries how);
+  void replace_refused(ended_job& one, const std::string& why);
+  void let_go(const std::vector<ended_job>& batch, const std::string& why);
   template <class Step>
-  void keep_trying(const char* what, Step step);
+  void keep_trying(const char* what, tries how, Step step);
   void look() noexcept;
 
   // Whether anything can still be done, looked at now and then while it ends. Whoever is stuck need not do so itself.

@@ -125,7 +125,7 @@ class never {
       header(kwargs.json("header"), depth + 1);
       signature(kwargs.json("body"), depth + 1, counts);
     }
-    task(options, counts);
+    task(options, counts && type != "group");  // a group's tasks are parts, it is none
     for (const std::string& next : options.array("chain")) signature(next, depth + 1, counts);
   }
 
@@ -320,11 +320,30 @@ void end_chord(ending& to, const chord_part& last, const chord_parts& parts, con
   const task_failure failure = celery_failure("ChordError", *wrong);
   never waited(to, state::failure, failure, by, rules);
   waited.signature(last.body);
-  const members options(members(last.body).json("options"));
-  std::vector<std::string> errbacks = options.array("link_error");
-  if (errbacks.empty() && options.json("link_error").starts_with('{'))
-    errbacks.emplace_back(options.json("link_error"));
-  waited.errbacks(errbacks, options.text("task_id"));
+  // Those of the body, which for a chain are its tasks', and for a chord its body's. They are told of the task whose
+  // result would have been the body's.
+  std::vector<std::string> errbacks;
+  std::string id, body = last.body;
+  for (int depth = 0; depth < 64; ++depth) {
+    const members whole(body);
+    const members options(whole.json("options"));
+    const members kwargs(whole.json("kwargs"));
+    if (errbacks.empty()) errbacks = options.array("link_error");
+    if (errbacks.empty() && options.json("link_error").starts_with('{')) {
+      errbacks.emplace_back(options.json("link_error"));
+    }
+    if (std::string own = options.text("task_id"); !own.empty()) id = std::move(own);
+    const std::string type = whole.text("subtask_type");
+    const std::vector<std::string> tasks = kwargs.array("tasks");
+    if (type == "chain" && !tasks.empty()) {
+      body = tasks.back();
+    } else if (type == "chord") {
+      body = kwargs.json("body");
+    } else {
+      break;
+    }
+  }
+  waited.errbacks(errbacks, id);
 }
 
 stored_result state_result(const task_message& message, std::string_view status, std::string_view json,
@@ -335,12 +354,15 @@ stored_result state_result(const task_message& message, std::string_view status,
   r.result = json;
   r.group = message.group;
   r.parent_id = message.parent_id;
-  return {message.id, encode_result(r), expiry(settings, rules), false};
+  return {message.id, encode_result(r), expiry(settings, rules), false, true};
 }
 
 stored_result retry_result(const task_message& message, const task_failure& why, const task_settings* settings,
                            const ending_rules& rules) {
-  return unsuccessful(message.id, state::retry, why, message.group, message.parent_id, expiry(settings, rules));
+  stored_result made =
+      unsuccessful(message.id, state::retry, why, message.group, message.parent_id, expiry(settings, rules));
+  made.is_passing = true;
+  return made;
 }
 
 }  // namespace tutti::cluster

@@ -100,6 +100,7 @@ std::vector<job_ptr> job_queue::take_stale() {
 
 std::optional<job_queue::clock::time_point> job_queue::next_look() {
   const std::lock_guard lock(mutex_);
+  release_due(clock::now());  // those that run may take long; what is left is not due
   std::optional<clock::time_point> when;
   if (!waiting_.empty() && prefetch_.adapts()) when = last_taken_ + prefetch_size::patience;
   if (!later_.empty() && (!when || later_.begin()->first < *when)) when = later_.begin()->first;

@@ -102,7 +102,7 @@ void read_time_limits(task_message& message, const field& found) {
 int read_retries(const field& found) {
   const auto number = found.integer(0).value_or(0);
   if (number > std::numeric_limits<int>::max()) found.wanted("fewer");
-  return static_cast<int>(number);
+  return std::min(static_cast<int>(number), std::numeric_limits<int>::max() - 1);  // there may be one more
 }
 
 // What a header says, or in protocol 1 a member of the body. False: it is not one of a task's own.

@@ -13,7 +13,7 @@ void prefetch_size::took(std::chrono::nanoseconds time) noexcept {
 
 void prefetch_size::too_many() noexcept {
   mean_ = std::max(mean_, static_cast<double>(std::chrono::nanoseconds(patience).count()));
-  adapt();
+  extra_ = 0;
 }
 
 void prefetch_size::adapt() noexcept {

@@ -22,7 +22,7 @@ class prefetch_size {
   [[nodiscard]] std::size_t get() const noexcept { return fixed_.value_or(extra_); }
   /// A task took so long.
   void took(std::chrono::nanoseconds time) noexcept;
-  /// Tasks wait behind others for longer than they should.
+  /// Tasks wait behind others for longer than they should: none are to, until the next one ends.
   void too_many() noexcept;
 
  private:

@@ -20,6 +20,7 @@ struct stored_result {
   std::string text;
   std::chrono::seconds expires{86400};  ///< 0: never
   bool is_success = false;              ///< a success that is there is replaced by nothing else than another one
+  bool is_passing = false;              ///< a state on the way: it replaces no success, failure or revocation
 };
 
 /// The parts of a chord that is complete, in the order of its header.

@@ -100,6 +100,26 @@ int worker::impl::run() {
     signals.emplace([this] { shut_down(true); }, [this] { shut_down(false); });
   }
   if (!open_consumer()) return is_cold() ? 1 : 0;
+  std::exception_ptr failure;
+  try {
+    serve();
+  } catch (...) {  // no threads, no memory
+    failure = std::current_exception();
+  }
+  if (completion_) completion_->finish(patience());
+  {
+    const std::lock_guard lock(waker_mutex_);
+    waker_ = nullptr;
+    ending_ = nullptr;
+  }
+  children_.clear();
+  consumer_.reset();  // what it still holds is for others, also when this has gone wrong
+  events_.reset();
+  if (failure) std::rethrow_exception(failure);
+  return is_cold() || completion_->let_go() != 0 ? 1 : 0;
+}
+
+void worker::impl::serve() {
   load_revocations();
   events_ = std::make_unique<event_sender>(app_.tasks(), name());
   events_->enable(options_.task_events);
@@ -114,32 +134,22 @@ int worker::impl::run() {
           std::make_unique<child_process>(child_limits{options_.max_tasks_per_child, options_.max_memory_per_child}));
     }
   }
-  {
-    const control_panel panel(app_, name(), *this, *events_, options_.heartbeat);
-    std::vector<std::thread> threads;
-    std::exception_ptr failure;
-    try {
-      if (options_.pool != worker_pool::inline_) {
-        for (std::size_t i = 0; i < slots_; ++i) threads.emplace_back([this, i] { run_slot(i); });
-      }
-      fetch();
-    } catch (...) {  // no threads, no memory
-      failure = std::current_exception();
+  const control_panel panel(app_, name(), *this, *events_, options_.heartbeat);
+  std::vector<std::thread> threads;
+  std::exception_ptr failure;
+  try {
+    if (options_.pool != worker_pool::inline_) {
+      for (std::size_t i = 0; i < slots_; ++i) threads.emplace_back([this, i] { run_slot(i); });
     }
-    completion_->begin_ending(patience());
-    give_back(jobs_.close());
-    for (std::thread& t : threads) t.join();
-    completion_->finish(patience());
-    const std::lock_guard lock(waker_mutex_);
-    waker_ = nullptr;
-    ending_ = nullptr;
-    if (failure) std::rethrow_exception(failure);
+    fetch();
+  } catch (...) {
+    failure = std::current_exception();
   }
-  const bool is_all_settled = completion_->let_go() == 0;
-  children_.clear();
-  consumer_.reset();
-  events_.reset();
-  return is_cold() || !is_all_settled ? 1 : 0;
+  completion_->begin_ending(patience());
+  give_back(jobs_.close());
+  for (std::thread& t : threads) t.join();
+  completion_->finish(patience());
+  if (failure) std::rethrow_exception(failure);
 }
 
 void worker::impl::shut_down(bool warm) noexcept {

@@ -6,7 +6,10 @@
 #include <tutti/cluster/wire_text.hpp>
 #include <tutti/cluster/worker_impl.hpp>
 
+#include <algorithm>
 #include <charconv>
+#include <limits>
+#include <ranges>
 #include <utility>
 
 namespace tutti::cluster {
@@ -52,7 +55,20 @@ outgoing_message worker::impl::dead_letter(const job& one, const std::string& re
 
 void worker::impl::finish(const job_ptr& one, outcome ended, bool alone) {
   one->over.store(true);
-  ended_job out{one, {}, false};
+  ended_job out{one};
+  try {
+    describe_end(out, ended);
+  } catch (const std::exception& e) {  // no memory for what it brings about
+    log(log_level::error, "what a task's end brings about cannot be told; it has failed",
+        {{"task", one->message.task}, {"id", one->message.id}, {"error", e.what()}});
+    out.gives_back = false;
+    out.brings = failed_alone(*one, e.what());
+  }
+  completion_->add(std::move(out), alone);
+}
+
+void worker::impl::describe_end(ended_job& out, const outcome& ended) {
+  const job_ptr& one = out.of;
   const task_message& m = one->message;
   const task_settings* const settings = settings_of(*one);
   const std::string runtime = std::to_string(static_cast<double>(ended.took) * 1e-9);
@@ -89,19 +105,33 @@ void worker::impl::finish(const job_ptr& one, outcome ended, bool alone) {
             {{"exception", json_string(repr(ended.failure))}, {"traceback", json_string(ended.failure.traceback)}});
     }
   }
-  completion_->add(std::move(out), alone);
+}
+
+// A failure of which little is told, and that brings about nothing but that.
+ending worker::impl::failed_alone(const job& one, const std::string& why) const {
+  ending brings;
+  try {
+    task_message alone = one.message;
+    alone.errbacks.clear();
+    alone.callbacks.clear();
+    end_without_success(brings, alone, settings_of(one), state::failure, celery_failure("InternalError", why), rules_);
+  } catch (const std::exception&) {  // then nobody hears of it
+    return {};
+  }
+  return brings;
 }
 
 void worker::impl::retry(ended_job& out, const outcome& ended) {
   const job& one = *out.of;
   task_message next = one.message;
-  ++next.retries;
+  next.retries = std::min(next.retries, std::numeric_limits<int>::max() - 1) + 1;
   next.eta = std::chrono::system_clock::now() +
              std::chrono::duration_cast<wall_time::duration>(
                  std::chrono::nanoseconds(std::min<std::int64_t>(ended.wait, 3'153'600'000'000'000'000)));  // 100 years
   next.queue = one.from.queue;
   next.priority = one.from.priority;
-  next.headers.insert_or_assign(waited, json_string(iso_time(*next.eta)));
+  // What is acknowledged already is sent as by a client, and has not waited then.
+  if (!one.acknowledged.load()) next.headers.insert_or_assign(waited, json_string(iso_time(*next.eta)));
   if (!ignores_result(one.message, settings_of(one))) {
     out.brings.results.push_back(retry_result(one.message, ended.failure, settings_of(one), rules_));
   }
@@ -136,7 +166,7 @@ void worker::impl::lost(ended_job& out, const outcome& ended) {
 }
 
 void worker::impl::give_back(const std::vector<job_ptr>& jobs) {
-  for (const job_ptr& one : jobs) {
+  for (const job_ptr& one : std::views::reverse(jobs)) {  // the first one comes last, and so is in front
     one->over.store(true);
     completion_->add({one, {}, true});
   }

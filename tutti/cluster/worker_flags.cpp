@@ -159,6 +159,7 @@ std::vector<given_flag> split(std::span<const std::string> words) {
     const flag* known = find(name);
     if (known == nullptr) {
       std::vector<std::string> names;
+      names.reserve(std::size(all_flags));
       for (const flag& f : all_flags) names.push_back(fmt::format("--{}", f.name));
       throw std::invalid_argument(fmt::format("unknown option \"{}\"; known: {}", name, fmt::join(names, ", ")));
     }

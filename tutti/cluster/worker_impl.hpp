@@ -72,6 +72,8 @@ class worker::impl final : public control_target {
   static constexpr int most_returns = 5;                  // workers that have died with it
   static constexpr int most_lost = 3;                     // processes of ours that have
 
+  void serve();
+
   // ---- taking messages (worker_admit.cpp)
   void fetch();
   [[nodiscard]] bool open_consumer();
@@ -88,6 +90,7 @@ class worker::impl final : public control_target {
   void run_slot(std::size_t slot);
   void run_job(const job_ptr& one, std::size_t slot);
   [[nodiscard]] bool begin(const job_ptr& one);
+  static void interrupt(const job& one, outcome& ended);
   [[nodiscard]] outcome attempt_here(const job_ptr& one);
   [[nodiscard]] outcome attempt_in_child(const job_ptr& one, child_process& child);
   [[nodiscard]] bool ready_child(child_process& child);
@@ -97,8 +100,10 @@ class worker::impl final : public control_target {
   void finish(const job_ptr& one, outcome ended, bool alone = false);
   void give_back(const std::vector<job_ptr>& jobs);
   void bury(const job_ptr& one, const std::string& reason, std::string_view status, std::string_view type);
+  void describe_end(ended_job& out, const outcome& ended);
   void retry(ended_job& out, const outcome& ended);
   void lost(ended_job& out, const outcome& ended);
+  [[nodiscard]] ending failed_alone(const job& one, const std::string& why) const;
   [[nodiscard]] outgoing_message dead_letter(const job& one, const std::string& reason) const;
   void stop_running(bool kill);
   void count(const job& one);

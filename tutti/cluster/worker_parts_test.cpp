@@ -6,6 +6,7 @@
 #include <tutti/cluster/job_queue.hpp>
 #include <tutti/cluster/prefetch.hpp>
 #include <tutti/cluster/rate_limits.hpp>
+#include <tutti/cluster/result_text.hpp>
 #include <tutti/cluster/revocations.hpp>
 #include <tutti/cluster/task_run.hpp>
 
@@ -92,6 +93,12 @@ TEST(Prefetch, FollowsTheTimeThatTasksTake) {
   EXPECT_EQ(adaptive.get(), 4U);
   for (int i = 0; i < 200; ++i) adaptive.took(1s);
   EXPECT_EQ(adaptive.get(), 0U);
+  prefetch_size wide({}, 50);
+  for (int i = 0; i < 100; ++i) wide.took(1us);
+  wide.too_many();
+  EXPECT_EQ(wide.get(), 0U);
+  wide.took(1ms);
+  EXPECT_GT(wide.get(), 0U);
   prefetch_size fixed(7, 2);
   fixed.took(1s);
   fixed.too_many();
@@ -170,6 +177,16 @@ TEST(JobQueue, KeepsOneUntilItsTime) {
   EXPECT_THAT(queue.remove({"x"}), SizeIs(256));
 }
 
+TEST(JobQueue, HasNothingToLookAtWhileWhatIsDueWaitsForASlot) {
+  job_queue queue(1, 10);
+  queue.put({job_of("runs")});
+  static_cast<void>(queue.take(0));
+  ASSERT_TRUE(queue.put_later(job_of("due"), job_queue::clock::now()));
+  EXPECT_EQ(queue.next_look(), std::nullopt);
+  queue.done(0, 1ns);
+  EXPECT_EQ(queue.take(0)->message.id, "due");
+}
+
 TEST(JobQueue, GivesUpWhatWaitsTooLong) {
   job_queue adaptive(1, {}), fixed(1, 5);
   for (job_queue* queue : {&adaptive, &fixed}) {
@@ -181,6 +198,39 @@ TEST(JobQueue, GivesUpWhatWaitsTooLong) {
   EXPECT_THAT(adaptive.take_stale(), SizeIs(1));
   EXPECT_THAT(adaptive.take_stale(), IsEmpty());
   EXPECT_THAT(fixed.take_stale(), IsEmpty());
+}
+
+std::string node(const std::string& id, const std::string& type, const std::string& kwargs,
+                 const std::string& options = "") {
+  return R"({"task": "t", "args": [], "kwargs": )" + kwargs + R"(, "options": {"task_id": ")" + id + '"' + options +
+         R"(}, "subtask_type": )" + type + R"(, "immutable": false})";
+}
+
+TEST(Ending, ErrbacksOfAChordWhoseBodyIsAChainAreCalled) {
+  const std::string link = R"(, "link_error": [)" + node("e", "null", "{}") + "]";
+  const std::string chain = R"({"task": "celery.chain", "args": [], "kwargs": {"tasks": [)" +
+                            node("b1", "null", "{}", link) + "," + node("b2", "null", "{}", link) +
+                            R"(]}, "options": {}, "subtask_type": "chain", "immutable": false})";
+  ending brings;
+  end_chord(brings, {"g", 0, "p", "", chain}, {R"([1, "p", "FAILURE", {"exc_type": "E", "exc_message": ["x"]}])"},
+            {"p", "root", {}}, {"q", std::chrono::seconds(1)});
+  EXPECT_THAT(brings.results, SizeIs(2));
+  ASSERT_THAT(brings.follow, SizeIs(1));
+  EXPECT_EQ(decode_message(brings.follow.at(0).text).args, R"(["b2"])");
+}
+
+TEST(Ending, AGroupIsNoPartOfTheChordThatItsTasksAreOf) {
+  const std::string in = R"(, "group_id": "g", "chord": {"task": "body"}, "group_index": 0)";
+  task_message message;
+  message.id = "first";
+  message.chain = {node("all", "\"group\"",
+                        R"({"tasks": [)" + node("a", "null", "{}", in) + "," + node("b", "null", "{}", in) + "]}", in)};
+  ending brings;
+  end_without_success(brings, message, nullptr, state::failure, celery_failure("ValueError", "x"),
+                      {"q", std::chrono::seconds(1)});
+  std::vector<std::string> ids;
+  for (const chord_part& part : brings.parts) ids.push_back(part.id);
+  EXPECT_THAT(ids, ElementsAre("a", "b"));
 }
 
 TEST(RetryWait, DoublesUpToItsMostWithJitter) {

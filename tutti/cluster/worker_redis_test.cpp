@@ -9,6 +9,7 @@
 #include <atomic>
 #include <chrono>
 #include <optional>
+#include <stdexcept>
 #include <tests/support/cluster_worker.hpp>
 #include <tests/support/redis_server.hpp>
 
@@ -91,6 +92,20 @@ TEST_F(WorkerRedis, IsShutDownWhileTheBrokerIsAway) {
   server_.start();
   running_worker next(bench_, {.concurrency = 1});
   EXPECT_EQ(bench_.await(id).result, "1");
+}
+
+TEST_F(WorkerRedis, GoesOnWhenAResultIsRefused) {
+  bench_.task("fail", [](const auto&) -> std::string { throw std::invalid_argument("x"); });
+  bench_.task("count", [](const auto&) { return std::string("1"); });
+  const task_message m = bench_.message("fail");
+  server_.ask({"RPUSH", "celery-task-meta-" + m.id, "something else"});
+  bench_.send(m);
+  const std::string other = bench_.send("count");
+  running_worker worker(bench_, {.concurrency = 1});
+  EXPECT_EQ(bench_.await(other).result, "1");
+  ASSERT_TRUE(eventually([&] { return bench_.left() == 0 && bench_.buried().size() == 1; }));
+  EXPECT_EQ(worker.stop(), 0);
+  EXPECT_THAT(bench_.buried().at(0), testing::HasSubstr("WRONGTYPE"));
 }
 
 TEST_F(WorkerRedis, BeginsWhenTheBrokerIsThere) {

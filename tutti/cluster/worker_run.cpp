@@ -83,20 +83,34 @@ bool worker::impl::ready_child(child_process& child) {
 
 void worker::impl::run_job(const job_ptr& one, std::size_t slot) {
   outcome ended;
-  if (begin(one)) {
-    ended = children_.empty() ? attempt_here(one) : attempt_in_child(one, *children_[slot]);
-    if (is_cold() && ended.kind != outcome_kind::success) ended.kind = outcome_kind::again;
-  } else {
-    ended.kind = outcome_kind::again;
+  ended.kind = outcome_kind::again;
+  try {
+    if (begin(one)) ended = children_.empty() ? attempt_here(one) : attempt_in_child(one, *children_[slot]);
+    if (is_cold()) interrupt(*one, ended);
+  } catch (...) {  // no memory
+    ended = outcome();
+    ended.failure = describe_failure(std::current_exception());
   }
   jobs_.done(slot, nanoseconds(ended.took));
   if (one->over.exchange(true)) return;
   finish(one, std::move(ended), jobs_.is_idle());
 }
 
+// A cold shutdown has come before its end, or made it end: unless that is a success, another worker has a try. There is
+// none for what was acknowledged before it ran.
+void worker::impl::interrupt(const job& one, outcome& ended) {
+  if (!one.acknowledged.load()) {
+    if (ended.kind != outcome_kind::success) ended.kind = outcome_kind::again;
+  } else if (ended.kind == outcome_kind::again || ended.kind == outcome_kind::lost ||
+             (ended.kind == outcome_kind::failure && ended.failure.type == "TaskRevokedError")) {
+    ended.kind = outcome_kind::lost;
+    ended.text = "the worker was shut down while the task ran";
+  }
+}
+
 // False: it is not to run any more; then it has ended, or goes back.
 bool worker::impl::begin(const job_ptr& one) {
-  if (is_cold()) return false;
+  if (is_cold() || one->over.load()) return false;
   const wall_time now = std::chrono::system_clock::now();
   outcome ended;
   ended.kind = outcome_kind::revoked;
@@ -169,7 +183,7 @@ outcome worker::impl::attempt_in_child(const job_ptr& one, child_process& child)
   request.library = one->task->library;
   request.soft_limit = soft_limit(*one).value_or(nanoseconds::zero()).count();
   request.deadline = deadline_of(*one);
-  return child.run(one.get(), request, hard_limit(*one));
+  return child.run(one.get(), request, hard_limit(*one), [&] { return !one->over.load() && !is_cold(); });
 }
 
 void worker::impl::stop_running(bool kill) {

@@ -9,6 +9,7 @@
 #include <tutti/core/this_task.hpp>
 
 #include <atomic>
+#include <limits>
 #include <stdexcept>
 #include <tests/support/cluster_worker.hpp>
 
@@ -218,6 +219,39 @@ TEST_P(WorkerPools, AcknowledgesBeforeItRunsWhereThatIsAsked) {
   EXPECT_EQ(bench_.await(bench_.send("once")).status, "SUCCESS");
   EXPECT_EQ(held, 0U);
   EXPECT_EQ(attempts, 2);
+}
+
+TEST_P(WorkerPools, AColdEndTellsOfWhatWasAcknowledgedAlready) {
+  signal_gate entered;
+  bench_.task("once",
+              [&](const auto&) -> std::string {
+                entered.open();
+                while (!this_call::stop_token().stop_requested()) std::this_thread::yield();
+                throw cancelled("I was told to");
+              },
+              {.acknowledge = ack::early});
+  running_worker worker(bench_, options_);
+  const std::string id = bench_.send("once");
+  ASSERT_TRUE(entered.wait());
+  EXPECT_EQ(worker.stop(false), 1);
+  const task_result r = bench_.await(id);
+  ASSERT_TRUE(r.failure);
+  EXPECT_EQ(r.failure->type, "WorkerLostError");
+  EXPECT_EQ(bench_.left(), 0U);
+}
+
+TEST_P(WorkerPools, CountsNoMoreRetriesThanANumberHolds) {
+  std::atomic<int> attempts{0};
+  bench_.task("flaky",
+              [&](const auto&) -> std::string {
+                if (++attempts < 3) throw retryable("not yet");
+                return "1";
+              },
+              {.max_retries = {}, .retry_delay = 1ms, .retry_backoff = false});
+  running_worker worker(bench_, options_);
+  task_message m = bench_.message("flaky");
+  m.retries = std::numeric_limits<int>::max();
+  EXPECT_EQ(bench_.await(bench_.send(m)).status, "SUCCESS");
 }
 
 TEST_P(WorkerPools, DoesNotDoAgainWhatIsDone) {

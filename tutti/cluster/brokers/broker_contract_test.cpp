@@ -466,7 +466,7 @@ TEST_P(Embedded, HoldsBackWhatIsSentUntilItIsDue) {
   EXPECT_THAT(consumer->receive(1, 0s), IsEmpty());
 }
 
-TEST_P(Embedded, SendsWhatFollowsOnce) {
+TEST_P(Broker, SendsWhatFollowsOnce) {
   send("q", {"a"});
   const auto consumer = take_from({"q"});
   const std::vector<settlement> settled{{take(*consumer, 1).at(0).tag, false, {{"next", "c"}}}};

@@ -4,6 +4,7 @@
 #include <unistd.h>
 #include <tutti/base/at_fork.hpp>
 #include <tutti/base/error.hpp>
+#include <tutti/cluster/broker.hpp>
 #include <tutti/cluster/brokers/sqlite_database.hpp>
 
 #include <algorithm>
@@ -126,6 +127,7 @@ void sqlite_database::fail(int code) {
              " ms; one of them may be stopped");
     case SQLITE_NOTADB: refuse("this file is no database");
     case SQLITE_CORRUPT: refuse("this database is damaged");
+    case SQLITE_TOOBIG: throw broker_refusal("sqlite:" + path_ + ": a text is too long for it, which takes 1 GB");
     case SQLITE_FULL: refuse("no space is left for it");
     case SQLITE_READONLY: refuse("cannot be written");
     default: break;
@@ -190,7 +192,10 @@ void sqlite_database::set_up() {
              std::to_string(format));
     return true;
   };
-  const bool was_ours = is_ours();  // first: nothing of others is touched
+  // First: nothing of others is touched. In one transaction, as somebody else may be making the file.
+  run("BEGIN");
+  const bool was_ours = is_ours();
+  run("COMMIT");
   {
     sqlite_rows mode = query("PRAGMA journal_mode=WAL");
     if (!mode.next() || mode.text(0) != "wal") refuse("its file system has no shared memory, which is needed");

@@ -2,6 +2,7 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <tutti/cluster/broker.hpp>
 #include <tutti/cluster/inside/redis_connection.hpp>
 
 #include <algorithm>
@@ -46,13 +47,19 @@ std::string_view way_out(std::string_view error) noexcept {
     return " (the URL's user and password are redis://USER:PASSWORD@HOST)";
   if (error.starts_with("OOM")) return " (it is full: raise its maxmemory, or drop what nobody needs)";
   if (error.starts_with("READONLY")) return " (it is a replica: name the master)";
-  if (error.starts_with("WRONGTYPE")) return " (the key of this name belongs to something else)";
+  if (error.find("WRONGTYPE") != std::string_view::npos) return " (the key of this name belongs to something else)";
   if (error.find("unknown command") != std::string_view::npos) return " (tutti needs Redis 6.2 or later)";
   return {};
 }
 
 void throw_error(const broker_url& where, redis_value reply) {
-  if (reply.is_error()) throw broker_error(told(where, reply.text()) + std::string(way_out(reply.text())));
+  if (!reply.is_error()) return;
+  const std::string text = told(where, reply.text()) + std::string(way_out(reply.text()));
+  // An error in a script names it first.
+  for (const std::string_view forever : {"WRONGTYPE", "exceeds maximum allowed size", "invalid bulk length"}) {
+    if (reply.text().find(forever) != std::string_view::npos) throw broker_refusal(text);
+  }
+  throw broker_error(text);
 }
 
 }  // namespace

@@ -248,6 +248,7 @@ void redis_consumer::settle(std::span<const settlement> settled) {
       break;
     } catch (const broker_error& e) {
       settling_.close();
+      if (dynamic_cast<const broker_refusal*>(&e) != nullptr) throw;
       if (was_open && !is_refusal(e)) continue;  // it was good once; the next one says whether Redis is there
       link_.lost(e.what());
       std::unique_lock stop_lock(stop_mutex_);

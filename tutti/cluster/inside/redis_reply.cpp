@@ -1,4 +1,5 @@
 #include <tutti/base/error.hpp>
+#include <tutti/cluster/broker.hpp>
 #include <tutti/cluster/inside/redis_reply.hpp>
 
 #include <charconv>
@@ -26,8 +27,8 @@ void redis_request::begin(std::size_t words) {
 
 void redis_request::word(std::string_view text) {
   if (text.size() > longest_word) {
-    throw broker_error("a text of " + std::to_string(text.size()) +
-                       " bytes is too long for Redis, which takes 512 MB: put it elsewhere and send where it is");
+    throw broker_refusal("a text of " + std::to_string(text.size()) +
+                         " bytes is too long for Redis, which takes 512 MB: put it elsewhere and send where it is");
   }
   append_number(bytes_, '$', text.size());
   bytes_ += text;

@@ -89,7 +89,10 @@ while i <= #ARGV do
     local record = redis.call('HGET', held, tag)
     if record then put_back(parts_of(record)) end
   end
-  redis.call('HDEL', held, tag)
+  if redis.call('HDEL', held, tag) == 0 then -- whoever has it now sends what comes after it
+    i = i + 4 * follow
+    follow = 0
+  end
   for _ = 1, follow do
     local list, due, token, text = ARGV[i], tonumber(ARGV[i + 1]), ARGV[i + 2], ARGV[i + 3]
     i = i + 4
@@ -179,7 +182,9 @@ return dropped
 
 const redis_script progress_script{"", R"lua(
 local there = redis.call('GET', KEYS[1])
-if there and string.find(there, '"status"%s*:%s*"SUCCESS"') then return 0 end
+local state = there and string.match(there, '"status"%s*:%s*"(%u+)"')
+if state == 'SUCCESS' then return 0 end
+if ARGV[3] == '1' and (state == 'FAILURE' or state == 'REVOKED') then return 0 end
 if ARGV[2] == '0' then
   redis.call('SET', KEYS[1], ARGV[1])
 else

@@ -73,7 +73,7 @@ class memory_results final : public result_store, public std::enable_shared_from
   using ends = std::multimap<steady_time, std::string>;
   struct kept {
     std::string text;
-    bool is_success = false;
+    bool is_success = false, is_passing = false;
     ends::iterator end;
   };
   using kept_results = std::unordered_map<std::string, kept>;
@@ -175,12 +175,13 @@ void memory_results::store(std::span<const stored_result> results) {
     kept& one = found->second;
     if (is_new) {
       one.end = ends_.end();
-    } else if (one.is_success && !result.is_success) {
+    } else if ((one.is_success && !result.is_success) || (!one.is_passing && result.is_passing)) {
       continue;
     }
     if (one.end != ends_.end()) ends_.erase(one.end);
     one.text = result.text;
     one.is_success = result.is_success;
+    one.is_passing = result.is_passing;
     one.end = result.expires.count() > 0
                   ? ends_.emplace(tutti::detail::machine_time_after(std::min(result.expires, longest)), result.id)
                   : ends_.end();

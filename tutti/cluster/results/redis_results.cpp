@@ -126,10 +126,11 @@ class redis_results final : public result_store {
     const std::string key = result_key(result.id);
     const std::int64_t seconds = std::max<std::int64_t>(result.expires.count(), 0);
     if (!result.is_success) {
-      redis.begin_script(request, progress_script, 1, 2);
+      redis.begin_script(request, progress_script, 1, 3);
       request.word(key);
       request.word(result.text);
       request.word(seconds);
+      request.word(result.is_passing ? "1" : "0");
       return;
     }
     if (seconds == 0) {

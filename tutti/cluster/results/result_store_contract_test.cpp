@@ -90,6 +90,24 @@ TEST_P(ResultStore, OnlyASuccessReplacesASuccess) {
   EXPECT_EQ(kept("a"), state("SUCCESS", 5));
 }
 
+TEST_P(ResultStore, AStateOnTheWayReplacesNoEnd) {
+  const auto state = [](const std::string& status) { return R"({"status": ")" + status + R"(", "result": null})"; };
+  const auto pass = [&](const std::string& status) {
+    store_->store(std::vector<stored_result>{{"a", state(status), 1h, false, true}});
+  };
+  pass("STARTED");
+  pass("PROGRESS");
+  EXPECT_EQ(kept("a"), state("PROGRESS"));
+  keep("a", state("FAILURE"), false);
+  pass("STARTED");
+  EXPECT_EQ(kept("a"), state("FAILURE"));
+  keep("a", state("REVOKED"), false);
+  EXPECT_EQ(kept("a"), state("REVOKED"));
+  keep("a", state("SUCCESS"), true);
+  pass("STARTED");
+  EXPECT_EQ(kept("a"), state("SUCCESS"));
+}
+
 TEST_P(ResultStore, WatchesHearOfWhatIsStoredBeforeAndAfter) {
   keep("before", "1");
   const auto watch = store_->watch();

@@ -124,9 +124,10 @@ class sqlite_results final : public result_store {
                          expires, result.text);
         } else {
           database_->run(
-              "INSERT OR REPLACE INTO result(id, success, expires, text) SELECT ?1, 0, ?2, ?3 WHERE NOT EXISTS"
-              " (SELECT 1 FROM result WHERE id = ?1 AND success = 1 AND (expires IS NULL OR expires > ?4))",
-              result.id, expires, result.text, moment);
+              "INSERT OR REPLACE INTO result(id, success, expires, text) SELECT ?1, ?5, ?2, ?3 WHERE NOT EXISTS"
+              " (SELECT 1 FROM result WHERE id = ?1 AND (success = 1 OR success > ?5) AND (expires IS NULL OR expires "
+              "> ?4))",
+              result.id, expires, result.text, moment, std::int64_t{result.is_passing ? 0 : 2});
         }
       }
       // More than came in, so that the file stops growing.
