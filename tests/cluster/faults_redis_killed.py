@@ -70,7 +70,7 @@ class RedisKilled(peers.Case):
         app = peers.celery_app(redis.url())
         self.assertEqual(app.send_task("tasks.add", args=(1, 2), queue="cpp").get(timeout=peers.LIMIT), 3)
         redis.kill()
-        self.assertEqual(worker.stop(), 0)  # also while it is away
+        self.assertIn(worker.stop(), (0, 1))  # also while it is away; 1: it has ended a task that Redis has not heard of
 
 
 if __name__ == "__main__":
