@@ -14,6 +14,7 @@
 #include <stdexcept>
 #include <string>
 #include <thread>
+#include <tutti/base/error.hpp>
 #include <tutti/cluster/function.hpp>
 #include <tutti/cluster/this_call.hpp>
 #include <vector>
@@ -110,6 +111,13 @@ std::string hold(const std::string& started, const std::string& released) {
   return wait_for_file(released, asked_to_stop) ? "released" : "stopped";
 }
 
+// Says that it has not done its work when it is asked to stop.
+std::string yielding(const std::string& started, const std::string& released) {
+  append(started, "started");
+  if (!wait_for_file(released, asked_to_stop)) throw tutti::cancelled("yielding: asked to stop");
+  return "released";
+}
+
 // Asks nobody whether it should stop.
 std::string deaf(const std::string& started, const std::string& released) {
   append(started, "started");
@@ -185,6 +193,7 @@ const function mark_task{fn<mark>, {.name = "tasks.mark", .params = {"path", "te
 const function note_task{fn<note>, {.name = "tasks.note"}};
 const function failed_task{fn<failed>, {.name = "tasks.failed"}};
 const function hold_task{fn<hold>, {.name = "tasks.hold"}};
+const function yielding_task{fn<yielding>, {.name = "tasks.yielding"}};
 const function deaf_task{fn<deaf>, {.name = "tasks.deaf"}};
 const function flaky_task{fn<flaky>, {.name = "tasks.flaky"}};
 const function progress_task{fn<progress>, {.name = "tasks.progress"}};

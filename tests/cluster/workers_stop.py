@@ -70,10 +70,10 @@ class Cold(peers.Case):
         self.assertEqual(again.stop(), 0)
 
     def test_quit(self):
-        for pool in ("threads", "processes"):
-            for task in ("hold", "deaf"):
-                with self.subTest(pool=pool, task=task):
-                    self.ends_cold(pool, task, lambda worker: worker.signal(signal.SIGQUIT))
+        # A thread that does not ask whether it should stop cannot be ended; a process can.
+        for pool, task in (("threads", "yielding"), ("processes", "yielding"), ("processes", "deaf")):
+            with self.subTest(pool=pool, task=task):
+                self.ends_cold(pool, task, lambda worker: worker.signal(signal.SIGQUIT))
 
     def test_twice_int(self):
         def until_it_ends(worker):
@@ -86,7 +86,7 @@ class Cold(peers.Case):
                     pass
         for pool in ("threads", "processes"):
             with self.subTest(pool):
-                self.ends_cold(pool, "hold", until_it_ends)
+                self.ends_cold(pool, "yielding", until_it_ends)
 
 
 class Revoked(peers.Case):
