@@ -196,7 +196,7 @@ TEST_F(WorkerCanvas, FailsAChordWhoseBodyCannotBeSent) {
 
 // Every canvas ends as one that is evaluated in place does.
 TEST_F(WorkerCanvas, AgreesWithWhatACanvasMeans) {
-  std::mt19937 random(testing::UnitTest::GetInstance()->random_seed() + 7);
+  std::mt19937 random(static_cast<unsigned>(testing::UnitTest::GetInstance()->random_seed() + 7));
   const auto pick = [&](int below) { return static_cast<int>(random() % static_cast<unsigned>(below)); };
   struct made {
     std::string what;
