@@ -19,7 +19,8 @@ class Memory(peers.Case):
         early = memory_after(WARM)
         late = memory_after(COUNT)
         print(f"{broker.split(':')[0]} {pool}: {early} KiB after {WARM} tasks, {late} KiB after {COUNT} more")
-        self.assertLessEqual(late, early * 1.1 + 4096 * (1 + (concurrency if pool == "processes" else 0)))
+        if peers.FACTOR == 1:  # sanitizers keep what was freed
+            self.assertLessEqual(late, early * 1.1 + 4096 * (1 + (concurrency if pool == "processes" else 0)))
         self.assertEqual(worker.stop(), 0, worker.output()[-3000:])
 
     def test_redis(self):
