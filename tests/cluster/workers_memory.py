@@ -4,8 +4,8 @@ import os
 
 import peers
 
-COUNT = int(float(os.environ.get("TUTTI_SOAK_TASKS", "20000")))
-WARM = max(COUNT // 4, 100000)  # until caches and heaps have their size
+COUNT = int(float(os.environ.get("TUTTI_SOAK_TASKS", "20000" if peers.FACTOR == 1 else "2000")))
+WARM = max(COUNT // 4, 100000 if peers.FACTOR == 1 else 2000)  # until caches and heaps have their size
 
 
 class Memory(peers.Case):
