@@ -130,7 +130,7 @@ std::vector<delivery> redis_consumer::take(std::size_t most) {
   std::vector<delivery> result;
   if (lists_.empty() || most == 0) return result;
   redis_request request;
-  main_.begin_script(request, receive_script, 2 + lists_.size(), 4);
+  main_.begin_script(request, receive_script, 2 + lists_.size(), 5);
   request.word(held_);
   request.word(consumers_key);
   for (const std::string& list : lists_) request.word(list);
@@ -138,15 +138,19 @@ std::vector<delivery> redis_consumer::take(std::size_t most) {
   request.word(std::int64_t{options_.lease.count()});
   request.word(static_cast<std::int64_t>(most));
   request.word(next_tag_);
+  request.word(std::exchange(unanswered_, true) ? "1" : "0");
   const std::vector<redis_reply> replies = main_.run(request);
-  const redis_value records = replies.front().value();
-  result.reserve(records.size());
-  for (std::size_t i = 0; i < records.size(); ++i) {
-    const held_record record = parse_record(records[i].text());
+  const redis_value taken = replies.front().value();  // tag, record, ...
+  result.reserve(taken.size() / 2);
+  for (std::size_t i = 0; i + 1 < taken.size(); i += 2) {
+    const std::int64_t tag = taken[i].is_text() ? std::stoll(std::string(taken[i].text())) : taken[i].integer();
+    const held_record record = parse_record(taken[i + 1].text());
     list_meaning meaning = meaning_of_list(record.list);
-    result.push_back({std::to_string(next_tag_++), std::move(meaning.queue), std::string(record.text), meaning.priority,
+    result.push_back({std::to_string(tag), std::move(meaning.queue), std::string(record.text), meaning.priority,
                       record.returned});
+    next_tag_ = tag + 1;
   }
+  unanswered_ = false;
   return result;
 }
 

@@ -50,6 +50,7 @@ class redis_consumer final : public consumer {
   redis_bells bells_;
   std::vector<std::string> lists_;
   std::int64_t next_tag_ = 1;
+  bool unanswered_ = false;  // it may hold, from next_tag_ on, what we have not been told
   bool empty_ = false;  // all lists were, all bells were armed then, and none has rung: the next ring is not missed
   bool failed_ = false;
 

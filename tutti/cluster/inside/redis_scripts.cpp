@@ -53,13 +53,18 @@ const redis_script receive_script{prelude, R"lua(
 local held = KEYS[1]
 redis.call('ZADD', KEYS[2], now + ARGV[2], ARGV[1])
 local left, tag, out = tonumber(ARGV[3]), tonumber(ARGV[4]), {}
-local lost = redis.call('HGET', held, tag)
-while lost do
-  out[#out + 1] = lost
-  tag = tag + 1
-  lost = redis.call('HGET', held, tag)
+if ARGV[5] == '1' then
+  local lost = {}
+  for _, one in ipairs(redis.call('HKEYS', held)) do
+    if (tonumber(one) or 0) >= tag then lost[#lost + 1] = one end
+  end
+  table.sort(lost, function(a, b) return tonumber(a) < tonumber(b) end)
+  for _, one in ipairs(lost) do
+    out[#out + 1] = one
+    out[#out + 1] = redis.call('HGET', held, one)
+  end
+  if #out > 0 then return out end
 end
-if #out > 0 then return out end
 for i = 3, #KEYS do
   local texts = redis.pcall('RPOP', KEYS[i], left)
   if texts and not texts.err then
@@ -67,7 +72,8 @@ for i = 3, #KEYS do
       local returned
       returned, text = counted(text)
       local record = record_of(KEYS[i], returned, text)
-      redis.call('HSET', held, tag, record)
+      while redis.call('HSETNX', held, tag, record) == 0 do tag = tag + 1 end -- never over what it holds
+      out[#out + 1] = tag
       out[#out + 1] = record
       tag = tag + 1
     end

@@ -7,9 +7,9 @@
 
 namespace tutti::cluster::detail {
 
-/// KEYS held, consumers, LIST...; ARGV consumer, lease in ms, most, first tag. Renews the lease, moves elements from
-/// the lists into what the consumer holds, under tags that count up from the first one; gives their records. When there
-/// are such tags already, the answer was lost, and it gives those.
+/// KEYS held, consumers, LIST...; ARGV consumer, lease in ms, most, first tag, 1 when an answer may have been lost.
+/// Renews the lease, moves elements from the lists into what the consumer holds, under tags that count up from the first
+/// one; gives tag, record, tag, record... When an answer was lost, it gives what is left of that one instead.
 extern const redis_script receive_script;
 
 /// KEYS held, later, later's texts, settled; ARGV number of this call, then for each settlement: tag, 1 to give it
