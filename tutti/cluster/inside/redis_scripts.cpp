@@ -12,15 +12,16 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local function counted(text)
   if string.sub(text, 1, 18) == '{"tutti-returned":' then
     local n, rest = string.match(text, '^{"tutti%-returned":(%d+),()')
-    if n then return tonumber(n), '{' .. string.sub(text, rest) end
+    if n and #n <= 6 then return tonumber(n), '{' .. string.sub(text, rest) end
   end
   return 0, text
 end
 local function record_of(list, returned, text)
-  return #list .. ':' .. returned .. ':' .. list .. text
+  return string.format('%d:%d:', #list, returned) .. list .. text
 end
 local function parts_of(record)
   local length, returned, at = string.match(record, '^(%d+):(%d+):()')
+  if not at or at + length - 1 > #record then return end
   local text = at + length
   return string.sub(record, at, text - 1), tonumber(returned), string.sub(record, text)
 end
@@ -29,9 +30,17 @@ local function push(command, list, text)
 end
 local function put_back(list, returned, text)
   if returned > 0 and string.sub(text, 1, 1) == '{' then
-    text = '{"tutti-returned":' .. returned .. ',' .. string.sub(text, 2)
+    text = string.format('{"tutti-returned":%d,', math.min(returned, 999999)) .. string.sub(text, 2)
   end
   push('RPUSH', list, text)
+end
+local function put_record_back(record, died)
+  local list, returned, text = parts_of(record)
+  if list then
+    put_back(list, returned + died, text)
+  else
+    redis.call('LPUSH', 'tutti:dead', record) -- it would stop whoever tries, again and again
+  end
 end
 local function give_back_all(held, most, died)
   local found = redis.call('HSCAN', held, 0, 'COUNT', most)[2]
@@ -39,8 +48,7 @@ local function give_back_all(held, most, died)
   for i = 1, #found, 2 do tags[#tags + 1] = {tonumber(found[i]) or 0, found[i], found[i + 1]} end
   table.sort(tags, function(a, b) return a[1] > b[1] end)
   for _, one in ipairs(tags) do
-    local list, returned, text = parts_of(one[3])
-    put_back(list, returned + died, text)
+    put_record_back(one[3], died)
     redis.call('HDEL', held, one[2])
   end
   return #tags
@@ -93,7 +101,7 @@ while i <= #ARGV do
   i = i + 3
   if back == '1' then
     local record = redis.call('HGET', held, tag)
-    if record then put_back(parts_of(record)) end
+    if record then put_record_back(record, 0) end
   end
   if redis.call('HDEL', held, tag) == 0 then -- whoever has it now sends what comes after it
     i = i + 4 * follow
@@ -133,7 +141,7 @@ for i = #due, 1, -1 do
   local record = redis.call('HGET', texts, due[i])
   redis.call('ZREM', later, due[i])
   redis.call('HDEL', texts, due[i])
-  if record then put_back(parts_of(record)) end
+  if record then put_record_back(record, 0) end
 end
 if #due == most then more = 1 end
 local first = redis.call('ZRANGE', later, 0, 0, 'WITHSCORES')
@@ -156,7 +164,7 @@ end
 for _, consumer in ipairs(redis.call('ZRANGE', KEYS[2], 0, -1)) do
   for _, record in ipairs(redis.call('HVALS', 'tutti:held:' .. consumer)) do
     local length, at = string.match(record, '^(%d+):%d+:()')
-    add(held, string.sub(record, at, at + length - 1))
+    if at then add(held, string.sub(record, at, at + length - 1)) end
   end
 end
 for _, member in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
