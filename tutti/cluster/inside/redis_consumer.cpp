@@ -194,8 +194,9 @@ std::vector<delivery> redis_consumer::receive(std::size_t most, std::chrono::nan
   }
 }
 
-void redis_consumer::add_script(redis_request& request, std::span<const settlement> settled, std::int64_t number) {
-  std::size_t words = 1;
+void redis_consumer::add_script(redis_request& request, std::span<const settlement> settled, std::int64_t number,
+                                std::int64_t before) {
+  std::size_t words = 2;
   for (const settlement& one : settled) words += 3 + 4 * one.follow.size();
   settling_.begin_script(request, settle_script, 4, words);
   request.word(held_);
@@ -203,6 +204,7 @@ void redis_consumer::add_script(redis_request& request, std::span<const settleme
   request.word(later_texts_key);
   request.word(settled_key_);
   request.word(number);
+  request.word(before);
   std::int64_t follows = 0;
   for (const settlement& one : settled) {
     request.word(one.tag);
@@ -231,7 +233,8 @@ void redis_consumer::try_settling(std::span<const settlement> settled, std::span
       request.word(held_);
       for (const settlement& one : step) request.word(one.tag);
     } else {
-      add_script(request, step, numbers[scripts++]);
+      add_script(request, step, numbers[scripts], scripts == 0 ? std::int64_t{0} : numbers[scripts - 1]);
+      ++scripts;
     }
     settled = settled.subspan(step.size());
   }

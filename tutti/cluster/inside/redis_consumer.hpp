@@ -34,7 +34,8 @@ class redis_consumer final : public consumer {
   void look_around();
   std::vector<delivery> take(std::size_t most);
   void try_settling(std::span<const settlement> settled, std::span<const std::int64_t> numbers);
-  void add_script(redis_request& request, std::span<const settlement> settled, std::int64_t number);
+  void add_script(redis_request& request, std::span<const settlement> settled, std::int64_t number,
+                  std::int64_t before);
   [[nodiscard]] bool is_own(const std::string& queue);
   void leave();
 

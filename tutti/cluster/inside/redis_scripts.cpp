@@ -94,18 +94,19 @@ return out
 
 const redis_script settle_script{prelude, R"lua(
 local held, number = KEYS[1], tonumber(ARGV[1])
-if number <= tonumber(redis.call('GET', KEYS[4]) or 0) then return 0 end
-local i = 2
+local last = tonumber(redis.call('GET', KEYS[4]) or 0)
+if number <= last then return 0 end
+if last < tonumber(ARGV[2]) then return redis.error_reply('ERR the step before this one has failed') end
+local i = 3
 while i <= #ARGV do
   local tag, back, follow = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2])
   i = i + 3
-  if back == '1' then
-    local record = redis.call('HGET', held, tag)
-    if record then put_record_back(record, 0) end
-  end
-  if redis.call('HDEL', held, tag) == 0 then -- whoever has it now sends what comes after it
+  local record = redis.call('HGET', held, tag)
+  if not record then -- whoever has it now sends what comes after it
     i = i + 4 * follow
     follow = 0
+  elseif back == '1' then
+    put_record_back(record, 0)
   end
   for _ = 1, follow do
     local list, due, token, text = ARGV[i], tonumber(ARGV[i + 1]), ARGV[i + 2], ARGV[i + 3]
@@ -118,6 +119,7 @@ while i <= #ARGV do
       push('LPUSH', list, text)
     end
   end
+  redis.call('HDEL', held, tag) -- last: an error before it undoes nothing, and this one is tried again
 end
 redis.call('SET', KEYS[4], number, 'EX', 600)
 return 1
@@ -139,9 +141,9 @@ end
 local due = redis.call('ZRANGEBYSCORE', later, '-inf', now, 'LIMIT', 0, most)
 for i = #due, 1, -1 do
   local record = redis.call('HGET', texts, due[i])
+  if record then put_record_back(record, 0) end
   redis.call('ZREM', later, due[i])
   redis.call('HDEL', texts, due[i])
-  if record then put_record_back(record, 0) end
 end
 if #due == most then more = 1 end
 local first = redis.call('ZRANGE', later, 0, 0, 'WITHSCORES')
