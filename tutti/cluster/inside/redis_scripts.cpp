@@ -26,7 +26,9 @@ local function parts_of(record)
   return string.sub(record, at, text - 1), tonumber(returned), string.sub(record, text)
 end
 local function push(command, list, text)
-  if type(redis.pcall(command, list, text)) == 'table' then redis.call('LPUSH', list .. '.dead', text) end
+  if type(redis.pcall(command, list, text)) == 'table' then
+    redis.call('LPUSH', (string.match(list, '^(.*)\6\22%d$') or list) .. '.dead', text)
+  end
 end
 local function put_back(list, returned, text)
   if returned > 0 and string.sub(text, 1, 1) == '{' then
