@@ -146,8 +146,8 @@ std::vector<delivery> redis_consumer::take(std::size_t most) {
     const std::int64_t tag = taken[i].is_text() ? std::stoll(std::string(taken[i].text())) : taken[i].integer();
     const held_record record = parse_record(taken[i + 1].text());
     list_meaning meaning = meaning_of_list(record.list);
-    result.push_back({std::to_string(tag), std::move(meaning.queue), std::string(record.text), meaning.priority,
-                      record.returned});
+    result.push_back(
+        {std::to_string(tag), std::move(meaning.queue), std::string(record.text), meaning.priority, record.returned});
     next_tag_ = tag + 1;
   }
   unanswered_ = false;

@@ -8,8 +8,8 @@
 namespace tutti::cluster::detail {
 
 /// KEYS held, consumers, LIST...; ARGV consumer, lease in ms, most, first tag, 1 when an answer may have been lost.
-/// Renews the lease, moves elements from the lists into what the consumer holds, under tags that count up from the first
-/// one; gives tag, record, tag, record... When an answer was lost, it gives what is left of that one instead.
+/// Renews the lease, moves elements from the lists into what the consumer holds, under tags that count up from the
+/// first one; gives tag, record, tag, record... When an answer was lost, it gives what is left of that one instead.
 extern const redis_script receive_script;
 
 /// KEYS held, later, later's texts, settled; ARGV number of this call, that of the call before which this
