@@ -91,6 +91,8 @@ class sqlite_consumer final : public consumer {
         connected_ = true;
         if (rings) database_->bell()->ring(tasks);
         return;
+      } catch (const broker_refusal&) {
+        throw;  // it would be refused for ever
       } catch (const broker_error&) {
         connected_ = false;
         std::unique_lock lock(mutex_);
