@@ -222,13 +222,18 @@ redis_reply redis_connection::read() {
   }
 }
 
-// Throws for what concerns all that is asked of this server: it loads its data, is no master yet, or has forgotten the
-// scripts, which it gets again with the next connection.
+// Throws for what concerns all that is asked of this server: it loads its data, is no master yet or no more, or has
+// forgotten the scripts, which it gets again with the next connection.
 void redis_connection::check_server(redis_value reply) {
   if (!reply.is_error()) return;
-  if (starts_with_any(reply.text(), {"LOADING", "BUSY", "MASTERDOWN", "TRYAGAIN", "CLUSTERDOWN", "NOSCRIPT"}) ||
+  std::string_view text = reply.text();
+  // An error in a script names the script first.
+  for (const std::string_view passing : {"-READONLY", "-MISCONF", "-NOREPLICAS", "-MASTERDOWN"})
+    if (const std::size_t at = text.find(passing); at != std::string_view::npos) text.remove_prefix(at + 1);
+  if (starts_with_any(text, {"LOADING", "BUSY", "MASTERDOWN", "TRYAGAIN", "CLUSTERDOWN", "NOSCRIPT", "READONLY",
+                             "MISCONF", "NOREPLICAS"}) ||
       reply.text().find("max number of clients") != std::string_view::npos) {
-    lose(std::string(reply.text()));
+    lose(std::string(reply.text()) + std::string(way_out(text)));
   }
 }
 
