@@ -1,3 +1,4 @@
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -112,6 +113,7 @@ void redis_connection::connect() {
   if (context_ == nullptr) throw redis_lost(told(where_, "no memory for a connection"));
   if (context_->err != 0) lose(std::string("cannot connect: ") + context_->errstr);
   const int fd = context_->fd;
+  ::fcntl(fd, F_SETFD, FD_CLOEXEC);  // programs that a task starts have no part in it
   if (where_.scheme == "redis+socket") return;
   set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
   // Who is gone without a word is noticed within 11 s, also by those who only listen.
