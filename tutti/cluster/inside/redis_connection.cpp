@@ -144,13 +144,15 @@ void redis_connection::log_in() {
 void redis_connection::end_the_one_before() {
   // What it had sent may still be on the way, and would be carried out after what this one is about to ask. A Redis
   // that does not let us end it keeps that small risk; it may also be gone, or have gone with a restart.
-  const std::string number = std::exchange(number_, {}), address = std::exchange(address_, {});
   redis_request request;
-  if (!number.empty()) request.add({"CLIENT", "KILL", "ID", number, "ADDR", address});
+  if (!number_.empty()) request.add({"CLIENT", "KILL", "ID", number_, "ADDR", address_});
   request.add({"CLIENT", "INFO"});
   send(request);
   redis_reply last;
   for (std::size_t i = 0; i < request.commands(); ++i) last = read();
+  // Only now: when it was not answered, the next attempt ends that same one.
+  number_.clear();
+  address_.clear();
   if (!last.value().is_text()) return;
   number_ = field_of(last.value().text(), "id=");
   address_ = field_of(last.value().text(), "addr=");
