@@ -172,7 +172,7 @@ std::vector<delivery> redis_consumer::receive(std::size_t most, std::chrono::nan
       empty_ = true;
       fds.push_back({main_.fd(), POLLIN, 0});  // says nothing by itself: only that it is gone
       bells_.add_to(fds);
-      if (!wake_.wait(fds, until)) return {};
+      if (!wake_.wait(fds, std::min(until, bells_.next())) && clock::now() >= until) return {};
       if (fds.front().revents != 0) {
         main_.close();
         empty_ = false;
