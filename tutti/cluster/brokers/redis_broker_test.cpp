@@ -356,4 +356,20 @@ TEST_F(redis_broker_test, a_list_that_was_something_else_is_waited_for_again) {
   EXPECT_EQ(consumer->receive(1, 30s).size(), 1u);
 }
 
+TEST_F(redis_broker_test, a_replica_is_asked_until_it_is_the_master) {
+  const redis_server redis;
+  const auto broker = make_redis_broker(place_of(redis), {.lease = 400ms, .patience = 30s});
+  const auto consumer = broker->consume("me", {"q"});
+  broker->publish(std::vector<outgoing_message>{{"q", "{}"}});
+  const auto one = receive_one(*consumer);
+  redis.ask({"REPLICAOF", "127.0.0.1", "1"});
+  std::jthread sender([&] { broker->publish(std::vector<outgoing_message>{{"q", "{\"n\":2}"}}); });
+  std::jthread settler([&] { consumer->settle(std::vector<settlement>{{one.tag, false, {{"next", "{}"}}}}); });
+  EXPECT_TRUE(in_time([&] { return !consumer->connected(); }));
+  redis.ask({"REPLICAOF", "NO", "ONE"});
+  EXPECT_EQ(receive_one(*consumer).text, "{\"n\":2}");
+  settler.join();
+  EXPECT_EQ(redis.ask({"LLEN", "next"}), "1");
+}
+
 }  // namespace
