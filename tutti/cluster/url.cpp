@@ -16,13 +16,34 @@ constexpr std::string_view hex = "0123456789ABCDEF";
 bool is_redis(std::string_view scheme) noexcept { return scheme == "redis"; }
 bool is_socket(std::string_view scheme) noexcept { return scheme == "redis+socket"; }
 
+std::optional<int> number(std::string_view text, int most) noexcept {
+  int value = 0;
+  const auto [end, failed] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (failed != std::errc() || end != text.data() + text.size() || value < 0 || value > most) return std::nullopt;
+  return value;
+}
+
+std::string masked_options(std::string_view text) {
+  const std::size_t question = text.find('?');
+  return std::string(text.substr(0, question)) + (question == std::string_view::npos ? "" : "?**");
+}
+
 // For errors: with nothing of what may be a password, also where it is not where it should be.
 std::string masked(std::string_view text) {
-  const std::size_t at = text.rfind('@');
-  if (at == std::string_view::npos) return std::string(text);
   const std::size_t colon = text.find("://");
-  const std::string_view scheme = colon < at ? text.substr(0, colon + 3) : std::string_view();
-  return std::string(scheme) + "**" + std::string(text.substr(at));
+  const std::string scheme(colon == std::string_view::npos ? std::string_view() : text.substr(0, colon + 3));
+  const std::size_t at = text.rfind('@'), question = text.find('?');
+  if (at != std::string_view::npos) {
+    if (question < at) return (colon < at ? scheme : std::string()) + "**";
+    return (colon < at ? scheme : std::string()) + "**" + masked_options(text.substr(at));
+  }
+  std::string_view rest = text.substr(scheme.size());
+  const std::size_t end = std::min(rest.find_first_of("/?#"), rest.size());
+  const std::size_t port = rest.substr(0, end).find(':');
+  if (scheme.empty() || rest.starts_with('[') || port == std::string_view::npos ||
+      number(rest.substr(port + 1, end - port - 1), 65535))
+    return scheme + masked_options(rest);
+  return scheme + std::string(rest.substr(0, port)) + ":**" + masked_options(rest.substr(end));
 }
 
 std::string in_lower_case(std::string_view text) {
@@ -74,13 +95,6 @@ std::string percent_encoded(std::string_view text, std::string_view also_plain =
   return out;
 }
 
-std::optional<int> number(std::string_view text, int most) noexcept {
-  int value = 0;
-  const auto [end, failed] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (failed != std::errc() || end != text.data() + text.size() || value < 0 || value > most) return std::nullopt;
-  return value;
-}
-
 // Takes one URL apart.
 class url_parser {
  public:
@@ -128,6 +142,7 @@ class url_parser {
       std::string_view path = rest.substr(2);  // with slashes as SQLAlchemy wants them: one more than the path has
       if (path.starts_with('/')) path.remove_prefix(1);
       if (path.find('@') != std::string_view::npos) path = {};
+      path = path.substr(0, path.find('?'));
       refuse("write it without //: \"sqlite:" + (path.empty() ? std::string("PATH") : std::string(path)) + "\"");
     }
     if (rest.empty()) refuse("it names no file; write sqlite:PATH");
@@ -174,7 +189,8 @@ class url_parser {
     }
     if (is_socket(out_.scheme)) {
       if (!authority.empty()) {
-        refuse("a socket has no host \"" + std::string(authority) + "\"; write redis+socket:///PATH, with three /");
+        refuse("a socket has no host \"" + std::string(authority.substr(0, authority.find(':'))) +
+               "\"; write redis+socket:///PATH, with three /");
       }
       return;
     }
@@ -210,19 +226,18 @@ class url_parser {
     out_.port = redis_port;
     if (!port.empty()) {
       const auto found = number(port, 65535);
-      if (port.find_first_not_of("0123456789") != std::string_view::npos) {  // perhaps it is a password: not shown
+      if (!found || *found == 0) {  // perhaps it is a password: not shown
         throw bad_spec("broker URL \"" + out_.scheme + "://" + out_.host +
                        ":**\": the port is no number from 1 to 65535; a password comes before an @, as in " +
                        "redis://:PASSWORD@HOST");
       }
-      if (!found || *found == 0) refuse("the port \"" + std::string(port) + "\" is no number from 1 to 65535");
       out_.port = *found;
     }
   }
 
-  void set_database(std::string_view text) {
+  void set_database(std::string_view text, bool in_option = false) {
     const auto found = number(text, 1'000'000);
-    if (!found) refuse("the database \"" + std::string(text) + "\" is no number");
+    if (!found) refuse("the database" + (in_option ? "" : " \"" + std::string(text) + "\"") + " is no number");
     if (has_database_ && *found != out_.database) refuse("it names two databases");
     out_.database = *found;
     has_database_ = true;
@@ -238,7 +253,7 @@ class url_parser {
         refuse("unknown option \"" + std::string(name) + "\"; known: virtual_host, db");
       }
       const std::string value = decoded(option.substr(std::min(name.size() + 1, option.size())), "option");
-      set_database(std::string_view(value).substr(value.starts_with('/') ? 1 : 0));
+      set_database(std::string_view(value).substr(value.starts_with('/') ? 1 : 0), true);
     }
   }
 

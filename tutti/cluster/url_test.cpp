@@ -89,8 +89,8 @@ TEST(url, files_and_memory) {
 }
 
 TEST(url, the_wrong_part_is_named) {
-  EXPECT_THAT(refused("redis://host:70000"), HasSubstr("port \"70000\""));
-  EXPECT_THAT(refused("redis://host:0"), HasSubstr("port \"0\""));
+  EXPECT_THAT(refused("redis://host:70000"), HasSubstr("\"redis://host:**\": the port is no number from 1"));
+  EXPECT_THAT(refused("redis://host:0"), HasSubstr("the port is no number from 1"));
   EXPECT_THAT(refused("redis://host:6379x"), HasSubstr("\"redis://host:**\": the port is no number"));
   EXPECT_THAT(refused("redis://host:-1"), HasSubstr("the port is no number"));
   EXPECT_THAT(refused("redis://host/x"), HasSubstr("database \"x\""));
@@ -119,13 +119,38 @@ TEST(url, other_brokers_are_refused_with_what_there_is) {
 TEST(url, a_password_is_never_shown) {
   EXPECT_EQ(broker_url::parse("redis://me:secret@h/1").redacted(), "redis://me:**@h:6379/1");
   EXPECT_EQ(broker_url::parse("redis://h").redacted(), "redis://h:6379/0");
-  for (const std::string_view text :
-       {"redis://me:secret@h:x", "redis://me:secret%@h", "redis://:sec/secret@h", "redis://:sec?secret@h",
-        "redis://:#secret@h", "amqp://me:secret@h", "me:secret@h", ":secret@h", "redis:me:secret@h",
-        "redis+socket://:secret@h/x", "redis://:secret@h/x", "redis://:secret@secret@h:x", "redis://h/1?db=secret@x",
-        "sqlite://:secret@x?y", "redis://:secret", "redis://me:secret/0"}) {
+  for (const std::string_view text : {"redis://me:secret@h:x",
+                                      "redis://me:secret%@h",
+                                      "redis://:sec/secret@h",
+                                      "redis://:sec?secret@h",
+                                      "redis://:#secret@h",
+                                      "amqp://me:secret@h",
+                                      "me:secret@h",
+                                      ":secret@h",
+                                      "redis:me:secret@h",
+                                      "redis+socket://:secret@h/x",
+                                      "redis://:secret@h/x",
+                                      "redis://:secret@secret@h:x",
+                                      "redis://h/1?db=secret@x",
+                                      "sqlite://:secret@x?y",
+                                      "redis://:secret",
+                                      "redis://me:secret/0",
+                                      "redis://h/0?password=secret",
+                                      "redis+socket://:secret/x",
+                                      "amqp://me:secret/0",
+                                      "redis://h/0?password=a@secret",
+                                      "redis://h/0?db=secret",
+                                      "redis://me@h/0?password=secret",
+                                      "amqp://h?password=secret",
+                                      "redis+socket://h?password=secret",
+                                      "redis://h:x?password=secret",
+                                      "memory://?password=secret",
+                                      "sqlite:///x?password=secret",
+                                      "sqlite:x?password=secret"}) {
     EXPECT_THAT(refused(text), Not(HasSubstr("secret"))) << text;
   }
+  EXPECT_THAT(refused("redis://:987654"), Not(HasSubstr("987654")));
+  EXPECT_THAT(refused("redis://me:987654/0"), Not(HasSubstr("987654")));
 }
 
 }  // namespace

@@ -148,11 +148,19 @@ const flag* find(std::string_view word) {
   return found == all_flags.end() ? nullptr : &*found;
 }
 
+// For errors: a URL may have a password.
+std::string shown(std::string_view word) {
+  const std::size_t at = word.find("://");
+  if (at == word.npos) return std::string(word);
+  return std::string(word.substr(0, at + 3)) + "**";
+}
+
 std::vector<given_flag> split(std::span<const std::string> words) {
   std::vector<given_flag> found;
   for (std::size_t i = 0; i < words.size(); ++i) {
     const std::string& word = words[i];
-    if (word.size() < 2 || word[0] != '-') throw std::invalid_argument(fmt::format("unexpected argument \"{}\"", word));
+    if (word.size() < 2 || word[0] != '-')
+      throw std::invalid_argument(fmt::format("unexpected argument \"{}\"", shown(word)));
     const bool is_long = word.starts_with("--");
     const std::size_t end = is_long ? std::min(word.find('='), word.size()) : 2;
     const std::string name = word.substr(0, end);
@@ -161,7 +169,7 @@ std::vector<given_flag> split(std::span<const std::string> words) {
       std::vector<std::string> names;
       names.reserve(std::size(all_flags));
       for (const flag& f : all_flags) names.push_back(fmt::format("--{}", f.name));
-      throw std::invalid_argument(fmt::format("unknown option \"{}\"; known: {}", name, fmt::join(names, ", ")));
+      throw std::invalid_argument(fmt::format("unknown option \"{}\"; known: {}", shown(name), fmt::join(names, ", ")));
     }
     const bool has_value = end < word.size();
     if (!known->has_value && has_value) throw std::invalid_argument(fmt::format("{} has no value", name));
@@ -206,7 +214,7 @@ worker_flags parse_worker_flags(std::span<const std::string> words, app_options 
       try {
         each.known->apply(parsed, each.value);
       } catch (const std::invalid_argument& bad) {
-        throw std::invalid_argument(fmt::format("{} \"{}\": {}", each.word, each.value, bad.what()));
+        throw std::invalid_argument(fmt::format("{} \"{}\": {}", each.word, shown(each.value), bad.what()));
       }
     }
   }

@@ -106,6 +106,9 @@ TEST(WorkerFlags, NamesWithTheHost) {
 
 TEST(WorkerFlags, RefusesWhatMakesNoSenseByName) {
   EXPECT_EQ(refusal({"math"}), "unexpected argument \"math\"");
+  EXPECT_EQ(refusal({"redis://:secret@h"}), "unexpected argument \"redis://**\"");
+  EXPECT_THAT(refusal({"--url://:secret@h"}), testing::Not(HasSubstr("secret")));
+  EXPECT_THAT(refusal({"-c", "redis://:secret@h"}), HasSubstr("\"redis://**\""));
   EXPECT_THAT(refusal({"--fast"}), AllOf(HasSubstr("\"--fast\""), HasSubstr("--concurrency")));
   EXPECT_THAT(refusal({"-x"}), HasSubstr("\"-x\""));
   EXPECT_EQ(refusal({"-c"}), "-c needs a value");

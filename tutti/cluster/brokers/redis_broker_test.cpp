@@ -8,6 +8,7 @@
 #include <tests/support/redis_server.hpp>
 #include <thread>
 #include <tutti/base/error.hpp>
+#include <tutti/base/log.hpp>
 #include <tutti/cluster/brokers/redis_broker.hpp>
 
 namespace {
@@ -289,6 +290,86 @@ TEST_F(redis_broker_test, answers_reach_who_has_asked) {
     EXPECT_EQ(answers->receive(30s), std::nullopt);
   }
   EXPECT_EQ(redis.ask({"KEYS", "*pidbox*"}), "");
+}
+
+TEST_F(redis_broker_test, what_is_held_is_never_written_over) {
+  const redis_server redis;
+  const auto broker = make_redis_broker(place_of(redis), {});
+  const auto consumer = broker->consume("me", {"q"});
+  EXPECT_TRUE(consumer->receive(1, 0s).empty());
+  const std::string held = "tutti:held:" + redis.ask({"ZRANGE", "tutti:consumers", "0", "0"});
+  redis.ask({"HSET", held, "2", "1:0:q{\"n\":7}"});
+  broker->publish(std::vector<outgoing_message>{{"q", "{\"n\":1}"}, {"q", "{\"n\":2}"}, {"q", "{\"n\":3}"}});
+  const auto all = receive_all(*consumer, 3);
+  EXPECT_THAT(texts_of(all), ElementsAre("{\"n\":1}", "{\"n\":2}", "{\"n\":3}"));
+  acknowledge(*consumer, all);
+  EXPECT_EQ(redis.ask({"HVALS", held}), "1:0:q{\"n\":7}");
+}
+
+TEST_F(redis_broker_test, counts_and_records_that_nobody_wrote_stop_nobody) {
+  const redis_server redis;
+  const auto broker = make_redis_broker(place_of(redis), {.lease = 400ms});
+  const std::string odd = "{\"tutti-returned\":99999999999999999999,\"n\":1}";
+  redis.ask({"RPUSH", "q", odd});
+  redis.ask({"HSET", "tutti:held:dead", "1", "junk", "2", "99:1:q{}", "3", "1:999999:q{\"n\":2}", "4", "1:1e+20:q{}"});
+  redis.ask({"ZADD", "tutti:consumers", "1", "dead"});
+  const auto consumer = broker->consume("me", {"q"});
+  const auto all = receive_all(*consumer, 2);
+  EXPECT_THAT(texts_of(all), testing::UnorderedElementsAre(odd, "{\"n\":2}"));
+  EXPECT_EQ(redis.ask({"LLEN", "tutti:dead"}), "3");
+  EXPECT_EQ(redis.ask({"EXISTS", "tutti:held:dead"}), "0");
+  for (const delivery& one : all) consumer->settle(std::vector<settlement>{{one.tag, true, {}}});
+  EXPECT_THAT(texts_of(receive_all(*consumer, 2)), testing::UnorderedElementsAre(odd, "{\"n\":2}"));
+}
+
+TEST_F(redis_broker_test, a_step_that_fails_is_done_before_those_after_it) {
+  const redis_server redis;
+  const auto broker = make_redis_broker(place_of(redis), {});
+  const auto consumer = broker->consume("me", {"q"});
+  const std::size_t many = 201;  // two steps
+  broker->publish(std::vector<outgoing_message>(many, {"q", "{}"}));
+  const auto all = receive_all(*consumer, many);
+  std::vector<settlement> settled;
+  for (const delivery& one : all) settled.push_back({one.tag, false, {{settled.empty() ? "odd" : "next", "{}", 4}}});
+  for (const char* const key : {"odd\x06\x16"
+                                "3",
+                                "odd.dead"})
+    redis.ask({"SET", key, "text"});
+  EXPECT_THROW(consumer->settle(settled), broker_refusal);
+  EXPECT_EQ(broker->queues(std::vector<std::string>{"q"}).front().held, many);
+  redis.ask({"DEL", "odd.dead"});
+  consumer->settle(settled);
+  EXPECT_EQ(broker->queues(std::vector<std::string>{"q"}).front().held, 0u);
+  EXPECT_EQ(redis.ask({"LLEN", "odd.dead"}), "1");
+  EXPECT_EQ(broker->queues(std::vector<std::string>{"next"}).front().waiting, many - 1);
+}
+
+TEST_F(redis_broker_test, a_list_that_was_something_else_is_waited_for_again) {
+  const redis_server redis;
+  redis.ask({"SET", "q", "text"});
+  const auto broker = make_redis_broker(place_of(redis), {});
+  const auto consumer = broker->consume("me", {"q"});
+  tutti::log_capture logged;
+  while (!logged.contains("cannot be waited for")) EXPECT_TRUE(consumer->receive(1, 20ms).empty());
+  redis.ask({"DEL", "q"});
+  broker->publish(std::vector<outgoing_message>{{"q", "{}"}});
+  EXPECT_EQ(consumer->receive(1, 30s).size(), 1u);
+}
+
+TEST_F(redis_broker_test, a_replica_is_asked_until_it_is_the_master) {
+  const redis_server redis;
+  const auto broker = make_redis_broker(place_of(redis), {.lease = 400ms, .patience = 30s});
+  const auto consumer = broker->consume("me", {"q"});
+  broker->publish(std::vector<outgoing_message>{{"q", "{}"}});
+  const auto one = receive_one(*consumer);
+  redis.ask({"REPLICAOF", "127.0.0.1", "1"});
+  std::jthread sender([&] { broker->publish(std::vector<outgoing_message>{{"q", "{\"n\":2}"}}); });
+  std::jthread settler([&] { consumer->settle(std::vector<settlement>{{one.tag, false, {{"next", "{}"}}}}); });
+  EXPECT_TRUE(in_time([&] { return !consumer->connected(); }));
+  redis.ask({"REPLICAOF", "NO", "ONE"});
+  EXPECT_EQ(receive_one(*consumer).text, "{\"n\":2}");
+  settler.join();
+  EXPECT_EQ(redis.ask({"LLEN", "next"}), "1");
 }
 
 }  // namespace

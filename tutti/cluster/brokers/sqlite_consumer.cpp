@@ -27,10 +27,12 @@ class sqlite_consumer final : public consumer {
         name_(std::move(name)),
         lease_(options.lease),
         queues_(std::move(queues)) {
+    std::int64_t id = 0;
     const bool returned = database_->write([&] {
-      id_ = detail::take_lease(*database_, name_, lease_);
+      id = detail::take_lease(*database_, name_, lease_);
       return detail::end_dead_leases(*database_);
     });
+    id_ = id;
     if (returned) database_->bell()->ring(tasks);
     keeper_ = std::thread([this] { keep_lease(); });
   }
@@ -89,6 +91,8 @@ class sqlite_consumer final : public consumer {
         connected_ = true;
         if (rings) database_->bell()->ring(tasks);
         return;
+      } catch (const broker_refusal&) {
+        throw;  // it would be refused for ever
       } catch (const broker_error&) {
         connected_ = false;
         std::unique_lock lock(mutex_);
@@ -115,6 +119,17 @@ class sqlite_consumer final : public consumer {
   }
 
  private:
+  // write() for what may take another id, which is ours only when it is committed: a number that was undone becomes
+  // somebody else's.
+  template <class Work>
+  auto with_id(Work work) {
+    const std::lock_guard lock(id_mutex_);
+    std::int64_t id = id_;
+    const auto result = database_->write([&] { return work(id); });
+    id_ = id;
+    return result;
+  }
+
   // When there will be more, as far as the clock is concerned; max() when some were taken.
   wall_time take(std::size_t most, std::vector<delivery>& taken) {
     std::unique_lock lock(mutex_);
@@ -129,27 +144,33 @@ class sqlite_consumer final : public consumer {
              });
     });
     if (none) return due;
-    database_->write([&] {
-      taken.clear();
-      if (!has_lease()) id_ = detail::take_lease(*database_, name_, lease_);
-      detail::move_due(*database_);
-      for (const std::string& queue : queues) detail::take_messages(*database_, queue, most, id_, turn_, taken);
-      due = detail::next_due(*database_);
-    });
+    try {
+      with_id([&](std::int64_t& id) {
+        taken.clear();
+        if (!has_lease(id)) id = detail::take_lease(*database_, name_, lease_);
+        detail::move_due(*database_);
+        for (const std::string& queue : queues) detail::take_messages(*database_, queue, most, id, turn_, taken);
+        due = detail::next_due(*database_);
+        return true;
+      });
+    } catch (...) {
+      taken.clear();  // nothing of it is held
+      throw;
+    }
     return due;
   }
 
-  bool has_lease() { return database_->number("SELECT count(*) FROM consumer WHERE id = ?", id_) != 0; }
+  bool has_lease(std::int64_t id) { return database_->number("SELECT count(*) FROM consumer WHERE id = ?", id) != 0; }
 
   void keep_lease() noexcept {
     std::unique_lock lock(mutex_);
     while (!changed_.wait_for(lock, lease_ / 4, [&] { return ended_; })) {
       lock.unlock();
       try {
-        const bool returned = database_->write([&] {
+        const bool returned = with_id([&](std::int64_t& id) {
           // Whatever kept us from being in time may have kept the others: they get their turn before they are judged.
-          const bool in_time = detail::lease_left(*database_, id_) >= milliseconds(0);
-          if (!detail::renew_lease(*database_, id_, lease_)) id_ = detail::take_lease(*database_, name_, lease_);
+          const bool in_time = detail::lease_left(*database_, id) >= milliseconds(0);
+          if (!detail::renew_lease(*database_, id, lease_)) id = detail::take_lease(*database_, name_, lease_);
           return in_time && detail::end_dead_leases(*database_);
         });
         if (returned) database_->bell()->ring(tasks);
@@ -164,7 +185,8 @@ class sqlite_consumer final : public consumer {
   const std::shared_ptr<sqlite_database> database_;
   const std::string name_;
   const milliseconds lease_;
-  std::int64_t id_ = 0, turn_ = 0;  // inside the database's write(); a new id when we were taken for dead
+  std::mutex id_mutex_;             // before the database's; of what follows
+  std::int64_t id_ = 0, turn_ = 0;  // a new id when we were taken for dead
   std::atomic<bool> woken_{false}, connected_{true};
   std::mutex mutex_;  // of what follows
   std::condition_variable changed_;

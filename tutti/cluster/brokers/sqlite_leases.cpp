@@ -1,10 +1,14 @@
+#include <signal.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <tutti/cluster/brokers/sqlite_leases.hpp>
 
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
-#include <optional>
 #include <system_error>
 #include <vector>
 
@@ -16,6 +20,7 @@ std::string text_of(const std::string& path) {
   return {std::istreambuf_iterator<char>(in), {}};
 }
 
+// These two are empty when they cannot be read, which says nothing about others.
 std::string this_boot() {
   std::string id = text_of("/proc/sys/kernel/random/boot_id");
   while (!id.empty() && id.back() == '\n') id.pop_back();
@@ -27,15 +32,32 @@ std::string this_space() {
   return std::filesystem::read_symlink("/proc/self/ns/pid", ignored).string();
 }
 
-// When the process was started, in the kernel's ticks since boot; nothing when it has ended.
-std::optional<std::int64_t> start_of(std::int64_t pid) {
-  const std::string stat = text_of("/proc/" + std::to_string(pid) + "/stat");
+// When the process was started, in the kernel's ticks since boot: 0 when that cannot be seen, -1 when it has ended.
+std::int64_t start_of(std::int64_t pid) {
+  const std::string place = "/proc/" + std::to_string(pid);
+  const std::string stat = text_of(place + "/stat");
   std::size_t at = stat.rfind(')');  // its name may contain anything
-  if (at == std::string::npos || at + 2 >= stat.size()) return std::nullopt;
+  if (at == std::string::npos || at + 2 >= stat.size()) {
+    // Only when both say so: a look may fail for want of descriptors, and a /proc may hide those of others.
+    struct ::stat nothing{};
+    const bool unlisted = ::stat(place.c_str(), &nothing) != 0 && errno == ENOENT;
+    return unlisted && ::kill(static_cast<::pid_t>(pid), 0) != 0 && errno == ESRCH ? -1 : 0;
+  }
   const char state = stat[at + 2];
-  if (state == 'Z' || state == 'X') return std::nullopt;
-  for (int field = 2; field < 22; ++field) at = stat.find(' ', at + 1);
-  return std::stoll(stat.substr(at + 1));
+  if (state == 'Z' || state == 'X') return -1;
+  for (int field = 2; field < 22; ++field) {
+    at = stat.find(' ', at + 1);
+    if (at == std::string::npos) return 0;
+  }
+  std::int64_t ticks = 0;
+  std::from_chars(stat.data() + at + 1, stat.data() + stat.size(), ticks);
+  return ticks;
+}
+
+// Whether the process that was started then has ended, as far as that can be seen.
+bool has_ended(std::int64_t pid, std::int64_t started) {
+  const std::int64_t found = start_of(pid);
+  return found < 0 || (found > 0 && started > 0 && found != started);
 }
 
 }  // namespace
@@ -49,7 +71,7 @@ std::int64_t take_lease(sqlite_database& database, const std::string& name, std:
   const std::string boot = this_boot(), space = this_space();
   const std::int64_t pid = ::getpid();
   database.run("INSERT INTO consumer(name, boot, space, pid, started, lease_end) VALUES(?, ?, ?, ?, ?, ?)", name, boot,
-               space, pid, start_of(pid).value_or(0), milliseconds_since_boot() + lease.count());
+               space, pid, std::max<std::int64_t>(start_of(pid), 0), milliseconds_since_boot() + lease.count());
   return database.last_id();
 }
 
@@ -86,10 +108,11 @@ bool end_dead_leases(sqlite_database& database) {
     const std::int64_t now = milliseconds_since_boot();
     sqlite_rows rows = database.query("SELECT id, boot, space, pid, started, lease_end FROM consumer");
     while (rows.next()) {
-      const bool same_boot = rows.text(1) == boot;
-      const bool seen = same_boot && rows.text(2) == space;
-      all.push_back({rows.number(0), !same_boot || rows.number(5) < now ||
-                                         (seen && start_of(rows.number(3)) != std::optional(rows.number(4)))});
+      const std::string its_boot = rows.text(1);
+      const bool other_boot = !boot.empty() && !its_boot.empty() && its_boot != boot;
+      const bool seen = !boot.empty() && its_boot == boot && !space.empty() && rows.text(2) == space;
+      all.push_back(
+          {rows.number(0), other_boot || rows.number(5) < now || (seen && has_ended(rows.number(3), rows.number(4)))});
     }
   }
   bool any = false;

@@ -16,7 +16,7 @@ void redis_bells::set_lists(const std::vector<std::string>& lists) {
       next.push_back(std::move(*known));
       bells_.erase(known);
     } else {
-      next.push_back({list, std::make_unique<redis_connection>(where_, patience_), false});
+      next.push_back({list, std::make_unique<redis_connection>(where_, patience_)});
     }
   }
   bells_ = std::move(next);
@@ -24,7 +24,7 @@ void redis_bells::set_lists(const std::vector<std::string>& lists) {
 
 void redis_bells::arm() {
   for (bell& one : bells_) {
-    if (one.armed) continue;
+    if (one.armed || one.again > clock::now()) continue;
     one.line->open();
     redis_request request;
     request.add({"BLMOVE", one.list, one.list, "RIGHT", "RIGHT", "0"});
@@ -45,15 +45,27 @@ bool redis_bells::rang() {
     const std::optional<redis_reply> reply = one.line->read_now();
     if (!reply) continue;
     if (reply->value().is_error()) {
-      // The key belongs to something else, or this Redis is too old or lets us not: it would say so again and again.
-      log(log_level::warn, "a list of Redis cannot be waited for",
-          {{"broker", where_.redacted()}, {"list", one.list}, {"reason", reply->value().text()}});
-      continue;  // as if armed, and silent
+      // The key belongs to something else, or this Redis is too old or lets us not: it may say so again and again.
+      if (one.pause == std::chrono::milliseconds(0))
+        log(log_level::warn, "a list of Redis cannot be waited for; trying again",
+            {{"broker", where_.redacted()}, {"list", one.list}, {"reason", reply->value().text()}});
+      one.pause = std::clamp(2 * one.pause, std::chrono::milliseconds(100), std::chrono::milliseconds(5000));
+      one.again = clock::now() + one.pause;
+      one.armed = false;
+      continue;
     }
     one.armed = false;
+    one.pause = std::chrono::milliseconds(0);
     any = true;
   }
   return any;
+}
+
+redis_bells::clock::time_point redis_bells::next() const noexcept {
+  clock::time_point soonest = clock::time_point::max();
+  for (const bell& one : bells_)
+    if (!one.armed) soonest = std::min(soonest, one.again);
+  return soonest;
 }
 
 void redis_bells::close() noexcept {

@@ -1,3 +1,4 @@
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -112,6 +113,7 @@ void redis_connection::connect() {
   if (context_ == nullptr) throw redis_lost(told(where_, "no memory for a connection"));
   if (context_->err != 0) lose(std::string("cannot connect: ") + context_->errstr);
   const int fd = context_->fd;
+  ::fcntl(fd, F_SETFD, FD_CLOEXEC);  // programs that a task starts have no part in it
   if (where_.scheme == "redis+socket") return;
   set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
   // Who is gone without a word is noticed within 11 s, also by those who only listen.
@@ -142,13 +144,15 @@ void redis_connection::log_in() {
 void redis_connection::end_the_one_before() {
   // What it had sent may still be on the way, and would be carried out after what this one is about to ask. A Redis
   // that does not let us end it keeps that small risk; it may also be gone, or have gone with a restart.
-  const std::string number = std::exchange(number_, {}), address = std::exchange(address_, {});
   redis_request request;
-  if (!number.empty()) request.add({"CLIENT", "KILL", "ID", number, "ADDR", address});
+  if (!number_.empty()) request.add({"CLIENT", "KILL", "ID", number_, "ADDR", address_});
   request.add({"CLIENT", "INFO"});
   send(request);
   redis_reply last;
   for (std::size_t i = 0; i < request.commands(); ++i) last = read();
+  // Only now: when it was not answered, the next attempt ends that same one.
+  number_.clear();
+  address_.clear();
   if (!last.value().is_text()) return;
   number_ = field_of(last.value().text(), "id=");
   address_ = field_of(last.value().text(), "addr=");
@@ -222,13 +226,18 @@ redis_reply redis_connection::read() {
   }
 }
 
-// Throws for what concerns all that is asked of this server: it loads its data, is no master yet, or has forgotten the
-// scripts, which it gets again with the next connection.
+// Throws for what concerns all that is asked of this server: it loads its data, is no master yet or no more, or has
+// forgotten the scripts, which it gets again with the next connection.
 void redis_connection::check_server(redis_value reply) {
   if (!reply.is_error()) return;
-  if (starts_with_any(reply.text(), {"LOADING", "BUSY", "MASTERDOWN", "TRYAGAIN", "CLUSTERDOWN", "NOSCRIPT"}) ||
+  std::string_view text = reply.text();
+  // An error in a script names the script first.
+  for (const std::string_view passing : {"-READONLY", "-MISCONF", "-NOREPLICAS", "-MASTERDOWN"})
+    if (const std::size_t at = text.find(passing); at != std::string_view::npos) text.remove_prefix(at + 1);
+  if (starts_with_any(text, {"LOADING", "BUSY", "MASTERDOWN", "TRYAGAIN", "CLUSTERDOWN", "NOSCRIPT", "READONLY",
+                             "MISCONF", "NOREPLICAS"}) ||
       reply.text().find("max number of clients") != std::string_view::npos) {
-    lose(std::string(reply.text()));
+    lose(std::string(reply.text()) + std::string(way_out(text)));
   }
 }
 

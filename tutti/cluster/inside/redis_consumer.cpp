@@ -130,7 +130,7 @@ std::vector<delivery> redis_consumer::take(std::size_t most) {
   std::vector<delivery> result;
   if (lists_.empty() || most == 0) return result;
   redis_request request;
-  main_.begin_script(request, receive_script, 2 + lists_.size(), 4);
+  main_.begin_script(request, receive_script, 2 + lists_.size(), 5);
   request.word(held_);
   request.word(consumers_key);
   for (const std::string& list : lists_) request.word(list);
@@ -138,15 +138,19 @@ std::vector<delivery> redis_consumer::take(std::size_t most) {
   request.word(std::int64_t{options_.lease.count()});
   request.word(static_cast<std::int64_t>(most));
   request.word(next_tag_);
+  request.word(std::exchange(unanswered_, true) ? "1" : "0");
   const std::vector<redis_reply> replies = main_.run(request);
-  const redis_value records = replies.front().value();
-  result.reserve(records.size());
-  for (std::size_t i = 0; i < records.size(); ++i) {
-    const held_record record = parse_record(records[i].text());
+  const redis_value taken = replies.front().value();  // tag, record, ...
+  result.reserve(taken.size() / 2);
+  for (std::size_t i = 0; i + 1 < taken.size(); i += 2) {
+    const std::int64_t tag = taken[i].is_text() ? std::stoll(std::string(taken[i].text())) : taken[i].integer();
+    const held_record record = parse_record(taken[i + 1].text());
     list_meaning meaning = meaning_of_list(record.list);
-    result.push_back({std::to_string(next_tag_++), std::move(meaning.queue), std::string(record.text), meaning.priority,
-                      record.returned});
+    result.push_back(
+        {std::to_string(tag), std::move(meaning.queue), std::string(record.text), meaning.priority, record.returned});
+    next_tag_ = tag + 1;
   }
+  unanswered_ = false;
   return result;
 }
 
@@ -168,7 +172,7 @@ std::vector<delivery> redis_consumer::receive(std::size_t most, std::chrono::nan
       empty_ = true;
       fds.push_back({main_.fd(), POLLIN, 0});  // says nothing by itself: only that it is gone
       bells_.add_to(fds);
-      if (!wake_.wait(fds, until)) return {};
+      if (!wake_.wait(fds, std::min(until, bells_.next())) && clock::now() >= until) return {};
       if (fds.front().revents != 0) {
         main_.close();
         empty_ = false;
@@ -190,8 +194,9 @@ std::vector<delivery> redis_consumer::receive(std::size_t most, std::chrono::nan
   }
 }
 
-void redis_consumer::add_script(redis_request& request, std::span<const settlement> settled, std::int64_t number) {
-  std::size_t words = 1;
+void redis_consumer::add_script(redis_request& request, std::span<const settlement> settled, std::int64_t number,
+                                std::int64_t before) {
+  std::size_t words = 2;
   for (const settlement& one : settled) words += 3 + 4 * one.follow.size();
   settling_.begin_script(request, settle_script, 4, words);
   request.word(held_);
@@ -199,6 +204,7 @@ void redis_consumer::add_script(redis_request& request, std::span<const settleme
   request.word(later_texts_key);
   request.word(settled_key_);
   request.word(number);
+  request.word(before);
   std::int64_t follows = 0;
   for (const settlement& one : settled) {
     request.word(one.tag);
@@ -227,7 +233,8 @@ void redis_consumer::try_settling(std::span<const settlement> settled, std::span
       request.word(held_);
       for (const settlement& one : step) request.word(one.tag);
     } else {
-      add_script(request, step, numbers[scripts++]);
+      add_script(request, step, numbers[scripts], scripts == 0 ? std::int64_t{0} : numbers[scripts - 1]);
+      ++scripts;
     }
     settled = settled.subspan(step.size());
   }

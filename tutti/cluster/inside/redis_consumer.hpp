@@ -34,7 +34,8 @@ class redis_consumer final : public consumer {
   void look_around();
   std::vector<delivery> take(std::size_t most);
   void try_settling(std::span<const settlement> settled, std::span<const std::int64_t> numbers);
-  void add_script(redis_request& request, std::span<const settlement> settled, std::int64_t number);
+  void add_script(redis_request& request, std::span<const settlement> settled, std::int64_t number,
+                  std::int64_t before);
   [[nodiscard]] bool is_own(const std::string& queue);
   void leave();
 
@@ -50,6 +51,7 @@ class redis_consumer final : public consumer {
   redis_bells bells_;
   std::vector<std::string> lists_;
   std::int64_t next_tag_ = 1;
+  bool unanswered_ = false;  // it may hold, from next_tag_ on, what we have not been told
   bool empty_ = false;  // all lists were, all bells were armed then, and none has rung: the next ring is not missed
   bool failed_ = false;
 

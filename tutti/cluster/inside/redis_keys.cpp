@@ -56,7 +56,9 @@ std::string_view without_returns(std::string_view element, std::string& kept) {
   constexpr std::string_view mark = "{\"tutti-returned\":";
   if (!element.starts_with(mark)) return element;
   const std::size_t at = element.find(',', mark.size());
-  if (at == std::string_view::npos) return element;
+  const std::string_view count = element.substr(mark.size(), at - mark.size());  // as the scripts read it
+  if (at == std::string_view::npos || count.empty() || count.size() > 6) return element;
+  if (count.find_first_not_of("0123456789") != std::string_view::npos) return element;
   kept = "{" + std::string(element.substr(at + 1));
   return kept;
 }

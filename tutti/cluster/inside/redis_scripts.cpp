@@ -12,26 +12,37 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local function counted(text)
   if string.sub(text, 1, 18) == '{"tutti-returned":' then
     local n, rest = string.match(text, '^{"tutti%-returned":(%d+),()')
-    if n then return tonumber(n), '{' .. string.sub(text, rest) end
+    if n and #n <= 6 then return tonumber(n), '{' .. string.sub(text, rest) end
   end
   return 0, text
 end
 local function record_of(list, returned, text)
-  return #list .. ':' .. returned .. ':' .. list .. text
+  return string.format('%d:%d:', #list, returned) .. list .. text
 end
 local function parts_of(record)
   local length, returned, at = string.match(record, '^(%d+):(%d+):()')
+  if not at or at + length - 1 > #record then return end
   local text = at + length
   return string.sub(record, at, text - 1), tonumber(returned), string.sub(record, text)
 end
 local function push(command, list, text)
-  if type(redis.pcall(command, list, text)) == 'table' then redis.call('LPUSH', list .. '.dead', text) end
+  if type(redis.pcall(command, list, text)) == 'table' then
+    redis.call('LPUSH', (string.match(list, '^(.*)\6\22%d$') or list) .. '.dead', text)
+  end
 end
 local function put_back(list, returned, text)
   if returned > 0 and string.sub(text, 1, 1) == '{' then
-    text = '{"tutti-returned":' .. returned .. ',' .. string.sub(text, 2)
+    text = string.format('{"tutti-returned":%d,', math.min(returned, 999999)) .. string.sub(text, 2)
   end
   push('RPUSH', list, text)
+end
+local function put_record_back(record, died)
+  local list, returned, text = parts_of(record)
+  if list then
+    put_back(list, returned + died, text)
+  else
+    redis.call('LPUSH', 'tutti:dead', record) -- it would stop whoever tries, again and again
+  end
 end
 local function give_back_all(held, most, died)
   local found = redis.call('HSCAN', held, 0, 'COUNT', most)[2]
@@ -39,8 +50,7 @@ local function give_back_all(held, most, died)
   for i = 1, #found, 2 do tags[#tags + 1] = {tonumber(found[i]) or 0, found[i], found[i + 1]} end
   table.sort(tags, function(a, b) return a[1] > b[1] end)
   for _, one in ipairs(tags) do
-    local list, returned, text = parts_of(one[3])
-    put_back(list, returned + died, text)
+    put_record_back(one[3], died)
     redis.call('HDEL', held, one[2])
   end
   return #tags
@@ -53,13 +63,18 @@ const redis_script receive_script{prelude, R"lua(
 local held = KEYS[1]
 redis.call('ZADD', KEYS[2], now + ARGV[2], ARGV[1])
 local left, tag, out = tonumber(ARGV[3]), tonumber(ARGV[4]), {}
-local lost = redis.call('HGET', held, tag)
-while lost do
-  out[#out + 1] = lost
-  tag = tag + 1
-  lost = redis.call('HGET', held, tag)
+if ARGV[5] == '1' then
+  local lost = {}
+  for _, one in ipairs(redis.call('HKEYS', held)) do
+    if (tonumber(one) or 0) >= tag then lost[#lost + 1] = one end
+  end
+  table.sort(lost, function(a, b) return tonumber(a) < tonumber(b) end)
+  for _, one in ipairs(lost) do
+    out[#out + 1] = one
+    out[#out + 1] = redis.call('HGET', held, one)
+  end
+  if #out > 0 then return out end
 end
-if #out > 0 then return out end
 for i = 3, #KEYS do
   local texts = redis.pcall('RPOP', KEYS[i], left)
   if texts and not texts.err then
@@ -67,7 +82,8 @@ for i = 3, #KEYS do
       local returned
       returned, text = counted(text)
       local record = record_of(KEYS[i], returned, text)
-      redis.call('HSET', held, tag, record)
+      while redis.call('HSETNX', held, tag, record) == 0 do tag = tag + 1 end -- never over what it holds
+      out[#out + 1] = tag
       out[#out + 1] = record
       tag = tag + 1
     end
@@ -80,18 +96,19 @@ return out
 
 const redis_script settle_script{prelude, R"lua(
 local held, number = KEYS[1], tonumber(ARGV[1])
-if number <= tonumber(redis.call('GET', KEYS[4]) or 0) then return 0 end
-local i = 2
+local last = tonumber(redis.call('GET', KEYS[4]) or 0)
+if number <= last then return 0 end
+if last < tonumber(ARGV[2]) then return redis.error_reply('ERR the step before this one has failed') end
+local i = 3
 while i <= #ARGV do
   local tag, back, follow = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2])
   i = i + 3
-  if back == '1' then
-    local record = redis.call('HGET', held, tag)
-    if record then put_back(parts_of(record)) end
-  end
-  if redis.call('HDEL', held, tag) == 0 then -- whoever has it now sends what comes after it
+  local record = redis.call('HGET', held, tag)
+  if not record then -- whoever has it now sends what comes after it
     i = i + 4 * follow
     follow = 0
+  elseif back == '1' then
+    put_record_back(record, 0)
   end
   for _ = 1, follow do
     local list, due, token, text = ARGV[i], tonumber(ARGV[i + 1]), ARGV[i + 2], ARGV[i + 3]
@@ -104,6 +121,7 @@ while i <= #ARGV do
       push('LPUSH', list, text)
     end
   end
+  redis.call('HDEL', held, tag) -- last: an error before it undoes nothing, and this one is tried again
 end
 redis.call('SET', KEYS[4], number, 'EX', 600)
 return 1
@@ -125,9 +143,9 @@ end
 local due = redis.call('ZRANGEBYSCORE', later, '-inf', now, 'LIMIT', 0, most)
 for i = #due, 1, -1 do
   local record = redis.call('HGET', texts, due[i])
+  if record then put_record_back(record, 0) end
   redis.call('ZREM', later, due[i])
   redis.call('HDEL', texts, due[i])
-  if record then put_back(parts_of(record)) end
 end
 if #due == most then more = 1 end
 local first = redis.call('ZRANGE', later, 0, 0, 'WITHSCORES')
@@ -150,7 +168,7 @@ end
 for _, consumer in ipairs(redis.call('ZRANGE', KEYS[2], 0, -1)) do
   for _, record in ipairs(redis.call('HVALS', 'tutti:held:' .. consumer)) do
     local length, at = string.match(record, '^(%d+):%d+:()')
-    add(held, string.sub(record, at, at + length - 1))
+    if at then add(held, string.sub(record, at, at + length - 1)) end
   end
 end
 for _, member in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do

@@ -7,12 +7,13 @@
 
 namespace tutti::cluster::detail {
 
-/// KEYS held, consumers, LIST...; ARGV consumer, lease in ms, most, first tag. Renews the lease, moves elements from
-/// the lists into what the consumer holds, under tags that count up from the first one; gives their records. When there
-/// are such tags already, the answer was lost, and it gives those.
+/// KEYS held, consumers, LIST...; ARGV consumer, lease in ms, most, first tag, 1 when an answer may have been lost.
+/// Renews the lease, moves elements from the lists into what the consumer holds, under tags that count up from the
+/// first one; gives tag, record, tag, record... When an answer was lost, it gives what is left of that one instead.
 extern const redis_script receive_script;
 
-/// KEYS held, later, later's texts, settled; ARGV number of this call, then for each settlement: tag, 1 to give it
+/// KEYS held, later, later's texts, settled; ARGV number of this call, that of the call before which this
+/// one must not be carried out without (0: none), then for each settlement: tag, 1 to give it
 /// back, how many follow; and for each of those: list, due in ms or 0, token, text. Does nothing when it knows this
 /// number or a later one.
 extern const redis_script settle_script;

@@ -1,5 +1,7 @@
 #include <algorithm>
+#include <tutti/base/log.hpp>
 #include <tutti/cluster/inside/redis_watch.hpp>
+#include <utility>
 
 namespace tutti::cluster::detail {
 
@@ -28,7 +30,7 @@ void add_channels(redis_request& request, std::string_view command, std::span<co
 std::string result_key(std::string_view id) { return std::string(prefix) + std::string(id); }
 
 redis_watch::redis_watch(const broker_url& where, const broker_options& options)
-    : line_(where, enough(options.patience)), asking_(where, enough(options.patience)) {}
+    : name_(where.redacted()), line_(where, enough(options.patience)), asking_(where, enough(options.patience)) {}
 
 void redis_watch::add(std::span<const std::string> ids) {
   {
@@ -98,6 +100,7 @@ void redis_watch::ask(found& results) {
     request.word("MGET");
     for (std::size_t i = 0; i < n; ++i) request.word(result_key(confirmed_[i]));
     const std::vector<redis_reply> replies = asking_.run(request);
+    refused_ = false;
     for (std::size_t i = 0; i < n; ++i) {
       const redis_value text = replies.front().value()[i];
       if (!text.is_nil()) results.emplace_back(std::move(confirmed_[i]), std::string(text.text()));
@@ -115,9 +118,14 @@ std::vector<std::pair<std::string, std::string>> redis_watch::next(std::chrono::
       hear(results);
       ask(results);
       backoff_.reset();
-    } catch (const broker_error&) {
+    } catch (const broker_error& e) {
       line_.close();
       asking_.close();
+      // Who waits for a result would wait for ever, without a word.
+      if (dynamic_cast<const redis_lost*>(&e) == nullptr && !std::exchange(refused_, true))
+        log(log_level::warn,
+            "the result store refuses to tell of results; its user needs SUBSCRIBE and MGET of celery-task-meta-*",
+            {{"store", name_}, {"reason", e.what()}});
       if (results.empty()) wake_.wait(std::min(until, std::chrono::steady_clock::now() + backoff_.next()));
     }
     if (wake_.take() || !results.empty() || std::chrono::steady_clock::now() >= until) return results;

@@ -35,6 +35,8 @@ class redis_watch final : public result_watch {
   void hear(found& results);
   void ask(found& results);
 
+  const std::string name_;
+
   std::mutex mutex_;
   std::unordered_set<std::string> wanted_;
   std::vector<std::string> added_, removed_;  // since subscribe() has looked; ids may be in both, and in vain
@@ -43,6 +45,7 @@ class redis_watch final : public result_watch {
   redis_subscription line_;
   redis_connection asking_;
   std::deque<std::string> confirmed_;  // to be asked for
+  bool refused_ = false;               // since results were last found, and said so
   redis_backoff backoff_;
 };
 

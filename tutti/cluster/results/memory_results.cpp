@@ -79,7 +79,7 @@ class memory_results final : public result_store, public std::enable_shared_from
   using kept_results = std::unordered_map<std::string, kept>;
   struct chord {
     std::int64_t size = -1;  // not known yet
-    steady_time begun;
+    steady_time last;        // when it began, or a part came
     std::unordered_set<std::string> ids;
     std::multimap<std::int64_t, std::string> parts;
   };
@@ -95,12 +95,12 @@ class memory_results final : public result_store, public std::enable_shared_from
     // Chords whose parts will never be complete, and parts that came once more after the end.
     if (now < next_chords_) return;
     next_chords_ = now + std::chrono::hours(1);
-    std::erase_if(chords_, [&](const auto& one) { return now - one.second.begun > std::chrono::hours(24); });
+    std::erase_if(chords_, [&](const auto& one) { return now - one.second.last > std::chrono::hours(24 * 30); });
   }
   chord& chord_of(const std::string& group) {
-    const auto [found, is_new] = chords_.try_emplace(group);
-    if (is_new) found->second.begun = std::chrono::steady_clock::now();
-    return found->second;
+    chord& one = chords_[group];
+    one.last = std::chrono::steady_clock::now();
+    return one;
   }
 
   const std::string name_;

@@ -17,7 +17,7 @@ using detail::sqlite_rows;
 using steady_time = std::chrono::steady_clock::time_point;
 constexpr auto bell_kind = detail::sqlite_bell::kind::results;
 
-constexpr std::int64_t chord_life = 86'400'000;  // milliseconds; how long parts of one that never ends are kept
+constexpr std::int64_t chord_life = 30LL * 86'400'000;  // milliseconds after the last part of one that never ends
 
 std::int64_t now() { return detail::milliseconds_of(std::chrono::system_clock::now()); }
 
@@ -175,7 +175,8 @@ class sqlite_results final : public result_store {
       if (database_->run("INSERT OR IGNORE INTO chord_part(chord, id, place, text) VALUES(?, ?, ?, ?)", group, id,
                          index, text) != 0)
         database_->run(
-            "INSERT INTO chord(name, begun, parts) VALUES(?, ?, 1) ON CONFLICT(name) DO UPDATE SET parts = parts + 1",
+            "INSERT INTO chord(name, begun, parts) VALUES(?, ?, 1) ON CONFLICT(name) DO UPDATE SET parts = parts + 1,"
+            " begun = excluded.begun",
             group, now());
       if (database_->number("SELECT size IS NOT NULL AND parts >= size FROM chord WHERE name = ?", group) == 0)
         return std::nullopt;
