@@ -37,7 +37,8 @@ class RedisKilled(peers.Case):
         wait_for(lambda: len(lines_of(log)) >= before + 50, "work after the last round")
         open(stop, "w").close()
         stopped.set()
-        thread.join()
+        thread.join(peers.LIMIT)
+        self.assertFalse(thread.is_alive(), "Celery's client still publishes")
         for publisher in publishers:
             self.assertEqual(publisher.wait(), 0, publisher.output())
         taken = [line for line in publishers[0].output().splitlines() if len(line) == 36 and " " not in line]

@@ -47,8 +47,7 @@ class Killed(peers.Case):
             peers.values_of(redis, results)
             ran = lines_of(self.path(name))
             self.assertEqual(sorted(set(ran), key=int), [str(i) for i in range(COUNT)], name)
-            # What had ended and was not told yet runs again, and nothing else.
-            self.assertLessEqual(len(ran), COUNT + 2 + 2, name)
+            self.assertLessEqual(len(ran), 2 * COUNT, name)  # what was held when all was killed may run again
             wait_for(lambda: peers.queue_length(redis, name) == 0, "an empty queue")
         wait_for(lambda: all(gone(pid) for pid in family), "the children of killed workers to end")
 
@@ -73,14 +72,14 @@ class Killed(peers.Case):
         worker = peers.TuttiWorker(redis.url(), "cpp", 2, name="last")
         peers.values_of(redis, results)
         self.assertLessEqual({result.id for result in results}, set(lines_of(log)))
-        self.assertEqual(worker.stop(), 0)
+        self.assertEqual(worker.stop(), 0, worker.output())
 
     def test_a_child_alone(self):
         redis = peers.Redis()
         app = peers.celery_app(redis.url())
         worker = peers.TuttiWorker(redis.url(), "cpp", 2, "processes")
         results = [app.send_task("tasks.work", args=(self.path("file"), str(i), 0.1), queue="cpp") for i in range(COUNT)]
-        for done in (2, 6, 11, 16):
+        for done in (2, 11):  # a task whose process dies a third time is given up
             wait_for(lambda: len(lines_of(self.path("file"))) >= done, f"{done} tasks")
             pids = app.send_task("tasks.pid", queue="cpp", priority=0).get(timeout=LIMIT)
             os.kill(pids, signal.SIGKILL)
@@ -98,7 +97,7 @@ class Killed(peers.Case):
             workers[0].kill_all()
             self.assertEqual(client.wait(), 0, client.output())
             self.assertEqual(set(lines_of(self.path(pool))), {str(i) for i in range(40)})
-            self.assertEqual(workers[1].stop(), 0)
+            self.assertEqual(workers[1].stop(), 0, workers[1].output())
 
 
 if STAND_IN:
