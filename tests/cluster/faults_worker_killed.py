@@ -31,7 +31,7 @@ class Killed(peers.Case):
                 results = [app.send_task("tasks.work", args=(self.path(name), str(i), 0.1), queue=name) for i in range(COUNT)]
                 fleets.append((name, pool, moment, worker, results))
         living = list(fleets)
-        family = []
+        family, successors = [], []
 
         def kill_those_that_are_due():
             for fleet in list(living):
@@ -40,7 +40,7 @@ class Killed(peers.Case):
                     family.extend(peers.descendants_of(worker.pid))
                     how(worker)
                     living.remove(fleet)
-                    peers.TuttiWorker(redis.url(), name, 2, pool, name=name + "-again")
+                    successors.append(peers.TuttiWorker(redis.url(), name, 2, pool, name=name + "-again"))
             return not living
         wait_for(kill_those_that_are_due, lambda: f"the moments of {[fleet[0] for fleet in living]}")
         for name, _, _, _, results in fleets:
@@ -50,6 +50,7 @@ class Killed(peers.Case):
             self.assertLessEqual(len(ran), 2 * COUNT, name)  # what was held when all was killed may run again
             wait_for(lambda: peers.queue_length(redis, name) == 0, "an empty queue")
         wait_for(lambda: all(gone(pid) for pid in family), "the children of killed workers to end")
+        peers.stop_all(*successors)
 
     def test_the_whole_family(self):
         self.run_fleet(lambda worker: worker.kill_all())

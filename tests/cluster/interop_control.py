@@ -101,7 +101,7 @@ class CeleryAsks(peers.Case):
                 said = []
 
                 def answered():
-                    status, text = celery(*question, "-t", str(2 * peers.FACTOR))
+                    status, text = celery(*question, "-t", str(peers.FACTOR))
                     said.append(text)
                     return status == 0 and all(re.search(answer, text) for answer in answers)
                 wait_for(answered, lambda: f"{answers} in:\n{said[-1]}")

@@ -290,6 +290,7 @@ class Case(unittest.TestCase):
 
     def setUp(self):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix=self._testMethodName[:40] + "-", dir=Folder.path))
+        self.addCleanup((self.folder / "released").touch)  # what holds a task of this test holds up no other when it fails
 
     def path(self, name):
         return str(self.folder / name)
@@ -301,7 +302,10 @@ def inspect(app, worker, command):
 
 
 def stop_all(*workers):
-    """Ends workers that all tests of a script shared; fails when one ends badly."""
+    """Ends workers, all at once; fails when one ends badly."""
+    for worker in workers:
+        if worker.process.poll() is None:
+            worker.process.terminate()
     for worker in workers:
         status = worker.stop()
         assert status == 0, f"{worker.name} ended with {status}:\n{worker.output()[-4000:]}"

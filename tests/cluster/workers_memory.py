@@ -5,7 +5,7 @@ import os
 import peers
 
 COUNT = int(float(os.environ.get("TUTTI_SOAK_TASKS", "10000" if peers.FACTOR == 1 else "1000")))
-WARM = max(COUNT // 4, 20000 if peers.FACTOR == 1 else 1000)  # until caches and heaps have their size
+WARM = max(COUNT // 4, 10000 if peers.FACTOR == 1 else 1000)  # until caches and heaps have their size
 
 
 class Memory(peers.Case):
