@@ -307,7 +307,7 @@ def stop_all(*workers):
         if worker.process.poll() is None:
             worker.process.terminate()
     for worker in workers:
-        status = worker.stop()
+        status = worker.wait()
         assert status == 0, f"{worker.name} ended with {status}:\n{worker.output()[-4000:]}"
 
 
