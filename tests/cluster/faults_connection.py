@@ -134,11 +134,13 @@ class Connection(peers.Case):
             url = f"redis://:{peers.PASSWORD_IN_URL}@127.0.0.1:{port}/0"
             if not peers.STAND_IN:
                 worker = peers.TuttiWorker(url, "cpp", 1)
-                status, text = peers.tutti_command("inspect", "ping", "--broker", url)
-                self.assertNotEqual(status, 0)
-                self.assertIn(str(port), text)
-                worker.signal(15)
-                worker.wait()
+                deaf.settimeout(peers.LIMIT)
+                with deaf.accept()[0]:  # the worker waits for its answer
+                    status, text = peers.tutti_command("inspect", "ping", "--broker", url)
+                    self.assertNotEqual(status, 0)
+                    self.assertIn(str(port), text)
+                    self.assertIsNone(worker.process.poll(), worker.output())
+                    self.assertEqual(worker.stop(), 0, worker.output())
 
     def test_a_wrong_password(self):
         redis = peers.Redis()

@@ -43,10 +43,11 @@ class Poison(peers.Case):
         return {headers.get("id"): headers for headers in peers.dead_letters(self.redis, "cpp")}
 
     def test_the_envelope_of_this_test(self):
-        peers.TuttiWorker(self.redis.url(), "cpp", 1)
+        worker = peers.TuttiWorker(self.redis.url(), "cpp", 1)
         text, number = envelope()
         self.redis.client.lpush("cpp", text)
         self.assertEqual(self.app.AsyncResult(number).get(timeout=LIMIT), 3)
+        self.assertEqual(worker.stop(), 0, worker.output())
 
     def test_what_cannot_be_read(self):
         worker = peers.TuttiWorker(self.redis.url(), "cpp", 1)

@@ -31,7 +31,7 @@ class Killed(peers.Case):
                 results = [app.send_task("tasks.work", args=(self.path(name), str(i), 0.1), queue=name) for i in range(COUNT)]
                 fleets.append((name, pool, moment, worker, results))
         living = list(fleets)
-        family = []
+        family, successors = [], []
 
         def kill_those_that_are_due():
             for fleet in list(living):
@@ -40,17 +40,19 @@ class Killed(peers.Case):
                     family.extend(peers.descendants_of(worker.pid))
                     how(worker)
                     living.remove(fleet)
-                    peers.TuttiWorker(redis.url(), name, 2, pool, name=name + "-again")
+                    successors.append(peers.TuttiWorker(redis.url(), name, 2, pool, name=name + "-again"))
             return not living
         wait_for(kill_those_that_are_due, lambda: f"the moments of {[fleet[0] for fleet in living]}")
         for name, _, _, _, results in fleets:
             peers.values_of(redis, results)
             ran = lines_of(self.path(name))
             self.assertEqual(sorted(set(ran), key=int), [str(i) for i in range(COUNT)], name)
-            # What had ended and was not told yet runs again, and nothing else.
-            self.assertLessEqual(len(ran), COUNT + 2 + 2, name)
+            self.assertLessEqual(len(ran), 2 * COUNT, name)  # what was held when all was killed may run again
             wait_for(lambda: peers.queue_length(redis, name) == 0, "an empty queue")
+            # All may have been done before the kill: the successor works, and hears signals, only now for sure.
+            self.assertEqual(app.send_task("tasks.add", args=(1, 2), queue=name).get(timeout=LIMIT), 3)
         wait_for(lambda: all(gone(pid) for pid in family), "the children of killed workers to end")
+        peers.stop_all(*successors)
 
     def test_the_whole_family(self):
         self.run_fleet(lambda worker: worker.kill_all())
@@ -73,14 +75,14 @@ class Killed(peers.Case):
         worker = peers.TuttiWorker(redis.url(), "cpp", 2, name="last")
         peers.values_of(redis, results)
         self.assertLessEqual({result.id for result in results}, set(lines_of(log)))
-        self.assertEqual(worker.stop(), 0)
+        self.assertEqual(worker.stop(), 0, worker.output())
 
     def test_a_child_alone(self):
         redis = peers.Redis()
         app = peers.celery_app(redis.url())
         worker = peers.TuttiWorker(redis.url(), "cpp", 2, "processes")
         results = [app.send_task("tasks.work", args=(self.path("file"), str(i), 0.1), queue="cpp") for i in range(COUNT)]
-        for done in (2, 6, 11, 16):
+        for done in (2, 11):  # a task whose process dies a third time is given up
             wait_for(lambda: len(lines_of(self.path("file"))) >= done, f"{done} tasks")
             pids = app.send_task("tasks.pid", queue="cpp", priority=0).get(timeout=LIMIT)
             os.kill(pids, signal.SIGKILL)
@@ -98,7 +100,7 @@ class Killed(peers.Case):
             workers[0].kill_all()
             self.assertEqual(client.wait(), 0, client.output())
             self.assertEqual(set(lines_of(self.path(pool))), {str(i) for i in range(40)})
-            self.assertEqual(workers[1].stop(), 0)
+            self.assertEqual(workers[1].stop(), 0, workers[1].output())
 
 
 if STAND_IN:

@@ -17,8 +17,9 @@ class CppClient(peers.Case):
         # What it sent to a queue that nobody looked at: bigger is sooner, first come, first served. Celery has four lists.
         worker = peers.CeleryWorker(redis.url(), "urgent-py", 1, "solo", name="urgent")
         wait_for(lambda: len(lines_of(self.path("order"))) == 5, "tasks with priorities")
-        worker.stop()
+        self.assertEqual(worker.stop(), 0, worker.output())
         self.assertEqual(lines_of(self.path("order")), ["9", "9", "5", "3", "0"])
+        peers.stop_all(*workers)
 
 
 if __name__ == "__main__":

@@ -25,6 +25,10 @@ def setUpModule():
     peers.ready(app, cpp, python)
 
 
+def tearDownModule():
+    peers.stop_all(cpp, python)
+
+
 def s(name, *args, **kwargs):
     """A signature of a task by name, for the queue of its language."""
     options = {"queue": "cpp" if name.startswith("tasks.") else "py"}
@@ -274,11 +278,14 @@ class Options(peers.Case):
 
     def test_ignored_results(self):
         mark = self.path("mark")
-        ignored = [s("tasks.mark", mark, "ran").apply_async(ignore_result=True), s("tasks.fail", "x").apply_async(ignore_result=True)]
-        wait_for(lambda: lines_of(mark) == ["ran"], "the task")
-        for _ in range(8):  # the others are done by then: four at once, in order
-            call("tasks.add", 1, 2)
-        self.assertEqual([redis.client.exists("celery-task-meta-" + one.id) for one in ignored[:1]], [0])
+        worker = peers.TuttiWorker(redis.url(), "ignored", 1, name="ignored")
+        ignored = [s("tasks.fail", "x").apply_async(queue="ignored", ignore_result=True),
+                   s("tasks.mark", mark, "ran").apply_async(queue="ignored", ignore_result=True)]
+        kept = s("tasks.add", 1, 2).apply_async(queue="ignored")
+        self.assertEqual(kept.get(timeout=LIMIT), 3)  # one at a time: the others have run
+        self.assertEqual(lines_of(mark), ["ran"])
+        self.assertEqual(worker.stop(), 0, worker.output())  # and all that it had to store is stored
+        self.assertEqual([redis.client.exists("celery-task-meta-" + one.id) for one in [*ignored, kept]], [0, 0, 1])
 
     def test_retries_are_seen(self):
         result, seen = self.statuses(s("tasks.flaky", 3))
@@ -309,7 +316,7 @@ class Options(peers.Case):
             s("tasks.mark", order, f"{priority} {i}").apply_async(queue="urgent", **({} if priority is None else {"priority": priority}))
         worker = peers.TuttiWorker(redis.url(), "urgent", 1, "inline", name="urgent")
         wait_for(lambda: len(lines_of(order)) == len(given), "all tasks")
-        worker.stop()
+        self.assertEqual(worker.stop(), 0, worker.output())
         # Celery's meaning on Redis: 0 is first; four lists; first come, first served in each.
         step = [(max(level for level in (0, 3, 6, 9) if level <= (priority or 0)), i) for i, priority in enumerate(given)]
         self.assertEqual(lines_of(order), [f"{given[i]} {i}" for _, i in sorted(step)])
@@ -327,15 +334,14 @@ class Revocation(peers.Case):
                 waiting = s("tasks.mark", folder + "mark", "ran").apply_async(queue=queue)
                 after = s("tasks.mark", folder + "mark", "after").apply_async(queue=queue)
                 waiting.revoke()
-                wait_for(lambda: waiting.id in (app.control.inspect([worker.hostname], timeout=1, limit=1).revoked() or {}).get(
-                    worker.hostname, []), "the worker to know")
+                wait_for(lambda: waiting.id in (peers.inspect(app, worker, "revoked") or []), "the worker to know")
                 open(folder + "released", "w").close()
                 self.assertEqual(running.get(timeout=LIMIT), "released")
                 after.get(timeout=LIMIT)
                 with self.assertRaises(celery.exceptions.TaskRevokedError):
                     waiting.get(timeout=LIMIT)
                 self.assertEqual(lines_of(folder + "mark"), ["after"])
-                worker.stop()
+                self.assertEqual(worker.stop(), 0, worker.output())
 
     def test_of_what_runs(self):
         for pool in ("processes",) if STAND_IN else ("processes", "threads"):
@@ -351,7 +357,7 @@ class Revocation(peers.Case):
                 self.assertEqual(running.state, "REVOKED")
                 self.assertEqual(s("tasks.add", 1, 2).apply_async(queue=queue).get(timeout=LIMIT), 3)
                 self.assertEqual(lines_of(folder + "started"), ["started"])  # and it did not run again
-                worker.stop()
+                self.assertEqual(worker.stop(), 0, worker.output())
 
 
 if __name__ == "__main__":

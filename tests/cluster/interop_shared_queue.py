@@ -3,7 +3,7 @@
 import collections
 
 import peers
-from peers import LIMIT, lines_of, wait_for
+from peers import lines_of, wait_for
 
 COUNT = 2000
 
@@ -30,15 +30,12 @@ class SharedQueue(peers.Case):
         ran = collections.Counter(lines_of(log))
         self.assertEqual(ran, collections.Counter(result.id for result in results))
         self.assertEqual(peers.queue_length(redis, "shared"), 0)
-        totals = {}
-        for worker in workers:
-            answer = app.control.inspect([worker.hostname], timeout=LIMIT, limit=1).stats()[worker.hostname]
-            totals[worker.hostname] = sum(answer["total"].values())
+        stats = [wait_for(lambda: peers.inspect(app, worker, "stats"), "an answer") for worker in workers]
+        totals = {worker.hostname: sum(answer["total"].values()) for worker, answer in zip(workers, stats)}
         print(totals)
         self.assertEqual(sum(totals.values()), COUNT)
         self.assertTrue(all(totals.values()), totals)
-        for worker in workers:
-            self.assertEqual(worker.stop(), 0)
+        peers.stop_all(*workers)
         self.assertEqual(redis.client.hlen("unacked"), 0)
 
 

@@ -10,6 +10,7 @@ import gc
 import json
 import os
 import pathlib
+import random
 import shutil
 import signal
 import socket
@@ -27,6 +28,8 @@ PASSWORD = "s3cret/@:word"
 PASSWORD_IN_URL = "s3cret%2F%40%3Aword"
 FACTOR = float(os.environ.get("TUTTI_TIME_FACTOR", "1"))
 LIMIT = float(os.environ.get("CLUSTER_LIMIT", "60")) * FACTOR  # seconds until a wait has failed
+SANITIZERS = ("ERROR: AddressSanitizer", "ERROR: LeakSanitizer", "WARNING: ThreadSanitizer", "FATAL: ThreadSanitizer",
+              "runtime error: ")
 STAND_IN = os.environ.get("CLUSTER_STAND_IN") == "1"
 PROGRAM = os.environ.get("CLUSTER_PROGRAM", "")  # a program of this folder, with the tasks of tutti_tasks.cpp
 LIBRARY = os.environ.get("CLUSTER_LIBRARY", "")  # the same tasks as a library
@@ -39,7 +42,8 @@ _libc = ctypes.CDLL(None, use_errno=True)
 _libc.prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER: grandchildren whose parent was killed become ours
 
 
-def _die_with_parent():
+def _begin():
+    os.setpgid(0, 0)  # a group of its own, to be killed whole
     _libc.prctl(1, signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG
 
 
@@ -57,10 +61,28 @@ def wait_for(condition, what, limit=LIMIT):
         pause = min(pause * 1.5, 0.05)
 
 
+_ports = []  # what keeps them ours
+
+
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port that stays this script's until it ends, also while nobody listens there: the system gives it to nobody, and
+    other scripts see by a name that is taken as long as this process lives."""
+    lowest, highest = map(int, pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
+    ports = [port for port in range(10000, 65536) if not lowest <= port <= highest] or list(range(10000, 65536))
+    random.SystemRandom().shuffle(ports)
+    for port in ports:
+        name = socket.socket(socket.AF_UNIX)
+        try:
+            name.bind(f"\0tutti-cluster-test-port-{port}")
+            with socket.socket() as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind(("127.0.0.1", port))
+        except OSError:
+            name.close()
+            continue
+        _ports.append(name)
+        return port
+    raise AssertionError("no port is free")
 
 
 def lines_of(path):
@@ -117,7 +139,7 @@ class Child:
         with open(self.log, "wb") as log:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
                                             cwd=Folder.path, env={**os.environ, "PYTHONPATH": str(HERE), **(env or {})},
-                                            preexec_fn=_die_with_parent)
+                                            preexec_fn=_begin)
         self.pid = self.process.pid
         Child.all.append(self)
 
@@ -151,10 +173,16 @@ class Child:
                 pass
 
     def stop(self):
-        """Ends it as a service manager would."""
+        """Ends it as a service manager would; its exit status."""
         if self.process.poll() is None:
             self.process.terminate()
         return self.wait()
+
+    def end(self):
+        """Kills it and all of its group at once."""
+        if self.process.poll() is None:  # else the number may be another's
+            os.killpg(self.pid, signal.SIGKILL)
+        self.process.wait()
 
 
 class Folder:
@@ -232,14 +260,14 @@ def celery_command(broker, *arguments, limit=LIMIT):
     """Runs a command line of Celery: exit status, what it said."""
     done = subprocess.run([*CELERY, "-b", broker, "--result-backend", broker, *arguments], cwd=Folder.path, text=True,
                           stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=limit,
-                          preexec_fn=_die_with_parent)
+                          preexec_fn=_begin)
     return done.returncode, done.stdout
 
 
 def tutti_command(*arguments, limit=LIMIT, env=None):
     """Runs the command line of tutti: exit status, what it said. Checks that it told no password."""
     done = subprocess.run([COMMAND, *arguments], cwd=Folder.path, text=True, stdin=subprocess.DEVNULL, timeout=limit,
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, preexec_fn=_die_with_parent,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, preexec_fn=_begin,
                           env={**os.environ, **(env or {})})
     assert "s3cret" not in done.stdout, f"a password was told by {arguments}:\n{done.stdout}"
     return done.returncode, done.stdout
@@ -251,7 +279,7 @@ def ready(app, *workers):
         def answers(worker=worker):
             if worker.process.poll() is not None:
                 raise AssertionError(f"{worker.name} ended with {worker.process.returncode}:\n{worker.output()[-4000:]}")
-            return app.control.ping(destination=[worker.hostname], timeout=1, limit=1)
+            return app.control.ping(destination=[worker.hostname], timeout=2 * FACTOR, limit=1)
         wait_for(answers, lambda: f"{worker.hostname} to answer; it said:\n{worker.output()[-4000:]}")
 
 
@@ -262,30 +290,55 @@ class Case(unittest.TestCase):
 
     def setUp(self):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix=self._testMethodName[:40] + "-", dir=Folder.path))
+        self.addCleanup((self.folder / "released").touch)  # what holds a task of this test holds up no other when it fails
 
     def path(self, name):
         return str(self.folder / name)
 
 
+def inspect(app, worker, command):
+    """What the worker answers to a command of `inspect`; None when it has not in time."""
+    return (getattr(app.control.inspect([worker.hostname], timeout=2 * FACTOR, limit=1), command)() or {}).get(worker.hostname)
+
+
+def stop_all(*workers):
+    """Ends workers, all at once; fails when one ends badly."""
+    for worker in workers:
+        if worker.process.poll() is None:
+            worker.process.terminate()
+    for worker in workers:
+        status = worker.wait()
+        assert status == 0, f"{worker.name} ended with {status}:\n{worker.output()[-4000:]}"
+
+
 def _end_all():
-    for pid in descendants_of(os.getpid()):
-        try:
-            os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
     for child in Child.all:
-        child.process.wait()
+        child.end()
+    while left := descendants_of(os.getpid()):  # some may be started meanwhile
+        for pid in left:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        time.sleep(0.002)
+
+
+def _end_now(*_):
+    """When somebody ends the script: unittest would take an exception for a failure, and go on."""
+    _end_all()
+    shutil.rmtree(Folder.path, ignore_errors=True)
+    os._exit(1)
 
 
 def main():
     """Runs the tests of the calling script, and looks through all that programs of tutti said."""
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: sys.exit(1))
     if not STAND_IN:
         for name, path in (("CLUSTER_PROGRAM", PROGRAM), ("CLUSTER_LIBRARY", LIBRARY), ("TUTTI_COMMAND", COMMAND)):
             if not os.path.isfile(path):
                 sys.exit(f"{name} must be the path of a program, and is \"{path}\"")
     Folder.path = pathlib.Path(tempfile.mkdtemp(prefix="tutti-cluster-"))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _end_now)
     kept = False
     try:
         result = unittest.main(exit=False, verbosity=2).result
@@ -294,7 +347,7 @@ def main():
         for child in told:
             print(f"{child.name} told the password:", *(l for l in child.output().splitlines() if "s3cret" in l), sep="\n  ")
         sanitizers = [child for child in Child.all if child.ours and any(
-            mark in child.output() for mark in ("ERROR: AddressSanitizer", "WARNING: ThreadSanitizer", "runtime error: "))]
+            mark in child.output() for mark in SANITIZERS)]
         for child in sanitizers:
             print(f"{child.name}:\n{child.output()[-20000:]}")
         kept = kept or bool(told) or bool(sanitizers)

@@ -96,10 +96,11 @@ class Revoked(peers.Case):
                 queue, mark = "revoked-" + how, self.path(how)
                 worker = peers.TuttiWorker(redis.url(), queue, 1, name=queue)
                 peers.ready(app, worker)
-                late = app.send_task("tasks.mark", args=(mark, "ran"), queue=queue, countdown=3)
+                late = app.send_task("tasks.mark", args=(mark, "ran"), queue=queue, countdown=3 * peers.FACTOR)
                 late.revoke()
-                wait_for(lambda: late.id in (app.control.inspect([worker.hostname], timeout=1, limit=1).revoked() or {}).get(
-                    worker.hostname, []), "the worker to know")
+                wait_for(lambda: late.id in (peers.inspect(app, worker, "revoked") or []), "the worker to know")
+                # It knows before it has stored that for others: only then is it fair to kill it.
+                wait_for(lambda: late.id.encode() in (redis.client.get("celery-task-meta-tutti-revoked") or b""), "others to know")
                 if how == "killed":
                     worker.kill_all()
                 else:
