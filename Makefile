@@ -31,7 +31,7 @@ build: setup  ## build everything, optimised
 test: build  ## build and run all tests
 	@cd build && $(CTEST)
 
-test-soak: build  ## correct programs under the deadlock watch for a minute; the memory of workers over a million tasks
+test-soak: build  ## correct programs under the deadlock watch for some minutes; the memory of workers over a million tasks
 	@cd build && TUTTI_SOAK_SECONDS=8 TUTTI_SOAK_TASKS=1000000 $(CTEST) -L '^soak$$' -j 1
 
 bench: setup  ## measure against the peers: bench/results/*.json and the tables of docs/PERFORMANCE.md

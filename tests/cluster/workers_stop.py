@@ -106,6 +106,7 @@ class Revoked(peers.Case):
                 else:
                     self.assertEqual(worker.stop(), 0)
                 again = peers.TuttiWorker(redis.url(), queue, 1, name=queue)
+                peers.ready(app, again)
                 with self.assertRaises(celery.exceptions.TaskRevokedError):
                     late.get(timeout=LIMIT)
                 self.assertEqual(lines_of(mark), [])

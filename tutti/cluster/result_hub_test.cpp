@@ -201,6 +201,7 @@ TEST(ResultHub, WatchesAgainAfterItCouldNot) {
 }
 
 TEST(ResultsOfNoApp, AreClosed) {
+  app({.broker = "memory://another"}).make_current();  // the first one of a process would be current, and stay
   future<int> waiting;
   {
     const app where({.broker = "memory://no_app"});
