@@ -112,6 +112,7 @@ int run_command(int argc, const char* const* argv, std::ostream& out, std::ostre
     const int own = measuring::own_words(argc, argv);
     const std::vector<std::string> words = guarded_words(own, argv);
     std::vector<const char*> pointers;
+    pointers.reserve(words.size());
     for (const std::string& word : words) pointers.push_back(word.c_str());
     app.parse(own, pointers.data());
     measured.take_programs(argc, argv);
