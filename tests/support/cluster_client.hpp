@@ -1,5 +1,6 @@
 // cluster_client: an app over a broker of this process, with a worker when one is wanted.
 #pragma once
+#include <tests/support/eventually.hpp>
 #include <tutti/cluster/app.hpp>
 #include <tutti/cluster/worker.hpp>
 
@@ -38,17 +39,6 @@ class client_bench {
   tutti::cluster::app where_;
   std::optional<tutti::cluster::worker> worker_;
 };
-
-/// Until `holds()`, for 30 s at most.
-template <class Condition>
-[[nodiscard]] bool soon(Condition holds) {
-  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
-  while (!holds()) {
-    if (std::chrono::steady_clock::now() > deadline) return false;
-    std::this_thread::sleep_for(std::chrono::milliseconds(1));
-  }
-  return true;
-}
 
 /// What `body` throws says.
 template <class E = std::exception, class Body>

@@ -1,6 +1,7 @@
 // cluster_worker: what tests of workers share: tasks given as functions of JSON, messages, and their results.
 #pragma once
 #include <gtest/gtest.h>
+#include <tests/support/eventually.hpp>
 
 #include <atomic>
 #include <chrono>
@@ -46,16 +47,6 @@ class signal_gate {
   std::condition_variable changed_;
   bool is_open_ = false;
 };
-
-/// True as soon as `holds` is; false when that takes too long.
-inline bool eventually(const std::function<bool()>& holds) {
-  const auto until = std::chrono::steady_clock::now() + generous;
-  while (!holds()) {
-    if (std::chrono::steady_clock::now() > until) return false;
-    std::this_thread::sleep_for(std::chrono::milliseconds(1));
-  }
-  return true;
-}
 
 /// JSON of a signature.
 inline std::string signature(const std::string& task, const std::string& args = "[]",

@@ -1,6 +1,7 @@
 // redis_places: what tests of tutti::cluster with a redis_server share.
 #pragma once
 #include <gtest/gtest.h>
+#include <tests/support/eventually.hpp>
 
 #include <chrono>
 #include <memory>
@@ -21,17 +22,6 @@ inline tutti::cluster::broker_url place_of(const redis_server& server, int port 
   where.port = port == 0 ? server.port() : port;
   where.database = database;
   return where;
-}
-
-/// Waits until `done()`, half a minute at most.
-template <class F>
-testing::AssertionResult in_time(F done) {
-  const auto late = std::chrono::steady_clock::now() + std::chrono::seconds(30);
-  while (!done()) {
-    if (std::chrono::steady_clock::now() >= late) return testing::AssertionFailure() << "not in time";
-    std::this_thread::sleep_for(std::chrono::milliseconds(1));
-  }
-  return testing::AssertionSuccess();
 }
 
 /// The next `count` messages, in order; fewer after half a minute.

@@ -45,8 +45,8 @@ namespace {
 using namespace std::chrono_literals;
 using namespace cluster_pool_test;
 using testing::HasSubstr;
+using tutti_test::eventually;
 using tutti_test::message_of;
-using tutti_test::soon;
 
 TEST(ClusterPool, RunsFunctionsByName) {
   const auto pool = make_executor("memory://cluster_pool_test?concurrency=2");
@@ -78,16 +78,16 @@ TEST(ClusterPool, TriesAgain) {
 TEST(ClusterPool, StopsWhatIsCancelled) {
   const auto pool = make_executor("memory://");
   auto running = pool->submit<wait_for_stop>();
-  ASSERT_TRUE(soon([] { return is_running.load(); }));
+  ASSERT_TRUE(eventually([] { return is_running.load(); }));
   running.cancel();
   EXPECT_THROW(running.get(), cancelled);
-  EXPECT_TRUE(soon([] { return !is_running.load(); }));
+  EXPECT_TRUE(eventually([] { return !is_running.load(); }));
 }
 
 TEST(ClusterPool, EndsCallsThatTakeTooLong) {
   const auto pool = make_executor("memory://");
   EXPECT_THROW(pool->with({.timeout = 20ms}).submit<wait_for_stop>().get(), timed_out);
-  EXPECT_TRUE(soon([] { return !is_running.load(); }));
+  EXPECT_TRUE(eventually([] { return !is_running.load(); }));
 }
 
 TEST(ClusterPool, FinishesWhatItWasGiven) {
@@ -104,7 +104,7 @@ TEST(ClusterPool, FinishesWhatItWasGiven) {
 TEST(ClusterPool, CancelsWhenShutDownSo) {
   cluster_pool pool(app({.broker = "memory://cancels", .patience = 50ms}), {.concurrency = 1});
   auto running = pool.submit<wait_for_stop>();
-  ASSERT_TRUE(soon([] { return is_running.load(); }));
+  ASSERT_TRUE(eventually([] { return is_running.load(); }));
   std::vector<future<int>> others;
   for (int i = 0; i < 100; ++i) others.push_back(pool.submit<twice>(i));
   pool.shutdown(cancel);
@@ -115,7 +115,7 @@ TEST(ClusterPool, CancelsWhenShutDownSo) {
     } catch (const cancelled&) {  // those that had not begun
     }
   }
-  EXPECT_TRUE(soon([] { return !is_running.load(); }));
+  EXPECT_TRUE(eventually([] { return !is_running.load(); }));
 }
 
 TEST(ClusterPool, LeavesNothingInTheStore) {
@@ -149,7 +149,7 @@ TEST(ClusterPool, LastHandleMayGoWhereACallEnds) {
     has_gone = true;
   });
   may_go = true;
-  ASSERT_TRUE(soon([&] { return has_gone.load(); }));
+  ASSERT_TRUE(eventually([&] { return has_gone.load(); }));
   EXPECT_THAT(refused, HasSubstr("another thread"));
   ASSERT_TRUE(behind.wait_for(30s));
   EXPECT_EQ(behind.get(), 8);

@@ -1,6 +1,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
+#include <tests/support/python_says.hpp>
 #include <tutti/base/exception_codec.hpp>
 #include <tutti/base/throw_stack.hpp>
 #include <tutti/cluster/failure.hpp>
@@ -240,7 +241,7 @@ TEST(failure, celery_takes_it) {
     out << encode_result(r) << '\n';
   }
   out.close();
-  std::ofstream(base + ".py") << R"py(
+  const std::string script = R"py(
 import sys
 from celery import Celery
 backend = Celery('t', broker='memory://', backend='cache+memory://').backend
@@ -249,13 +250,8 @@ for line in open(sys.argv[1]):
     e = meta['result']
     print(type(e).__module__, type(e).__mro__[0].__name__, repr(e), meta['status'], meta['task_id'])
 )py";
-  const std::string command = "/usr/bin/python3 " + base + ".py " + base + ".json 2>&1";
-  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> pipe(::popen(command.c_str(), "r"), ::pclose);
-  ASSERT_TRUE(pipe);
-  std::string said;
-  for (int c = std::fgetc(pipe.get()); c != EOF; c = std::fgetc(pipe.get())) said += static_cast<char>(c);
   EXPECT_EQ(
-      said,
+      tutti_test::python_says(base, script),
       "builtins ValueError ValueError('bad') FAILURE i\n"
       "builtins FileNotFoundError FileNotFoundError(2, 'f: No such file or directory') FAILURE i\n"
       "celery.exceptions unknown unknown('own') FAILURE i\n"
@@ -265,8 +261,6 @@ for line in open(sys.argv[1]):
       "billiard.exceptions WorkerLostError WorkerLostError('gone') FAILURE i\n"
       "celery.exceptions TaskRevokedError TaskRevokedError('no') FAILURE i\n"
       "celery.exceptions MaxRetriesExceededError MaxRetriesExceededError('m') FAILURE i\n");
-  std::remove((base + ".json").c_str());
-  std::remove((base + ".py").c_str());
 }
 
 }  // namespace

@@ -161,7 +161,7 @@ TEST_P(Functions, CallBack) {
   function_test::noted = 0;
   const auto r = add.apply_async({.link = note.s()}, 20, 22);
   EXPECT_EQ(r.get(30s), 42);
-  EXPECT_TRUE(tutti_test::soon([] { return function_test::noted == 42; }));
+  EXPECT_TRUE(tutti_test::eventually([] { return function_test::noted == 42; }));
 }
 
 TEST_P(Functions, AreAwaited) {

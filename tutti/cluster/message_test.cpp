@@ -1,5 +1,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <tests/support/python_says.hpp>
 #include <tutti/base/error.hpp>
 #include <tutti/cluster/json_parts.hpp>
 #include <tutti/cluster/message.hpp>
@@ -404,7 +405,7 @@ TEST(message, celery_takes_it) {
   const std::string base = testing::TempDir() + "message_test_" + std::to_string(::getpid());
   std::ofstream(base + ".json") << encode_message(full()) << '\n'
                                 << with_header("junk", "x-death-reason", "\"why\"") << '\n';
-  std::ofstream(base + ".py") << R"py(
+  const std::string script = R"py(
 import json, sys
 from celery import Celery
 from celery.worker.request import Request
@@ -426,13 +427,8 @@ with app.connection_for_read() as connection:
         r.request_dict['retries'], r.request_dict['traceparent'], r.request_dict['x"y'], m.properties['expiration'].isdigit(),
         junk.headers, junk.body.decode()]))
 )py";
-  const std::string command = "/usr/bin/python3 " + base + ".py " + base + ".json 2>&1";
-  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> pipe(::popen(command.c_str(), "r"), ::pclose);
-  ASSERT_TRUE(pipe);
-  std::string said;
-  for (int c = std::fgetc(pipe.get()); c != EOF; c = std::fgetc(pipe.get())) said += static_cast<char>(c);
   EXPECT_EQ(
-      said,
+      tutti_test::python_says(base, script),
       R"x(["id \"1\"", "shadow", "tasks.add", [1, 123456789012345678901234567890, "\u00e4\n"], {"k": 1.1}, {"callb)x"
       R"x(acks": [{"task": "a"}, {"task": "b"}], "errbacks": [{"task": "e"}], "chain": [{"task": "last"}, {"task":)x"
       R"x( "next"}], "chord": {"task": "body"}}, "2030-01-02T03:00:00.250000+00:00", "2030-01-03T00:00:00.000001+0)x"
@@ -440,8 +436,6 @@ with app.connection_for_read() as connection:
       R"x(ed": null}, "root", "parent", "(1, ...)", true, "group", 4, "00-ab", {"a": [1]}, true, {"x-death-reason")x"
       R"x(: "why"}, "junk"])x"
       "\n");
-  std::remove((base + ".json").c_str());
-  std::remove((base + ".py").c_str());
 }
 
 }  // namespace

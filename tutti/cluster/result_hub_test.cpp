@@ -24,8 +24,8 @@ using namespace std::chrono_literals;
 using testing::AllOf;
 using testing::HasSubstr;
 using tutti_test::client_bench;
+using tutti_test::eventually;
 using tutti_test::message_of;
-using tutti_test::soon;
 
 class Results : public testing::Test {
  protected:
@@ -87,7 +87,7 @@ TEST_F(Results, WakeAllWhoWait) {
   waiting.clear();
   for (const int n : got) EXPECT_EQ(n, 7);
   EXPECT_EQ(future.get(), 7);
-  EXPECT_TRUE(soon([&] { return watched() == 0; }));
+  EXPECT_TRUE(eventually([&] { return watched() == 0; }));
 }
 
 TEST_F(Results, ThatNobodyWaitsForLeaveNothing) {

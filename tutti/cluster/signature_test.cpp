@@ -37,8 +37,8 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 using tutti_test::client_bench;
+using tutti_test::eventually;
 using tutti_test::message_of;
-using tutti_test::soon;
 
 const function plus{fn<signature_test::plus>, {.name = "canvas.plus", .params = {"a", "b"}}};
 const function sum{fn<signature_test::sum>, {.name = "canvas.sum"}};
@@ -140,7 +140,7 @@ TEST_P(Signatures, ThatFailTellWhoWaits) {
   EXPECT_THROW(chord({plus.s(1, 1), fail.s(1)}, sum.s()).delay<long>().get(30s), std::exception);
   const auto r = group(plus.s(1, 1), fail.s(7)).delay<long>();
   EXPECT_EQ(message_of<std::out_of_range>([&] { static_cast<void>(r.get(30s)); }), "failed at 7");
-  EXPECT_TRUE(soon([&] { return r.completed() == 2; }));
+  EXPECT_TRUE(eventually([&] { return r.completed() == 2; }));
   EXPECT_EQ(r.state(), "FAILURE");
   EXPECT_THROW(r.all().future().get(), std::out_of_range);
 }
@@ -149,7 +149,7 @@ TEST_P(Signatures, CallErrbacksWithTheId) {
   signature_test::failures = 0;
   const auto r = fail.s(1).on_error(note_failure.s()).delay<long>();
   EXPECT_THROW(r.get(30s), std::out_of_range);
-  EXPECT_TRUE(soon([] { return signature_test::failures == 1; }));
+  EXPECT_TRUE(eventually([] { return signature_test::failures == 1; }));
   EXPECT_EQ(signature_test::failed_id, r.id());
 }
 

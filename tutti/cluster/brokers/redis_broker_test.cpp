@@ -108,7 +108,7 @@ TEST_F(redis_broker_test, a_waiting_consumer_is_rung_by_each_list_and_by_wake) {
     std::jthread sender([&] {
       // Until the consumer waits on its bells: Redis says how many are blocked.
       EXPECT_TRUE(
-          in_time([&] { return redis.ask({"INFO", "clients"}).find("blocked_clients:8") != std::string::npos; }));
+          eventually([&] { return redis.ask({"INFO", "clients"}).find("blocked_clients:8") != std::string::npos; }));
       broker->publish(std::vector<outgoing_message>{{queue, std::to_string(round), round / 2 % 10}});
     });
     const auto all = consumer->receive(5, 30s);
@@ -365,7 +365,7 @@ TEST_F(redis_broker_test, a_replica_is_asked_until_it_is_the_master) {
   redis.ask({"REPLICAOF", "127.0.0.1", "1"});
   std::jthread sender([&] { broker->publish(std::vector<outgoing_message>{{"q", "{\"n\":2}"}}); });
   std::jthread settler([&] { consumer->settle(std::vector<settlement>{{one.tag, false, {{"next", "{}"}}}}); });
-  EXPECT_TRUE(in_time([&] { return !consumer->connected(); }));
+  EXPECT_TRUE(eventually([&] { return !consumer->connected(); }));
   redis.ask({"REPLICAOF", "NO", "ONE"});
   EXPECT_EQ(receive_one(*consumer).text, "{\"n\":2}");
   settler.join();

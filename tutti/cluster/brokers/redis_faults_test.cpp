@@ -112,11 +112,11 @@ TEST_F(redis_faults_test, who_waits_while_nothing_passes_gets_on_when_it_does) {
   const auto consumer = cut_off->consume("me", {"q"});
   EXPECT_TRUE(consumer->receive(1, 1ms).empty());  // its bells are armed
   proxy.stall();
-  EXPECT_TRUE(in_time([&] { return !consumer->connected(); }));
+  EXPECT_TRUE(eventually([&] { return !consumer->connected(); }));
   broker->publish(std::vector<outgoing_message>{{"q", "{}"}});
   std::jthread healer([&] { proxy.stall(false); });
   EXPECT_EQ(receive_one(*consumer).text, "{}");
-  EXPECT_TRUE(in_time([&] { return consumer->connected(); }));
+  EXPECT_TRUE(eventually([&] { return consumer->connected(); }));
   proxy.drop();
   broker->publish(std::vector<outgoing_message>{{"q", "{\"n\":2}"}});
   EXPECT_EQ(receive_one(*consumer).text, "{\"n\":2}");
@@ -226,13 +226,14 @@ TEST_F(redis_faults_test, nobody_is_called_dead_because_redis_stood_still) {
   const auto end_of_leases = [&] { return redis.ask({"ZRANGE", "tutti:consumers", "0", "0", "WITHSCORES"}); };
   const auto since = std::chrono::steady_clock::now();
   redis.freeze();
-  EXPECT_TRUE(in_time([&] {
+  EXPECT_TRUE(eventually([&] {
     return !a->connected() && !b->connected() && std::chrono::steady_clock::now() > since + 3 * options.lease;
   }));
   redis.go_on();
-  EXPECT_TRUE(in_time([&] { return a->connected() && b->connected(); }));
+  EXPECT_TRUE(eventually([&] { return a->connected() && b->connected(); }));
   // The keepers have come again and again, long enough to call somebody dead.
-  for (int i = 0; i < 8; ++i) EXPECT_TRUE(in_time([&, before = end_of_leases()] { return end_of_leases() != before; }));
+  for (int i = 0; i < 8; ++i)
+    EXPECT_TRUE(eventually([&, before = end_of_leases()] { return end_of_leases() != before; }));
   EXPECT_EQ(broker->queues(std::vector<std::string>{"q"}).front().held, 2u);
   EXPECT_EQ(broker->queues(std::vector<std::string>{"q"}).front().waiting, 0u);
   acknowledge(*a, {first});
@@ -290,11 +291,11 @@ TEST_F(redis_faults_test, a_redis_that_dies_again_and_again_loses_nothing) {
     });
   }
   for (int round = 1; round <= 10; ++round) {
-    EXPECT_TRUE(in_time([&] { return sent >= round * (senders * each) / 11; }));
+    EXPECT_TRUE(eventually([&] { return sent >= round * (senders * each) / 11; }));
     redis.kill();
     redis.start();
   }
-  EXPECT_TRUE(in_time([&] {
+  EXPECT_TRUE(eventually([&] {
     const std::lock_guard lock(mutex);
     return done.size() == senders * each;
   }));

@@ -88,13 +88,13 @@ TEST_F(redis_results_test, a_watch_hears_what_comes_and_what_was_there) {
   watch->add(strings{"early", "late", "never"});
   EXPECT_EQ(hear_all(*watch, 1).begin()->first, "early");
   // From here on it comes by subscription alone.
-  EXPECT_TRUE(
-      in_time([&] { return redis.ask({"PUBSUB", "NUMSUB", "celery-task-meta-late"}) == "celery-task-meta-late\n1"; }));
+  EXPECT_TRUE(eventually(
+      [&] { return redis.ask({"PUBSUB", "NUMSUB", "celery-task-meta-late"}) == "celery-task-meta-late\n1"; }));
   const std::vector<stored_result> states = {other("late", "STARTED"), success("late", "2"),
                                              success("unheard of", "3")};
   store->store(states);
   std::map<std::string, std::string> heard;
-  EXPECT_TRUE(in_time([&] {
+  EXPECT_TRUE(eventually([&] {
     for (auto& [id, text] : watch->next(1s)) heard[id] = text;
     return heard.count("late") != 0 && heard["late"] == success("late", "2").text;
   }));
@@ -122,7 +122,7 @@ TEST_F(redis_results_test, thousands_are_heard_of_and_removed_while_others_come)
     }
   });
   std::map<std::string, std::string> heard;
-  EXPECT_TRUE(in_time([&] {
+  EXPECT_TRUE(eventually([&] {
     strings ids;
     for (auto& [id, text] : watch->next(1s)) {
       heard[id] = text;
@@ -160,7 +160,7 @@ TEST_F(redis_results_test, a_watch_misses_nothing_when_connections_break) {
   redis.start();
   EXPECT_EQ(hear_all(*watch, 1).begin()->first, "b");
   set(success("c"));
-  EXPECT_TRUE(in_time([&] {
+  EXPECT_TRUE(eventually([&] {
     for (const auto& [id, text] : watch->next(1s))
       if (id == "c") return true;
     return false;
