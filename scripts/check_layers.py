@@ -89,7 +89,7 @@ def check_file(path, name, module, reachable):
         if quote == '"':
             yield f'{place}: "{target}": write project headers as <tutti/...> and all others in <> too'
         parts = target.split("/")
-        if path.suffix == ".hpp" and path.parent.name != INSIDE:
+        if path.suffix == ".hpp" and INSIDE not in str(name).split("/"):
             if HEAVY.match(target):
                 yield f"{place}: <{target}> in a header: include it in a .cpp file, or in a header in {INSIDE}/"
             if INSIDE in parts:

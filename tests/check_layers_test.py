@@ -79,6 +79,10 @@ class Layers(unittest.TestCase):
     def test_heavy_is_fine_in_sources(self):
         self.check("tutti/core/a.cpp", "#include <boost/asio.hpp>\n#include <mpi.h>\n")
 
+    def test_headers_inside_are_for_sources(self):
+        self.check("tutti/core/inside/deep/a.hpp", "#include <mpi.h>\n#include <tutti/core/inside/b.hpp>\n")
+        self.check("tutti/core/a.hpp", "#include <tutti/core/inside/b.hpp>\n", "what is in inside/ is for .cpp files")
+
     def test_inline_functions_in_sources(self):
         expected = "tutti/core/a.cpp:2: an inline function in a .cpp file"
         self.check("tutti/core/a.cpp", "// a\ninline bool pool::put(int a) {}\n", expected)

@@ -2,8 +2,8 @@
 
 #include <apps/tutti/printable.hpp>
 #include <tutti/base/error.hpp>
+#include <tutti/cluster/control/control_envelope.hpp>
 #include <tutti/cluster/control_client.hpp>
-#include <tutti/cluster/control_envelope.hpp>
 #include <tutti/cluster/json_parts.hpp>
 
 #include <fmt/format.h>

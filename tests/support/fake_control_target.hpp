@@ -1,7 +1,7 @@
 // fake_control_target: a worker that has what a test gives it, and notes what it is told.
 #pragma once
-#include <tutti/cluster/control_target.hpp>
-#include <tutti/cluster/event_sender.hpp>
+#include <tutti/cluster/control/control_target.hpp>
+#include <tutti/cluster/control/event_sender.hpp>
 
 #include <mutex>
 #include <stdexcept>

@@ -2,7 +2,7 @@
 #include <tutti/cluster/control_client.hpp>
 
 #include <tutti/base/log.hpp>
-#include <tutti/cluster/control_envelope.hpp>
+#include <tutti/cluster/control/control_envelope.hpp>
 #include <tutti/cluster/json_parts.hpp>
 #include <tutti/cluster/wire_text.hpp>
 

@@ -2,9 +2,9 @@
 
 #include <tutti/base/error.hpp>
 #include <tutti/cluster/inside/running_settings.hpp>
+#include <tutti/cluster/inside/worker/task_run.hpp>
 #include <tutti/cluster/result_text.hpp>
 #include <tutti/cluster/task_registry.hpp>
-#include <tutti/cluster/task_run.hpp>
 
 #include <exception>
 #include <stdexcept>

@@ -2,9 +2,9 @@
 
 #include <tutti/base/error.hpp>
 #include <tutti/base/log.hpp>
-#include <tutti/cluster/control_panel.hpp>
-#include <tutti/cluster/worker_impl.hpp>
-#include <tutti/cluster/worker_signals.hpp>
+#include <tutti/cluster/control/control_panel.hpp>
+#include <tutti/cluster/inside/worker/worker_impl.hpp>
+#include <tutti/cluster/inside/worker/worker_signals.hpp>
 #include <tutti/core/concurrency.hpp>
 
 #include <unistd.h>

@@ -1,11 +1,11 @@
 // The same steps as a worker's, without a broker between them: what a task's end brings about comes from ending.hpp.
 #include <tutti/base/error.hpp>
-#include <tutti/cluster/builtin_tasks.hpp>
-#include <tutti/cluster/ending.hpp>
 #include <tutti/cluster/inside/app_state.hpp>
 #include <tutti/cluster/inside/eager.hpp>
+#include <tutti/cluster/inside/worker/builtin_tasks.hpp>
+#include <tutti/cluster/inside/worker/ending.hpp>
+#include <tutti/cluster/inside/worker/task_run.hpp>
 #include <tutti/cluster/result_text.hpp>
-#include <tutti/cluster/task_run.hpp>
 
 #include <deque>
 #include <map>

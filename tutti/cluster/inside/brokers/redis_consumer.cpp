@@ -1,0 +1,284 @@
+#include <algorithm>
+#include <tutti/cluster/inside/brokers/redis_clients.hpp>
+#include <tutti/cluster/inside/brokers/redis_consumer.hpp>
+#include <tutti/cluster/inside/brokers/redis_keys.hpp>
+#include <tutti/cluster/inside/brokers/redis_scripts.hpp>
+#include <tutti/cluster/wire_text.hpp>
+#include <utility>
+
+namespace tutti::cluster::detail {
+
+namespace {
+
+constexpr const redis_script* const receiving[] = {&receive_script};
+constexpr const redis_script* const settling[] = {&settle_script, &leave_script};
+constexpr std::size_t settled_at_once = 200;  // in one script, which keeps all others waiting
+constexpr std::chrono::milliseconds least_patience{1000};
+
+// Rounded up: Redis' clock is rounded down, and nothing may come too soon.
+std::int64_t redis_milliseconds(wall_time when) {
+  return std::max<std::int64_t>(std::chrono::ceil<std::chrono::milliseconds>(when.time_since_epoch()).count(), 1);
+}
+
+bool is_refusal(const broker_error& e) noexcept { return dynamic_cast<const redis_lost*>(&e) == nullptr; }
+
+bool is_plain(const settlement& one) noexcept { return !one.give_back && one.follow.empty(); }
+
+// How many from the first one on are carried out by one command.
+std::size_t length_of_step(std::span<const settlement> settled) noexcept {
+  const bool plain = is_plain(settled.front());
+  std::size_t n = 0;
+  while (n < settled.size() && n < settled_at_once && is_plain(settled[n]) == plain) ++n;
+  return n;
+}
+
+}  // namespace
+
+redis_consumer::redis_consumer(const broker_url& where, const broker_options& options, const std::string& name,
+                               std::vector<std::string> queues)
+    : where_(where),
+      options_(options),
+      id_(name + "|" + new_uuid()),
+      held_(held_key(id_)),
+      settled_key_("tutti:settled:" + id_),
+      link_(where.redacted()),
+      main_(where, std::max(options.lease, least_patience), receiving),
+      bells_(where, std::max(options.lease, least_patience)),
+      queues_(std::move(queues)),
+      settling_(where, std::max(options.lease, least_patience), settling),
+      keeper_(std::make_unique<redis_keeper>(where, id_, options.lease, link_, [this] {
+        cut_off_.store(true);
+        wake_.nudge();
+      })) {}
+
+redis_consumer::~redis_consumer() {
+  stop();
+  keeper_.reset();
+  main_.close();
+  try {
+    const std::lock_guard lock(settle_mutex_);
+    leave();
+  } catch (const broker_error&) {
+    // Its lease ends soon, and others give back what it held.
+  }
+}
+
+void redis_consumer::stop() noexcept {
+  {
+    const std::lock_guard lock(stop_mutex_);
+    stopped_ = true;
+  }
+  stopping_.notify_all();
+}
+
+void redis_consumer::set_queues(std::vector<std::string> queues) {
+  {
+    const std::lock_guard lock(queues_mutex_);
+    queues_ = std::move(queues);
+    new_queues_ = true;
+  }
+  wake_.nudge();
+}
+
+bool redis_consumer::is_own(const std::string& queue) {
+  const std::lock_guard lock(queues_mutex_);
+  return std::find(queues_.begin(), queues_.end(), queue) != queues_.end();
+}
+
+// What others have changed, and a connection. Throws broker_error.
+void redis_consumer::look_around() {
+  if (cut_off_.exchange(false)) {
+    main_.close();
+    bells_.close();
+    empty_ = false;
+  }
+  std::vector<std::string> queues;
+  bool changed = false;
+  {
+    const std::lock_guard lock(queues_mutex_);
+    changed = std::exchange(new_queues_, false);
+    if (changed || !main_.is_open()) queues = queues_;
+  }
+  if (changed) {
+    lists_.clear();
+    for (const std::string& queue : queues)
+      for (std::string& list : list_keys(queue))
+        if (std::find(lists_.begin(), lists_.end(), list) == lists_.end()) lists_.push_back(std::move(list));
+    bells_.set_lists(lists_);
+    empty_ = false;
+  }
+  if (main_.is_open() && !changed) return;
+  try {
+    main_.open();
+    if (queues.empty()) return;
+    redis_request declare;
+    declare.add(std::string("SADD"), [&] {
+      std::vector<std::string> words = queues;
+      words.insert(words.begin(), std::string(queues_key));
+      return words;
+    }());
+    for (const std::string& queue : queues)
+      declare.add({"SADD", std::string(bindings_key) + queue, binding_of(queue, queue)});
+    main_.run(declare);
+  } catch (...) {
+    main_.close();  // so that they are declared next time
+    throw;
+  }
+}
+
+std::vector<delivery> redis_consumer::take(std::size_t most) {
+  std::vector<delivery> result;
+  if (lists_.empty() || most == 0) return result;
+  redis_request request;
+  main_.begin_script(request, receive_script, 2 + lists_.size(), 5);
+  request.word(held_);
+  request.word(consumers_key);
+  for (const std::string& list : lists_) request.word(list);
+  request.word(id_);
+  request.word(std::int64_t{options_.lease.count()});
+  request.word(static_cast<std::int64_t>(most));
+  request.word(next_tag_);
+  request.word(std::exchange(unanswered_, true) ? "1" : "0");
+  const std::vector<redis_reply> replies = main_.run(request);
+  const redis_value taken = replies.front().value();  // tag, record, ...
+  result.reserve(taken.size() / 2);
+  for (std::size_t i = 0; i + 1 < taken.size(); i += 2) {
+    const std::int64_t tag = taken[i].is_text() ? std::stoll(std::string(taken[i].text())) : taken[i].integer();
+    const held_record record = parse_record(taken[i + 1].text());
+    list_meaning meaning = meaning_of_list(record.list);
+    result.push_back(
+        {std::to_string(tag), std::move(meaning.queue), std::string(record.text), meaning.priority, record.returned});
+    next_tag_ = tag + 1;
+  }
+  unanswered_ = false;
+  return result;
+}
+
+std::vector<delivery> redis_consumer::receive(std::size_t most, std::chrono::nanoseconds patience) {
+  const clock::time_point until = redis_deadline(patience);
+  for (;;) {
+    if (wake_.take()) return {};
+    std::vector<::pollfd> fds;
+    try {
+      look_around();
+      if (!empty_) {
+        std::vector<delivery> taken = take(most);
+        failed_ = false;
+        link_.found();
+        if (!taken.empty()) return taken;
+      }
+      if (clock::now() >= until) return {};
+      bells_.arm();
+      empty_ = true;
+      fds.push_back({main_.fd(), POLLIN, 0});  // says nothing by itself: only that it is gone
+      bells_.add_to(fds);
+      if (!wake_.wait(fds, std::min(until, bells_.next())) && clock::now() >= until) return {};
+      if (fds.front().revents != 0) {
+        main_.close();
+        empty_ = false;
+      }
+      if (bells_.rang()) empty_ = false;
+    } catch (const broker_error& e) {
+      const bool refused = is_refusal(e);
+      main_.close();
+      bells_.close();
+      empty_ = false;
+      if (std::exchange(failed_, true) || refused) {
+        link_.lost(e.what());
+        wake_.wait(std::min(until, clock::now() + std::chrono::milliseconds(200)));
+        static_cast<void>(wake_.take());
+        return {};
+      }
+      // It was a connection that had been good: the next one may be, too.
+    }
+  }
+}
+
+void redis_consumer::add_script(redis_request& request, std::span<const settlement> settled, std::int64_t number,
+                                std::int64_t before) {
+  std::size_t words = 2;
+  for (const settlement& one : settled) words += 3 + 4 * one.follow.size();
+  settling_.begin_script(request, settle_script, 4, words);
+  request.word(held_);
+  request.word(later_key);
+  request.word(later_texts_key);
+  request.word(settled_key_);
+  request.word(number);
+  request.word(before);
+  std::int64_t follows = 0;
+  for (const settlement& one : settled) {
+    request.word(one.tag);
+    request.word(one.give_back ? "1" : "0");
+    request.word(static_cast<std::int64_t>(one.follow.size()));
+    for (const outgoing_message& message : one.follow) {
+      request.word(list_key(message.queue, message.priority));
+      // Celery's workers would not see what waits with us: only what came from our own queues does.
+      request.word(message.due && is_own(message.queue) ? redis_milliseconds(*message.due) : std::int64_t{0});
+      request.word(id_ + "." + std::to_string(number) + "." + std::to_string(follows++));
+      request.word(message.text);
+    }
+  }
+}
+
+// `numbers`: of the scripts in it, in order.
+void redis_consumer::try_settling(std::span<const settlement> settled, std::span<const std::int64_t> numbers) {
+  settling_.open();
+  redis_request request;
+  std::size_t scripts = 0;
+  while (!settled.empty()) {
+    const std::span<const settlement> step = settled.first(length_of_step(settled));
+    if (is_plain(step.front())) {
+      request.begin(2 + step.size());
+      request.word("HDEL");
+      request.word(held_);
+      for (const settlement& one : step) request.word(one.tag);
+    } else {
+      add_script(request, step, numbers[scripts], scripts == 0 ? std::int64_t{0} : numbers[scripts - 1]);
+      ++scripts;
+    }
+    settled = settled.subspan(step.size());
+  }
+  settling_.run(request);
+}
+
+void redis_consumer::settle(std::span<const settlement> settled) {
+  if (settled.empty()) return;
+  const std::lock_guard lock(settle_mutex_);
+  std::vector<std::int64_t> numbers;
+  for (std::span<const settlement> rest = settled; !rest.empty(); rest = rest.subspan(length_of_step(rest)))
+    if (!is_plain(rest.front())) numbers.push_back(++last_number_);
+  redis_backoff backoff;
+  for (;;) {
+    const bool was_open = settling_.is_open();
+    try {
+      try_settling(settled, numbers);
+      break;
+    } catch (const broker_error& e) {
+      settling_.close();
+      if (dynamic_cast<const broker_refusal*>(&e) != nullptr) throw;
+      if (was_open && !is_refusal(e)) continue;  // it was good once; the next one says whether Redis is there
+      link_.lost(e.what());
+      std::unique_lock stop_lock(stop_mutex_);
+      if (stopped_) throw;
+      stopping_.wait_for(stop_lock, backoff.next(), [this] { return stopped_; });
+    }
+  }
+  for (const settlement& one : settled)
+    for (const outgoing_message& message : one.follow)
+      if (message.due && is_own(message.queue)) keeper_->expect(redis_milliseconds(*message.due));
+}
+
+void redis_consumer::leave() {
+  for (;;) {
+    settling_.open();
+    redis_request request;
+    settling_.begin_script(request, leave_script, 3, 1);
+    request.word(held_);
+    request.word(consumers_key);
+    request.word(settled_key_);
+    request.word(id_);
+    if (settling_.run(request).front().value().integer() == 0) return;
+  }
+}
+
+}  // namespace tutti::cluster::detail

@@ -1,0 +1,74 @@
+// redis_consumer: takes messages out of lists in Redis, holds them under a lease, and settles them.
+#pragma once
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <mutex>
+#include <string>
+#include <tutti/cluster/broker.hpp>
+#include <tutti/cluster/inside/brokers/redis_bells.hpp>
+#include <tutti/cluster/inside/brokers/redis_connection.hpp>
+#include <tutti/cluster/inside/brokers/redis_keeper.hpp>
+#include <tutti/cluster/inside/brokers/redis_link.hpp>
+#include <tutti/cluster/inside/brokers/redis_wake.hpp>
+#include <vector>
+
+namespace tutti::cluster::detail {
+
+/// See consumer. What it holds is in Redis under its own key; its tags are numbers that count up.
+class redis_consumer final : public consumer {
+ public:
+  redis_consumer(const broker_url& where, const broker_options& options, const std::string& name,
+                 std::vector<std::string> queues);
+  ~redis_consumer() override;
+
+  [[nodiscard]] std::vector<delivery> receive(std::size_t most, std::chrono::nanoseconds patience) override;
+  void wake() noexcept override { wake_.set(); }
+  void settle(std::span<const settlement> settled) override;
+  void stop() noexcept override;
+  [[nodiscard]] bool connected() const noexcept override { return link_.is_up(); }
+  void set_queues(std::vector<std::string> queues) override;
+
+ private:
+  using clock = std::chrono::steady_clock;
+  void look_around();
+  std::vector<delivery> take(std::size_t most);
+  void try_settling(std::span<const settlement> settled, std::span<const std::int64_t> numbers);
+  void add_script(redis_request& request, std::span<const settlement> settled, std::int64_t number,
+                  std::int64_t before);
+  [[nodiscard]] bool is_own(const std::string& queue);
+  void leave();
+
+  const broker_url where_;
+  const broker_options options_;
+  const std::string id_;  // NAME|UUID
+  const std::string held_, settled_key_;
+  redis_link link_;
+  redis_wake wake_;
+
+  // Of the thread in receive().
+  redis_connection main_;
+  redis_bells bells_;
+  std::vector<std::string> lists_;
+  std::int64_t next_tag_ = 1;
+  bool unanswered_ = false;  // it may hold, from next_tag_ on, what we have not been told
+  bool empty_ = false;  // all lists were, all bells were armed then, and none has rung: the next ring is not missed
+  bool failed_ = false;
+
+  std::mutex queues_mutex_;
+  std::vector<std::string> queues_;
+  bool new_queues_ = true;
+  std::atomic<bool> cut_off_{false};  // the keeper was: lines that have said nothing may be dead
+
+  std::mutex settle_mutex_;
+  redis_connection settling_;
+  std::int64_t last_number_ = 0;  // of a script call; Redis keeps the last one that it has carried out
+
+  std::mutex stop_mutex_;
+  std::condition_variable stopping_;
+  bool stopped_ = false;
+
+  std::unique_ptr<redis_keeper> keeper_;  // its thread ends first
+};
+
+}  // namespace tutti::cluster::detail

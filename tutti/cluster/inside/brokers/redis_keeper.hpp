@@ -1,0 +1,55 @@
+// redis_keeper: keeps a consumer's lease, takes care of what dead ones held, and hands out what is due.
+#pragma once
+#include <condition_variable>
+#include <cstdint>
+#include <functional>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <tutti/cluster/broker.hpp>
+#include <tutti/cluster/inside/brokers/redis_connection.hpp>
+#include <tutti/cluster/inside/brokers/redis_link.hpp>
+
+namespace tutti::cluster::detail {
+
+/// A thread with a connection of its own, from its construction to its destruction. Thread-safe.
+class redis_keeper {
+ public:
+  /// `back`: called, on its thread, when it could not reach Redis for a while and now can.
+  redis_keeper(const broker_url& where, std::string consumer, std::chrono::milliseconds lease, redis_link& link,
+               std::function<void()> back);
+  ~redis_keeper();
+  redis_keeper(const redis_keeper&) = delete;
+  redis_keeper& operator=(const redis_keeper&) = delete;
+
+  /// Something is due at `when`, in ms by Redis' clock.
+  void expect(std::int64_t when);
+
+ private:
+  using clock = std::chrono::steady_clock;
+  void run();
+  // When to come again.
+  clock::time_point keep();
+  [[nodiscard]] clock::time_point moment_of(std::int64_t redis_ms) const;
+
+  const std::string consumer_;
+  const std::chrono::milliseconds lease_;
+  redis_link& link_;
+  const std::function<void()> back_;
+
+  // Only of the thread. What Redis' clock said at a moment of ours: others are called dead only while the two clocks
+  // agree and a whole lease has passed since all could reach Redis again.
+  redis_connection connection_;
+  clock::time_point trusted_from_{};
+  clock::time_point asked_{};
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool stop_ = false;
+  std::int64_t soonest_ = -1;   // due, in ms by Redis' clock; -1: nothing
+  std::int64_t redis_now_ = 0;  // at asked_; 0: never asked
+  std::thread thread_;
+};
+
+}  // namespace tutti::cluster::detail

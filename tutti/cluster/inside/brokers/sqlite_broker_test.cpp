@@ -1,0 +1,260 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <fstream>
+#include <set>
+#include <tests/support/broker_place.hpp>
+#include <tests/support/sqlite_file.hpp>
+#include <thread>
+#include <tutti/base/error.hpp>
+#include <tutti/cluster/inside/brokers/sqlite_broker.hpp>
+
+namespace tutti::cluster {
+namespace {
+
+using namespace std::chrono_literals;
+using testing::ElementsAre;
+using testing::IsEmpty;
+using tutti_test::long_enough;
+using tutti_test::sqlite_file;
+using tutti_test::sqlite_url;
+
+// What goes beyond what all brokers promise, in one process.
+class SqliteBroker : public testing::Test {
+ protected:
+  std::shared_ptr<broker> open(const broker_options& options = {1h, 30s}) {
+    return make_sqlite_broker(sqlite_url(path_), options);
+  }
+  static void send(broker& to, const std::vector<std::string>& texts) {
+    std::vector<outgoing_message> messages;
+    for (const std::string& text : texts) messages.push_back({"q", text});
+    to.publish(messages);
+  }
+  static std::vector<std::string> texts(const std::vector<delivery>& deliveries) {
+    std::vector<std::string> result;
+    for (const delivery& one : deliveries) result.push_back(one.text);
+    return result;
+  }
+
+  tutti_test::test_folder folder_;
+  const std::string path_ = folder_.file();
+};
+
+TEST_F(SqliteBroker, KeepsItsMessagesWhenNobodyHasItOpen) {
+  send(*open(), {"a", "b"});
+  const auto again = open();
+  EXPECT_THAT(again->peek("q", 5), ElementsAre("a", "b"));
+}
+
+TEST_F(SqliteBroker, MeansTheSameFileAfterAChangeOfFolder) {
+  const std::string before = std::filesystem::current_path();
+  std::filesystem::current_path(std::filesystem::path(path_).parent_path());
+  const auto relative = make_sqlite_broker(sqlite_url("tasks.db"), {});
+  std::filesystem::current_path(before);
+  send(*relative, {"a"});
+  EXPECT_THAT(open()->peek("q", 5), ElementsAre("a"));
+  EXPECT_EQ(relative->name(), "sqlite:" + path_);
+}
+
+TEST_F(SqliteBroker, WhatADeadConsumerHeldReturns) {
+  const auto broker = open();
+  send(*broker, {"a", "b", "c"});
+  const auto silent = broker->consume("silent", {"q"});
+  const auto held = silent->receive(2, long_enough);
+  ASSERT_EQ(held.size(), 2U);
+  sqlite_file(path_).run("UPDATE consumer SET lease_end = 0");
+
+  const auto other = broker->consume("other", {"q"});
+  const auto got = other->receive(3, long_enough);
+  EXPECT_THAT(texts(got), ElementsAre("a", "b", "c"));
+  EXPECT_EQ(got.at(0).returned, 1);
+  EXPECT_EQ(got.at(2).returned, 0);
+
+  // It was not dead after all: what it does with what it had comes too late, and it goes on with others.
+  silent->settle(std::vector<settlement>{{held[0].tag, false, {{"q", "follow"}}}, {held[1].tag, true, {}}});
+  EXPECT_EQ(broker->queues(std::vector<std::string>{"q"}).at(0).held, 3U);
+  send(*broker, {"d"});
+  EXPECT_THAT(texts(silent->receive(5, long_enough)), ElementsAre("d"));
+  EXPECT_EQ(sqlite_file(path_).number("SELECT count(*) FROM consumer"), 2);
+}
+
+TEST_F(SqliteBroker, ConsumersOfBeforeTheLastStartOfTheMachineAreDead) {
+  const auto broker = open();
+  send(*broker, {"a"});
+  const auto silent = broker->consume("silent", {"q"});
+  ASSERT_EQ(silent->receive(1, long_enough).size(), 1U);
+  sqlite_file(path_).run("UPDATE consumer SET boot = 'another'");
+  const auto other = broker->consume("other", {"q"});
+  EXPECT_THAT(texts(other->receive(1, long_enough)), ElementsAre("a"));
+}
+
+TEST_F(SqliteBroker, ConsumersInOtherContainersLiveAsLongAsTheirLease) {
+  const auto broker = open();
+  send(*broker, {"a"});
+  const auto silent = broker->consume("silent", {"q"});
+  ASSERT_EQ(silent->receive(1, long_enough).size(), 1U);
+  sqlite_file(path_).run("UPDATE consumer SET space = 'another', pid = 0");
+  EXPECT_THAT(broker->consume("one", {"q"})->receive(1, 0s), IsEmpty());
+  sqlite_file(path_).run("UPDATE consumer SET lease_end = 0");
+  EXPECT_THAT(texts(broker->consume("two", {"q"})->receive(1, long_enough)), ElementsAre("a"));
+}
+
+TEST_F(SqliteBroker, LeasesAreRenewedWhileMessagesAreHeld) {
+  const auto broker = open({40ms, 30s});
+  send(*broker, {"a"});
+  const auto holder = broker->consume("holder", {"q"});
+  const auto held = holder->receive(1, long_enough);
+  ASSERT_EQ(held.size(), 1U);
+  const sqlite_file file(path_);
+  const auto lease_end = [&] { return file.number("SELECT max(lease_end) FROM consumer"); };
+  const auto late = std::chrono::steady_clock::now() + long_enough;
+  for (int renewals = 0; renewals < 5 && std::chrono::steady_clock::now() < late; ++renewals) {
+    const std::int64_t before = lease_end();
+    while (lease_end() == before && std::chrono::steady_clock::now() < late) std::this_thread::yield();
+  }
+  EXPECT_LT(std::chrono::steady_clock::now(), late);
+}
+
+TEST_F(SqliteBroker, PurgesMoreThanASlice) {
+  const auto broker = open();
+  send(*broker, std::vector<std::string>(25'000, "x"));
+  EXPECT_EQ(broker->purge("q"), 25'000U);
+  EXPECT_EQ(sqlite_file(path_).number("SELECT count(*) FROM message"), 0);
+}
+
+TEST_F(SqliteBroker, ForgetsOldBroadcasts) {
+  const auto broker = open();
+  for (int i = 0; i < 10; ++i) broker->broadcast("c", "old");
+  sqlite_file(path_).run("UPDATE broadcast SET sent = sent - 61000");
+  const auto listener = broker->listen("c");
+  for (const char* text : {"a", "b", "c"}) broker->broadcast("c", text);
+  EXPECT_EQ(sqlite_file(path_).number("SELECT count(*) FROM broadcast"), 3);
+  for (const char* text : {"a", "b", "c"}) EXPECT_EQ(listener->receive(long_enough), text);
+}
+
+TEST_F(SqliteBroker, NoTablesOfMessagesKeepAnythingThatIsSettled) {
+  const auto broker = open();
+  send(*broker, {"a", "b", "c"});
+  auto consumer = broker->consume("c", {"q"});
+  const auto got = consumer->receive(3, long_enough);
+  consumer->settle(
+      std::vector<settlement>{{got.at(0).tag, false, {}}, {got.at(1).tag, false, {}}, {got.at(2).tag, false, {}}});
+  consumer.reset();
+  const sqlite_file file(path_);
+  for (const char* table : {"message", "ready", "delayed", "held", "consumer"})
+    EXPECT_EQ(file.number(std::string("SELECT count(*) FROM ") + table), 0) << table;
+}
+
+// --- files that are not as they should be
+
+class SqliteFaults : public SqliteBroker {
+ protected:
+  std::string failure(const broker_options& options = {1h, 50ms}) {
+    try {
+      send(*open(options), {"a"});
+    } catch (const broker_error& e) {
+      return e.what();
+    }
+    return "nothing was thrown";
+  }
+};
+
+TEST_F(SqliteFaults, RefusesFilesOfNewerVersions) {
+  send(*open(), {"a"});
+  sqlite_file(path_).run("PRAGMA user_version = 2");
+  EXPECT_EQ(failure(), "sqlite:" + path_ + ": made by a newer version of tutti: its format is 2, this one knows 1");
+  EXPECT_EQ(sqlite_file(path_).number("SELECT count(*) FROM message"), 1);
+}
+
+TEST_F(SqliteFaults, RefusesDatabasesOfOthers) {
+  sqlite_file(path_).run("CREATE TABLE theirs(x)");
+  EXPECT_EQ(failure(), "sqlite:" + path_ + ": this database belongs to another program");
+  EXPECT_EQ(sqlite_file(path_).number("SELECT count(*) FROM sqlite_schema"), 1);
+}
+
+TEST_F(SqliteFaults, RefusesWhatIsNoDatabase) {
+  std::ofstream(path_) << std::string(5000, 'x');
+  EXPECT_EQ(failure(), "sqlite:" + path_ + ": this file is no database");
+  std::filesystem::remove(path_);
+  std::filesystem::create_directory(path_);
+  EXPECT_EQ(failure(), "sqlite:" + path_ + ": this is no file");
+  EXPECT_THROW((void)open()->consume("c", {"q"}), broker_error);
+  EXPECT_THROW((void)open()->listen("c"), broker_error);
+}
+
+TEST_F(SqliteFaults, NamesTheFolderThatIsMissing) {
+  const auto broker = make_sqlite_broker(sqlite_url(folder_.file("none/tasks.db")), {1h, 50ms});
+  try {
+    send(*broker, {"a"});
+    FAIL();
+  } catch (const broker_error& e) {
+    EXPECT_THAT(e.what(), testing::HasSubstr("none/tasks.db"));
+    EXPECT_THAT(e.what(), testing::HasSubstr("No such file or directory"));
+  }
+  std::filesystem::create_directory(folder_.file("none"));
+  send(*broker, {"a"});  // it is tried anew each time
+  EXPECT_THAT(broker->peek("q", 5), ElementsAre("a"));
+}
+
+TEST_F(SqliteFaults, ReportsAFileThatWasDeletedWhileInUse) {
+  const auto broker = open({1h, 50ms});
+  send(*broker, {"a", "b"});
+  const auto consumer = broker->consume("c", {"q"});
+  const auto got = consumer->receive(1, long_enough);
+  ASSERT_EQ(got.size(), 1U);
+  std::filesystem::remove(path_);
+  EXPECT_THAT(failure(), testing::HasSubstr(path_ + ": the file was deleted, moved or replaced"));
+  EXPECT_THAT(consumer->receive(1, 0s), IsEmpty());
+  EXPECT_FALSE(consumer->connected());
+  consumer->stop();
+  EXPECT_THROW(consumer->settle(std::vector<settlement>{{got[0].tag, false, {}}}), broker_error);
+  std::ofstream(path_) << "";  // another file is not the same one
+  EXPECT_THROW(send(*broker, {"c"}), broker_error);
+}
+
+TEST_F(SqliteFaults, WaitsForWhoHasItLocked) {
+  const auto broker = open({1h, 50ms});
+  send(*broker, {"a", "b"});
+  const auto consumer = broker->consume("c", {"q"});
+  const auto got = consumer->receive(1, long_enough);
+  ASSERT_EQ(got.size(), 1U);
+  const sqlite_file other(path_);
+  other.run("BEGIN IMMEDIATE");
+  try {
+    send(*broker, {"c"});
+    FAIL();
+  } catch (const broker_error& e) {
+    EXPECT_EQ(std::string(e.what()),
+              "sqlite:" + path_ + ": others keep it locked for more than 50 ms; one of them may be stopped");
+  }
+  EXPECT_THAT(consumer->receive(1, 0s), IsEmpty());
+  EXPECT_FALSE(consumer->connected());
+  std::atomic<bool> settled{false};
+  std::jthread settling([&] {
+    consumer->settle(std::vector<settlement>{{got[0].tag, false, {}}});
+    settled = true;
+  });
+  EXPECT_THROW(send(*broker, {"c"}), broker_error);
+  EXPECT_FALSE(settled);
+  other.run("COMMIT");
+  settling.join();
+  EXPECT_THAT(texts(consumer->receive(5, long_enough)), ElementsAre("b"));
+  EXPECT_TRUE(consumer->connected());
+}
+
+TEST_F(SqliteFaults, StopEndsSettlingThatWaits) {
+  const auto broker = open({1h, 50ms});
+  send(*broker, {"a"});
+  const auto consumer = broker->consume("c", {"q"});
+  const auto got = consumer->receive(1, long_enough);
+  ASSERT_EQ(got.size(), 1U);
+  const sqlite_file other(path_);
+  other.run("BEGIN IMMEDIATE");
+  std::jthread stopping([&] { consumer->stop(); });
+  EXPECT_THROW(consumer->settle(std::vector<settlement>{{got[0].tag, false, {}}}), broker_error);
+  other.run("COMMIT");
+}
+
+}  // namespace
+}  // namespace tutti::cluster

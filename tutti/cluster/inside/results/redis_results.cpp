@@ -1,0 +1,155 @@
+#include <algorithm>
+#include <tutti/cluster/inside/brokers/redis_clients.hpp>
+#include <tutti/cluster/inside/brokers/redis_scripts.hpp>
+#include <tutti/cluster/inside/brokers/redis_watch.hpp>
+#include <tutti/cluster/inside/results/redis_results.hpp>
+#include <utility>
+
+namespace tutti::cluster {
+
+namespace {
+
+using namespace detail;
+
+constexpr std::size_t results_at_once = 1000;
+constexpr std::int64_t chord_seconds = 30 * 86400;  // how long a chord may take whose parts say nothing
+
+std::string group_key(const std::string& group, std::string_view of = {}) {
+  return "celery-taskset-meta-" + group + std::string(of);
+}
+
+class redis_results final : public result_store {
+ public:
+  redis_results(const broker_url& where, const broker_options& options)
+      : where_(where),
+        options_(options),
+        clients_(where, options, std::vector<const redis_script*>{&progress_script, &chord_script}) {}
+
+  void store(std::span<const stored_result> results) override {
+    while (!results.empty()) {
+      const std::span<const stored_result> some = results.first(std::min(results.size(), results_at_once));
+      // All of it may be done twice: a success is replaced by itself, and others look before they replace anything.
+      clients_.run([&](redis_client& client) {
+        redis_request request;
+        for (const stored_result& result : some) add(request, client.connection, result);
+        client.connection.run(request);
+      });
+      results = results.subspan(some.size());
+    }
+  }
+
+  std::vector<std::optional<std::string>> fetch(std::span<const std::string> ids) override {
+    std::vector<std::optional<std::string>> found;
+    while (!ids.empty()) {
+      const std::span<const std::string> some = ids.first(std::min(ids.size(), results_at_once));
+      clients_.run([&](redis_client& client) {
+        redis_request request;
+        request.begin(1 + some.size());
+        request.word("MGET");
+        for (const std::string& id : some) request.word(result_key(id));
+        const std::vector<redis_reply> replies = client.connection.run(request);
+        for (std::size_t i = 0; i < some.size(); ++i) {
+          const redis_value text = replies.front().value()[i];
+          found.push_back(text.is_nil() ? std::nullopt : std::optional(std::string(text.text())));
+        }
+      });
+      ids = ids.subspan(some.size());
+    }
+    return found;
+  }
+
+  void forget(std::span<const std::string> ids) override {
+    while (!ids.empty()) {
+      const std::span<const std::string> some = ids.first(std::min(ids.size(), results_at_once));
+      clients_.run([&](redis_client& client) {
+        redis_request request;
+        request.begin(1 + some.size());
+        request.word("UNLINK");
+        for (const std::string& id : some) request.word(result_key(id));
+        client.connection.run(request);
+      });
+      ids = ids.subspan(some.size());
+    }
+  }
+
+  std::unique_ptr<result_watch> watch() override { return std::make_unique<redis_watch>(where_, options_); }
+
+  void begin_chord(const std::string& group, std::int64_t size) override {
+    run({"SET", group_key(group, ".s"), std::to_string(size), "EX", std::to_string(chord_seconds)});
+  }
+
+  std::optional<chord_parts> add_chord_part(const std::string& group, std::int64_t index, const std::string& id,
+                                            const std::string& text) override {
+    std::optional<chord_parts> parts;
+    clients_.run([&](redis_client& client) {
+      redis_request request;
+      client.connection.begin_script(request, chord_script, 3, 4);
+      for (const std::string_view of : {".j", ".t", ".s"}) request.word(group_key(group, of));
+      request.word(index < 0 ? "+inf" : std::to_string(index));
+      request.word(id);
+      request.word(text);
+      request.word(chord_seconds);
+      const std::vector<redis_reply> replies = client.connection.run(request);
+      const redis_value all = replies.front().value();
+      parts.reset();
+      if (!all.is_array()) return;
+      parts.emplace();
+      for (std::size_t i = 0; i < all.size(); ++i) parts->emplace_back(all[i].text());
+    });
+    return parts;
+  }
+
+  void end_chord(const std::string& group) override {
+    run({"DEL", group_key(group, ".j"), group_key(group, ".t"), group_key(group, ".s")});
+  }
+
+  void store_group(const std::string& group, const std::string& text, std::chrono::seconds expires) override {
+    if (expires.count() <= 0) {
+      run({"SET", group_key(group), text});
+    } else {
+      run({"SET", group_key(group), text, "EX", std::to_string(expires.count())});
+    }
+  }
+
+  std::string name() const override { return where_.redacted(); }
+
+ private:
+  void run(const std::vector<std::string>& words) {
+    clients_.run([&](redis_client& client) {
+      redis_request request;
+      request.add(words.front(), std::span(words).subspan(1));
+      client.connection.run(request);
+    });
+  }
+
+  static void add(redis_request& request, const redis_connection& redis, const stored_result& result) {
+    const std::string key = result_key(result.id);
+    const std::int64_t seconds = std::max<std::int64_t>(result.expires.count(), 0);
+    if (!result.is_success) {
+      redis.begin_script(request, progress_script, 1, 3);
+      request.word(key);
+      request.word(result.text);
+      request.word(seconds);
+      request.word(result.is_passing ? "1" : "0");
+      return;
+    }
+    if (seconds == 0) {
+      request.add({"SET", key, result.text});
+    } else {
+      request.add({"SET", key, result.text, "EX", std::to_string(seconds)});
+    }
+    request.add({"PUBLISH", key, result.text});
+  }
+
+  const broker_url where_;
+  const broker_options options_;
+  redis_clients clients_;
+};
+
+}  // namespace
+
+std::shared_ptr<result_store> make_redis_results(const broker_url& where, const broker_options& options) {
+  return std::make_shared<redis_results>(where, options);
+}
+
+}  // namespace tutti::cluster
