@@ -5,6 +5,7 @@
 
 #include <tutti/base/error.hpp>
 #include <tutti/base/json.hpp>
+#include <tutti/cluster/send.hpp>
 #include <tutti/cluster/this_call.hpp>
 #include <tutti/core/this_task.hpp>
 
@@ -67,6 +68,16 @@ TEST_P(WorkerPools, RunsEachOfManyOnce) {
   EXPECT_EQ(worker.stop(), 0);
   for (const auto& n : runs) EXPECT_EQ(n.load(), 1);
   EXPECT_EQ(bench_.left(), 0U);
+}
+
+TEST_P(WorkerPools, ATaskCallsOthersWhereItCameTo) {
+  const cluster_bench current;
+  current.app().make_current();
+  bench_.task("sum", sum);
+  bench_.task("call", [](const auto&) { return json_string(send_task("sum", {}, 2, 3).id()); });
+  running_worker worker(bench_, options_);
+  const std::string called = string_in(bench_.await(bench_.send("call")).result).value();
+  EXPECT_EQ(bench_.await(called).result, "5");
 }
 
 TEST_P(WorkerPools, KeepsWhatATaskThrows) {

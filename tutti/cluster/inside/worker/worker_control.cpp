@@ -53,9 +53,7 @@ worker_numbers worker::impl::numbers() {
     const std::lock_guard lock(totals_mutex_);
     all.total = totals_;
   }
-  all.pool = options_.pool == worker_pool::threads     ? "threads"
-             : options_.pool == worker_pool::processes ? "processes"
-                                                       : "inline";
+  all.pool = to_string(options_.pool);
   all.concurrency = static_cast<int>(slots_);
   all.prefetch = jobs_.limit();
   for (const auto& child : children_) {
