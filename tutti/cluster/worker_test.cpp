@@ -390,6 +390,15 @@ TEST(Worker, RefusesOptionsThatMakeNoSense) {
   EXPECT_THROW(worker(bench.app(), {.heartbeat = 0ms}), std::invalid_argument);
   EXPECT_THROW(static_cast<void>(parse_worker_pool("gevent")), std::invalid_argument);
   EXPECT_EQ(parse_worker_pool("prefork"), worker_pool::processes);
+  for (const worker_pool pool : {worker_pool::threads, worker_pool::processes, worker_pool::inline_}) {
+    EXPECT_EQ(parse_worker_pool(to_string(pool)), pool);
+  }
+  try {
+    static_cast<void>(parse_worker_pool("redis://:secret@host"));
+    ADD_FAILURE() << "a URL is no pool";
+  } catch (const std::invalid_argument& e) {
+    EXPECT_THAT(e.what(), testing::Not(HasSubstr("secret")));
+  }
 }
 
 }  // namespace

@@ -89,7 +89,7 @@ outcome child_process::run(const void* what, const detail::child_request& reques
     ended.text = e.what();
     if (begun_.load() == before) {  // no process, no descriptors
       ended.kind = outcome_kind::again;
-      no_begin_ = std::current_exception();
+      if (!is_over_time && is_wanted()) no_begin_ = std::current_exception();  // else it was we who ended the process
     } else if (dynamic_cast<const worker_lost*>(&e) != nullptr) {
       ended.kind = outcome_kind::lost;
     } else {

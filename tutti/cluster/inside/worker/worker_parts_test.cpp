@@ -8,12 +8,14 @@
 #include <tutti/cluster/inside/worker/rate_limits.hpp>
 #include <tutti/cluster/inside/worker/revocations.hpp>
 #include <tutti/cluster/inside/worker/task_run.hpp>
+#include <tutti/cluster/inside/worker/time_limit.hpp>
 #include <tutti/cluster/result_text.hpp>
 
 #include <tutti/base/error.hpp>
 
 #include <stdexcept>
 #include <string>
+#include <tests/support/cluster_worker.hpp>
 
 namespace tutti::cluster {
 namespace {
@@ -263,6 +265,23 @@ TEST(Ending, AGroupIsNoPartOfTheChordThatItsTasksAreOf) {
   std::vector<std::string> ids;
   for (const chord_part& part : brings.parts) ids.push_back(part.id);
   EXPECT_THAT(ids, ElementsAre("a", "b"));
+}
+
+TEST(TimeLimit, KeepsNoTimerWaiting) {
+  tutti_test::signal_gate other;
+  bool has_waited = false;
+  {
+    timer second;
+    tutti_test::signal_gate told;
+    const time_limit limit(1ms, [&] {
+      second = call_later(1ms, [&] { other.open(); });
+      has_waited = other.wait();
+      told.open();
+    });
+    EXPECT_TRUE(told.wait());
+  }
+  EXPECT_TRUE(has_waited);
+  const time_limit none({}, [] { FAIL() << "there is no limit"; }), far(1h, [] { FAIL() << "it is not over"; });
 }
 
 TEST(RetryWait, DoublesUpToItsMostWithJitter) {
