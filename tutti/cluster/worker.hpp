@@ -21,6 +21,8 @@ enum class worker_pool : unsigned char {
 
 /// "threads", "processes" or "inline" (also Celery's "prefork" and "solo"). Throws std::invalid_argument.
 [[nodiscard]] worker_pool parse_worker_pool(std::string_view text);
+/// The first of these names.
+[[nodiscard]] std::string_view to_string(worker_pool pool) noexcept;
 
 /// How a worker is made. Designated initialisers, in this order.
 struct worker_options {
