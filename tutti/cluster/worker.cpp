@@ -126,10 +126,12 @@ int worker::impl::run() {
   if (options_.handle_signals) {
     signals.emplace([this] { shut_down(true); }, [this] { shut_down(false); });
   }
-  if (!open_consumer()) return is_cold() ? 1 : 0;
   std::exception_ptr failure;
   try {
+    open_consumer();
     serve();
+  } catch (const broker_error&) {  // it is away
+    if (!is_stopping()) failure = std::current_exception();
   } catch (...) {  // no threads, no memory
     failure = std::current_exception();
   }
@@ -143,14 +145,14 @@ int worker::impl::run() {
   consumer_.reset();  // what it still holds is for others, also when this has gone wrong
   events_.reset();
   if (failure) std::rethrow_exception(failure);
-  return is_cold() || completion_->let_go() != 0 ? 1 : 0;
+  return is_cold() || (completion_ && completion_->let_go() != 0) ? 1 : 0;
 }
 
 void worker::impl::serve() {
-  load_revocations();
   events_ = std::make_unique<event_sender>(app_.tasks(), name());
   events_->enable(options_.task_events);
-  completion_ = std::make_unique<completion>(app_.tasks(), app_.results(), *consumer_, jobs_, rules_);
+  completion_ = std::make_unique<completion>(app_.tasks(), app_.results(), *consumer_, jobs_, rules_,
+                                             [this] { keep_revocations(); });
   {
     const std::lock_guard lock(waker_mutex_);
     ending_ = completion_.get();
@@ -161,7 +163,8 @@ void worker::impl::serve() {
           child_limits{options_.max_tasks_per_child, options_.max_memory_per_child}, child_setup_));
     }
   }
-  const control_panel panel(app_, name(), *this, *events_, options_.heartbeat);
+  std::optional<control_panel> panel(std::in_place, app_, name(), *this, *events_, options_.heartbeat);
+  load_revocations();  // none is missed: those to come are heard of
   std::vector<std::thread> threads;
   std::exception_ptr failure;
   try {
@@ -171,10 +174,12 @@ void worker::impl::serve() {
     fetch();
   } catch (...) {
     failure = std::current_exception();
+    shut_down(true);  // also those who wait for something else than a job
   }
   completion_->begin_ending(patience());
   give_back(jobs_.close());
   for (std::thread& t : threads) t.join();
+  panel.reset();  // what it was told may be a chore
   completion_->finish(patience());
   if (failure) std::rethrow_exception(failure);
 }

@@ -14,6 +14,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <csignal>
 #include <cstdio>
 #include <filesystem>
 
@@ -246,7 +247,10 @@ int run_worker(const worker_flags& flags) {
                tasks.empty() ? "none: --load a library that has some" : listed(tasks, 20));
     std::fflush(stderr);
   }
-  return works.run();
+  const int code = works.run();
+  // It has ended: who asks for that again does not change how.
+  for (const int number : {SIGTERM, SIGINT}) ::signal(number, SIG_IGN);
+  return code;
 }
 
 int run_worker_from_flags() {

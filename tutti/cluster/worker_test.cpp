@@ -137,6 +137,17 @@ TEST_P(WorkerPools, BuriesWhatItCannotRun) {
   EXPECT_EQ(bench_.left(), 0U);
 }
 
+TEST_P(WorkerPools, DoesNotRunAgainWhatCameToNoEndTooOften) {
+  std::atomic<int> runs{0};
+  bench_.task("count", [&](const auto&) { return std::to_string(++runs); });
+  running_worker worker(bench_, options_);
+  task_message m = bench_.message("count");
+  m.headers.insert_or_assign("x-tutti-lost", "3");
+  EXPECT_EQ(bench_.await(bench_.send(m)).status, "FAILURE");
+  EXPECT_TRUE(eventually([&] { return bench_.buried().size() == 1; }));
+  EXPECT_EQ(runs, 0);
+}
+
 TEST_P(WorkerPools, DoesNotRunWhatHasExpired) {
   std::atomic<int> runs{0};
   bench_.task("late", [&](const auto&) { return std::to_string(++runs); });
@@ -370,6 +381,38 @@ TEST(Worker, RunsNoMoreOfALimitedTaskThanItMay) {
   EXPECT_EQ(worker.stop(), 0);
   ASSERT_EQ(begun.size(), 5U);
   for (std::size_t i = 0; i < begun.size(); ++i) EXPECT_GE(begun[i] - start, i * 20ms);
+}
+
+TEST(Worker, LeavesToOthersWhatItMayNotRunSoon) {
+  cluster_bench bench;
+  std::atomic<int> runs{0};
+  bench.task("rare", [&](const auto&) { return std::to_string(++runs); }, {.rate_limit = "1/h"});
+  for (int i = 0; i < 3; ++i) bench.send("rare");
+  running_worker worker(bench, {.concurrency = 1, .prefetch = 0});
+  const std::string queue = "celery";
+  EXPECT_TRUE(eventually([&] {
+    const queue_info info = bench.app().tasks()->queues({&queue, 1}).at(0);
+    return runs == 1 && info.delayed == 2 && info.held == 0;
+  }));
+  EXPECT_EQ(worker.stop(), 0);
+  EXPECT_EQ(bench.left(), 2U);
+}
+
+TEST(Worker, RunsInTimeWhatItHasLeftToOthers) {
+  cluster_bench bench;
+  std::vector<std::chrono::steady_clock::time_point> begun;
+  bench.task("rare",
+             [&](const auto&) {
+               begun.push_back(std::chrono::steady_clock::now());
+               return std::string("null");
+             },
+             {.rate_limit = "54/m"});
+  for (int i = 0; i < 2; ++i) bench.send("rare");
+  running_worker worker(bench, {.concurrency = 1, .prefetch = 0});
+  ASSERT_TRUE(eventually([&] { return worker->stats().succeeded == 2; }));
+  EXPECT_EQ(worker.stop(), 0);
+  EXPECT_GE(worker->stats().received, 3U);
+  EXPECT_GE(begun.at(1) - begun.at(0), 1s);
 }
 
 TEST(Worker, HasANameOfItsOwn) {

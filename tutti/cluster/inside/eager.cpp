@@ -44,8 +44,7 @@ class eager_run {
 
  private:
   void run_one(task_message message) {
-    const registered_task* task = find_builtin(message.task);
-    if (task == nullptr) task = find_task(message.task);
+    const registered_task* const task = task_to_run(message.task);
     ending brings;
     if (task == nullptr) {
       end_without_success(brings, message, nullptr, state::failure,

@@ -42,8 +42,7 @@ void update(const call_context& self, std::string_view status, std::string_view 
 // Null: there is none.
 const registered_task* task_named(const child_request& request) {
   const std::string& name = request.message.task;
-  if (const registered_task* const task = find_builtin(name)) return task;
-  if (const registered_task* const task = find_task(name)) return task;
+  if (const registered_task* const task = task_to_run(name)) return task;
   if (request.library.empty()) return nullptr;
   load(request.library);  // the worker has loaded it later than this process was made
   return find_task(name);

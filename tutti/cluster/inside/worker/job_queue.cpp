@@ -77,12 +77,10 @@ void job_queue::put(std::vector<job_ptr> jobs) {
   for (std::size_t i = 0; i < wakes; ++i) work_.notify_one();
 }
 
-bool job_queue::put_later(job_ptr one, clock::time_point when) {
+void job_queue::put_later(job_ptr one, clock::time_point when) {
   const std::lock_guard lock(mutex_);
-  if (later_.size() >= most_later) return false;
   later_.emplace(when, std::move(one));
   work_.notify_one();  // it waits until then
-  return true;
 }
 
 void job_queue::release_due(clock::time_point now) {

@@ -49,8 +49,8 @@ class job_queue {
   [[nodiscard]] std::size_t wait_for_room(std::chrono::nanoseconds patience);
   void poke();
   void put(std::vector<job_ptr> jobs);
-  /// For one that must not begin before `when`. False: too many of that kind wait already.
-  [[nodiscard]] bool put_later(job_ptr one, clock::time_point when);
+  /// For one that must not begin before `when`.
+  void put_later(job_ptr one, clock::time_point when);
   /// What has waited behind longer tasks for too long, and what waits for slots that were lost: no longer here.
   [[nodiscard]] std::vector<job_ptr> take_stale(clock::time_point now = clock::now());
   /// When somebody has to look again, if nothing happens before: take_stale, or for an inline worker what waits for its
@@ -84,8 +84,6 @@ class job_queue {
   [[nodiscard]] std::size_t limit();
 
  private:
-  static constexpr std::size_t most_later = 256;
-
   std::size_t room() const noexcept;
   std::size_t most() const noexcept;
   bool is_room_worth_it() const noexcept;
