@@ -180,6 +180,7 @@ void worker::impl::serve() {
   give_back(jobs_.close());
   for (std::thread& t : threads) t.join();
   panel.reset();  // what it was told may be a chore
+  events_->end();
   completion_->finish(patience());
   if (failure) std::rethrow_exception(failure);
 }

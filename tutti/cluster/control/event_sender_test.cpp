@@ -128,6 +128,22 @@ TEST(EventSender, NeverBlocksAndKeepsABoundedNumber) {
   EXPECT_EQ(events, 20'000u);
 }
 
+TEST(EventSender, SendsWhatIsLeftWhenItEnds) {
+  const auto to = std::make_shared<broadcaster>();
+  {
+    event_sender sender(to, "tutti@h");
+    to->hold(true);
+    sender.send("worker-online", {});
+    ASSERT_TRUE(to->has_begun(1));
+    sender.send("worker-offline", {});
+    sender.end();
+    sender.send("worker-heartbeat", {});
+    to->hold(false);
+    ASSERT_TRUE(to->has_sent(2));
+  }
+  EXPECT_EQ(to->sent.size(), 2u);
+}
+
 TEST(EventSender, EndsWithoutABroker) {
   const auto to = std::make_shared<broadcaster>();
   to->refuses = true;

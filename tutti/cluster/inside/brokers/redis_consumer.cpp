@@ -63,11 +63,12 @@ redis_consumer::~redis_consumer() {
   stop();
   keeper_.reset();
   main_.close();
+  if (!link_.is_up()) return;  // its lease ends soon, and others give back what it held
   try {
     const std::lock_guard lock(settle_mutex_);
     leave();
   } catch (const broker_error&) {
-    // Its lease ends soon, and others give back what it held.
+    // The same.
   }
 }
 
