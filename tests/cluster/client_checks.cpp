@@ -176,6 +176,13 @@ void check_failures() {
                              [&] { run<number>(chord({s("tasks.add", 1, 1), failing, s("py.add", 1, 1)}, s(body))); });
     }
   }
+  // What waits for a chord that can no longer come, whoever finds that out.
+  for (const auto& failing : {s("py.fail", "ValueError", "boom"), s("tasks.fail", "boom")}) {
+    for (const std::string_view body : {"py.xsum", "tasks.xsum"}) {
+      throws<std::invalid_argument>("a chain that fails before its chord", "boom",
+                                    [&] { run<number>(failing | group(s("py.add", 1), s("tasks.add", 1)) | s(body)); });
+    }
+  }
   for (const std::string_view failing : {"py.fail", "tasks.fail_as"}) {
     for (const std::string errback : {"py.failed", "tasks.failed"}) {
       const std::string_view kind = failing == "py.fail" ? "RuntimeError" : "runtime_error";

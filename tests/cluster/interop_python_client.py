@@ -158,6 +158,13 @@ class Canvas(peers.Case):
                                    group(s("py.mul", 2), s("tasks.mul", 3))))
         self.check(90, chain(group(s("tasks.add", 1, 2), s("py.add", 3, 3)), s("py.xsum"), s("tasks.mul", 10)))
 
+    def test_chord_as_the_end_of_a_chain(self):
+        for first in ("tasks.add", "py.add"):
+            for body in ("tasks.xsum", "py.xsum"):
+                with self.subTest(first=first, body=body):
+                    self.check(9, chain(s(first, 1, 2), group(s("tasks.add", 1), s("py.add", 2)), s(body)))
+                    self.check(45, chain(s(first, 1, 2), chord([s("tasks.add", 1), s("py.add", 2)], chain(s(body), s("py.mul", 5)))))
+
     def test_group_at_the_end_and_in_groups(self):
         self.check([4, 6], chain(s("tasks.add", 1, 1), group(s("tasks.mul", 2), s("py.mul", 3))))
         self.check([1, 2, 3], group(s("tasks.add", 0, 1), group(s("tasks.add", 0, 2), s("py.add", 0, 3))))

@@ -170,6 +170,34 @@ TEST_F(WorkerCanvas, EndsAChainBeforeAChord) {
   EXPECT_TRUE(eventually([&] { return is_all_done(); }));
 }
 
+// A chord that Celery has numbered bears its header's number, and its body its own.
+TEST_F(WorkerCanvas, KeepsTheNumbersOfAChordOfCelerys) {
+  const std::string header =
+      named("group", tasks_of({signature("sum", "[1]"), signature("sum", "[2]")}), R"({"task_id": "the-header"})");
+  const std::string body = signature("sum", "[]", R"({"task_id": "the-body"})");
+  const std::string chord = named("chord", R"({"header": )" + header + R"(, "body": )" + body + R"(, "kwargs": {}})",
+                                  R"({"task_id": "the-header"})");
+  task_message m = bench_.message("sum", "[10]");
+  m.chain = {chord};
+  bench_.send(m);
+  EXPECT_EQ(bench_.await("the-body").result, "23");
+  EXPECT_EQ(plan_signature(chord, {}, "q").id, "the-body");
+  plan_context named_by_caller;
+  named_by_caller.id = "wanted";
+  EXPECT_EQ(plan_signature(chord, named_by_caller, "q").id, "wanted");
+}
+
+// Celery's workers end what comes after a failure by the ids in the options.
+TEST_F(WorkerCanvas, NumbersChordsInChainsByTheirBodies) {
+  const send_plan plan = plan_signature(
+      chain({signature("sum", "[1]"), chord({signature("sum")}, chain({signature("sum"), signature("sum")}))}), {},
+      "q");
+  ASSERT_THAT(plan.messages, SizeIs(1));
+  ASSERT_THAT(plan.messages[0].chain, SizeIs(1));
+  EXPECT_THAT(plan.messages[0].chain[0], testing::EndsWith(R"("options":{"task_id":")" + plan.id +
+                                                           R"("},"subtask_type":"chord","immutable":false})"));
+}
+
 TEST_F(WorkerCanvas, FailsATaskWhoseCallbackCannotBeSent) {
   task_message m = bench_.message("sum", "[1]");
   m.callbacks = {R"({"no": "signature"})"};
