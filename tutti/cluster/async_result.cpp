@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 #include <stdexcept>
 
 namespace tutti::cluster {
@@ -59,22 +60,23 @@ std::vector<std::optional<std::string>> fetch(const app& where, const std::vecto
 
 // What is known of each now; those that have ended are settled.
 std::vector<std::optional<std::string>> look(const app& where, const std::vector<std::shared_ptr<result_cell>>& cells) {
-  std::vector<std::string> ids;
+  std::vector<std::shared_ptr<result_cell>> asked;
   for (const auto& cell : cells) {
-    if (cell->end() == nullptr) ids.push_back(cell->id());
+    if (cell->end() == nullptr) asked.push_back(cell);
   }
+  result_cell::add_before(asked);
+  std::vector<std::string> ids;
+  for (const auto& cell : asked) ids.push_back(cell->id());
   const auto texts = fetch(where, ids);
+  for (std::size_t i = 0; i < texts.size(); ++i) {
+    if (!texts[i]) continue;
+    if (auto end = parse_end(*texts[i])) asked[i]->settle(std::move(end));
+  }
   std::vector<std::optional<std::string>> all;
   std::size_t next = 0;
   for (const auto& cell : cells) {
-    if (next == ids.size() || cell->id() != ids[next]) {
-      all.emplace_back();
-      continue;
-    }
-    const auto& text = texts[next++];
-    all.push_back(text);
-    if (!text) continue;
-    if (auto end = parse_end(*text)) cell->settle(std::move(end));
+    const bool is_asked = next < asked.size() && asked[next] == cell;  // those come first, in this order
+    all.push_back(is_asked ? texts[next++] : std::nullopt);
   }
   return all;
 }
@@ -129,6 +131,14 @@ result_handle::result_handle(app where, std::string id, std::vector<std::string>
   for (std::string& one : ids) cells_.push_back(std::make_shared<result_cell>(std::move(one), std::string()));
   if (is_eager(where_)) look(where_, cells_);
 }
+
+result_handle::result_handle(app where, std::string id, std::vector<std::shared_ptr<result_cell>> cells, bool is_group,
+                             std::vector<bool> ignored)
+    : where_(std::move(where)),
+      id_(std::move(id)),
+      cells_(std::move(cells)),
+      is_group_(is_group),
+      ignored_(std::move(ignored)) {}
 
 std::vector<std::string> result_handle::ids() const {
   std::vector<std::string> all;
@@ -220,6 +230,21 @@ void result_handle::when_done(outcome_call then) const {
   }
   if (std::ranges::all_of(cells_, [](const auto& cell) { return cell->end() != nullptr; })) return;
   result_hub::watch_with_noted(where_, cells_, true);
+}
+
+void result_access::fail_with(const result_handle& of, const std::vector<std::vector<std::string>>& before) {
+  if (is_eager(of.where_)) return;  // it has failed, if it has
+  std::map<std::string, std::shared_ptr<result_cell>> cells;
+  for (std::size_t i = 0; i < of.cells_.size(); ++i) {
+    if (before[i].empty()) continue;
+    std::vector<std::shared_ptr<result_cell>> those;
+    for (const std::string& id : before[i]) {
+      auto& cell = cells[id];
+      if (cell == nullptr) cell = std::make_shared<result_cell>(id, std::string());
+      those.push_back(cell);
+    }
+    result_cell::fail_with(of.cells_[i], std::move(those));
+  }
 }
 
 std::vector<std::string> result_access::elements(const result_handle& of,

@@ -52,13 +52,13 @@ class result_handle {
   using outcome_call = std::function<void(const std::exception_ptr& error, const std::string& json)>;
   result_handle(app where, std::string id, std::string name, bool is_ignored);
   result_handle(app where, std::string id, std::vector<std::string> ids, std::vector<bool> ignored);
+  result_handle(app where, std::string id, std::vector<std::shared_ptr<result_cell>> cells, bool is_group,
+                std::vector<bool> ignored);  // which others share
 
   [[nodiscard]] std::string value(std::optional<std::chrono::nanoseconds> limit) const;
   /// Calls `then` in any case once, on a thread that must not be held up.
   void when_done(outcome_call then) const;
   [[nodiscard]] const std::vector<std::shared_ptr<result_cell>>& cells() const noexcept { return cells_; }
-  [[nodiscard]] const app& where() const noexcept { return where_; }
-  [[nodiscard]] const std::vector<bool>& ignored() const noexcept { return ignored_; }
 
  private:
   void require_result() const;
@@ -174,6 +174,20 @@ class result_access {
                                              std::vector<bool> ignored) {
     return group_result<T>(where, std::move(id), std::move(ids), std::move(ignored));
   }
+  /// The i-th of a group.
+  template <class T>
+  [[nodiscard]] static async_result<T> member(const result_handle& of, std::size_t i) {
+    auto cell = of.cells_.at(i);
+    std::string id = of.ids()[i];
+    return async_result<T>(of.where_, std::move(id), std::vector{std::move(cell)}, false, std::vector{of.ignored_[i]});
+  }
+  /// A group as one result.
+  template <class T>
+  [[nodiscard]] static async_result<T> whole(const result_handle& of) {
+    return async_result<T>(of.where_, of.id_, of.cells_, true, of.ignored_);
+  }
+  /// Each of its tasks fails when one of these ends badly.
+  static void fail_with(const result_handle& of, const std::vector<std::vector<std::string>>& before);
   [[nodiscard]] static std::vector<std::string> elements(const result_handle& of,
                                                          std::optional<std::chrono::nanoseconds> limit);
   [[nodiscard]] static std::vector<std::string> states(const result_handle& of);
@@ -188,7 +202,7 @@ template <class T = json>
 
 template <class T>
 async_result<T> group_result<T>::operator[](std::size_t i) const {
-  return result_access::task<T>(where(), ids().at(i), {}, ignored().at(i));
+  return result_access::member<T>(*this, i);
 }
 
 template <class T>
@@ -216,9 +230,9 @@ template <class T>
 auto group_result<T>::all() const {
   using element = std::conditional_t<std::is_void_v<T>, json, T>;
   if constexpr (std::is_same_v<element, json>) {
-    return result_access::parts<json>(where(), id(), ids(), ignored());
+    return result_access::whole<json>(*this);
   } else {
-    return result_access::parts<std::vector<element>>(where(), id(), ids(), ignored());
+    return result_access::whole<std::vector<element>>(*this);
   }
 }
 

@@ -60,7 +60,6 @@ class WorkerCanvas : public testing::Test {
   std::string start(const std::string& what, const plan_context& where = {}) {
     const send_plan plan = plan_signature(what, where, "celery");
     for (const auto& [id, size] : plan.chords) bench_.app().results()->begin_chord(id, size);
-    for (const auto& [id, text] : plan.groups) bench_.app().results()->store_group(id, text, 1h);
     for (const task_message& m : plan.messages) bench_.send(m);
     return plan.id;
   }

@@ -103,14 +103,6 @@ class redis_results final : public result_store {
     run({"DEL", group_key(group, ".j"), group_key(group, ".t"), group_key(group, ".s")});
   }
 
-  void store_group(const std::string& group, const std::string& text, std::chrono::seconds expires) override {
-    if (expires.count() <= 0) {
-      run({"SET", group_key(group), text});
-    } else {
-      run({"SET", group_key(group), text, "EX", std::to_string(expires.count())});
-    }
-  }
-
   std::string name() const override { return where_.redacted(); }
 
  private:

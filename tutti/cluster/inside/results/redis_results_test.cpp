@@ -55,9 +55,6 @@ TEST_F(redis_results_test, are_kept_as_celery_keeps_them) {
   EXPECT_THAT(store->fetch(strings{"a", "nobody", "b"}), ElementsAre(some[0].text, std::nullopt, some[1].text));
   store->forget(strings{"a", "nobody"});
   EXPECT_THAT(store->fetch(strings{"a"}), ElementsAre(std::nullopt));
-  store->store_group("g", "[[\"g\", null], []]", 60s);
-  EXPECT_EQ(redis.ask({"GET", "celery-taskset-meta-g"}, 1), "[[\"g\", null], []]");
-  EXPECT_EQ(redis.ask({"TTL", "celery-taskset-meta-g"}, 1), "60");
 }
 
 TEST_F(redis_results_test, a_success_is_replaced_by_nothing_but_a_success) {

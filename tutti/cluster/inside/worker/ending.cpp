@@ -33,7 +33,6 @@ std::string send(ending& to, send_plan&& plan, const ended_task& by) {
     to.follow.push_back(to_send(m));
   }
   move_to(to.chords, std::move(plan.chords));
-  move_to(to.groups, std::move(plan.groups));
   const std::string parent = plan.parent_chain.empty() ? "null" : plan.parent_chain;
   std::string members = "null";
   if (!plan.ids.empty()) {
@@ -218,7 +217,6 @@ std::optional<std::string> failed_part(const chord_parts& parts, std::vector<std
 
 void ending::append(ending other) {
   move_to(chords, std::move(other.chords));
-  move_to(groups, std::move(other.groups));
   move_to(results, std::move(other.results));
   move_to(parts, std::move(other.parts));
   move_to(follow, std::move(other.follow));
