@@ -4,6 +4,7 @@
 #include <tutti/cluster/inside/app_state.hpp>
 #include <tutti/cluster/json_parts.hpp>
 #include <tutti/cluster/result_hub.hpp>
+#include <tutti/cluster/this_call.hpp>
 
 #include <fmt/chrono.h>
 #include <fmt/format.h>
@@ -84,6 +85,13 @@ std::vector<std::optional<std::string>> look(const app& where, const std::vector
 std::string state_of(const result_cell& cell, const std::optional<std::string>& text) {
   if (const auto end = cell.end()) return end->error ? std::string(state::failure) : end->result.status;
   return text ? decode_result(*text).status : std::string(state::pending);
+}
+
+// The first one that has not ended, as far as the store tells; null when all have.
+const result_cell* first_open(const app& where, const std::vector<std::shared_ptr<result_cell>>& cells) {
+  look(where, cells);
+  const auto open = std::ranges::find_if(cells, [](const auto& cell) { return cell->end() == nullptr; });
+  return open == cells.end() ? nullptr : open->get();
 }
 
 // Counts the tasks of a group down; a failure ends it at once.
@@ -247,6 +255,24 @@ void result_access::fail_with(const result_handle& of, const std::vector<std::ve
   }
 }
 
+void result_access::check_wait(const result_handle& of, bool blocks) {
+  const bool is_in_task = this_call::running();
+  if (!is_in_task && !(blocks && result_hub::is_here())) return;
+  const result_cell* const open = first_open(of.where_, of.cells_);
+  if (open == nullptr) return;
+  if (is_in_task) {
+    throw std::logic_error(described(*open) + " has not ended, and task " + this_call::task() +
+                           " must not wait for it: when all that workers run waits for tasks, none of these ever runs. "
+                           "Have what comes next called with the result: link, chain or chord; or wait with "
+                           "future().get() if it has workers of its own");
+  }
+  throw std::logic_error(described(*open) +
+                         " has not ended, and it cannot be waited for in a callback of a result: on this thread all "
+                         "results are heard of. Use then() or co_await");
+}
+
+void detail::check_await(const result_handle& of) { result_access::check_wait(of, false); }
+
 std::vector<std::string> result_access::elements(const result_handle& of,
                                                  std::optional<std::chrono::nanoseconds> limit) {
   of.require_result();
@@ -254,6 +280,7 @@ std::vector<std::string> result_access::elements(const result_handle& of,
   std::vector<std::string> values;
   if (cells.empty()) return values;
   if (std::ranges::any_of(cells, [](const auto& cell) { return cell->end() == nullptr; })) {
+    check_wait(of, true);
     result_hub::watch_with_noted(of.where_, cells, false);
   }
   const deadline until = deadline_after(limit);

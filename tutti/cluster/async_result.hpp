@@ -17,6 +17,12 @@
 namespace tutti::cluster {
 
 class result_cell;
+class result_handle;
+
+namespace detail {
+/// Throws std::logic_error when it has not ended and a task runs on this thread.
+void check_await(const result_handle& of);
+}  // namespace detail
 
 /// What does not depend on the result's type. Copies share what they know. Thread-safe.
 class result_handle {
@@ -78,7 +84,9 @@ class async_result : public result_handle {
 
   /// Waits for the task's end, for as long as that takes, also while the result store is away; gives the result or
   /// throws what the task threw, `cancelled` for one that was revoked, decode_error when the result is no T. Throws
-  /// std::logic_error at once for a task whose result is ignored, pool_exhausted as future::get.
+  /// std::logic_error at once for a task whose result is ignored; and where it could wait for ever, when it is not
+  /// there yet: inside a task, whose workers may all be waiting, and in a callback on the thread that hears of results.
+  /// pool_exhausted as future::get.
   T get() const { return detail::from_json<T>(value(std::nullopt)); }
   /// The same; throws timed_out, naming the task, when the time is up.
   T get(std::chrono::nanoseconds limit) const { return detail::from_json<T>(value(limit)); }
@@ -106,8 +114,11 @@ class async_result : public result_handle {
   auto then(G&& g) const {
     return future().then(std::forward<G>(g));
   }
-  /// Awaits the result in a coroutine.
-  auto operator co_await() const { return future().operator co_await(); }
+  /// Awaits the result in a coroutine. Throws std::logic_error inside a task, as get().
+  auto operator co_await() const {
+    detail::check_await(*this);
+    return future().operator co_await();
+  }
 
  private:
   friend class result_access;
@@ -188,6 +199,8 @@ class result_access {
   }
   /// Each of its tasks fails when one of these ends badly.
   static void fail_with(const result_handle& of, const std::vector<std::vector<std::string>>& before);
+  /// Throws std::logic_error when it has not ended and a wait might be for ever; `blocks`: this thread.
+  static void check_wait(const result_handle& of, bool blocks);
   [[nodiscard]] static std::vector<std::string> elements(const result_handle& of,
                                                          std::optional<std::chrono::nanoseconds> limit);
   [[nodiscard]] static std::vector<std::string> states(const result_handle& of);

@@ -8,6 +8,7 @@
 #include <tutti/cluster/signature.hpp>
 
 #include <condition_variable>
+#include <future>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -113,6 +114,19 @@ TEST_F(Results, ThatComeBetweenTwoWaitsAreNotMissed) {
     }
     ASSERT_EQ(result<int>(id).get(30s), i);
   }
+}
+
+TEST_F(Results, AreNotWaitedForWhereTheyAreHeardOf) {
+  const auto never = result<int>("never");
+  std::promise<std::string> said, had;
+  result<int>("heard").future().on_done([&] {
+    said.set_value(message_of<std::logic_error>([&] { static_cast<void>(never.get()); }));
+    had.set_value(std::to_string(result<int>("there").get()));
+  });
+  store("there", "SUCCESS", "5");
+  store("heard", "SUCCESS", "1");
+  EXPECT_THAT(said.get_future().get(), HasSubstr("cannot be waited for in a callback of a result"));
+  EXPECT_EQ(had.get_future().get(), "5");
 }
 
 TEST_F(Results, AreForgotten) {
