@@ -149,6 +149,13 @@ class Canvas(peers.Case):
         self.check(5, chord([s("tasks.add", 2, 3)], s("tasks.xsum")))
         self.check(sum(range(300)), chord([s("tasks.add", i, 0) for i in range(300)], s("py.xsum")))
 
+    def test_chord_of_groups(self):
+        for both in (s("tasks.add", 5, 5), s("py.add", 5, 5)):
+            for last in ("tasks.nap", "py.nap"):  # which comes last and so completes the chord
+                with self.subTest(first=both.task, last=last):
+                    header = [chain(both, group(s("tasks.add", 1), s("py.add", 2), s("tasks.add", 3))), s(last, 0.3)]
+                    self.check([[11, 12, 13], None], chord(header, s("py.echo")))
+
     def test_chord_of_chains(self):
         header = [chain(s("tasks.add", 1, 2), s("py.mul", 3)), chain(s("py.add", 1, 2), s("tasks.mul", 4)), s("tasks.add", 0, 1)]
         self.check(22, chord(header, s("tasks.xsum")))

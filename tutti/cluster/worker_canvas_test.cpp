@@ -137,6 +137,26 @@ TEST_F(WorkerCanvas, FailsAChordOfWhichAPartFails) {
   EXPECT_THAT(notes(), ElementsAre(json_string(id)));
 }
 
+TEST_F(WorkerCanvas, SendsTheErrbacksOfAllThatABodyIsMadeOf) {
+  const auto told_of = [](const std::string& id, const std::string& errback) {
+    return signature("sum", "[]",
+                     R"({"task_id": ")" + id + R"(", "link_error": [)" + signature("note", errback) + "]}");
+  };
+  const std::string members = group({told_of("a", "[]"), told_of("b", "[]"), told_of("c", "[3]")});
+  for (const std::string& body : {members, chain({signature("sum", "[1]"), members})}) {
+    start(chord({signature("fail")}, body));
+    for (const char* const id : {"a", "b", "c"}) EXPECT_EQ(bench_.await(id).failure->type, "ChordError");
+    ASSERT_TRUE(eventually([&] { return notes().size() == 2 && is_all_done(); }));
+    EXPECT_THAT(notes(), testing::UnorderedElementsAre(R"("a")", R"("c")"));
+    const std::lock_guard lock(mutex_);
+    notes_.clear();
+    bench_.app().results()->forget(std::vector<std::string>{"a", "b", "c"});
+  }
+  start(chord({signature("fail")}, chain({told_of("first", "[]"), signature("sum", "[]", R"({"task_id": "last"})")})));
+  ASSERT_TRUE(eventually([&] { return notes().size() == 1 && is_all_done(); }));
+  EXPECT_THAT(notes(), ElementsAre(R"("last")"));
+}
+
 TEST_F(WorkerCanvas, CompletesChordsOfChainsAndChordsInChords) {
   const std::string inner = chord({signature("sum", "[1]"), signature("sum", "[2]")}, signature("sum"));
   const std::string through = chain({signature("sum", "[5]"), signature("sum", "[6]")});
