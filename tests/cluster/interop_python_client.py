@@ -7,6 +7,7 @@ import time
 import uuid
 
 import celery
+import celery.canvas
 import celery.exceptions
 from celery import chain, chord, group
 
@@ -171,6 +172,10 @@ class Canvas(peers.Case):
                 with self.subTest(first=first, body=body):
                     self.check(9, chain(s(first, 1, 2), group(s("tasks.add", 1), s("py.add", 2)), s(body)))
                     self.check(45, chain(s(first, 1, 2), chord([s("tasks.add", 1), s("py.add", 2)], chain(s(body), s("py.mul", 5)))))
+
+    def test_chunks_as_a_step(self):
+        chunks = celery.canvas.chunks(s("tasks.add"), [(1, 2), (3, 4), (5, 6)], 2).set(queue="cpp")
+        self.check([[3, 7], [11]], chain(s("tasks.add", 1, 2), chunks, s("py.echo")))
 
     def test_group_at_the_end_and_in_groups(self):
         self.check([4, 6], chain(s("tasks.add", 1, 1), group(s("tasks.mul", 2), s("py.mul", 3))))

@@ -189,6 +189,26 @@ TEST_F(WorkerCanvas, EndsAChainBeforeAChord) {
   EXPECT_TRUE(eventually([&] { return is_all_done(); }));
 }
 
+TEST_F(WorkerCanvas, TakesTheNameOfATaskForACallOfIt) {
+  task_message m = bench_.message("sum", "[2, 3]");
+  m.callbacks = {R"("note")"};
+  bench_.send(decode_message(encode_message(m)));
+  task_message bad = bench_.message("fail");
+  bad.errbacks = {R"("note")"};
+  bench_.send(decode_message(encode_message(bad)));
+  ASSERT_TRUE(eventually([&] { return notes().size() == 2 && is_all_done(); }));
+  EXPECT_THAT(notes(), testing::UnorderedElementsAre("5", json_string(bad.id)));
+}
+
+TEST_F(WorkerCanvas, SendsChunksAsAGroup) {
+  const std::string chunks =
+      R"({"task": "celery.chunks", "args": [], "kwargs": {"task": )" + signature("sum") +
+      R"(, "it": [[1, 2], [3, 4], [5]], "n": 2}, "options": {"queue": "celery"}, "subtask_type": null, "immutable": true})";
+  EXPECT_EQ(bench_.await(start(chain({signature("sum", "[1]"), chunks, signature("note")}))).result, "[[3,7],[5]]");
+  EXPECT_THROW(static_cast<void>(plan_signature(R"({"task": "celery.chunks", "kwargs": {"it": [], "n": 0}})", {}, "q")),
+               decode_error);
+}
+
 // A chord that Celery has numbered bears its header's number, and its body its own.
 TEST_F(WorkerCanvas, KeepsTheNumbersOfAChordOfCelerys) {
   const std::string header =
