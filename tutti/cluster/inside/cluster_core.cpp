@@ -242,8 +242,8 @@ void cluster_core::cancel_all() {
   if (!unsent.empty()) left(unsent.size());
 }
 
-// Without a worker that takes from the queue, who waits for the calls waits for ever.
-void cluster_core::warn_without_workers() {
+// Without a worker that takes from the queue, who waits for the calls waits for ever. True: that is how it is.
+bool cluster_core::warn_without_workers() {
   try {
     for (const queue_info& queue : where_.tasks()->queues(std::span(&queue_, 1))) {
       if (queue.waiting == 0 || queue.held != 0) continue;
@@ -251,9 +251,11 @@ void cluster_core::warn_without_workers() {
           "a cluster_pool waits for calls that no worker takes: start one of a program that has their functions, "
           "PROGRAM --tutti-worker URL --queues QUEUE, or let go of them with shutdown(cancel)",
           {{"calls", queue.waiting}, {"queue", queue_}, {"broker", where_.tasks()->name()}});
+      return true;
     }
   } catch (const std::exception&) {  // the broker is away: the workers may well be there
   }
+  return false;
 }
 
 // Calls end on the hub's thread, and some on the sender's: who waits for all of them there waits for itself.
@@ -283,9 +285,12 @@ void cluster_core::shutdown(shutdown_mode mode) {
     end->error = std::make_exception_ptr(cancelled("the cluster_pool was shut down, and no worker has answered"));
     give_up(rest, end);
   } else if (!own_worker_) {
-    const auto deadline = std::chrono::steady_clock::now() + patience_;
-    const wait_how how{.deadline = &deadline, .what = "cluster_pool::shutdown"};
-    if (drained_.wait(is_drained, how) == wait_result::timed_out) warn_without_workers();
+    for (bool has_warned = false; !has_warned;) {
+      const auto deadline = std::chrono::steady_clock::now() + patience_;
+      const wait_how how{.deadline = &deadline, .what = "cluster_pool::shutdown"};
+      if (drained_.wait(is_drained, how) == wait_result::ready) break;
+      has_warned = warn_without_workers();
+    }
   }
   drained_.wait(is_drained, wait_how{.what = "cluster_pool::shutdown"});
 

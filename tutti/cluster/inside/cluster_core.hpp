@@ -59,7 +59,7 @@ class cluster_core final : public call_runner, public std::enable_shared_from_th
   void done(portable_call* target, const std::string& id, const task_end& end) noexcept;
   void left(std::size_t count) noexcept;
   void cancel_all();
-  void warn_without_workers();
+  bool warn_without_workers();
   void finish_all() noexcept;
   [[nodiscard]] static bool ends_calls_here() noexcept;
 
