@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <deque>
 #include <tutti/cluster/inside/brokers/redis_clients.hpp>
 #include <tutti/cluster/inside/brokers/redis_consumer.hpp>
 #include <tutti/cluster/inside/brokers/redis_keys.hpp>
@@ -21,6 +22,13 @@ std::int64_t redis_milliseconds(wall_time when) {
 }
 
 bool is_refusal(const broker_error& e) noexcept { return dynamic_cast<const redis_lost*>(&e) == nullptr; }
+
+// A user of Redis' may not have all keys; a script's error names that in the middle, or in words.
+bool is_for_good(const broker_error& e) noexcept {
+  const std::string_view text = e.what();
+  return dynamic_cast<const broker_refusal*>(&e) != nullptr || text.find("NOPERM") != text.npos ||
+         text.find("can't access at least one of the keys") != text.npos;
+}
 
 bool is_plain(const settlement& one) noexcept { return !one.give_back && one.follow.empty(); }
 
@@ -241,31 +249,59 @@ void redis_consumer::try_settling(std::span<const settlement> settled, std::span
   settling_.run(request);
 }
 
+// All in one go; when the answer is an error each by itself, so that one that cannot be settled holds no others up.
 void redis_consumer::settle(std::span<const settlement> settled) {
   if (settled.empty()) return;
+  struct part {
+    std::span<const settlement> of;
+    std::vector<std::int64_t> numbers;  // the same again after a lost connection: it may have been carried out
+  };
   const std::lock_guard lock(settle_mutex_);
-  std::vector<std::int64_t> numbers;
-  for (std::span<const settlement> rest = settled; !rest.empty(); rest = rest.subspan(length_of_step(rest)))
-    if (!is_plain(rest.front())) numbers.push_back(++last_number_);
+  std::deque<part> left;  // by their numbers: Redis passes over what comes after a higher one
+  const auto add = [&](std::span<const settlement> of) {
+    std::vector<std::int64_t> numbers;
+    for (std::span<const settlement> rest = of; !rest.empty(); rest = rest.subspan(length_of_step(rest)))
+      if (!is_plain(rest.front())) numbers.push_back(++last_number_);
+    left.push_back({of, std::move(numbers)});
+  };
+  add(settled);
   redis_backoff backoff;
-  for (;;) {
+  const auto wait = [&](const broker_error& e) {
+    link_.lost(e.what());
+    std::unique_lock stop_lock(stop_mutex_);
+    if (stopped_) throw;
+    stopping_.wait_for(stop_lock, backoff.next(), [this] { return stopped_; });
+  };
+  std::string refusal;
+  std::size_t in_vain = 0;  // the last ones of `left` that were tried since we waited
+  while (!left.empty()) {
     const bool was_open = settling_.is_open();
     try {
-      try_settling(settled, numbers);
-      break;
+      try_settling(left.front().of, left.front().numbers);
+      left.pop_front();
     } catch (const broker_error& e) {
-      settling_.close();
-      if (dynamic_cast<const broker_refusal*>(&e) != nullptr) throw;
-      if (was_open && !is_refusal(e)) continue;  // it was good once; the next one says whether Redis is there
-      link_.lost(e.what());
-      std::unique_lock stop_lock(stop_mutex_);
-      if (stopped_) throw;
-      stopping_.wait_for(stop_lock, backoff.next(), [this] { return stopped_; });
+      if (!settling_.is_open()) {
+        if (!was_open) wait(e);  // else it was good once; the next one says whether Redis is there
+        continue;
+      }
+      const std::span<const settlement> of = left.front().of;
+      left.pop_front();
+      if (of.size() > 1) {
+        for (std::size_t i = 0; i < of.size(); ++i) add(of.subspan(i, 1));
+      } else if (is_for_good(e)) {
+        refusal = e.what();
+      } else {
+        add(of);
+        if (++in_vain < left.size()) continue;
+        in_vain = 0;
+        wait(e);
+      }
     }
   }
   for (const settlement& one : settled)
     for (const outgoing_message& message : one.follow)
       if (message.due && is_own(message.queue)) keeper_->expect(redis_milliseconds(*message.due));
+  if (!refusal.empty()) throw broker_refusal(refusal);
 }
 
 void redis_consumer::leave() {
