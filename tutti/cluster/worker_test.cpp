@@ -236,7 +236,7 @@ TEST_P(WorkerPools, AcknowledgesBeforeItRunsWhereThatIsAsked) {
                 if (++attempts == 1) throw retryable("again");
                 return "1";
               },
-              {.acknowledge = ack::early, .retry_delay = 1ms});
+              {.retry_delay = 1ms, .acknowledge = ack::early});
   running_worker worker(bench_, options_);
   EXPECT_EQ(bench_.await(bench_.send("once")).status, "SUCCESS");
   EXPECT_EQ(held, 0U);
