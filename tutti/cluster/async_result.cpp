@@ -4,11 +4,13 @@
 #include <tutti/cluster/inside/app_state.hpp>
 #include <tutti/cluster/json_parts.hpp>
 #include <tutti/cluster/result_hub.hpp>
+#include <tutti/cluster/this_call.hpp>
 
 #include <fmt/chrono.h>
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 #include <stdexcept>
 
 namespace tutti::cluster {
@@ -59,22 +61,23 @@ std::vector<std::optional<std::string>> fetch(const app& where, const std::vecto
 
 // What is known of each now; those that have ended are settled.
 std::vector<std::optional<std::string>> look(const app& where, const std::vector<std::shared_ptr<result_cell>>& cells) {
-  std::vector<std::string> ids;
+  std::vector<std::shared_ptr<result_cell>> asked;
   for (const auto& cell : cells) {
-    if (cell->end() == nullptr) ids.push_back(cell->id());
+    if (cell->end() == nullptr) asked.push_back(cell);
   }
+  result_cell::add_before(asked);
+  std::vector<std::string> ids;
+  for (const auto& cell : asked) ids.push_back(cell->id());
   const auto texts = fetch(where, ids);
+  for (std::size_t i = 0; i < texts.size(); ++i) {
+    if (!texts[i]) continue;
+    if (auto end = parse_end(*texts[i])) asked[i]->settle(std::move(end));
+  }
   std::vector<std::optional<std::string>> all;
   std::size_t next = 0;
   for (const auto& cell : cells) {
-    if (next == ids.size() || cell->id() != ids[next]) {
-      all.emplace_back();
-      continue;
-    }
-    const auto& text = texts[next++];
-    all.push_back(text);
-    if (!text) continue;
-    if (auto end = parse_end(*text)) cell->settle(std::move(end));
+    const bool is_asked = next < asked.size() && asked[next] == cell;  // those come first, in this order
+    all.push_back(is_asked ? texts[next++] : std::nullopt);
   }
   return all;
 }
@@ -82,6 +85,13 @@ std::vector<std::optional<std::string>> look(const app& where, const std::vector
 std::string state_of(const result_cell& cell, const std::optional<std::string>& text) {
   if (const auto end = cell.end()) return end->error ? std::string(state::failure) : end->result.status;
   return text ? decode_result(*text).status : std::string(state::pending);
+}
+
+// The first one that has not ended, as far as the store tells; null when all have.
+const result_cell* first_open(const app& where, const std::vector<std::shared_ptr<result_cell>>& cells) {
+  look(where, cells);
+  const auto open = std::ranges::find_if(cells, [](const auto& cell) { return cell->end() == nullptr; });
+  return open == cells.end() ? nullptr : open->get();
 }
 
 // Counts the tasks of a group down; a failure ends it at once.
@@ -118,7 +128,7 @@ result_handle::result_handle(app where, std::string id, std::string name, bool i
       cells_{std::make_shared<result_cell>(id_, std::move(name))},
       ignored_{is_ignored} {
   if (is_eager(where_)) {
-    look(where_, cells_);
+    cluster::look(where_, cells_);
   } else if (!is_ignored) {
     result_hub::note(where_, cells_.front());
   }
@@ -127,8 +137,16 @@ result_handle::result_handle(app where, std::string id, std::string name, bool i
 result_handle::result_handle(app where, std::string id, std::vector<std::string> ids, std::vector<bool> ignored)
     : where_(std::move(where)), id_(std::move(id)), is_group_(true), ignored_(std::move(ignored)) {
   for (std::string& one : ids) cells_.push_back(std::make_shared<result_cell>(std::move(one), std::string()));
-  if (is_eager(where_)) look(where_, cells_);
+  if (is_eager(where_)) cluster::look(where_, cells_);
 }
+
+result_handle::result_handle(app where, std::string id, std::vector<std::shared_ptr<result_cell>> cells, bool is_group,
+                             std::vector<bool> ignored)
+    : where_(std::move(where)),
+      id_(std::move(id)),
+      cells_(std::move(cells)),
+      is_group_(is_group),
+      ignored_(std::move(ignored)) {}
 
 std::vector<std::string> result_handle::ids() const {
   std::vector<std::string> all;
@@ -138,24 +156,32 @@ std::vector<std::string> result_handle::ids() const {
 }
 
 bool result_handle::ready() const {
-  look(where_, cells_);
+  cluster::look(where_, cells_);
   return std::ranges::all_of(cells_, [](const auto& cell) { return cell->end() != nullptr; });
 }
 
-std::string result_handle::state() const {
-  std::string all(state::success);
-  for (const std::string& one : result_access::states(*this)) {
-    if (!is_group_ || one == state::failure || one == state::revoked) return one;
-    if (one != state::success) all = state::pending;
+std::string result_handle::state() const { return look().state; }
+
+std::string result_handle::info() const { return look().info; }
+
+task_snapshot result_handle::look() const {
+  const auto texts = cluster::look(where_, cells_);
+  if (!is_group_) {
+    const result_cell& cell = *cells_.front();
+    const std::optional<std::string>& text = texts.front();
+    const auto end = cell.end();
+    const bool is_readable = end != nullptr ? !end->error : text.has_value();
+    return {state_of(cell, text), !is_readable     ? "null"
+                                  : end != nullptr ? end->result.result
+                                                   : decode_result(*text).result};
+  }
+  task_snapshot all{std::string(state::success), "null"};
+  for (std::size_t i = 0; i < cells_.size(); ++i) {
+    std::string one = state_of(*cells_[i], texts[i]);
+    if (one == state::failure || one == state::revoked) return {std::move(one), "null"};
+    if (one != state::success) all.state = state::pending;
   }
   return all;
-}
-
-std::string result_handle::info() const {
-  const auto texts = look(where_, cells_);
-  if (is_group_) return "null";
-  if (const auto end = cells_.front()->end()) return end->error ? "null" : end->result.result;
-  return texts.front() ? decode_result(*texts.front()).result : "null";
 }
 
 bool result_handle::successful() const { return state() == state::success; }
@@ -190,7 +216,7 @@ void result_handle::require_result() const {
                            " was sent with ignore_result: there is no result that could be waited for");
   }
   if (!is_eager(where_)) return;
-  look(where_, cells_);
+  cluster::look(where_, cells_);
   for (const auto& cell : cells_) {
     if (cell->end() != nullptr) continue;
     throw std::logic_error(described(*cell) + " has not run: an eager app runs tasks when they are sent, or never");
@@ -222,6 +248,39 @@ void result_handle::when_done(outcome_call then) const {
   result_hub::watch_with_noted(where_, cells_, true);
 }
 
+void result_access::fail_with(const result_handle& of, const std::vector<std::vector<std::string>>& before) {
+  if (is_eager(of.where_)) return;  // it has failed, if it has
+  std::map<std::string, std::shared_ptr<result_cell>> cells;
+  for (std::size_t i = 0; i < of.cells_.size(); ++i) {
+    if (before[i].empty()) continue;
+    std::vector<std::shared_ptr<result_cell>> those;
+    for (const std::string& id : before[i]) {
+      auto& cell = cells[id];
+      if (cell == nullptr) cell = std::make_shared<result_cell>(id, std::string());
+      those.push_back(cell);
+    }
+    result_cell::fail_with(of.cells_[i], std::move(those));
+  }
+}
+
+void result_access::check_wait(const result_handle& of, bool blocks) {
+  const bool is_in_task = this_call::running();
+  if (!is_in_task && !(blocks && result_hub::is_here())) return;
+  const result_cell* const open = first_open(of.where_, of.cells_);
+  if (open == nullptr) return;
+  if (is_in_task) {
+    throw std::logic_error(described(*open) + " has not ended, and task " + this_call::task() +
+                           " must not wait for it: when all that workers run waits for tasks, none of these ever runs. "
+                           "Have what comes next called with the result: link, chain or chord; or wait with "
+                           "future().get() if it has workers of its own");
+  }
+  throw std::logic_error(described(*open) +
+                         " has not ended, and it cannot be waited for in a callback of a result: on this thread all "
+                         "results are heard of. Use then() or co_await");
+}
+
+void detail::check_await(const result_handle& of) { result_access::check_wait(of, false); }
+
 std::vector<std::string> result_access::elements(const result_handle& of,
                                                  std::optional<std::chrono::nanoseconds> limit) {
   of.require_result();
@@ -229,6 +288,7 @@ std::vector<std::string> result_access::elements(const result_handle& of,
   std::vector<std::string> values;
   if (cells.empty()) return values;
   if (std::ranges::any_of(cells, [](const auto& cell) { return cell->end() == nullptr; })) {
+    check_wait(of, true);
     result_hub::watch_with_noted(of.where_, cells, false);
   }
   const deadline until = deadline_after(limit);

@@ -26,7 +26,8 @@ struct outgoing_message {
   std::string queue;
   std::string text;                   ///< encode_message()
   std::optional<int> priority = {};   ///< 0 to 9, bigger is sooner; absent: soonest
-  std::optional<wall_time> due = {};  ///< not to be handed out before
+  std::optional<wall_time> due = {};  ///< not to be handed out before; on Redis, where Celery's workers take messages
+                                      ///< too, only what settle() sends to the consumer's own queues waits so
 };
 
 /// A message that a consumer holds, until it is settled.

@@ -5,6 +5,7 @@
 
 #include <tutti/base/error.hpp>
 #include <tutti/base/json.hpp>
+#include <tutti/cluster/send.hpp>
 #include <tutti/cluster/this_call.hpp>
 #include <tutti/core/this_task.hpp>
 
@@ -67,6 +68,16 @@ TEST_P(WorkerPools, RunsEachOfManyOnce) {
   EXPECT_EQ(worker.stop(), 0);
   for (const auto& n : runs) EXPECT_EQ(n.load(), 1);
   EXPECT_EQ(bench_.left(), 0U);
+}
+
+TEST_P(WorkerPools, ATaskCallsOthersWhereItCameTo) {
+  const cluster_bench current;
+  current.app().make_current();
+  bench_.task("sum", sum);
+  bench_.task("call", [](const auto&) { return json_string(send_task("sum", {}, 2, 3).id()); });
+  running_worker worker(bench_, options_);
+  const std::string called = string_in(bench_.await(bench_.send("call")).result).value();
+  EXPECT_EQ(bench_.await(called).result, "5");
 }
 
 TEST_P(WorkerPools, KeepsWhatATaskThrows) {
@@ -226,7 +237,7 @@ TEST_P(WorkerPools, AcknowledgesBeforeItRunsWhereThatIsAsked) {
                 if (++attempts == 1) throw retryable("again");
                 return "1";
               },
-              {.acknowledge = ack::early, .retry_delay = 1ms});
+              {.retry_delay = 1ms, .acknowledge = ack::early});
   running_worker worker(bench_, options_);
   EXPECT_EQ(bench_.await(bench_.send("once")).status, "SUCCESS");
   EXPECT_EQ(held, 0U);
@@ -423,6 +434,15 @@ TEST(Worker, RefusesOptionsThatMakeNoSense) {
   EXPECT_THROW(worker(bench.app(), {.heartbeat = 0ms}), std::invalid_argument);
   EXPECT_THROW(static_cast<void>(parse_worker_pool("gevent")), std::invalid_argument);
   EXPECT_EQ(parse_worker_pool("prefork"), worker_pool::processes);
+  for (const worker_pool pool : {worker_pool::threads, worker_pool::processes, worker_pool::inline_}) {
+    EXPECT_EQ(parse_worker_pool(to_string(pool)), pool);
+  }
+  try {
+    static_cast<void>(parse_worker_pool("redis://:secret@host"));
+    ADD_FAILURE() << "a URL is no pool";
+  } catch (const std::invalid_argument& e) {
+    EXPECT_THAT(e.what(), testing::Not(HasSubstr("secret")));
+  }
 }
 
 }  // namespace

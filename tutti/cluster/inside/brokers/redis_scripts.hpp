@@ -36,7 +36,8 @@ extern const redis_script purge_script;
 /// KEYS result; ARGV text, seconds or 0. Keeps it unless there is a success, and publishes it then.
 extern const redis_script progress_script;
 
-/// KEYS parts, moved, size; ARGV index, id, part, seconds. All parts when that were all of them, else nil.
+/// KEYS parts, moved, size, header; ARGV index, id, part, seconds. When that were all of them, what Celery has noted of
+/// the header, or "", and all parts; else nil.
 extern const redis_script chord_script;
 
 }  // namespace tutti::cluster::detail

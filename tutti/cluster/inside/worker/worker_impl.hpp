@@ -92,7 +92,7 @@ class worker::impl final : public control_target {
   void run_slot(std::size_t slot);
   void run_job(const job_ptr& one, std::size_t slot);
   [[nodiscard]] bool begin(const job_ptr& one);
-  static void interrupt(const job& one, outcome& ended);
+  void interrupt(const job& one, outcome& ended) const;
   [[nodiscard]] outcome attempt_here(const job_ptr& one);
   [[nodiscard]] outcome attempt_in_child(const job_ptr& one, child_process& child);
   [[nodiscard]] bool ready_child(child_process& child);
@@ -132,7 +132,7 @@ class worker::impl final : public control_target {
   const std::vector<std::string> queues_;
   const std::size_t slots_;
   const ending_rules rules_;
-  const std::string backend_url_;  // for children
+  const detail::child_setup child_setup_;
   const clock::time_point since_ = clock::now();
 
   job_queue jobs_;
