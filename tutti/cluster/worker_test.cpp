@@ -128,6 +128,7 @@ TEST_P(WorkerPools, BuriesWhatItCannotRun) {
   EXPECT_EQ(r.status, "FAILURE");
   ASSERT_TRUE(r.failure);
   EXPECT_EQ(r.failure->type, "NotRegistered");
+  EXPECT_THAT(r.failure->args, AllOf(HasSubstr("--load"), HasSubstr("celery")));
   const outgoing_message rubbish{"celery", "this is no message", {}, {}};
   bench_.app().tasks()->publish({&rubbish, 1});
   ASSERT_TRUE(eventually([&] { return bench_.buried().size() == 2; }));
