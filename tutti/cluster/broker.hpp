@@ -65,10 +65,11 @@ class consumer {
   /// Ends a receive() that waits, or the next one.
   virtual void wake() noexcept = 0;
   /// Carries all of them out, in order, each as a whole. Blocks, for as long as the broker is away; after stop() it
-  /// throws broker_error when one attempt fails. Doing it twice does no harm, nor when the
-  /// message was given to somebody else meanwhile: then what follows is not sent.
+  /// throws broker_error when one attempt fails; and broker_refusal when one is refused for good, which the others may
+  /// have been carried out without. Doing it twice does no harm, nor when the message was given to somebody else
+  /// meanwhile: then what follows is not sent.
   virtual void settle(std::span<const settlement> settled) = 0;
-  /// Nobody waits for the broker any more: settle() and the destructor try once.
+  /// Nobody waits for the broker any more: settle() and the destructor try once at most.
   virtual void stop() noexcept = 0;
   /// Whether the broker could be reached when last tried.
   [[nodiscard]] virtual bool connected() const noexcept = 0;

@@ -322,7 +322,7 @@ TEST_F(redis_broker_test, counts_and_records_that_nobody_wrote_stop_nobody) {
   EXPECT_THAT(texts_of(receive_all(*consumer, 2)), testing::UnorderedElementsAre(odd, "{\"n\":2}"));
 }
 
-TEST_F(redis_broker_test, a_step_that_fails_is_done_before_those_after_it) {
+TEST_F(redis_broker_test, one_that_is_refused_holds_no_others_up) {
   const redis_server redis;
   const auto broker = make_redis_broker(place_of(redis), {});
   const auto consumer = broker->consume("me", {"q"});
@@ -336,7 +336,8 @@ TEST_F(redis_broker_test, a_step_that_fails_is_done_before_those_after_it) {
                                 "odd.dead"})
     redis.ask({"SET", key, "text"});
   EXPECT_THROW(consumer->settle(settled), broker_refusal);
-  EXPECT_EQ(broker->queues(std::vector<std::string>{"q"}).front().held, many);
+  EXPECT_EQ(broker->queues(std::vector<std::string>{"q"}).front().held, 1u);
+  EXPECT_EQ(broker->queues(std::vector<std::string>{"next"}).front().waiting, many - 1);
   redis.ask({"DEL", "odd.dead"});
   consumer->settle(settled);
   EXPECT_EQ(broker->queues(std::vector<std::string>{"q"}).front().held, 0u);
