@@ -240,26 +240,6 @@ TEST_F(redis_faults_test, nobody_is_called_dead_because_redis_stood_still) {
   acknowledge(*b, {second});
 }
 
-TEST_F(redis_faults_test, a_redis_that_is_full_takes_no_more_but_gives_what_it_has) {
-  const redis_server redis({.more = {"--maxmemory", "5mb"}});
-  const auto broker = make_redis_broker(place_of(redis), patient);
-  const std::string big = "{" + std::string(500'000, 'x') + "}";
-  std::string refusal = "none";
-  int sent = 0;
-  for (; refusal == "none" && sent < 50; ++sent)
-    refusal = text_of([&] {
-      broker->publish(std::vector<outgoing_message>{{"q", big}});
-      throw std::runtime_error("none");
-    });
-  EXPECT_THAT(refusal, HasSubstr("full"));
-  const auto consumer = broker->consume("me", {"q"});
-  const auto all = receive_all(*consumer, static_cast<std::size_t>(sent) - 1);
-  EXPECT_EQ(all.size(), static_cast<std::size_t>(sent) - 1);
-  const std::vector<settlement> settled = {{all[0].tag, false, {{"next", "{}"}}}, {all[1].tag, false, {}}};
-  consumer->settle(settled);
-  EXPECT_EQ(redis.ask({"LLEN", "next"}), "1");
-}
-
 TEST_F(redis_faults_test, a_redis_that_dies_again_and_again_loses_nothing) {
   redis_server redis({.durable = true});
   // Longer than any restart: nobody is called dead.
@@ -359,22 +339,6 @@ TEST_F(redis_faults_test, a_unix_socket_does_as_well) {
   EXPECT_EQ(redis.ask({"LLEN", "q"}, 2), "1");
   const auto consumer = broker->consume("me", {"q"});
   EXPECT_EQ(receive_one(*consumer).text, "{}");
-}
-
-TEST_F(redis_faults_test, a_key_that_is_something_else_does_not_stop_the_other_queues) {
-  const redis_server redis;
-  redis.ask({"SET", "odd", "text"});
-  const auto broker = make_redis_broker(place_of(redis), patient);
-  EXPECT_THAT(text_of([&] { broker->publish(std::vector<outgoing_message>{{"odd", "{}"}}); }), HasSubstr("WRONGTYPE"));
-  const auto consumer = broker->consume("me", {"odd", "q"});
-  tutti::log_capture logged;
-  EXPECT_TRUE(consumer->receive(1, 1ms).empty());
-  broker->publish(std::vector<outgoing_message>{{"q", "{}"}});
-  const auto one = receive_one(*consumer);
-  EXPECT_EQ(one.text, "{}");
-  const std::vector<settlement> settled = {{one.tag, false, {{"odd", "{\"follow\":1}"}}}};
-  consumer->settle(settled);
-  EXPECT_EQ(redis.ask({"LRANGE", "odd.dead", "0", "-1"}), "{\"follow\":1}");
 }
 
 TEST_F(redis_faults_test, scripts_that_redis_forgets_are_told_again) {

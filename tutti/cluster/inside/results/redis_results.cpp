@@ -23,7 +23,7 @@ class redis_results final : public result_store {
   redis_results(const broker_url& where, const broker_options& options)
       : where_(where),
         options_(options),
-        clients_(where, options, std::vector<const redis_script*>{&progress_script, &chord_script}) {}
+        clients_(where, options, std::vector<const redis_script*>{&store_script, &chord_script}) {}
 
   void store(std::span<const stored_result> results) override {
     while (!results.empty()) {
@@ -125,20 +125,11 @@ class redis_results final : public result_store {
   static void add(redis_request& request, const redis_connection& redis, const stored_result& result) {
     const std::string key = result_key(result.id);
     const std::int64_t seconds = std::max<std::int64_t>(result.expires.count(), 0);
-    if (!result.is_success) {
-      redis.begin_script(request, progress_script, 1, 3);
-      request.word(key);
-      request.word(result.text);
-      request.word(seconds);
-      request.word(result.is_passing ? "1" : "0");
-      return;
-    }
-    if (seconds == 0) {
-      request.add({"SET", key, result.text});
-    } else {
-      request.add({"SET", key, result.text, "EX", std::to_string(seconds)});
-    }
-    request.add({"PUBLISH", key, result.text});
+    redis.begin_script(request, store_script, 1, 3);
+    request.word(key);
+    request.word(result.text);
+    request.word(seconds);
+    request.word(result.is_success ? "success" : result.is_passing ? "passing" : "failure");
   }
 
   const broker_url where_;

@@ -77,6 +77,9 @@ TEST_F(redis_results_test, a_success_is_replaced_by_nothing_but_a_success) {
   redis.ask({"SET", "celery-task-meta-a", "{\"result\":3,\"status\":\"SUCCESS\"}"});
   set(other("a", "FAILURE"));
   EXPECT_EQ(now(), "{\"result\":3,\"status\":\"SUCCESS\"}");
+  redis.ask({"SET", "celery-task-meta-a", "{\"status\":\"IN_PROGRESS\",\"result\":{\"status\":\"SUCCESS\"}}"});
+  set(other("a", "FAILURE"));
+  EXPECT_EQ(now(), other("a", "FAILURE").text);
 }
 
 TEST_F(redis_results_test, a_watch_hears_what_comes_and_what_was_there) {
