@@ -23,7 +23,8 @@ struct sent_canvas {
   std::string id;
   std::vector<std::string> ids;
   bool is_group = false;
-  std::vector<bool> ignored;  // of each of `ids`, or of `id`: nobody keeps its result
+  std::vector<bool> ignored;                     // of each of `ids`, or of `id`: nobody keeps its result
+  std::vector<std::vector<std::string>> before;  // of each: earlier tasks without which it never comes
 };
 }  // namespace detail
 
@@ -63,9 +64,11 @@ class signature {
   async_result<R> apply_async(const send_options& options, const A&... arguments) const {
     const app where = detail::app_for(options);
     auto sent = send(where, options, detail::encode_arguments(arguments...));
-    if (sent.is_group)
-      return result_access::parts<R>(where, std::move(sent.id), std::move(sent.ids), std::move(sent.ignored));
-    return result_access::task<R>(where, std::move(sent.id), name(), sent.ignored.front());
+    auto result = sent.is_group
+                      ? result_access::parts<R>(where, std::move(sent.id), std::move(sent.ids), std::move(sent.ignored))
+                      : result_access::task<R>(where, std::move(sent.id), name(), sent.ignored.front());
+    result_access::fail_with(result, sent.before);
+    return result;
   }
 
   /// One after the other: each is called with the result of the one before. A group with something behind it is a
@@ -102,7 +105,9 @@ class group_signature : public signature {
   group_result<R> apply_async(const send_options& options, const A&... arguments) const {
     const app where = detail::app_for(options);
     auto sent = send(where, options, detail::encode_arguments(arguments...));
-    return result_access::group<R>(where, std::move(sent.id), std::move(sent.ids), std::move(sent.ignored));
+    auto result = result_access::group<R>(where, std::move(sent.id), std::move(sent.ids), std::move(sent.ignored));
+    result_access::fail_with(result, sent.before);
+    return result;
   }
 
  private:

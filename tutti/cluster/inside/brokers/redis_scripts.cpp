@@ -242,7 +242,7 @@ local size = tonumber(redis.call('GET', KEYS[3]))
 if not size then return false end
 size = size + (tonumber(redis.call('GET', KEYS[2])) or 0)
 if redis.call('ZCARD', parts) < size then return false end
-local all, seen, out = redis.call('ZRANGE', parts, 0, -1), {}, {}
+local all, seen, out = redis.call('ZRANGE', parts, 0, -1), {}, {redis.call('GET', KEYS[4]) or ''}
 for _, text in ipairs(all) do
   local name = id_of(text) or text
   if not seen[name] then
@@ -250,7 +250,7 @@ for _, text in ipairs(all) do
     out[#out + 1] = text
   end
 end
-if #out < size then return false end
+if #out <= size then return false end
 return out
 )lua"};
 

@@ -48,7 +48,8 @@ extern const redis_script purge_script;
 /// nothing replaces a success with another state, nor a failure with what passes.
 extern const redis_script store_script;
 
-/// KEYS parts, moved, size; ARGV index, id, part, seconds. All parts when that were all of them, else nil.
+/// KEYS parts, moved, size, header; ARGV index, id, part, seconds. When that were all of them, what Celery has noted of
+/// the header, or "", and all parts; else nil.
 extern const redis_script chord_script;
 
 }  // namespace tutti::cluster::detail

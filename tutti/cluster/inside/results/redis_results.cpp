@@ -2,6 +2,7 @@
 #include <tutti/cluster/inside/brokers/redis_clients.hpp>
 #include <tutti/cluster/inside/brokers/redis_scripts.hpp>
 #include <tutti/cluster/inside/brokers/redis_watch.hpp>
+#include <tutti/cluster/inside/results/celery_header.hpp>
 #include <tutti/cluster/inside/results/redis_results.hpp>
 #include <utility>
 
@@ -14,7 +15,7 @@ using namespace detail;
 constexpr std::size_t results_at_once = 1000;
 constexpr std::int64_t chord_seconds = 30 * 86400;  // how long a chord may take whose parts say nothing
 
-std::string group_key(const std::string& group, std::string_view of = {}) {
+std::string group_key(const std::string& group, std::string_view of) {
   return "celery-taskset-meta-" + group + std::string(of);
 }
 
@@ -83,8 +84,8 @@ class redis_results final : public result_store {
     std::optional<chord_parts> parts;
     clients_.run([&](redis_client& client) {
       redis_request request;
-      client.connection.begin_script(request, chord_script, 3, 4);
-      for (const std::string_view of : {".j", ".t", ".s"}) request.word(group_key(group, of));
+      client.connection.begin_script(request, chord_script, 4, 4);
+      for (const std::string_view of : {".j", ".t", ".s", ""}) request.word(group_key(group, of));
       request.word(index < 0 ? "+inf" : std::to_string(index));
       request.word(id);
       request.word(text);
@@ -94,21 +95,16 @@ class redis_results final : public result_store {
       parts.reset();
       if (!all.is_array()) return;
       parts.emplace();
-      for (std::size_t i = 0; i < all.size(); ++i) parts->emplace_back(all[i].text());
+      for (std::size_t i = 1; i < all.size(); ++i) parts->emplace_back(all[i].text());
+      if (const std::string_view noted = all[0].text(); !noted.empty()) {
+        parts = in_shape(noted, std::move(*parts));
+      }
     });
     return parts;
   }
 
   void end_chord(const std::string& group) override {
     run({"DEL", group_key(group, ".j"), group_key(group, ".t"), group_key(group, ".s")});
-  }
-
-  void store_group(const std::string& group, const std::string& text, std::chrono::seconds expires) override {
-    if (expires.count() <= 0) {
-      run({"SET", group_key(group), text});
-    } else {
-      run({"SET", group_key(group), text, "EX", std::to_string(expires.count())});
-    }
   }
 
   std::string name() const override { return where_.redacted(); }

@@ -225,9 +225,6 @@ void completion::note(const ending& what, tries how) {
   for (const auto& [group, size] : what.chords) {
     keep_trying("a chord could not be begun", how, [&] { store_->begin_chord(group, size); });
   }
-  for (const auto& [group, text] : what.groups) {
-    keep_trying("a group could not be noted", how, [&] { store_->store_group(group, text, rules_.expires); });
-  }
 }
 
 // Each part may complete a chord, whose end may be a part of another chord.
