@@ -24,9 +24,10 @@ struct broker_refusal : broker_error {
 /// A message on its way to a queue.
 struct outgoing_message {
   std::string queue;
-  std::string text;                   ///< encode_message()
-  std::optional<int> priority = {};   ///< 0 to 9, bigger is sooner; absent: soonest
-  std::optional<wall_time> due = {};  ///< not to be handed out before
+  std::string text;                  ///< encode_message()
+  std::optional<int> priority = {};  ///< 0 to 9, bigger is sooner; absent: soonest
+  /// Not to be handed out before. Redis: only as what follows a settlement, to a queue of the consumer's; else at once.
+  std::optional<wall_time> due = {};
 };
 
 /// A message that a consumer holds, until it is settled.
@@ -79,7 +80,8 @@ class consumer {
 class listener {
  public:
   virtual ~listener() = default;
-  /// The next text; nothing when the time is up or wake() came. Reconnects by itself.
+  /// The next text; nothing when the time is up or wake() came. Reconnects by itself. Throws broker_error when the
+  /// broker refuses; may be called again.
   [[nodiscard]] virtual std::optional<std::string> receive(std::chrono::nanoseconds patience) = 0;
   virtual void wake() noexcept = 0;
 };
@@ -98,8 +100,9 @@ class broker {
  public:
   virtual ~broker() = default;
 
-  /// Sends all of them: they are with the broker when it returns. Each is there once, even when the connection broke
-  /// meanwhile and it was tried again; a broker that dies may have lost or kept some when this throws.
+  /// Sends all of them: they are with the broker when it returns. Redis takes some 1000, or 4 MB, in one step, and the
+  /// rest in the next ones; when it refuses one, none of its step is there. Each is there once, even when the
+  /// connection broke meanwhile and it was tried again; a broker that dies may have lost or kept some when this throws.
   virtual void publish(std::span<const outgoing_message> messages) = 0;
   /// `name`: of the worker, for people; `queues` in the order in which they are looked at.
   [[nodiscard]] virtual std::unique_ptr<consumer> consume(const std::string& name, std::vector<std::string> queues) = 0;

@@ -31,27 +31,30 @@ class WorkerRedis : public testing::Test {
   cluster_bench bench_{server_.url(), {.lease = 500ms, .patience = 300ms}};
 };
 
-TEST_F(WorkerRedis, RunsEachOfManyOnce) {
+TEST(WorkerOnRedis, RunsEachOfManyOnce) {
   constexpr std::size_t many = 1000;
+  const log_capture quiet;
+  const redis_server server;
+  cluster_bench bench(server.url(), {.lease = 30s, .patience = 30s});  // nobody is called dead on a busy machine
   std::vector<std::atomic<int>> runs(many);
-  bench_.task("note", [&](const std::vector<std::string>& args) {
+  bench.task("note", [&](const std::vector<std::string>& args) {
     ++runs[std::stoul(args.at(0))];
     return args[0];
   });
-  running_worker one(bench_, {.concurrency = 2}), other(bench_, {.pool = worker_pool::inline_});
+  running_worker one(bench, {.concurrency = 2}), other(bench, {.pool = worker_pool::inline_});
   std::vector<std::string> ids;
   std::vector<outgoing_message> all;
   for (std::size_t i = 0; i < many; ++i) {
-    const task_message m = bench_.message("note", "[" + std::to_string(i) + "]");
+    const task_message m = bench.message("note", "[" + std::to_string(i) + "]");
     ids.push_back(m.id);
     all.push_back({m.queue, encode_message(m), {}, {}});
   }
-  bench_.app().tasks()->publish(all);
-  for (std::size_t i = 0; i < many; ++i) ASSERT_EQ(bench_.await(ids[i]).result, std::to_string(i));
+  bench.app().tasks()->publish(all);
+  for (std::size_t i = 0; i < many; ++i) ASSERT_EQ(bench.await(ids[i]).result, std::to_string(i));
   EXPECT_EQ(one.stop(), 0);
   EXPECT_EQ(other.stop(), 0);
   for (const auto& n : runs) EXPECT_EQ(n.load(), 1);
-  EXPECT_EQ(bench_.left(), 0U);
+  EXPECT_EQ(bench.left(), 0U);
 }
 
 TEST_F(WorkerRedis, GoesOnWhenTheBrokerIsBack) {
@@ -67,10 +70,8 @@ TEST_F(WorkerRedis, GoesOnWhenTheBrokerIsBack) {
   running_worker worker(bench_, {.concurrency = 2});
   ASSERT_TRUE(eventually([&] { return runs > many / 4; }));
   server_.kill();
-  const std::size_t before = runs;
   server_.start();
   for (std::size_t i = 0; i < many; ++i) ASSERT_EQ(bench_.await(ids[i]).result, std::to_string(i));
-  EXPECT_GE(runs, before);
   ASSERT_TRUE(eventually([&] { return bench_.left() == 0; }));
   EXPECT_EQ(worker.stop(), 0);
 }

@@ -34,7 +34,7 @@ TEST_F(redis_faults_test, a_publish_that_is_cut_anywhere_is_there_once) {
   const redis_server redis;
   tcp_proxy proxy(redis.port());
   const auto broker = make_redis_broker(place_of(redis, proxy.port()), patient);
-  broker->publish(std::vector<outgoing_message>{{"q", text_with(0)}, {"p", "{}"}});
+  broker->publish(std::vector<outgoing_message>{{"q", text_with(0)}, {"q", text_with(0), 0}});
   const std::int64_t before = proxy.passed();
   broker->publish(std::vector<outgoing_message>{{"q", text_with(1)}, {"q", text_with(1), 0}});
   const std::int64_t length = proxy.passed() - before;
@@ -60,7 +60,7 @@ TEST_F(redis_faults_test, a_publish_that_is_cut_anywhere_is_there_once) {
   EXPECT_EQ(redis.ask({"LLEN",
                        "q\x06\x16"
                        "9"}),
-            std::to_string(n - 1));
+            std::to_string(n));
 }
 
 TEST_F(redis_faults_test, a_settlement_that_is_cut_anywhere_happens_once) {
@@ -140,6 +140,27 @@ TEST_F(redis_faults_test, clients_get_an_error_when_their_patience_is_over) {
   broker->publish(one);
 }
 
+TEST_F(redis_faults_test, a_forked_child_has_connections_of_its_own) {
+  const redis_server redis;
+  tcp_proxy proxy(redis.port());
+  const auto broker = make_redis_broker(place_of(redis, proxy.port()), patient);
+  broker->publish(std::vector<outgoing_message>{{"q", text_with(1)}});
+  child forked([&](const talk& parent) {
+    parent.hear();
+    broker->publish(std::vector<outgoing_message>{{"q", text_with(3)}});
+    parent.say();
+    parent.wait_for_the_end();
+    return 0;
+  });
+  broker->publish(std::vector<outgoing_message>{{"q", text_with(2)}});
+  proxy.cut_after(0);  // so that the child has to ask whether its second one is there
+  forked.say();
+  forked.hear();
+  broker->publish(std::vector<outgoing_message>{{"q", text_with(4)}});
+  EXPECT_EQ(redis.ask({"LRANGE", "q", "0", "-1"}),
+            text_with(4) + "\n" + text_with(3) + "\n" + text_with(2) + "\n" + text_with(1));
+}
+
 TEST_F(redis_faults_test, after_stop_one_attempt_has_to_do) {
   redis_server redis;
   const auto broker = make_redis_broker(place_of(redis), {.lease = 200ms, .patience = 100ms});
@@ -196,9 +217,10 @@ TEST_F(redis_faults_test, a_consumer_that_was_stalled_is_not_told_and_its_acks_d
   const redis_server redis;
   tcp_proxy proxy(redis.port());
   const broker_options options{.lease = 400ms, .patience = 30s};
-  const auto good = make_redis_broker(place_of(redis), options);
+  const auto good = make_redis_broker(place_of(redis), {.lease = 30s, .patience = 30s});
   const auto bad = make_redis_broker(place_of(redis, proxy.port()), options);
-  const auto heir = good->consume("heir", {"other"});
+  const auto judge = make_redis_broker(place_of(redis), options)->consume("judge", {"other"});
+  const auto heir = good->consume("heir", {"other"});  // which nobody calls dead, however busy this machine is
   const auto stalled = bad->consume("stalled", {"q"});
   good->publish(std::vector<outgoing_message>{{"q", text_with(1)}});
   const auto one = receive_one(*stalled);

@@ -5,6 +5,7 @@
 #include <tests/support/processes.hpp>
 #include <tests/support/redis_places.hpp>
 #include <tests/support/redis_server.hpp>
+#include <tests/support/tcp_proxy.hpp>
 #include <thread>
 #include <tutti/base/error.hpp>
 #include <tutti/base/log.hpp>
@@ -84,6 +85,37 @@ TEST_F(redis_refusals_test, a_key_that_is_something_else_does_not_stop_the_other
   const std::vector<settlement> settled = {{one.tag, false, {{"odd", "{\"follow\":1}"}}}};
   consumer->settle(settled);
   EXPECT_EQ(redis.ask({"LRANGE", "odd.dead", "0", "-1"}), "{\"follow\":1}");
+}
+
+TEST_F(redis_refusals_test, of_several_queues_all_are_sent_to_or_none) {
+  const redis_server redis;
+  const auto broker = make_redis_broker(place_of(redis), patient);
+  redis.ask({"SET", "odd", "text"});
+  const std::vector<outgoing_message> both{{"q", "{}"}, {"odd", "{}"}};
+  EXPECT_THROW(broker->publish(both), broker_refusal);
+  EXPECT_EQ(redis.ask({"LLEN", "q"}), "0");
+  redis.ask({"DEL", "odd"});
+  redis.ask({"ACL", "SETUSER", "default", "-llen"});  // who may not ask sends all the same
+  broker->publish(both);
+  redis.ask({"ACL", "SETUSER", "default", "+llen"});
+  EXPECT_EQ(redis.ask({"LLEN", "q"}), "1");
+  EXPECT_EQ(redis.ask({"LLEN", "odd"}), "1");
+}
+
+TEST_F(redis_refusals_test, who_listens_is_told_that_it_is_let_in_no_more) {
+  const redis_server redis;
+  tcp_proxy proxy(redis.port());
+  const auto broker = make_redis_broker(place_of(redis, proxy.port()), patient);
+  const auto news = broker->listen("news");
+  const auto answers = broker->answers("me");
+  EXPECT_EQ(answers->receive(0s), std::nullopt);
+  redis.ask({"CONFIG", "SET", "requirepass", "geheim"});
+  proxy.drop();
+  for (listener* const one : {news.get(), answers.get()}) {
+    const std::string said = text_of([&] { static_cast<void>(one->receive(30s)); });
+    EXPECT_THAT(said, HasSubstr("NOAUTH"));
+    EXPECT_THAT(said, StartsWith("redis://127.0.0.1"));
+  }
 }
 
 TEST_F(redis_refusals_test, what_neither_its_queue_nor_its_dead_letters_take_is_kept_once) {
