@@ -50,9 +50,8 @@ int main(int argc, char** argv) try {
   bool in_order = true;
   for (const auto until = std::chrono::steady_clock::now() + 60s;
        !result.ready() && std::chrono::steady_clock::now() < until; std::this_thread::sleep_for(5ms)) {
-    if (result.state() != "PROGRESS") continue;
-    const std::string info = result.info();
-    if (!info.starts_with("{\"current\"")) continue;  // it has ended in between
+    const auto [state, info] = result.look();
+    if (state != "PROGRESS") continue;
     const auto now = tutti::decode_json<survey::progress>(info);
     in_order &= now.current >= seen && now.total == 5;
     if (now.current > seen) std::cout << now.current << " of " << now.total << '\n';

@@ -93,6 +93,8 @@ struct binary_codec {
   using access = cereal::access;
   template <class T>
   static constexpr bool is_described = false;
+  template <class T>
+  static constexpr bool is_json = false;
 };
 
 // Writes values. `Association` = cereal::access lets argument-dependent lookup find cereal's functions for types that

@@ -54,6 +54,7 @@ enum class codec_kind {
   own,        // the type's own serialize, or save and load
   cereal,     // cereal's save and load for the type
   wrapper,    // cereal's NameValuePair, SizeTag, BinaryData, MapItem, base_class
+  json,       // JSON only: the type is JSON itself
   described,  // JSON only: by BOOST_DESCRIBE_STRUCT
   aggregate,  // by Boost.PFR
 };
@@ -208,6 +209,8 @@ consteval codec_kind kind_of() {
     return named_kind<T>;
   } else if constexpr (!std::is_class_v<T>) {
     return codec_kind::none;
+  } else if constexpr (Codec::template is_json<T>) {
+    return codec_kind::json;
   } else if constexpr (member_serialize<T, Out, In, Access> || member_save_load<T, Out, In, Access> ||
                        free_serialize<T, Out, In> || free_save_load<T, Out, In>) {
     return codec_kind::own;

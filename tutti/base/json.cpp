@@ -27,6 +27,28 @@ bool is_utf8(std::string_view text) noexcept {
   return true;
 }
 
+void write(const bj::value& value, json_writer& out) {
+  switch (value.kind()) {
+    case bj::kind::null: return out.null();
+    case bj::kind::bool_: return out.boolean(value.get_bool());
+    case bj::kind::int64: return out.integer(value.get_int64());
+    case bj::kind::uint64: return out.natural(value.get_uint64());
+    case bj::kind::double_: return out.real(value.get_double());
+    case bj::kind::string: return out.text({value.get_string().data(), value.get_string().size()});
+    case bj::kind::array:
+      out.begin_array();
+      for (const bj::value& element : value.get_array()) write(element, out);
+      return out.end_array();
+    case bj::kind::object:
+      out.begin_object();
+      for (const auto& member : value.get_object()) {
+        out.key({member.key().data(), member.key().size()});
+        write(member.value(), out);
+      }
+      return out.end_object();
+  }
+}
+
 }  // namespace
 
 void json_writer::comma() {
@@ -170,6 +192,13 @@ std::string json_node::way() const {
   return above_->way() + '[' + std::to_string(index_) + ']';
 }
 
+std::string json_node::json() const {
+  std::string text;
+  json_writer out(text);
+  write(value_at(value_), out);
+  return text;
+}
+
 void json_node::fail(const std::string& why) const { throw decode_error("cannot read JSON at " + way() + ": " + why); }
 
 void json_node::expected(const char* what) const {
@@ -224,11 +253,9 @@ struct value_handler {
   bool on_comment(text, bj::error_code&) { return true; }
 };
 
-}  // namespace
-
-json_document::json_document(std::string_view text) : content_(std::make_unique<content>()) {
+bj::value parse(std::string_view text, int most_depth) {
   bj::parse_options options;
-  options.max_depth = codec_depth_limit;
+  options.max_depth = static_cast<std::size_t>(most_depth);
   bj::error_code failed;
   bj::basic_parser<value_handler> parser(options);
   const std::size_t read = parser.write_some(false, text.data(), text.size(), failed);
@@ -236,7 +263,23 @@ json_document::json_document(std::string_view text) : content_(std::make_unique<
   if (failed) {
     throw decode_error("cannot read JSON at byte " + std::to_string(read) + ": " + failed.message(), read);
   }
-  content_->root = parser.handler().values.release();
+  return parser.handler().values.release();
+}
+
+}  // namespace
+
+void json_writer::json(std::string_view value) {
+  try {
+    (void)parse(value, codec_depth_limit - depth_);
+  } catch (const decode_error& e) {
+    throw encode_error("cannot write JSON: what a type gives as its JSON is none: " + std::string(e.what()));
+  }
+  comma();
+  out_ += value;
+}
+
+json_document::json_document(std::string_view text) : content_(std::make_unique<content>()) {
+  content_->root = parse(text, codec_depth_limit);
 }
 
 json_document::~json_document() = default;

@@ -17,6 +17,13 @@ class json_output_archive;
 template <class Association>
 class json_input_archive;
 
+// A type that is JSON itself, in whatever form: it says so by these two.
+template <class T>
+concept json_like = requires(const T& value, std::string text) {
+  { value.to_json() } -> std::convertible_to<std::string>;
+  { T::from_json(std::move(text)) } -> std::same_as<T>;
+};
+
 // All members that BOOST_DESCRIBE_STRUCT or BOOST_DESCRIBE_CLASS tells of, those of bases too.
 template <class T>
 using described_members =
@@ -30,6 +37,9 @@ struct json_codec {
   using access = cereal::access;
   template <class T>
   static constexpr bool is_described = boost::describe::has_describe_members<T>::value;
+
+  template <class T>
+  static constexpr bool is_json = json_like<T>;
 
   template <bool Report, class T, class... Seen>
   static consteval bool check_members() {
@@ -94,6 +104,8 @@ class json_output_archive {
       put(value.count());
     } else if constexpr (kind == codec_kind::time_point) {
       put(value.time_since_epoch().count());
+    } else if constexpr (kind == codec_kind::json) {
+      out_.json(value.to_json());
     } else if constexpr (kind == codec_kind::optional || kind == codec_kind::pointer) {
       if (value) {
         put(*value);
@@ -230,6 +242,8 @@ class json_input_archive {
       typename T::rep count{};
       get(from, count);
       value = T(typename T::duration(count));
+    } else if constexpr (kind == codec_kind::json) {
+      value = T::from_json(from.json());
     } else if constexpr (kind == codec_kind::optional) {
       value.reset();
       if (!from.is_null()) get(from, value.emplace());
@@ -365,8 +379,9 @@ concept json_encodable = detail::check_encodable<false, T, detail::json_codec>()
 
 /// `value` as JSON. Aggregates are arrays by position, or objects when BOOST_DESCRIBE_STRUCT names their members; maps
 /// with std::string keys are objects, other maps arrays of pairs; absent optionals are null; a variant is [index,
-/// value]; durations are their count; a type with its own serialize is the array of what it gives. Throws encode_error
-/// for text that is not UTF-8, numbers that are not finite, and nesting beyond 64 levels.
+/// value]; durations are their count; a type with its own serialize is the array of what it gives. A type that has
+/// `std::string to_json() const` and `static T from_json(std::string)` is what these say. Throws encode_error for text
+/// that is not UTF-8, numbers that are not finite, nesting beyond 64 levels, and a to_json() that is no JSON.
 template <class T>
 [[nodiscard]] std::string encode_json(const T& value) {
   (void)detail::check_encodable<true, T, detail::json_codec>();

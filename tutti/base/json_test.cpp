@@ -42,6 +42,12 @@ struct own {
     ar(b, a);
   }
 };
+struct number_text {  // a JSON number as its digits
+  std::string digits = "0";
+  [[nodiscard]] std::string to_json() const { return digits; }
+  static number_text from_json(std::string text) { return {std::move(text)}; }
+  friend bool operator==(const number_text&, const number_text&) = default;
+};
 struct tree {
   std::vector<tree> children;
 };
@@ -153,6 +159,20 @@ TEST(json, a_types_own_serialize_wins) {
   EXPECT_EQ(decode_json<own>("[2,1]").a, 1);
   EXPECT_THAT(refused<own>("[2]"), HasSubstr("too short"));
   EXPECT_THAT(refused<own>("[2,1,0]"), HasSubstr("array of 2"));
+}
+
+TEST(json, a_type_may_be_json_itself) {
+  using list = std::vector<std::optional<number_text>>;
+  EXPECT_EQ(encode_json(list{number_text{"1.50"}, std::nullopt}), "[1.50,null]");
+  EXPECT_EQ(decode_json<list>("[ 7, null]"), (list{number_text{"7"}, std::nullopt}));
+  EXPECT_EQ(
+      decode_json<number_text>(R"({"a": [true, null, -3, 18446744073709551615, 0.1, "\u00e9\n"], "b": {}})").digits,
+      R"({"a":[true,null,-3,18446744073709551615,0.1,"é\n"],"b":{}})");
+  EXPECT_THROW((void)encode_json(number_text{"1 2"}), tutti::encode_error);
+  EXPECT_THROW((void)encode_json(number_text{""}), tutti::encode_error);
+  const auto nested = [](int depth) { return std::string(depth, '[') + std::string(depth, ']'); };
+  EXPECT_EQ(encode_json(std::array{number_text{nested(63)}}), nested(64));
+  EXPECT_THROW((void)encode_json(std::array{number_text{nested(64)}}), tutti::encode_error);
 }
 
 TEST(json, errors_say_where) {

@@ -26,6 +26,8 @@ class json_writer {
   void real(double value);
   /// Throws encode_error when `value` is not UTF-8.
   void text(std::string_view value);
+  /// What is JSON already, digit by digit. Throws encode_error when it is not.
+  void json(std::string_view value);
   /// The name of the next value, within an object.
   void key(std::string_view name);
   void begin_array() { begin('['); }
@@ -55,6 +57,9 @@ class json_node {
   [[nodiscard]] std::uint64_t natural(std::uint64_t most) const;
   [[nodiscard]] double real() const;
   [[nodiscard]] std::string_view text() const;
+
+  /// The value as JSON again; integers beyond 64 bits as real numbers.
+  [[nodiscard]] std::string json() const;
 
   /// How many elements the array or members the object has.
   [[nodiscard]] std::size_t size() const;

@@ -19,7 +19,8 @@ struct keyword_argument {
   const T& value;
 };
 
-/// An argument by name, behind those by position: `add.delay(2, kw("b", 3))`. Refers to its value.
+/// An argument by name, behind those by position: `add.delay(2, kw("b", 3))`. Refers to its value: in a variable,
+/// kw("b", 3) refers to nothing.
 template <class T>
 [[nodiscard]] keyword_argument<T> kw(std::string_view name, const T& value) noexcept {
   return {name, value};

@@ -128,7 +128,7 @@ result_handle::result_handle(app where, std::string id, std::string name, bool i
       cells_{std::make_shared<result_cell>(id_, std::move(name))},
       ignored_{is_ignored} {
   if (is_eager(where_)) {
-    look(where_, cells_);
+    cluster::look(where_, cells_);
   } else if (!is_ignored) {
     result_hub::note(where_, cells_.front());
   }
@@ -137,7 +137,7 @@ result_handle::result_handle(app where, std::string id, std::string name, bool i
 result_handle::result_handle(app where, std::string id, std::vector<std::string> ids, std::vector<bool> ignored)
     : where_(std::move(where)), id_(std::move(id)), is_group_(true), ignored_(std::move(ignored)) {
   for (std::string& one : ids) cells_.push_back(std::make_shared<result_cell>(std::move(one), std::string()));
-  if (is_eager(where_)) look(where_, cells_);
+  if (is_eager(where_)) cluster::look(where_, cells_);
 }
 
 result_handle::result_handle(app where, std::string id, std::vector<std::shared_ptr<result_cell>> cells, bool is_group,
@@ -156,24 +156,32 @@ std::vector<std::string> result_handle::ids() const {
 }
 
 bool result_handle::ready() const {
-  look(where_, cells_);
+  cluster::look(where_, cells_);
   return std::ranges::all_of(cells_, [](const auto& cell) { return cell->end() != nullptr; });
 }
 
-std::string result_handle::state() const {
-  std::string all(state::success);
-  for (const std::string& one : result_access::states(*this)) {
-    if (!is_group_ || one == state::failure || one == state::revoked) return one;
-    if (one != state::success) all = state::pending;
+std::string result_handle::state() const { return look().state; }
+
+std::string result_handle::info() const { return look().info; }
+
+task_snapshot result_handle::look() const {
+  const auto texts = cluster::look(where_, cells_);
+  if (!is_group_) {
+    const result_cell& cell = *cells_.front();
+    const std::optional<std::string>& text = texts.front();
+    const auto end = cell.end();
+    const bool is_readable = end != nullptr ? !end->error : text.has_value();
+    return {state_of(cell, text), !is_readable     ? "null"
+                                  : end != nullptr ? end->result.result
+                                                   : decode_result(*text).result};
+  }
+  task_snapshot all{std::string(state::success), "null"};
+  for (std::size_t i = 0; i < cells_.size(); ++i) {
+    std::string one = state_of(*cells_[i], texts[i]);
+    if (one == state::failure || one == state::revoked) return {std::move(one), "null"};
+    if (one != state::success) all.state = state::pending;
   }
   return all;
-}
-
-std::string result_handle::info() const {
-  const auto texts = look(where_, cells_);
-  if (is_group_) return "null";
-  if (const auto end = cells_.front()->end()) return end->error ? "null" : end->result.result;
-  return texts.front() ? decode_result(*texts.front()).result : "null";
 }
 
 bool result_handle::successful() const { return state() == state::success; }
@@ -208,7 +216,7 @@ void result_handle::require_result() const {
                            " was sent with ignore_result: there is no result that could be waited for");
   }
   if (!is_eager(where_)) return;
-  look(where_, cells_);
+  cluster::look(where_, cells_);
   for (const auto& cell : cells_) {
     if (cell->end() != nullptr) continue;
     throw std::logic_error(described(*cell) + " has not run: an eager app runs tasks when they are sent, or never");

@@ -24,6 +24,12 @@ namespace detail {
 void check_await(const result_handle& of);
 }  // namespace detail
 
+/// What is known of a task at one moment: see result_handle.
+struct task_snapshot {
+  std::string state;
+  std::string info;
+};
+
 /// What does not depend on the result's type. Copies share what they know. Thread-safe.
 class result_handle {
  public:
@@ -42,6 +48,8 @@ class result_handle {
   /// What the result store has besides, as JSON: the progress that the task told, the result of a success, what is
   /// known of a failure; of a group: "null". As ready().
   [[nodiscard]] std::string info() const;
+  /// Both, as they were at one moment. As ready().
+  [[nodiscard]] task_snapshot look() const;
   /// Whether it has ended well. As ready().
   [[nodiscard]] bool successful() const;
   /// Whether it has ended with an error. As ready().

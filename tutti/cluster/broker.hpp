@@ -24,10 +24,10 @@ struct broker_refusal : broker_error {
 /// A message on its way to a queue.
 struct outgoing_message {
   std::string queue;
-  std::string text;                  ///< encode_message()
-  std::optional<int> priority = {};  ///< 0 to 9, bigger is sooner; absent: soonest
-  /// Not to be handed out before. Redis: only as what follows a settlement, to a queue of the consumer's; else at once.
-  std::optional<wall_time> due = {};
+  std::string text;                   ///< encode_message()
+  std::optional<int> priority = {};   ///< 0 to 9, bigger is sooner; absent: soonest
+  std::optional<wall_time> due = {};  ///< not to be handed out before; on Redis, where Celery's workers take messages
+                                      ///< too, only what settle() sends to the consumer's own queues waits so
 };
 
 /// A message that a consumer holds, until it is settled.

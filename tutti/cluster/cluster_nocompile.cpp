@@ -28,6 +28,7 @@ const tutti::cluster::function good{fn<add>, {.name = "misuse.add", .params = {"
 void use() {
   (void)good.delay(1, 2);
   (void)good.delay(1, kw("b", 2));
+  (void)good.s(2).link(good.s(1, kw("b", 2)));
   (void)good.apply_async({.priority = 3}, 1, 2).get();
 
 #ifdef FAIL_argument_that_does_not_convert  // expect: an argument does not convert implicitly to the parameter's type
@@ -71,6 +72,12 @@ void use() {
 #endif
 #ifdef FAIL_signature_of_no_json  // expect: this type cannot be encoded
   (void)good.s(opaque(1));
+#endif
+#ifdef FAIL_too_many_arguments_of_a_signature  // expect: too many arguments for this task
+  (void)good.s(1, 2, 3);
+#endif
+#ifdef FAIL_argument_of_a_whole_signature  // expect: an argument does not convert implicitly
+  (void)good.s(1, "x");
 #endif
 #ifdef FAIL_dropped_signature  // expect: nodiscard
   good.s(1, 2);

@@ -4,6 +4,7 @@
 #include <tutti/cluster/cluster_pool.hpp>
 
 #include <tutti/base/error.hpp>
+#include <tutti/base/log.hpp>
 #include <tutti/cluster/worker.hpp>
 #include <tutti/core/make_executor.hpp>
 #include <tutti/core/promise.hpp>
@@ -11,7 +12,9 @@
 
 #include <atomic>
 #include <numeric>
+#include <tests/support/broker_place.hpp>
 #include <tests/support/cluster_client.hpp>
+#include <tests/support/sqlite_file.hpp>
 #include <vector>
 
 namespace cluster_pool_test {
@@ -47,6 +50,8 @@ using namespace cluster_pool_test;
 using testing::HasSubstr;
 using tutti_test::eventually;
 using tutti_test::message_of;
+using tutti_test::sqlite_file;
+using tutti_test::test_folder;
 
 TEST(ClusterPool, RunsFunctionsByName) {
   const auto pool = make_executor("memory://cluster_pool_test?concurrency=2");
@@ -119,13 +124,54 @@ TEST(ClusterPool, CancelsWhenShutDownSo) {
 }
 
 TEST(ClusterPool, LeavesNothingInTheStore) {
-  const app where({.broker = "memory://leaves_nothing"});
-  {
-    cluster_pool pool(where, {.concurrency = 1});
-    EXPECT_EQ(pool.submit<twice>(1).get(), 2);
-    pool.shutdown();
+  const test_folder folder;
+  const app where({.broker = "sqlite:" + folder.file()});
+  worker works(where, {.queues = {"tutti"}, .concurrency = 1});
+  works.start();
+  cluster_pool pool(where);
+  for (int i = 0; i < 10; ++i) EXPECT_EQ(pool.submit<twice>(i).get(), 2 * i);
+  pool.shutdown();
+  EXPECT_EQ(sqlite_file(folder.file()).number("SELECT count(*) FROM result"), 0);
+  works.shutdown();
+  EXPECT_EQ(works.wait(), 0);
+}
+
+TEST(ClusterPool, CallsFailWhereNothingCanBeStored) {
+  const auto pool = make_executor("sqlite:/nowhere/to/be/found/tasks.db");
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_THAT(message_of([&] { pool->submit<twice>(i).get(); }), HasSubstr("/nowhere/to/be/found"));
   }
-  EXPECT_EQ(where.tasks()->queues({}).empty() ? 0U : where.tasks()->queues({}).front().waiting, 0U);
+}
+
+// Also those that are on their way to the broker at that moment.
+TEST(ClusterPool, CancelEndsAllCallsWithoutAWorker) {
+  const test_folder folder;
+  const app where({.broker = "sqlite:" + folder.file(), .patience = 1ms});
+  const std::string takes_a_while(20'000, 'x');
+  for (int round = 0; round < 5; ++round) {
+    cluster_pool pool(where);
+    std::vector<future<std::size_t>> results;
+    for (int i = 0; i < 300; ++i) results.push_back(pool.submit<size_of>(takes_a_while));
+    pool.shutdown(cancel);
+    for (auto& one : results) EXPECT_THROW(one.get(), cancelled);
+  }
+}
+
+TEST(ClusterPool, SaysWhatItWaitsFor) {
+  const test_folder folder;
+  const app where({.broker = "sqlite:" + folder.file(), .patience = 20ms});
+  const log_capture log;
+  cluster_pool pool(where, {.queue = "calls"});
+  auto result = pool.submit<twice>(4);
+  std::jthread ends([&] { pool.shutdown(); });
+  EXPECT_TRUE(eventually([&] { return log.contains("no worker takes"); }));
+  EXPECT_TRUE(log.contains("calls=1 queue=calls broker=sqlite:")) << testing::PrintToString(log.lines());
+  worker works(where, {.queues = {"calls"}, .concurrency = 1});
+  works.start();
+  ends.join();
+  EXPECT_EQ(result.get(), 8);
+  works.shutdown();
+  EXPECT_EQ(works.wait(), 0);
 }
 
 TEST(ClusterPool, SharesItsPlace) {

@@ -140,10 +140,11 @@ TEST_F(DocsCluster, Results) {
   hire({.queues = {"celery", "video"}});
   const auto film = encode_video.delay("holiday", 3);
   while (!film.ready()) {
-    if (film.state() == "PROGRESS") {
-      const std::string how_far = film.info();  // {"frame":1,"of":3}
-      EXPECT_FALSE(how_far.empty());
+    const auto [state, how_far] = film.look();
+    if (state == "PROGRESS") {
+      EXPECT_TRUE(how_far.ends_with(R"("of":3})"));  // {"frame":1,"of":3}
     }
+    std::this_thread::sleep_for(50ms);
   }
   EXPECT_EQ(film.get(), "holiday.mp4");
 

@@ -36,29 +36,6 @@ template <class... T>
   return detail::encode_arguments(values...).args;
 }
 
-/// How a task behaves. Designated initialisers, in this order; see task_settings.
-struct function_options {
-  std::string name = {};                   ///< in messages; empty: the function's, "calc::add" as "calc.add"
-  std::string queue = {};                  ///< empty: the app's
-  std::vector<std::string> params = {};    ///< names of its parameters, all or none: for arguments by name
-  std::vector<std::string> defaults = {};  ///< of its last parameters, made by defaults()
-  std::optional<int> max_retries = 3;      ///< nothing: for ever
-  std::chrono::nanoseconds retry_delay = std::chrono::seconds(1);
-  std::chrono::nanoseconds retry_delay_max = std::chrono::minutes(10);
-  bool retry_backoff = true;
-  bool retry_jitter = true;
-  std::vector<bool (*)(const std::exception&)> retry_on = {};  ///< on<E>; besides what is_retryable
-  ack acknowledge = ack::late;
-  std::optional<std::chrono::nanoseconds> time_limit = {};
-  std::optional<std::chrono::nanoseconds> soft_time_limit = {};
-  std::optional<int> priority = {};
-  std::optional<std::chrono::seconds> result_expires = {};
-  bool ignore_result = false;
-  bool track_started = false;
-  bool dedupe = false;
-  std::string rate_limit = {};
-};
-
 namespace detail {
 
 // A parameter: how arguments become JSON of its type, and JSON a value.
@@ -179,10 +156,10 @@ class function {
 
   /// Registers it. Throws ambiguous_function when another function has the name, std::invalid_argument for options
   /// that make no sense.
-  explicit function(fn_t<F> /*what*/, function_options options = {}) : function(std::move(options)) {}
+  explicit function(fn_t<F> /*what*/, task_settings options = {}) : function(std::move(options)) {}
   template <fixed_string Name, auto G>
     requires std::same_as<std::remove_cv_t<decltype(F)>, named_t<Name, G>>
-  explicit function(named_t<Name, G> /*what*/, function_options options = {}) : function(std::move(options)) {}
+  explicit function(named_t<Name, G> /*what*/, task_settings options = {}) : function(std::move(options)) {}
 
   /// Its name in messages.
   [[nodiscard]] const std::string& name() const noexcept { return runner_.shape->name; }
@@ -211,10 +188,15 @@ class function {
                                             message.ignore_result);
   }
 
-  /// The call as a signature, which may lack the first parameters that a chain gives it.
+  /// The call as a signature, which may lack the first parameters that a chain gives it. Only when it has all of them
+  /// it is known here which argument is for which: then they convert as those of delay().
   template <class... A>
   [[nodiscard]] signature s(const A&... arguments) const {
-    return signature(name(), arguments...);
+    if constexpr (sizeof...(A) < traits::arity) {
+      return signature(name(), arguments...);
+    } else {
+      return signature(name(), checked(arguments...));
+    }
   }
   /// The call as a signature that takes nothing of what runs before it.
   template <class... A>
@@ -223,10 +205,10 @@ class function {
   }
 
  private:
-  explicit function(function_options&& options)
+  explicit function(task_settings&& options)
       : runner_{std::make_shared<const detail::task_shape>(
             detail::make_shape(identity<F>().name, options, parameters::type_names()))},
-        settings_(detail::make_settings(*runner_.shape, std::move(options))),
+        settings_(detail::checked_settings(*runner_.shape, std::move(options))),
         registration_((runner_.check_defaults(),
                        registered_task{settings_, runner_.shape->text(), runner_,
                                        detail::library_of(reinterpret_cast<const void*>(traits::pointer))})) {}
@@ -245,11 +227,11 @@ class function {
 };
 
 template <auto F>
-function(fn_t<F>, function_options) -> function<F>;
+function(fn_t<F>, task_settings) -> function<F>;
 template <auto F>
 function(fn_t<F>) -> function<F>;
 template <fixed_string Name, auto F>
-function(named_t<Name, F>, function_options) -> function<named_t<Name, F>{}>;
+function(named_t<Name, F>, task_settings) -> function<named_t<Name, F>{}>;
 template <fixed_string Name, auto F>
 function(named_t<Name, F>) -> function<named_t<Name, F>{}>;
 

@@ -50,6 +50,17 @@ int own_flaky(int failures) {
   if (tutti::cluster::this_call::retries() < failures) throw own_error("not yet");
   return tutti::cluster::this_call::retries();
 }
+struct labelled {
+  std::string label;
+  tutti::cluster::json what;
+};
+BOOST_DESCRIBE_STRUCT(labelled, (), (label, what))
+using json_list = std::vector<tutti::cluster::json>;
+json_list shuffled(const tutti::cluster::json& first, json_list rest, const labelled& last) {
+  rest.push_back(first);
+  rest.push_back(last.what);
+  return rest;
+}
 std::string who(int /*unused*/) { return tutti::cluster::this_call::task(); }
 
 }  // namespace function_test
@@ -74,6 +85,7 @@ const function flaky{fn<function_test::flaky>, {.name = "test.flaky", .max_retri
 const function own_flaky{fn<function_test::own_flaky>,
                          {.name = "test.own_flaky", .retry_delay = 0ns, .retry_on = {on<function_test::own_error>}}};
 const function product{named<"test.product", [](int a, int b) { return a * b; }>, {.params = {"a", "b"}}};
+const function shuffled{fn<function_test::shuffled>, {.name = "test.shuffled"}};
 const function who{fn<function_test::who>, {.name = "test.who"}};
 const function quiet{named<"test.quiet", [](int a) { return a; }>, {.ignore_result = true}};
 
@@ -114,6 +126,8 @@ TEST_P(Functions, TakeArgumentsByNameAndLeaveOutThoseWithDefaults) {
 TEST_P(Functions, ThrowWhatTheTaskThrew) {
   const auto r = refuse.delay("no such thing");
   EXPECT_EQ(message_of<std::invalid_argument>([&] { r.get(30s); }), "no such thing");
+  EXPECT_EQ(r.look().state, "FAILURE");
+  EXPECT_THAT(r.look().info, HasSubstr("no such thing"));
   EXPECT_TRUE(r.failed());
   EXPECT_TRUE(r.ready());
   EXPECT_EQ(r.state(), "FAILURE");
@@ -151,6 +165,17 @@ TEST_P(Functions, OfOthersAreSentByName) {
   EXPECT_EQ(send_task<int>("test.add", {.queue = "math"}, 2, kw("b", 3)).get(30s), 5);
 }
 
+TEST_P(Functions, TakeAndGiveAnyJson) {
+  const json object{R"({"a":[1,null,"x"]})"}, number{"2.5"};
+  const auto typed = shuffled.delay(object, std::vector{number}, function_test::labelled{"l", json{"true"}});
+  EXPECT_EQ(typed.get(30s), (std::vector{number, object, json{"true"}}));
+  const auto untyped = send_task("test.shuffled", {}, json{" {}"}, std::vector{json{"[]"}},
+                                 std::map<std::string, json>{{"label", json{"\"\""}}, {"what", json{"-1"}}});
+  EXPECT_EQ(untyped.get(30s), json{"[[],{},-1]"});
+  EXPECT_THROW(static_cast<void>(shuffled.delay(json{"["}, std::vector{number}, function_test::labelled())),
+               encode_error);
+}
+
 TEST_P(Functions, WithoutResultCannotBeWaitedFor) {
   const auto r = quiet.delay(1);
   EXPECT_THAT(message_of<std::logic_error>([&] { r.get(); }), HasSubstr("ignore_result"));
@@ -176,7 +201,7 @@ TEST_P(Functions, AreAwaited) {
 }
 
 TEST(FunctionOptions, ThatMakeNoSenseAreRefused) {
-  const auto made = [](function_options options) {
+  const auto made = [](task_settings options) {
     return message_of<std::invalid_argument>([&] { const function f(fn<function_test::add>, std::move(options)); });
   };
   EXPECT_THAT(made({.params = {"a"}}), HasSubstr(".params has 1 names, and the function takes 2 arguments"));

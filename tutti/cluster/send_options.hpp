@@ -52,7 +52,8 @@ struct extra_header {
 };
 
 /// How a call is sent. Designated initialisers, in this order; what it refers to must live as long as the call that it
-/// is an argument of. What is absent is as the task's own options say.
+/// is an argument of: in a variable, `.link = note.s()` refers to nothing. What is absent is as the task's own options
+/// say.
 struct send_options {
   std::optional<std::chrono::nanoseconds> countdown = {};  ///< not before so long from now
   std::optional<wall_time> eta = {};                       ///< not before

@@ -54,8 +54,9 @@ class signature {
   /// One that takes no result of what runs before it.
   [[nodiscard]] signature immutable() const;
 
-  /// Sends it; the arguments come before its own. Blocks for a round trip to the broker, or two for chords. R is the
-  /// result's type, of a group at the end a vector. Throws as send_task.
+  /// Sends it; the arguments come before its own. Blocks for a round trip to the broker for each thousand tasks, and
+  /// one to the result store for each chord; a broker_error in between leaves running what was sent. R is the result's
+  /// type, of a group at the end a vector. Throws as send_task.
   template <class R = cluster::json, class... A>
   async_result<R> delay(const A&... arguments) const {
     return apply_async<R>({}, arguments...);
@@ -96,7 +97,7 @@ concept signature_range =
 /// Tasks that run at once; made by group().
 class group_signature : public signature {
  public:
-  /// Sends all in one go. An empty group is ready at once, with no results.
+  /// Sends all, as signature::delay. An empty group is ready at once, with no results.
   template <class R = cluster::json, class... A>
   group_result<R> delay(const A&... arguments) const {
     return apply_async<R>({}, arguments...);

@@ -18,18 +18,19 @@ enum class ack : unsigned char {
   early  ///< before its task begins: it runs at most once
 };
 
-/// How a task behaves; `function` fills it from its options.
+/// How a task behaves. Designated initialisers, in this order.
 struct task_settings {
-  std::string name = {};
-  std::string queue = {};                ///< empty: the app's
-  std::vector<std::string> params = {};  ///< names for keyword arguments; empty: positional only
-  ack acknowledge = ack::late;
-  std::optional<int> max_retries = 3;                              ///< nothing: for ever
+  std::string name = {};                   ///< in messages; empty: the function's, "calc::add" as "calc.add"
+  std::string queue = {};                  ///< empty: the app's
+  std::vector<std::string> params = {};    ///< names of its parameters, all or none: for arguments by name
+  std::vector<std::string> defaults = {};  ///< of its last parameters, made by defaults()
+  std::optional<int> max_retries = 3;      ///< nothing: for ever
   std::chrono::nanoseconds retry_delay = std::chrono::seconds(1);  ///< before the first retry
   std::chrono::nanoseconds retry_delay_max = std::chrono::minutes(10);
-  bool retry_backoff = true;                                     ///< doubles with each retry
-  bool retry_jitter = true;                                      ///< anything from half to all of the delay
-  std::vector<bool (*)(const std::exception&)> retry_on = {};    ///< besides what is_retryable
+  bool retry_backoff = true;                                   ///< doubles with each retry
+  bool retry_jitter = true;                                    ///< anything from half to all of the delay
+  std::vector<bool (*)(const std::exception&)> retry_on = {};  ///< on<E>; besides what is_retryable
+  ack acknowledge = ack::late;
   std::optional<std::chrono::nanoseconds> time_limit = {};       ///< then it is killed (processes) or given up
   std::optional<std::chrono::nanoseconds> soft_time_limit = {};  ///< then it is asked to stop
   std::optional<int> priority = {};                              ///< 0 to 9, bigger is sooner

@@ -6,8 +6,10 @@
 #include <tutti/core/call.hpp>
 
 #include <algorithm>
+#include <filesystem>
 #include <set>
 #include <stdexcept>
+#include <system_error>
 
 namespace tutti::cluster::detail {
 namespace {
@@ -52,7 +54,7 @@ std::string task_shape::text() const {
   return all += ')';
 }
 
-task_shape make_shape(std::string_view identity, const function_options& options, std::vector<std::string> types) {
+task_shape make_shape(std::string_view identity, const task_settings& options, std::vector<std::string> types) {
   task_shape shape{options.name.empty() ? dotted(identity) : options.name, std::move(types), options.params,
                    options.defaults};
   if (!shape.params.empty() && shape.params.size() != shape.types.size()) {
@@ -70,43 +72,25 @@ task_shape make_shape(std::string_view identity, const function_options& options
   return shape;
 }
 
-task_settings make_settings(const task_shape& shape, function_options options) {
+task_settings checked_settings(const task_shape& shape, task_settings given) {
   const std::string& task = shape.name;
-  if (options.max_retries && *options.max_retries < 0) {
+  if (given.max_retries && *given.max_retries < 0) {
     refuse_options(task, "max_retries is negative; std::nullopt is for ever");
   }
-  if (options.retry_delay < std::chrono::nanoseconds::zero() ||
-      options.retry_delay_max < std::chrono::nanoseconds::zero()) {
+  if (given.retry_delay < std::chrono::nanoseconds::zero() ||
+      given.retry_delay_max < std::chrono::nanoseconds::zero()) {
     refuse_options(task, "retry_delay and retry_delay_max may not be negative");
   }
-  require_positive(task, "time_limit", options.time_limit);
-  require_positive(task, "soft_time_limit", options.soft_time_limit);
-  if (options.priority && (*options.priority < 0 || *options.priority > 9)) {
-    refuse_options(task, "priority " + std::to_string(*options.priority) + " is not within 0 to 9 (bigger is sooner)");
+  require_positive(task, "time_limit", given.time_limit);
+  require_positive(task, "soft_time_limit", given.soft_time_limit);
+  if (given.priority && (*given.priority < 0 || *given.priority > 9)) {
+    refuse_options(task, "priority " + std::to_string(*given.priority) + " is not within 0 to 9 (bigger is sooner)");
   }
-  if (options.result_expires && *options.result_expires < std::chrono::seconds::zero()) {
+  if (given.result_expires && *given.result_expires < std::chrono::seconds::zero()) {
     refuse_options(task, "result_expires is negative; 0 is never");
   }
-  task_settings settings;
-  settings.name = task;
-  settings.queue = std::move(options.queue);
-  settings.params = shape.params;
-  settings.acknowledge = options.acknowledge;
-  settings.max_retries = options.max_retries;
-  settings.retry_delay = options.retry_delay;
-  settings.retry_delay_max = options.retry_delay_max;
-  settings.retry_backoff = options.retry_backoff;
-  settings.retry_jitter = options.retry_jitter;
-  settings.retry_on = std::move(options.retry_on);
-  settings.time_limit = options.time_limit;
-  settings.soft_time_limit = options.soft_time_limit;
-  settings.priority = options.priority;
-  settings.result_expires = options.result_expires;
-  settings.ignore_result = options.ignore_result;
-  settings.track_started = options.track_started;
-  settings.dedupe = options.dedupe;
-  settings.rate_limit = std::move(options.rate_limit);
-  return settings;
+  given.name = task;
+  return given;
 }
 
 const char* library_of(const void* address) {
@@ -114,7 +98,9 @@ const char* library_of(const void* address) {
   link_map* map = nullptr;
   if (dladdr1(address, &found, reinterpret_cast<void**>(&map), RTLD_DL_LINKMAP) != 0 && map != nullptr &&
       map->l_name != nullptr && *map->l_name != '\0') {
-    return intern(map->l_name);
+    std::error_code unknown;  // then as it is
+    const auto whole = std::filesystem::absolute(map->l_name, unknown);
+    return intern(unknown ? map->l_name : whole.c_str());
   }
   return "";
 }

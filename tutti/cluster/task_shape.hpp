@@ -15,7 +15,6 @@
 namespace tutti::cluster {
 
 struct task_settings;
-struct function_options;
 
 namespace detail {
 
@@ -30,10 +29,10 @@ struct task_shape {
 };
 
 /// `identity`: the function's, from which a task without a name gets one. Throws std::invalid_argument.
-[[nodiscard]] task_shape make_shape(std::string_view identity, const function_options& options,
+[[nodiscard]] task_shape make_shape(std::string_view identity, const task_settings& options,
                                     std::vector<std::string> types);
-/// Throws std::invalid_argument for what makes no sense.
-[[nodiscard]] task_settings make_settings(const task_shape& shape, function_options options);
+/// `given` with the name. Throws std::invalid_argument for what makes no sense.
+[[nodiscard]] task_settings checked_settings(const task_shape& shape, task_settings given);
 /// The path of the library that `address` is in; empty for the program. Lives for ever.
 [[nodiscard]] const char* library_of(const void* address);
 

@@ -1,6 +1,7 @@
 // Workers with a broker and a result store that go away.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <tutti/cluster/control_client.hpp>
 #include <tutti/cluster/worker.hpp>
 
 #include <tutti/base/error.hpp>
@@ -21,6 +22,7 @@ using namespace std::chrono_literals;
 using tutti_test::cluster_bench;
 using tutti_test::eventually;
 using tutti_test::redis_server;
+using tutti_test::redis_settings;
 using tutti_test::running_worker;
 using tutti_test::signal_gate;
 
@@ -31,30 +33,34 @@ class WorkerRedis : public testing::Test {
   cluster_bench bench_{server_.url(), {.lease = 500ms, .patience = 300ms}};
 };
 
-TEST(WorkerOnRedis, RunsEachOfManyOnce) {
+// With a lease that a busy machine does not end.
+class WorkerRedisOnce : public testing::Test {
+ protected:
+  redis_server server_{{.durable = true}};
+  cluster_bench bench_{server_.url(), {.lease = 30s}};
+};
+
+TEST_F(WorkerRedisOnce, RunsEachOfManyOnce) {
   constexpr std::size_t many = 1000;
-  const log_capture quiet;
-  const redis_server server;
-  cluster_bench bench(server.url(), {.lease = 30s, .patience = 30s});  // nobody is called dead on a busy machine
   std::vector<std::atomic<int>> runs(many);
-  bench.task("note", [&](const std::vector<std::string>& args) {
+  bench_.task("note", [&](const std::vector<std::string>& args) {
     ++runs[std::stoul(args.at(0))];
     return args[0];
   });
-  running_worker one(bench, {.concurrency = 2}), other(bench, {.pool = worker_pool::inline_});
+  running_worker one(bench_, {.concurrency = 2}), other(bench_, {.pool = worker_pool::inline_});
   std::vector<std::string> ids;
   std::vector<outgoing_message> all;
   for (std::size_t i = 0; i < many; ++i) {
-    const task_message m = bench.message("note", "[" + std::to_string(i) + "]");
+    const task_message m = bench_.message("note", "[" + std::to_string(i) + "]");
     ids.push_back(m.id);
     all.push_back({m.queue, encode_message(m), {}, {}});
   }
-  bench.app().tasks()->publish(all);
-  for (std::size_t i = 0; i < many; ++i) ASSERT_EQ(bench.await(ids[i]).result, std::to_string(i));
+  bench_.app().tasks()->publish(all);
+  for (std::size_t i = 0; i < many; ++i) ASSERT_EQ(bench_.await(ids[i]).result, std::to_string(i));
   EXPECT_EQ(one.stop(), 0);
   EXPECT_EQ(other.stop(), 0);
   for (const auto& n : runs) EXPECT_EQ(n.load(), 1);
-  EXPECT_EQ(bench.left(), 0U);
+  EXPECT_EQ(bench_.left(), 0U);
 }
 
 TEST_F(WorkerRedis, GoesOnWhenTheBrokerIsBack) {
@@ -72,6 +78,7 @@ TEST_F(WorkerRedis, GoesOnWhenTheBrokerIsBack) {
   server_.kill();
   server_.start();
   for (std::size_t i = 0; i < many; ++i) ASSERT_EQ(bench_.await(ids[i]).result, std::to_string(i));
+  EXPECT_GE(runs, many);
   ASSERT_TRUE(eventually([&] { return bench_.left() == 0; }));
   EXPECT_EQ(worker.stop(), 0);
 }
@@ -124,6 +131,73 @@ TEST(WorkerFullRedis, RunsWhatIsThere) {
   ASSERT_TRUE(eventually([&] { return bench.left() == 0; }));
   EXPECT_EQ(worker.stop(), 0);
   EXPECT_THAT(server.ask({"SET", "x", "x"}), testing::StartsWith("-OOM"));
+}
+
+TEST_F(WorkerRedis, HearsWhatIsRevokedWhileTheStoreIsAway) {
+  const redis_server broker;
+  cluster_bench bench(broker.url(), {.backend = server_.url(), .patience = 300ms});
+  std::atomic<int> runs{0};
+  bench.task("count", [&](const auto&) { return std::to_string(++runs); });
+  const task_message m = bench.message("count");
+  server_.kill();
+  running_worker worker(bench, {.concurrency = 1});
+  ASSERT_TRUE(eventually([&] {
+    return ask_workers(bench.app(), "revoke", R"({"task_id": ")" + m.id + R"("})", {worker->name()}, 1s).size() == 1;
+  }));
+  server_.start();
+  bench.send(m);
+  EXPECT_EQ(bench.await(m.id).status, "REVOKED");
+  EXPECT_EQ(runs, 0);
+}
+
+// A worker whose user may have only some of the keys.
+class WorkerRedisUser : public testing::Test {
+ protected:
+  static redis_settings with_user(const std::vector<std::string>& keys) {
+    redis_settings all{.more = {"--user", "worker", "on", ">secret", "&*", "+@all"}};
+    for (const char* key : {"~tutti:*", "~_kombu*", "~celery-task-meta-*", "~celery", "~celery\x06*"})
+      all.more.push_back(key);
+    all.more.insert(all.more.end(), keys.begin(), keys.end());
+    return all;
+  }
+  static std::string url(const redis_server& server) {
+    return "redis://worker:secret@127.0.0.1:" + std::to_string(server.port()) + "/0";
+  }
+  // The first one's successor has no place to go to.
+  void run(cluster_bench& bench) {
+    bench.task("count", [this](const auto&) { return std::to_string(++runs_); });
+    task_message m = bench.message("count");
+    m.chain = {tutti_test::signature("count", "[]", R"({"task_id": "next", "queue": "forbidden"})")};
+    bench.send(m);
+    for (int i = 0; i < 20; ++i) bench.send("count");
+  }
+  const log_capture quiet_;
+  std::atomic<int> runs_{0};
+};
+
+TEST_F(WorkerRedisUser, BuriesWhatMayNotBeSent) {
+  const redis_server server(with_user({"~celery.dead*"}));
+  cluster_bench bench(url(server));
+  run(bench);
+  running_worker worker(bench, {.concurrency = 1});
+  ASSERT_TRUE(eventually([&] { return runs_ == 21 && bench.left() == 0; }));
+  EXPECT_EQ(worker.stop(), 0);
+  ASSERT_EQ(bench.buried().size(), 1U);
+  EXPECT_THAT(bench.buried().at(0), testing::HasSubstr("its end is refused"));
+  EXPECT_EQ(server.ask({"EXISTS", "forbidden", "forbidden.dead"}), "0");
+}
+
+TEST_F(WorkerRedisUser, ParksWhatMayNotEvenBeBuried) {
+  const redis_server server(with_user({}));
+  cluster_bench bench(url(server));
+  run(bench);
+  running_worker worker(bench, {.concurrency = 1});
+  const std::string queue = "celery";
+  ASSERT_TRUE(eventually([&] {
+    const queue_info info = bench.app().tasks()->queues({&queue, 1}).at(0);
+    return runs_ == 21 && info.delayed == 1 && info.held == 0 && info.waiting == 0;
+  }));
+  EXPECT_EQ(worker.stop(), 0);
 }
 
 TEST_F(WorkerRedis, BeginsWhenTheBrokerIsThere) {

@@ -1,4 +1,5 @@
 #include <tutti/base/error.hpp>
+#include <tutti/base/log.hpp>
 #include <tutti/base/registry.hpp>
 #include <tutti/cluster/call_task.hpp>
 #include <tutti/cluster/control_client.hpp>
@@ -49,110 +50,133 @@ void cluster_core::start(call work) {
   target->encode_arguments(arguments);  // what cannot be encoded is refused here, by whoever submits it
   const std::lock_guard lock(mutex_);
   if (closed_) throw closed("the pool of " + where_.tasks()->name() + " was shut down: it takes no more calls");
-  left_.fetch_add(1, std::memory_order_seq_cst);
   queued_.push_back({std::move(work), std::move(arguments)});
+  left_.fetch_add(1, std::memory_order_seq_cst);
   if (queued_.size() == 1) work_.notify_one();
 }
 
 void cluster_core::send_calls() {
   sends_here = true;
-  std::unique_lock lock(mutex_);
   for (;;) {
-    work_.wait(lock, [this] { return leaving_ || !queued_.empty() || !revoked_.empty() || !received_.empty(); });
-    if (leaving_ && queued_.empty() && revoked_.empty() && received_.empty()) return;
-    std::vector<queued_call> calls;
-    if (queued_.size() <= most_at_once) {
-      calls.swap(queued_);
-    } else {
-      const auto end = queued_.begin() + most_at_once;
-      calls.assign(std::make_move_iterator(queued_.begin()), std::make_move_iterator(end));
-      queued_.erase(queued_.begin(), end);
+    std::vector<std::string> revoked, received;
+    {
+      std::unique_lock lock(mutex_);
+      work_.wait(lock, [this] { return leaving_ || !queued_.empty() || !revoked_.empty() || !received_.empty(); });
+      if (leaving_ && queued_.empty() && revoked_.empty() && received_.empty()) return;
+      revoked.swap(revoked_);
+      received.swap(received_);
     }
-    const std::vector<std::string> revoked = std::exchange(revoked_, {}), received = std::exchange(received_, {});
-    lock.unlock();
-    if (!calls.empty()) send(std::move(calls));
+    try {
+      send_batch();
+    } catch (const std::exception&) {  // no memory before it took any: again
+      std::this_thread::yield();
+    }
     if (!revoked.empty()) tell_revoked(revoked);
     if (!received.empty()) forget(received);
-    lock.lock();
   }
 }
 
 struct cluster_core::batch {
-  std::vector<portable_call*> targets;
   std::vector<std::shared_ptr<result_cell>> cells;
   std::vector<outgoing_message> messages;
+  std::shared_ptr<task_end> failed = std::make_shared<task_end>();  // what may go wrong then is not for want of memory
+
+  void reserve() {
+    cells.reserve(most_at_once);
+    messages.reserve(most_at_once);
+  }
 };
 
-void cluster_core::send(std::vector<queued_call> calls) {
+void cluster_core::send_batch() {
   batch all;
-  std::size_t over = 0;
-  for (queued_call& one : calls) {
-    portable_call* const target = one.work->portable();
-    const function_info& function = target->function();
-    const call_limits limits = target->limits();
-    task_message message;
-    message.task = call_task_name;
-    message.id = new_uuid();
-    message.root_id = message.id;
-    message.args = call_task_args(function.name, function.signature, one.arguments, limits.retries);
-    message.argsrepr = "(" + std::string(function.name) + ")";
-    message.kwargsrepr = "{}";
-    message.origin = "gen" + process_name();
-    message.queue = queue_;
-    message.priority = std::clamp(5 + one.work->priority(), 0, 9);
-    if (limits.timeout) message.time_limit = std::chrono::duration<double>(*limits.timeout).count();
-    outgoing_message out{queue_, {}, message.priority, {}};
-    try {
-      out.text = encode_message(message);
-    } catch (const std::invalid_argument&) {  // too big
-      std::move(one.work).abandon(std::current_exception());
-      ++over;
-      continue;
+  {
+    const std::lock_guard preparing(preparing_);
+    for (std::size_t i = 0; i < most_at_once; ++i) {
+      std::unique_lock lock(mutex_);
+      if (queued_.empty()) break;
+      queued_call one = std::move(queued_.front());
+      queued_.pop_front();
+      lock.unlock();
+      try {
+        prepare(one, all);
+      } catch (...) {  // too big; no memory
+        std::move(one.work).abandon(std::current_exception());
+        left(1);
+      }
     }
+  }
+  if (all.cells.empty()) return;
+  try {
+    const auto hub = result_hub::of(where_);
+    hub->watch(all.cells, true);
     {
       const std::lock_guard lock(mutex_);
-      // Before begin: from then on it may be asked to stop.
-      away_[target] = all.cells.emplace_back(std::make_shared<result_cell>(message.id, std::string(function.name)));
+      hub_ = hub;
     }
-    if (!target->begin(shared_from_this())) {
-      const std::lock_guard lock(mutex_);
-      away_.erase(target);
-      all.cells.pop_back();
-      ++over;
-      continue;  // its handle is dropped
-    }
-    static_cast<void>(one.work.release());  // `target` is the handle now
-    if (target->stop_requested()) stop(*target);
-    all.targets.push_back(target);
-    all.messages.push_back(std::move(out));
-  }
-  calls.clear();
-  if (over != 0) left(over);
-  if (all.cells.empty()) return;
-  for (std::size_t i = 0; i < all.cells.size(); ++i) {
-    all.cells[i]->when_done([self = shared_from_this(), target = all.targets[i],
-                             id = all.cells[i]->id()](const task_end& end) { self->done(target, id, end); });
-  }
-  try {
-    result_hub::of(where_)->watch(all.cells, true);
     where_.tasks()->publish(all.messages);
   } catch (...) {
-    give_up(all.cells, std::current_exception());
+    all.failed->error = std::current_exception();
+    give_up(all.cells, std::move(all.failed));
   }
 }
 
-void cluster_core::give_up(const std::vector<std::shared_ptr<result_cell>>& cells, std::exception_ptr why) {
-  const auto end = std::make_shared<task_end>();
-  end->error = std::move(why);
+// What throws throws before the call has begun.
+void cluster_core::prepare(queued_call& one, batch& to) {
+  portable_call* const target = one.work->portable();
+  const function_info& function = target->function();
+  const call_limits limits = target->limits();
+  task_message message;
+  message.task = call_task_name;
+  message.id = new_uuid();
+  message.root_id = message.id;
+  message.args = call_task_args(function.name, function.signature, one.arguments, limits.retries);
+  message.argsrepr = "(" + std::string(function.name) + ")";
+  message.kwargsrepr = "{}";
+  message.origin = "gen" + process_name();
+  message.queue = queue_;
+  message.priority = std::clamp(5 + one.work->priority(), 0, 9);
+  if (limits.timeout) message.time_limit = std::chrono::duration<double>(*limits.timeout).count();
+  outgoing_message out{queue_, encode_message(message), message.priority, {}};
+  auto cell = std::make_shared<result_cell>(message.id, std::string(function.name));
+  cell->when_done(
+      [self = shared_from_this(), target, id = message.id](const task_end& end) { self->done(target, id, end); });
+  to.reserve();
+  {
+    const std::lock_guard lock(mutex_);
+    away_.emplace(target, cell);  // before begin: from then on it may be asked to stop
+  }
+  if (!target->begin(shared_from_this())) {  // it is over: its handle is dropped
+    {
+      const std::lock_guard lock(mutex_);
+      away_.erase(target);
+    }
+    return left(1);
+  }
+  static_cast<void>(one.work.release());  // `target` is the handle now
+  if (target->stop_requested()) stop(*target);
+  to.cells.push_back(std::move(cell));
+  to.messages.push_back(std::move(out));
+}
+
+void cluster_core::give_up(const std::vector<std::shared_ptr<result_cell>>& cells,
+                           const std::shared_ptr<const task_end>& end) {
   for (const auto& cell : cells) cell->settle(end);
-  result_hub::of(where_)->unwatch(cells);
+  std::shared_ptr<result_hub> hub;
+  {
+    const std::lock_guard lock(mutex_);
+    hub = hub_;
+  }
+  if (hub != nullptr) hub->unwatch(cells);
 }
 
 void cluster_core::done(portable_call* target, const std::string& id, const task_end& end) noexcept {
   {
     const std::lock_guard lock(mutex_);
     away_.erase(target);
-    received_.push_back(id);
+    try {
+      received_.push_back(id);
+    } catch (const std::bad_alloc&) {  // it expires
+    }
     if (received_.size() == 1) work_.notify_one();
   }
   std::exception_ptr error;
@@ -187,26 +211,27 @@ void cluster_core::stop(portable_call& call) noexcept {
 }
 
 void cluster_core::tell_revoked(const std::vector<std::string>& ids) {
-  std::vector<std::string> texts;
-  texts.reserve(ids.size());
-  for (const std::string& id : ids) texts.push_back(json_string(id));
   try {
+    std::vector<std::string> texts;
+    texts.reserve(ids.size());
+    for (const std::string& id : ids) texts.push_back(json_string(id));
     tell_workers(where_, "revoke",
                  join_object({{"task_id", join_array(texts)}, {"terminate", "true"}, {"signal", "\"SIGTERM\""}}));
-  } catch (const error&) {  // the broker is away: they run to their ends
+  } catch (const std::exception&) {  // the broker is away: they run to their ends
   }
 }
 
 void cluster_core::forget(const std::vector<std::string>& ids) {
   try {
     where_.results()->forget(ids);
-  } catch (const error&) {  // they expire
+  } catch (const std::exception&) {  // they expire
   }
 }
 
 void cluster_core::cancel_all() {
-  std::vector<queued_call> unsent;
+  std::deque<queued_call> unsent;
   {
+    const std::lock_guard prepared(preparing_);  // so each call is in queued_ or away_
     const std::lock_guard lock(mutex_);
     unsent.swap(queued_);
     for (const auto& [target, cell] : away_) revoked_.push_back(cell->id());
@@ -215,6 +240,22 @@ void cluster_core::cancel_all() {
   const auto why = std::make_exception_ptr(cancelled("the cluster_pool was shut down"));
   for (queued_call& one : unsent) std::move(one.work).abandon(why);
   if (!unsent.empty()) left(unsent.size());
+}
+
+// Without a worker that takes from the queue, who waits for the calls waits for ever. True: that is how it is.
+bool cluster_core::warn_without_workers() {
+  try {
+    for (const queue_info& queue : where_.tasks()->queues(std::span(&queue_, 1))) {
+      if (queue.waiting == 0 || queue.held != 0) continue;
+      log(log_level::warn,
+          "a cluster_pool waits for calls that no worker takes: start one of a program that has their functions, "
+          "PROGRAM --tutti-worker URL --queues QUEUE, or let go of them with shutdown(cancel)",
+          {{"calls", queue.waiting}, {"queue", queue_}, {"broker", where_.tasks()->name()}});
+      return true;
+    }
+  } catch (const std::exception&) {  // the broker is away: the workers may well be there
+  }
+  return false;
 }
 
 // Calls end on the hub's thread, and some on the sender's: who waits for all of them there waits for itself.
@@ -240,7 +281,16 @@ void cluster_core::shutdown(shutdown_mode mode) {
       const std::lock_guard lock(mutex_);
       for (const auto& [target, cell] : away_) rest.push_back(cell);
     }
-    give_up(rest, std::make_exception_ptr(cancelled("the cluster_pool was shut down, and no worker has answered")));
+    const auto end = std::make_shared<task_end>();
+    end->error = std::make_exception_ptr(cancelled("the cluster_pool was shut down, and no worker has answered"));
+    give_up(rest, end);
+  } else if (!own_worker_) {
+    for (bool has_warned = false; !has_warned;) {
+      const auto deadline = std::chrono::steady_clock::now() + patience_;
+      const wait_how how{.deadline = &deadline, .what = "cluster_pool::shutdown"};
+      if (drained_.wait(is_drained, how) == wait_result::ready) break;
+      has_warned = warn_without_workers();
+    }
   }
   drained_.wait(is_drained, wait_how{.what = "cluster_pool::shutdown"});
 

@@ -3,6 +3,7 @@
 // submit puts a call into `queued_`; one thread, the sender, takes all that is there, has the hub listen for their
 // results, and publishes them in one batch. The hub's thread completes them. Each call that has left is in `away_`, by
 // its target, until its result is here. mutex_ guards both; calls are completed without it, as that runs foreign code.
+// On its way from the one to the other a call is in neither: the sender holds preparing_ then.
 #pragma once
 #include <tutti/cluster/app.hpp>
 #include <tutti/cluster/cluster_pool.hpp>
@@ -15,6 +16,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -49,13 +51,15 @@ class cluster_core final : public call_runner, public std::enable_shared_from_th
   struct batch;
 
   void send_calls();
-  void send(std::vector<queued_call> calls);
+  void send_batch();
+  void prepare(queued_call& one, batch& to);
   void tell_revoked(const std::vector<std::string>& ids);
   void forget(const std::vector<std::string>& ids);
-  void give_up(const std::vector<std::shared_ptr<result_cell>>& cells, std::exception_ptr why);
+  void give_up(const std::vector<std::shared_ptr<result_cell>>& cells, const std::shared_ptr<const task_end>& end);
   void done(portable_call* target, const std::string& id, const task_end& end) noexcept;
   void left(std::size_t count) noexcept;
   void cancel_all();
+  bool warn_without_workers();
   void finish_all() noexcept;
   [[nodiscard]] static bool ends_calls_here() noexcept;
 
@@ -65,11 +69,13 @@ class cluster_core final : public call_runner, public std::enable_shared_from_th
   const std::chrono::nanoseconds patience_;
   std::optional<worker> own_worker_;
 
-  std::mutex mutex_;
+  std::mutex preparing_;  // before mutex_
+  std::mutex mutex_;      // guards what follows
   std::condition_variable work_;
-  std::vector<queued_call> queued_;
+  std::deque<queued_call> queued_;
   std::unordered_map<const portable_call*, std::shared_ptr<result_cell>> away_;
   std::vector<std::string> revoked_, received_;  // ids: to be told, to be forgotten
+  std::shared_ptr<result_hub> hub_;              // null before it is needed
   bool closed_ = false, leaving_ = false;
 
   std::atomic<std::uint64_t> left_{0};  // calls that have no end yet; seq_cst, as wait_list wants it

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <charconv>
+#include <deque>
 #include <tutti/base/log.hpp>
 #include <tutti/cluster/inside/brokers/redis_clients.hpp>
 #include <tutti/cluster/inside/brokers/redis_consumer.hpp>
@@ -23,6 +24,13 @@ std::int64_t redis_milliseconds(wall_time when) {
 }
 
 bool is_refusal(const broker_error& e) noexcept { return dynamic_cast<const redis_lost*>(&e) == nullptr; }
+
+// A user of Redis' may not have all keys; a script's error names that in the middle, or in words.
+bool is_for_good(const broker_error& e) noexcept {
+  const std::string_view text = e.what();
+  return dynamic_cast<const broker_refusal*>(&e) != nullptr || text.find("NOPERM") != text.npos ||
+         text.find("can't access at least one of the keys") != text.npos;
+}
 
 bool is_plain(const settlement& one) noexcept { return !one.give_back && one.follow.empty(); }
 
@@ -56,11 +64,12 @@ redis_consumer::~redis_consumer() {
   stop();
   keeper_.reset();
   main_.close();
+  if (!link_.is_up()) return;  // its lease ends soon, and others give back what it held
   try {
     const std::lock_guard lock(settle_mutex_);
     leave();
   } catch (const broker_error&) {
-    // Its lease ends soon, and others give back what it held.
+    // The same.
   }
 }
 
@@ -247,32 +256,50 @@ void redis_consumer::try_settling(std::span<const settlement> settled) {
   for (const redis_reply& reply : replies) log_diverted(where_.redacted(), reply.value()[0], reply.value()[1]);
 }
 
+// All in one go; when the answer is an error each by itself, so that one that cannot be settled holds no others up.
 void redis_consumer::settle(std::span<const settlement> settled) {
   if (settled.empty()) return;
   const std::lock_guard lock(settle_mutex_);
+  std::deque<std::span<const settlement>> left{settled};
   redis_backoff backoff;
-  for (;;) {
+  const auto wait = [&](const broker_error& e) {
+    link_.lost(broker_line::settling, e.what());
+    std::unique_lock stop_lock(stop_mutex_);
+    if (stopped_) throw;
+    stopping_.wait_for(stop_lock, backoff.next(), [this] { return stopped_; });
+  };
+  std::string refusal;
+  std::size_t in_vain = 0;  // the last ones of `left` that were tried since we waited
+  while (!left.empty()) {
     const bool was_open = settling_.is_open();
+    const std::span<const settlement> of = left.front();
     try {
-      try_settling(settled);
+      try_settling(of);
       link_.found(broker_line::settling);
-      break;
+      left.pop_front();
     } catch (const broker_error& e) {
-      settling_.close();
-      if (dynamic_cast<const broker_refusal*>(&e) != nullptr) {
-        link_.found(broker_line::settling);
-        throw;
+      if (!settling_.is_open()) {
+        if (!was_open) wait(e);  // else it was good once; the next one says whether Redis is there
+        continue;
       }
-      if (was_open && !is_refusal(e)) continue;  // it was good once; the next one says whether Redis is there
-      link_.lost(broker_line::settling, e.what());
-      std::unique_lock stop_lock(stop_mutex_);
-      if (stopped_) throw;
-      stopping_.wait_for(stop_lock, backoff.next(), [this] { return stopped_; });
+      left.pop_front();
+      if (of.size() > 1) {  // each once more: those that were carried out are not again
+        for (std::size_t i = 0; i < of.size(); ++i) left.push_back(of.subspan(i, 1));
+      } else if (is_for_good(e)) {
+        link_.found(broker_line::settling);
+        refusal = e.what();
+      } else {
+        left.push_back(of);
+        if (++in_vain < left.size()) continue;
+        in_vain = 0;
+        wait(e);
+      }
     }
   }
   for (const settlement& one : settled)
     for (const outgoing_message& message : one.follow)
       if (message.due && is_own(message.queue)) keeper_->expect(redis_milliseconds(*message.due));
+  if (!refusal.empty()) throw broker_refusal(refusal);
 }
 
 void redis_consumer::leave() {

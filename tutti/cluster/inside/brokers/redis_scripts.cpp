@@ -111,11 +111,21 @@ return out
 )lua"};
 
 const redis_script settle_script{prelude, R"lua(
+local function refusal_of(list) -- or nil; who may only not ask may still send
+  local said = redis.pcall('LLEN', list)
+  if type(said) == 'table' and not string.find(said.err, "can't run this command", 1, true) then return said.err end
+end
 local held, i = KEYS[1], 1
 while i <= #ARGV do
   local tag, back, follow = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2])
   i = i + 3
   local record = redis.call('HGET', held, tag)
+  if record then
+    for k = i, i + 4 * follow - 1, 4 do
+      local refused = ARGV[k + 1] == '0' and refusal_of(ARGV[k])
+      if refused then return redis.error_reply('REFUSED ' .. ARGV[k] .. ': ' .. refused) end
+    end
+  end
   if not record then -- whoever has it now sends what comes after it
     i = i + 4 * follow
     follow = 0

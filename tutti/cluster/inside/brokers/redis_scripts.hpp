@@ -4,9 +4,9 @@
 // nothing: after that one, Redis lets a script finish although it is full. Otherwise nobody could take from a full
 // Redis what fills it.
 //
-// A list that refuses a message must not stop a script halfway, for what had been sent before would be sent again: the
-// message goes to the queue's dead letters instead, or to `tutti:dead`. Scripts that send say how many were diverted
-// so, and what the last list said.
+// A list that refuses a message must not stop a script halfway, for what had been sent before would be sent again: what
+// returns to such a list goes to the queue's dead letters instead, or to `tutti:dead`. Scripts that send say how many
+// were diverted so, and what the last list said.
 #pragma once
 #include <string>
 #include <tutti/cluster/inside/brokers/redis_connection.hpp>
@@ -20,8 +20,9 @@ namespace tutti::cluster::detail {
 extern const redis_script receive_script;
 
 /// KEYS held, later, later's texts; ARGV for each settlement: tag, 1 to give it back, how many follow; and for each of
-/// those: list, due in ms or 0, token, text. Gives how many were diverted, and why. Each settlement happens once,
-/// however often this is called and however late: it needs the record, it ends by dropping it, and no tag is used
+/// those: list, due in ms or 0, token, text. Gives how many were diverted, and why; an error, with the settlements
+/// before it carried out, when the list of what follows one refuses, which then is as it was. Each settlement happens
+/// once, however often this is called and however late: it needs the record, it ends by dropping it, and no tag is used
 /// twice. Between the two only our own keys can refuse; what waits for its time has the same token again.
 extern const redis_script settle_script;
 
