@@ -242,6 +242,7 @@ return 1
 
 const redis_script chord_script{"", R"lua(
 local parts, index, id, part = KEYS[1], ARGV[1], ARGV[2], ARGV[3]
+redis.pcall('DEL', parts .. ':')
 local function id_of(text) return string.match(text, '^%[%s*1%s*,%s*"([^"]*)"') end
 for _, earlier in ipairs(redis.call('ZRANGEBYSCORE', parts, index, index)) do
   if earlier ~= part and id_of(earlier) == id then redis.call('ZREM', parts, earlier) end

@@ -1,6 +1,6 @@
 // redis_scripts: what Redis does in one step for us.
 //
-// All of those that consumers use, and what stores results, begin with a write that needs no memory and changes
+// All of those that consumers use, and those of results, begin with a write that needs no memory and changes
 // nothing: after that one, Redis lets a script finish although it is full. Otherwise nobody could take from a full
 // Redis what fills it.
 //
