@@ -81,7 +81,8 @@ class consumer {
 class listener {
  public:
   virtual ~listener() = default;
-  /// The next text; nothing when the time is up or wake() came. Reconnects by itself.
+  /// The next text; nothing when the time is up or wake() came. Reconnects by itself. Throws broker_error when the
+  /// broker refuses; may be called again.
   [[nodiscard]] virtual std::optional<std::string> receive(std::chrono::nanoseconds patience) = 0;
   virtual void wake() noexcept = 0;
 };
@@ -100,8 +101,9 @@ class broker {
  public:
   virtual ~broker() = default;
 
-  /// Sends all of them: they are with the broker when it returns. Each is there once, even when the connection broke
-  /// meanwhile and it was tried again; a broker that dies may have lost or kept some when this throws.
+  /// Sends all of them: they are with the broker when it returns. Redis takes some 1000, or 4 MB, in one step, and the
+  /// rest in the next ones; when it refuses one, none of its step is there. Each is there once, even when the
+  /// connection broke meanwhile and it was tried again; a broker that dies may have lost or kept some when this throws.
   virtual void publish(std::span<const outgoing_message> messages) = 0;
   /// `name`: of the worker, for people; `queues` in the order in which they are looked at.
   [[nodiscard]] virtual std::unique_ptr<consumer> consume(const std::string& name, std::vector<std::string> queues) = 0;

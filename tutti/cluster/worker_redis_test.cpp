@@ -12,6 +12,7 @@
 #include <optional>
 #include <stdexcept>
 #include <tests/support/cluster_worker.hpp>
+#include <tests/support/redis_places.hpp>
 #include <tests/support/redis_server.hpp>
 
 namespace tutti::cluster {
@@ -114,6 +115,22 @@ TEST_F(WorkerRedis, GoesOnWhenAResultIsRefused) {
   ASSERT_TRUE(eventually([&] { return bench_.left() == 0 && bench_.buried().size() == 1; }));
   EXPECT_EQ(worker.stop(), 0);
   EXPECT_THAT(bench_.buried().at(0), testing::HasSubstr("WRONGTYPE"));
+}
+
+TEST(WorkerFullRedis, RunsWhatIsThere) {
+  const log_capture quiet;
+  const redis_server server({.more = {"--maxmemory", "5mb"}});
+  cluster_bench bench(server.url(), {.lease = 500ms, .patience = 10s});
+  bench.task("count", [](const auto& args) { return args.at(0); });
+  bench.task("fail", [](const auto&) -> std::string { throw std::invalid_argument("x"); });
+  std::vector<std::string> ids;
+  for (int n = 0; n < 20; ++n) ids.push_back(bench.send(n % 2 == 0 ? "count" : "fail", "[" + std::to_string(n) + "]"));
+  tutti_test::fill(server);
+  running_worker worker(bench, {.concurrency = 2});
+  for (const std::string& id : ids) bench.await(id);
+  ASSERT_TRUE(eventually([&] { return bench.left() == 0; }));
+  EXPECT_EQ(worker.stop(), 0);
+  EXPECT_THAT(server.ask({"SET", "x", "x"}), testing::StartsWith("-OOM"));
 }
 
 TEST_F(WorkerRedis, HearsWhatIsRevokedWhileTheStoreIsAway) {

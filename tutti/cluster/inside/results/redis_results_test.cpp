@@ -88,6 +88,18 @@ TEST_F(redis_results_test, parts_of_a_header_that_celery_has_noted_have_its_shap
   }
 }
 
+TEST_F(redis_results_test, a_redis_that_is_full_takes_how_tasks_have_ended) {
+  const redis_server redis({.more = {"--maxmemory", "5mb"}});
+  const auto store = make_redis_results(place_of(redis), {.lease = 5s, .patience = 100ms});
+  store->begin_chord("g", 1);
+  fill(redis);
+  const std::vector<stored_result> some = {success("a"), other("b", "FAILURE")};
+  store->store(some);
+  EXPECT_THAT(store->fetch(strings{"a", "b"}), ElementsAre(some[0].text, some[1].text));
+  EXPECT_TRUE(store->add_chord_part("g", 0, "a", "[1,\"a\",\"SUCCESS\",1]"));
+  EXPECT_THAT(redis.ask({"SET", "x", "x"}), testing::StartsWith("-OOM"));
+}
+
 TEST_F(redis_results_test, a_success_is_replaced_by_nothing_but_a_success) {
   const redis_server redis;
   const auto store = make_redis_results(place_of(redis), {});
@@ -105,6 +117,9 @@ TEST_F(redis_results_test, a_success_is_replaced_by_nothing_but_a_success) {
   redis.ask({"SET", "celery-task-meta-a", "{\"result\":3,\"status\":\"SUCCESS\"}"});
   set(other("a", "FAILURE"));
   EXPECT_EQ(now(), "{\"result\":3,\"status\":\"SUCCESS\"}");
+  redis.ask({"SET", "celery-task-meta-a", "{\"status\":\"IN_PROGRESS\",\"result\":{\"status\":\"SUCCESS\"}}"});
+  set(other("a", "FAILURE"));
+  EXPECT_EQ(now(), other("a", "FAILURE").text);
 }
 
 TEST_F(redis_results_test, a_watch_hears_what_comes_and_what_was_there) {
