@@ -44,9 +44,8 @@ void add_broker_options(CLI::App& command, broker_choice& choice, bool with_resu
 }
 
 cluster::app open_app(const broker_choice& choice) {
-  cluster::app given = cluster::app::from_environment();
-  if (choice.broker.empty() && choice.backend.empty()) return given;
-  cluster::app_options options = given.options();
+  cluster::app_options options = cluster::app::from_environment().options();
+  options.eager = false;  // a command has no tasks that it could run in place
   if (!choice.broker.empty()) options.broker = choice.broker;
   if (!choice.backend.empty()) options.backend = choice.backend;
   return cluster::app(options);

@@ -107,8 +107,16 @@ TEST_F(ClusterCommands, CallSaysWhatFailed) {
 TEST_F(ClusterCommands, CallWithoutAWorkerTimesOut) {
   const outcome late = tutti({"call", "cli.echo", "--timeout", "0.05"});
   EXPECT_EQ(late.code, 3);
-  EXPECT_THAT(late.err, HasSubstr("has not ended; its state is PENDING"));
+  EXPECT_THAT(late.err, AllOf(HasSubstr("has not ended; its state is PENDING"), HasSubstr("tutti status")));
   EXPECT_THAT(tutti({"queues"}).out, HasSubstr("celery          1"));
+}
+
+TEST_F(ClusterCommands, CallIsSentAlsoWhereProgramsAreEager) {
+  work();
+  ::setenv("TUTTI_EAGER", "1", 1);
+  const outcome said = tutti({"call", "cli.echo", "1", "--timeout", "60"});
+  ::unsetenv("TUTTI_EAGER");
+  EXPECT_EQ(said.out, "[[1],{}]\n") << said.err;
 }
 
 TEST_F(ClusterCommands, ResultIsThereLater) {
