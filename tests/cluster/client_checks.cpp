@@ -176,6 +176,28 @@ void check_failures() {
                              [&] { run<number>(chord({s("tasks.add", 1, 1), failing, s("py.add", 1, 1)}, s(body))); });
     }
   }
+  // Of these ends Celery's workers tell nobody but those that look at what came before.
+  for (const std::string_view add : {"py.add", "tasks.add"}) {
+    throws<tutti::cancelled>("a chain that expires", "", [&] {
+      const auto past = std::chrono::system_clock::now() - 5s;
+      (s(add, 1, 2) | s("py.add", 3)).apply_async<number>({.expires = past, .queue = queue_of(add)}).get(limit());
+    });
+  }
+  for (const auto& failing : {s("py.fail", "ValueError", "boom"), s("tasks.fail", "boom")}) {
+    for (const std::string_view body : {"py.xsum", "tasks.xsum"}) {
+      throws<std::exception>("a chord in a chain with a part that fails", "boom",
+                             [&] { run<number>(group(failing, s("py.add", 1, 1)) | s(body) | s("py.add", 1)); });
+      throws<std::exception>("a chord to a chain with a part that fails", "boom",
+                             [&] { run<number>(chord({failing, s("py.add", 1, 1)}, s(body) | s("py.add", 1))); });
+    }
+  }
+  // What waits for a chord that can no longer come, whoever finds that out.
+  for (const auto& failing : {s("py.fail", "ValueError", "boom"), s("tasks.fail", "boom")}) {
+    for (const std::string_view body : {"py.xsum", "tasks.xsum"}) {
+      throws<std::invalid_argument>("a chain that fails before its chord", "boom",
+                                    [&] { run<number>(failing | group(s("py.add", 1), s("tasks.add", 1)) | s(body)); });
+    }
+  }
   for (const std::string_view failing : {"py.fail", "tasks.fail_as"}) {
     for (const std::string errback : {"py.failed", "tasks.failed"}) {
       const std::string_view kind = failing == "py.fail" ? "RuntimeError" : "runtime_error";

@@ -7,6 +7,7 @@ import time
 import uuid
 
 import celery
+import celery.canvas
 import celery.exceptions
 from celery import chain, chord, group
 
@@ -149,6 +150,13 @@ class Canvas(peers.Case):
         self.check(5, chord([s("tasks.add", 2, 3)], s("tasks.xsum")))
         self.check(sum(range(300)), chord([s("tasks.add", i, 0) for i in range(300)], s("py.xsum")))
 
+    def test_chord_of_groups(self):
+        for both in (s("tasks.add", 5, 5), s("py.add", 5, 5)):
+            for last in ("tasks.nap", "py.nap"):  # which comes last and so completes the chord
+                with self.subTest(first=both.task, last=last):
+                    header = [chain(both, group(s("tasks.add", 1), s("py.add", 2), s("tasks.add", 3))), s(last, 0.3)]
+                    self.check([[11, 12, 13], None], chord(header, s("py.echo")))
+
     def test_chord_of_chains(self):
         header = [chain(s("tasks.add", 1, 2), s("py.mul", 3)), chain(s("py.add", 1, 2), s("tasks.mul", 4)), s("tasks.add", 0, 1)]
         self.check(22, chord(header, s("tasks.xsum")))
@@ -157,6 +165,17 @@ class Canvas(peers.Case):
         self.check([18, 27], chain(s("tasks.add", 1, 2), group(s("tasks.add", 1), s("py.add", 2)), s("tasks.xsum"),
                                    group(s("py.mul", 2), s("tasks.mul", 3))))
         self.check(90, chain(group(s("tasks.add", 1, 2), s("py.add", 3, 3)), s("py.xsum"), s("tasks.mul", 10)))
+
+    def test_chord_as_the_end_of_a_chain(self):
+        for first in ("tasks.add", "py.add"):
+            for body in ("tasks.xsum", "py.xsum"):
+                with self.subTest(first=first, body=body):
+                    self.check(9, chain(s(first, 1, 2), group(s("tasks.add", 1), s("py.add", 2)), s(body)))
+                    self.check(45, chain(s(first, 1, 2), chord([s("tasks.add", 1), s("py.add", 2)], chain(s(body), s("py.mul", 5)))))
+
+    def test_chunks_as_a_step(self):
+        chunks = celery.canvas.chunks(s("tasks.add"), [(1, 2), (3, 4), (5, 6)], 2).set(queue="cpp")
+        self.check([[3, 7], [11]], chain(s("tasks.add", 1, 2), chunks, s("py.echo")))
 
     def test_group_at_the_end_and_in_groups(self):
         self.check([4, 6], chain(s("tasks.add", 1, 1), group(s("tasks.mul", 2), s("py.mul", 3))))

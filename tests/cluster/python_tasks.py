@@ -86,6 +86,11 @@ def hold(path):
     return "released"
 
 
+@app.task(name="py.nap")
+def nap(seconds):
+    time.sleep(seconds)
+
+
 @app.task(name="py.now")
 def now():
     return time.time()

@@ -32,6 +32,7 @@ class fake_control_target : public tutti::cluster::control_target {
             .pool = "threads",
             .concurrency = 2,
             .prefetch = 8,
+            .max_tasks_per_child = 50,
             .pids = {1234, 1235},
             .since = std::chrono::steady_clock::now()};
   }

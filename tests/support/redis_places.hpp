@@ -39,6 +39,15 @@ inline tutti::cluster::delivery receive_one(tutti::cluster::consumer& from) {
   return all.empty() ? tutti::cluster::delivery{} : all.front();
 }
 
+/// Until it refuses the smallest thing; it has a maxmemory.
+inline void fill(const redis_server& server) {
+  std::size_t bytes = 1 << 20;
+  for (int n = 0; bytes > 0; ++n) {
+    if (server.ask({"SADD", "filler" + std::to_string(n), std::string(bytes, 'x')}).starts_with("-OOM")) bytes /= 4;
+    ASSERT_LT(n, 100'000);
+  }
+}
+
 /// Done with all of them.
 inline void acknowledge(tutti::cluster::consumer& of, const std::vector<tutti::cluster::delivery>& all) {
   std::vector<tutti::cluster::settlement> settled;

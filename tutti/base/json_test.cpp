@@ -170,7 +170,7 @@ TEST(json, a_type_may_be_json_itself) {
       R"({"a":[true,null,-3,18446744073709551615,0.1,"é\n"],"b":{}})");
   EXPECT_THROW((void)encode_json(number_text{"1 2"}), tutti::encode_error);
   EXPECT_THROW((void)encode_json(number_text{""}), tutti::encode_error);
-  const auto nested = [](int depth) { return std::string(depth, '[') + std::string(depth, ']'); };
+  const auto nested = [](std::size_t depth) { return std::string(depth, '[') + std::string(depth, ']'); };
   EXPECT_EQ(encode_json(std::array{number_text{nested(63)}}), nested(64));
   EXPECT_THROW((void)encode_json(std::array{number_text{nested(64)}}), tutti::encode_error);
 }

@@ -3,6 +3,7 @@
 #include <tutti/base/json_text.hpp>
 #include <tutti/cluster/app.hpp>
 #include <tutti/cluster/inside/app_state.hpp>
+#include <tutti/cluster/this_call.hpp>
 
 #include <algorithm>
 #include <array>
@@ -131,6 +132,7 @@ app app::from_file(const std::filesystem::path& file) {
 }
 
 app app::current() {
+  if (const app* const of_task = detail::calling_app()) return *of_task;
   auto& current = process_wide<current_app>();
   {
     const std::lock_guard lock(current.mutex);

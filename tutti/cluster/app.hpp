@@ -33,7 +33,8 @@ class app {
   /// Throws os_error when it cannot be read, decode_error that names the member that is wrong.
   [[nodiscard]] static app from_file(const std::filesystem::path& file);
 
-  /// The app that functions use which name no other: the last one made current, else from_environment(), made once.
+  /// The app that functions use which name no other: on the thread of a task the one that it came to; else the last one
+  /// made current, else from_environment(), made once.
   [[nodiscard]] static app current();
   /// Makes this one current.
   void make_current() const;

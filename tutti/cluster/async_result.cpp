@@ -4,11 +4,13 @@
 #include <tutti/cluster/inside/app_state.hpp>
 #include <tutti/cluster/json_parts.hpp>
 #include <tutti/cluster/result_hub.hpp>
+#include <tutti/cluster/this_call.hpp>
 
 #include <fmt/chrono.h>
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 #include <stdexcept>
 
 namespace tutti::cluster {
@@ -59,22 +61,23 @@ std::vector<std::optional<std::string>> fetch(const app& where, const std::vecto
 
 // What is known of each now; those that have ended are settled.
 std::vector<std::optional<std::string>> look(const app& where, const std::vector<std::shared_ptr<result_cell>>& cells) {
-  std::vector<std::string> ids;
+  std::vector<std::shared_ptr<result_cell>> asked;
   for (const auto& cell : cells) {
-    if (cell->end() == nullptr) ids.push_back(cell->id());
+    if (cell->end() == nullptr) asked.push_back(cell);
   }
+  result_cell::add_before(asked);
+  std::vector<std::string> ids;
+  for (const auto& cell : asked) ids.push_back(cell->id());
   const auto texts = fetch(where, ids);
+  for (std::size_t i = 0; i < texts.size(); ++i) {
+    if (!texts[i]) continue;
+    if (auto end = parse_end(*texts[i])) asked[i]->settle(std::move(end));
+  }
   std::vector<std::optional<std::string>> all;
   std::size_t next = 0;
   for (const auto& cell : cells) {
-    if (next == ids.size() || cell->id() != ids[next]) {
-      all.emplace_back();
-      continue;
-    }
-    const auto& text = texts[next++];
-    all.push_back(text);
-    if (!text) continue;
-    if (auto end = parse_end(*text)) cell->settle(std::move(end));
+    const bool is_asked = next < asked.size() && asked[next] == cell;  // those come first, in this order
+    all.push_back(is_asked ? texts[next++] : std::nullopt);
   }
   return all;
 }
@@ -82,6 +85,13 @@ std::vector<std::optional<std::string>> look(const app& where, const std::vector
 std::string state_of(const result_cell& cell, const std::optional<std::string>& text) {
   if (const auto end = cell.end()) return end->error ? std::string(state::failure) : end->result.status;
   return text ? decode_result(*text).status : std::string(state::pending);
+}
+
+// The first one that has not ended, as far as the store tells; null when all have.
+const result_cell* first_open(const app& where, const std::vector<std::shared_ptr<result_cell>>& cells) {
+  look(where, cells);
+  const auto open = std::ranges::find_if(cells, [](const auto& cell) { return cell->end() == nullptr; });
+  return open == cells.end() ? nullptr : open->get();
 }
 
 // Counts the tasks of a group down; a failure ends it at once.
@@ -129,6 +139,14 @@ result_handle::result_handle(app where, std::string id, std::vector<std::string>
   for (std::string& one : ids) cells_.push_back(std::make_shared<result_cell>(std::move(one), std::string()));
   if (is_eager(where_)) cluster::look(where_, cells_);
 }
+
+result_handle::result_handle(app where, std::string id, std::vector<std::shared_ptr<result_cell>> cells, bool is_group,
+                             std::vector<bool> ignored)
+    : where_(std::move(where)),
+      id_(std::move(id)),
+      cells_(std::move(cells)),
+      is_group_(is_group),
+      ignored_(std::move(ignored)) {}
 
 std::vector<std::string> result_handle::ids() const {
   std::vector<std::string> all;
@@ -230,6 +248,39 @@ void result_handle::when_done(outcome_call then) const {
   result_hub::watch_with_noted(where_, cells_, true);
 }
 
+void result_access::fail_with(const result_handle& of, const std::vector<std::vector<std::string>>& before) {
+  if (is_eager(of.where_)) return;  // it has failed, if it has
+  std::map<std::string, std::shared_ptr<result_cell>> cells;
+  for (std::size_t i = 0; i < of.cells_.size(); ++i) {
+    if (before[i].empty()) continue;
+    std::vector<std::shared_ptr<result_cell>> those;
+    for (const std::string& id : before[i]) {
+      auto& cell = cells[id];
+      if (cell == nullptr) cell = std::make_shared<result_cell>(id, std::string());
+      those.push_back(cell);
+    }
+    result_cell::fail_with(of.cells_[i], std::move(those));
+  }
+}
+
+void result_access::check_wait(const result_handle& of, bool blocks) {
+  const bool is_in_task = this_call::running();
+  if (!is_in_task && !(blocks && result_hub::is_here())) return;
+  const result_cell* const open = first_open(of.where_, of.cells_);
+  if (open == nullptr) return;
+  if (is_in_task) {
+    throw std::logic_error(described(*open) + " has not ended, and task " + this_call::task() +
+                           " must not wait for it: when all that workers run waits for tasks, none of these ever runs. "
+                           "Have what comes next called with the result: link, chain or chord; or wait with "
+                           "future().get() if it has workers of its own");
+  }
+  throw std::logic_error(described(*open) +
+                         " has not ended, and it cannot be waited for in a callback of a result: on this thread all "
+                         "results are heard of. Use then() or co_await");
+}
+
+void detail::check_await(const result_handle& of) { result_access::check_wait(of, false); }
+
 std::vector<std::string> result_access::elements(const result_handle& of,
                                                  std::optional<std::chrono::nanoseconds> limit) {
   of.require_result();
@@ -237,6 +288,7 @@ std::vector<std::string> result_access::elements(const result_handle& of,
   std::vector<std::string> values;
   if (cells.empty()) return values;
   if (std::ranges::any_of(cells, [](const auto& cell) { return cell->end() == nullptr; })) {
+    check_wait(of, true);
     result_hub::watch_with_noted(of.where_, cells, false);
   }
   const deadline until = deadline_after(limit);

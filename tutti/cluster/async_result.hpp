@@ -17,6 +17,12 @@
 namespace tutti::cluster {
 
 class result_cell;
+class result_handle;
+
+namespace detail {
+/// Throws std::logic_error when it has not ended and a task runs on this thread.
+void check_await(const result_handle& of);
+}  // namespace detail
 
 /// What is known of a task at one moment: see result_handle.
 struct task_snapshot {
@@ -60,13 +66,13 @@ class result_handle {
   using outcome_call = std::function<void(const std::exception_ptr& error, const std::string& json)>;
   result_handle(app where, std::string id, std::string name, bool is_ignored);
   result_handle(app where, std::string id, std::vector<std::string> ids, std::vector<bool> ignored);
+  result_handle(app where, std::string id, std::vector<std::shared_ptr<result_cell>> cells, bool is_group,
+                std::vector<bool> ignored);  // which others share
 
   [[nodiscard]] std::string value(std::optional<std::chrono::nanoseconds> limit) const;
   /// Calls `then` in any case once, on a thread that must not be held up.
   void when_done(outcome_call then) const;
   [[nodiscard]] const std::vector<std::shared_ptr<result_cell>>& cells() const noexcept { return cells_; }
-  [[nodiscard]] const app& where() const noexcept { return where_; }
-  [[nodiscard]] const std::vector<bool>& ignored() const noexcept { return ignored_; }
 
  private:
   void require_result() const;
@@ -86,7 +92,9 @@ class async_result : public result_handle {
 
   /// Waits for the task's end, for as long as that takes, also while the result store is away; gives the result or
   /// throws what the task threw, `cancelled` for one that was revoked, decode_error when the result is no T. Throws
-  /// std::logic_error at once for a task whose result is ignored, pool_exhausted as future::get.
+  /// std::logic_error at once for a task whose result is ignored; and where it could wait for ever, when it is not
+  /// there yet: inside a task, whose workers may all be waiting, and in a callback on the thread that hears of results.
+  /// pool_exhausted as future::get.
   T get() const { return detail::from_json<T>(value(std::nullopt)); }
   /// The same; throws timed_out, naming the task, when the time is up.
   T get(std::chrono::nanoseconds limit) const { return detail::from_json<T>(value(limit)); }
@@ -114,8 +122,11 @@ class async_result : public result_handle {
   auto then(G&& g) const {
     return future().then(std::forward<G>(g));
   }
-  /// Awaits the result in a coroutine.
-  auto operator co_await() const { return future().operator co_await(); }
+  /// Awaits the result in a coroutine. Throws std::logic_error inside a task, as get().
+  auto operator co_await() const {
+    detail::check_await(*this);
+    return future().operator co_await();
+  }
 
  private:
   friend class result_access;
@@ -182,6 +193,22 @@ class result_access {
                                              std::vector<bool> ignored) {
     return group_result<T>(where, std::move(id), std::move(ids), std::move(ignored));
   }
+  /// The i-th of a group.
+  template <class T>
+  [[nodiscard]] static async_result<T> member(const result_handle& of, std::size_t i) {
+    auto cell = of.cells_.at(i);
+    std::string id = of.ids()[i];
+    return async_result<T>(of.where_, std::move(id), std::vector{std::move(cell)}, false, std::vector{of.ignored_[i]});
+  }
+  /// A group as one result.
+  template <class T>
+  [[nodiscard]] static async_result<T> whole(const result_handle& of) {
+    return async_result<T>(of.where_, of.id_, of.cells_, true, of.ignored_);
+  }
+  /// Each of its tasks fails when one of these ends badly.
+  static void fail_with(const result_handle& of, const std::vector<std::vector<std::string>>& before);
+  /// Throws std::logic_error when it has not ended and a wait might be for ever; `blocks`: this thread.
+  static void check_wait(const result_handle& of, bool blocks);
   [[nodiscard]] static std::vector<std::string> elements(const result_handle& of,
                                                          std::optional<std::chrono::nanoseconds> limit);
   [[nodiscard]] static std::vector<std::string> states(const result_handle& of);
@@ -196,7 +223,7 @@ template <class T = json>
 
 template <class T>
 async_result<T> group_result<T>::operator[](std::size_t i) const {
-  return result_access::task<T>(where(), ids().at(i), {}, ignored().at(i));
+  return result_access::member<T>(*this, i);
 }
 
 template <class T>
@@ -224,9 +251,9 @@ template <class T>
 auto group_result<T>::all() const {
   using element = std::conditional_t<std::is_void_v<T>, json, T>;
   if constexpr (std::is_same_v<element, json>) {
-    return result_access::parts<json>(where(), id(), ids(), ignored());
+    return result_access::whole<json>(*this);
   } else {
-    return result_access::parts<std::vector<element>>(where(), id(), ids(), ignored());
+    return result_access::whole<std::vector<element>>(*this);
   }
 }
 

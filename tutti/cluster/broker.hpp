@@ -26,7 +26,8 @@ struct outgoing_message {
   std::string queue;
   std::string text;                   ///< encode_message()
   std::optional<int> priority = {};   ///< 0 to 9, bigger is sooner; absent: soonest
-  std::optional<wall_time> due = {};  ///< not to be handed out before
+  std::optional<wall_time> due = {};  ///< not to be handed out before; on Redis, where Celery's workers take messages
+                                      ///< too, only what settle() sends to the consumer's own queues waits so
 };
 
 /// A message that a consumer holds, until it is settled.
@@ -64,10 +65,11 @@ class consumer {
   /// Ends a receive() that waits, or the next one.
   virtual void wake() noexcept = 0;
   /// Carries all of them out, in order, each as a whole. Blocks, for as long as the broker is away; after stop() it
-  /// throws broker_error when one attempt fails. Doing it twice does no harm, nor when the
-  /// message was given to somebody else meanwhile: then what follows is not sent.
+  /// throws broker_error when one attempt fails; and broker_refusal when one is refused for good, which the others may
+  /// have been carried out without. Doing it twice does no harm, nor when the message was given to somebody else
+  /// meanwhile: then what follows is not sent.
   virtual void settle(std::span<const settlement> settled) = 0;
-  /// Nobody waits for the broker any more: settle() and the destructor try once.
+  /// Nobody waits for the broker any more: settle() and the destructor try once at most.
   virtual void stop() noexcept = 0;
   /// Whether the broker could be reached when last tried.
   [[nodiscard]] virtual bool connected() const noexcept = 0;
@@ -79,7 +81,8 @@ class consumer {
 class listener {
  public:
   virtual ~listener() = default;
-  /// The next text; nothing when the time is up or wake() came. Reconnects by itself.
+  /// The next text; nothing when the time is up or wake() came. Reconnects by itself. Throws broker_error when the
+  /// broker refuses; may be called again.
   [[nodiscard]] virtual std::optional<std::string> receive(std::chrono::nanoseconds patience) = 0;
   virtual void wake() noexcept = 0;
 };
@@ -98,8 +101,9 @@ class broker {
  public:
   virtual ~broker() = default;
 
-  /// Sends all of them: they are with the broker when it returns. Each is there once, even when the connection broke
-  /// meanwhile and it was tried again; a broker that dies may have lost or kept some when this throws.
+  /// Sends all of them: they are with the broker when it returns. Redis takes some 1000, or 4 MB, in one step, and the
+  /// rest in the next ones; when it refuses one, none of its step is there. Each is there once, even when the
+  /// connection broke meanwhile and it was tried again; a broker that dies may have lost or kept some when this throws.
   virtual void publish(std::span<const outgoing_message> messages) = 0;
   /// `name`: of the worker, for people; `queues` in the order in which they are looked at.
   [[nodiscard]] virtual std::unique_ptr<consumer> consume(const std::string& name, std::vector<std::string> queues) = 0;

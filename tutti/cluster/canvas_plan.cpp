@@ -197,6 +197,33 @@ void add_ignored(std::vector<bool>& all, const canvas_node& node, const json_mem
   }
 }
 
+// Of each task whose result is the canvas', in order: `before`, and the tasks that come before it in its chains. When
+// one of these ends badly it will not come, of which Celery's workers do not always tell.
+void add_before(std::vector<std::vector<std::string>>& all, const canvas_node& node, std::vector<std::string> before) {
+  const auto add_within = [&before](const canvas_node& part) {
+    std::vector<std::vector<std::string>> within;
+    add_before(within, part, {});
+    for (const auto& ids : within) before.insert(before.end(), ids.begin(), ids.end());
+  };
+  switch (node.kind) {
+    case canvas_kind::task: all.push_back(std::move(before)); break;
+    case canvas_kind::chain:
+      for (std::size_t i = 0; i + 1 < node.tasks.size(); ++i) {
+        add_within(*node.tasks[i]);
+        before.push_back(text_option(*node.tasks[i], "task_id"));
+      }
+      add_before(all, *node.tasks.back(), std::move(before));
+      break;
+    case canvas_kind::group:
+      for (const canvas_ref& task : node.tasks) add_before(all, *task, before);
+      break;
+    case canvas_kind::chord:
+      for (const canvas_ref& task : node.tasks) add_within(*task);
+      add_before(all, *node.body, std::move(before));
+      break;
+  }
+}
+
 // The ids before the last one as Celery's results name them: [[id, parent], null], or null.
 std::string parents_of(const canvas_node& frozen_chain) {
   constexpr std::size_t most = 16;  // JSON may not be nested without end
@@ -204,9 +231,7 @@ std::string parents_of(const canvas_node& frozen_chain) {
   if (frozen_chain.kind != canvas_kind::chain) return parents;
   const std::size_t count = frozen_chain.tasks.size() - 1;
   for (std::size_t i = count > most ? count - most : 0; i < count; ++i) {
-    const canvas_node* step = frozen_chain.tasks[i].get();
-    while (step->kind == canvas_kind::chord) step = step->body.get();
-    const std::string* const id = step->option("task_id");
+    const std::string* const id = frozen_chain.tasks[i]->option("task_id");
     if (id != nullptr) parents = "[[" + *id + ',' + parents + "],null]";
   }
   return parents;
@@ -239,6 +264,7 @@ send_plan plan_signature(std::string_view signature, const plan_context& where, 
 
   send_plan plan;
   add_ignored(plan.ignored, *ready.node, {});
+  add_before(plan.before, *ready.node, {});
   plan.parent_chain = parents_of(*ready.node);
   planner(plan, default_queue).send(*ready.node, std::move(at));
   plan.id = ready.result.id;

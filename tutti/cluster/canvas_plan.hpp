@@ -27,11 +27,11 @@ struct plan_context {
 /// What has to be done, in this order.
 struct send_plan {
   std::vector<std::pair<std::string, std::int64_t>> chords;  ///< result_store::begin_chord(group, size)
-  std::vector<std::pair<std::string, std::string>> groups;   ///< result_store::store_group(group, text)
   std::vector<task_message> messages;                        ///< to publish
   std::string id;                                            ///< whose result is the signature's; a group's id for one
   std::vector<std::string> ids;                              ///< the members' of a group, in order
   std::vector<bool> ignored;                                 ///< of each of `ids`, or of `id`: nobody keeps its result
+  std::vector<std::vector<std::string>> before;              ///< of each: earlier tasks without which it never comes
   bool is_group = false;                                     ///< its result is a group's, which may have no members
   std::string parent_chain;                                  ///< JSON as Celery's results name their parents
 };

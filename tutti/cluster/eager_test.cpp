@@ -62,5 +62,26 @@ TEST(Eager, ATaskThatAlwaysAsksForAnotherAttemptFailsInTheEnd) {
   EXPECT_EQ(attempts, 1000);
 }
 
+registered_task made(const char* name, std::string (*run)()) {
+  registered_task task;
+  task.settings = {.name = name};
+  task.run = [run](std::string_view, std::string_view) { return run(); };
+  return task;
+}
+
+TEST(Eager, ATaskThatCallsAnotherOneRunsItWhereItIsItself) {
+  const task_registration inner(made("eager.inner", [] { return std::string("20"); }));
+  const task_registration middle(
+      made("eager.middle", [] { return std::to_string(send_task<int>("eager.inner", {}).get(30s) + 1); }));
+  const task_registration outer(made("eager.outer", [] {
+    const auto sent = send_task<int>("eager.middle", {});
+    return std::to_string(2 * result<int>(sent.id()).get(30s));
+  }));
+  const tutti_test::client_bench elsewhere(false, false);  // the current app, without a worker
+  const app in_place({.eager = true});
+  EXPECT_EQ(send_task<int>("eager.outer", {.where = &in_place}).get(30s), 42);
+  EXPECT_FALSE(this_call::running());
+}
+
 }  // namespace
 }  // namespace tutti::cluster

@@ -52,7 +52,11 @@ std::vector<std::pair<std::string, std::string>> object_parts(std::string_view t
 }
 
 std::string join_array(const std::vector<std::string>& parts) {
-  std::string out = "[";
+  std::size_t size = 2;
+  for (const std::string& part : parts) size += part.size() + 1;
+  std::string out;
+  out.reserve(size);
+  out += '[';
   for (const std::string& part : parts) {
     if (out.size() > 1) out += ',';
     out += part;
@@ -62,7 +66,11 @@ std::string join_array(const std::vector<std::string>& parts) {
 }
 
 std::string join_object(const std::vector<std::pair<std::string, std::string>>& members) {
-  std::string out = "{";
+  std::size_t size = 2;
+  for (const auto& [name, value] : members) size += name.size() + value.size() + 4;
+  std::string out;
+  out.reserve(size);
+  out += '{';
   for (const auto& [name, value] : members) {
     if (out.size() > 1) out += ',';
     out += json_string(name);

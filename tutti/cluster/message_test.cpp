@@ -266,7 +266,7 @@ TEST(message, what_is_wrong_is_named) {
   EXPECT_THAT(refused(with_body("[{},{},null]")), HasSubstr("\"args\": wanted an array, found {}"));
   EXPECT_THAT(refused(with_body("[[],[],null]")), HasSubstr("\"kwargs\": wanted an object, found []"));
   EXPECT_THAT(refused(with_body("[[],{},1]")), HasSubstr("\"embed\""));
-  EXPECT_THAT(refused(with_body(R"([[],{},{"chain":[1]}])")), HasSubstr("\"chain\": wanted an array of objects"));
+  EXPECT_THAT(refused(with_body(R"([[],{},{"chain":[1]}])")), HasSubstr("\"chain\": wanted an array of signatures"));
   EXPECT_THAT(refused(with_body(R"([[],{},{"chord":[]}])")), HasSubstr("\"chord\": wanted an object"));
   EXPECT_THAT(refused(with_body("[[NaN],{},null]")), HasSubstr("NaN is no number of JSON"));
   const auto header = [](const std::string& member) {

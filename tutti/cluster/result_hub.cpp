@@ -6,6 +6,7 @@
 #include <tutti/cluster/result_hub.hpp>
 
 #include <algorithm>
+#include <set>
 #include <thread>
 #include <unordered_map>
 
@@ -155,6 +156,46 @@ void result_cell::settle(std::shared_ptr<const task_end> end) {
   for (const auto& call : then) call(*end_);
 }
 
+void result_cell::leave() {
+  std::function<void(const result_cell*)> leave;
+  {
+    const std::lock_guard lock(mutex_);
+    leave = leave_;
+  }
+  if (leave) leave(this);
+}
+
+void result_cell::fail_with(const std::shared_ptr<result_cell>& cell,
+                            std::vector<std::shared_ptr<result_cell>> before) {
+  {
+    const std::lock_guard lock(cell->mutex_);
+    cell->before_ = before;
+  }
+  for (const auto& earlier : before) {
+    earlier->when_done([weak = std::weak_ptr(cell)](const task_end& end) {
+      if (end.error || end.result.status == state::success) return;
+      const auto last = weak.lock();
+      if (last == nullptr) return;
+      last->settle(std::make_shared<task_end>(end));
+      last->leave();  // what the hub waits for may never come
+    });
+  }
+}
+
+void result_cell::add_before(std::vector<std::shared_ptr<result_cell>>& cells) {
+  std::set<const result_cell*> added;
+  for (std::size_t i = 0, count = cells.size(); i < count; ++i) {
+    std::vector<std::shared_ptr<result_cell>> before;
+    {
+      const std::lock_guard lock(cells[i]->mutex_);
+      before = cells[i]->before_;
+    }
+    for (auto& one : before) {
+      if (one->end() == nullptr && added.insert(one.get()).second) cells.push_back(std::move(one));
+    }
+  }
+}
+
 result_hub::result_hub(const std::shared_ptr<result_store>& store) : core_(std::make_shared<core>(store->watch())) {}
 
 result_hub::~result_hub() {
@@ -185,14 +226,17 @@ result_hub::~result_hub() {
 
 bool result_hub::is_here() noexcept { return hears_here; }
 
-void result_hub::watch(std::span<const std::shared_ptr<result_cell>> cells, bool keep) {
+void result_hub::watch(std::span<const std::shared_ptr<result_cell>> given, bool keep) {
+  std::vector<std::shared_ptr<result_cell>> cells(given.begin(), given.end());
+  result_cell::add_before(cells);
   std::vector<std::string> ids;
   std::vector<result_cell*> entered;
   entered.reserve(cells.size());
   const std::lock_guard ordered(core_->order);
   if (!core_->thread.joinable()) core_->thread = std::thread([core = core_] { core->run(); });
   try {
-    enter(cells, keep, ids, entered);
+    enter(std::span(cells).first(given.size()), keep, ids, entered);
+    enter(std::span(cells).subspan(given.size()), false, ids, entered);  // their own keep these
     if (!ids.empty()) core_->watch->add(ids);
   } catch (...) {
     for (result_cell* const cell : entered) core_->take_back(*cell);

@@ -50,7 +50,14 @@ class result_cell {
   /// The first one counts. Calls back.
   void settle(std::shared_ptr<const task_end> end);
 
+  /// From now on `cell` ends as the first one of `before` that fails or is revoked; it is watched together with them.
+  static void fail_with(const std::shared_ptr<result_cell>& cell, std::vector<std::shared_ptr<result_cell>> before);
+  /// Puts what must be watched for `cells` behind them, each once, as far as it has not ended.
+  static void add_before(std::vector<std::shared_ptr<result_cell>>& cells);
+
  private:
+  void leave();
+
   friend class result_hub;
   const std::string id_, name_;
   mutable std::mutex mutex_;  // guards what follows
@@ -58,7 +65,8 @@ class result_cell {
   std::vector<std::function<void(const task_end&)>> then_;
   bool is_watched_ = false;
   std::function<void(const result_cell*)> leave_;  // tells the hub that nobody waits any more
-  promise<void> promise_;                          // set behind `end_`
+  std::vector<std::shared_ptr<result_cell>> before_;
+  promise<void> promise_;  // set behind `end_`
   shared_future<void> done_{promise_.get_future().share()};
 };
 

@@ -5,8 +5,10 @@
 
 #include <tutti/base/error.hpp>
 #include <tutti/cluster/result_hub.hpp>
+#include <tutti/cluster/signature.hpp>
 
 #include <condition_variable>
+#include <future>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -114,6 +116,19 @@ TEST_F(Results, ThatComeBetweenTwoWaitsAreNotMissed) {
   }
 }
 
+TEST_F(Results, AreNotWaitedForWhereTheyAreHeardOf) {
+  const auto never = result<int>("never");
+  std::promise<std::string> said, had;
+  result<int>("heard").future().on_done([&] {
+    said.set_value(message_of<std::logic_error>([&] { static_cast<void>(never.get()); }));
+    had.set_value(std::to_string(result<int>("there").get()));
+  });
+  store("there", "SUCCESS", "5");
+  store("heard", "SUCCESS", "1");
+  EXPECT_THAT(said.get_future().get(), HasSubstr("cannot be waited for in a callback of a result"));
+  EXPECT_EQ(had.get_future().get(), "5");
+}
+
 TEST_F(Results, AreForgotten) {
   store("gone", "SUCCESS", "1");
   const auto r = result<int>("gone");
@@ -121,6 +136,52 @@ TEST_F(Results, AreForgotten) {
   r.forget();
   EXPECT_EQ(result<int>("gone").state(), "PENDING");
   EXPECT_EQ(r.get(), 1);  // it knows
+}
+
+// Of tasks that an earlier one keeps from coming Celery's workers do not always tell.
+TEST_F(Results, EndWithWhatCameBeforeThem) {
+  const auto step = [](const std::string& id) {
+    return signature::from_json(R"({"task":"t","args":[],"kwargs":{},"options":{"task_id":")" + id + R"("}})");
+  };
+  const auto store_bad = [&](const std::string& id, std::string_view status) {
+    task_result r;
+    r.id = id;
+    r.status = status;
+    r.failure = celery_failure(status == state::revoked ? "TaskRevokedError" : "ValueError", "of " + id);
+    const stored_result kept{id, encode_result(r), 60s, false};
+    where_.results()->store(std::span(&kept, 1));
+  };
+  {
+    const auto last = chain(step("a1"), step("a2"), step("a3")).delay<int>();
+    auto future = last.future();
+    store("a1", "SUCCESS", "1");
+    EXPECT_FALSE(last.ready());
+    store_bad("a2", state::revoked);
+    EXPECT_THROW((void)future.get(), cancelled);
+    EXPECT_THROW((void)last.get(30s), cancelled);
+    EXPECT_EQ(last.state(), "REVOKED");
+  }
+  {
+    const auto body = (group(step("b1") | step("b2"), step("b3")) | step("b4") | step("b5")).delay<int>();
+    store_bad("b4", state::failure);  // its chord's
+    EXPECT_EQ(body.state(), "FAILURE");
+    EXPECT_THROW((void)body.get(30s), remote_error);
+    const auto same = (group(step("c1") | step("c2"), step("c3")) | step("c4")).delay<int>();
+    store_bad("c1", state::failure);
+    EXPECT_THROW((void)same.get(30s), remote_error);
+  }
+  {
+    const auto many = (step("d1") | group(step("d2"), step("d3") | step("d4"))).delay<std::vector<int>>();
+    store("d2", "SUCCESS", "2");
+    store_bad("d3", state::failure);
+    EXPECT_EQ(many.state(), "FAILURE");
+    const auto members = group(step("e1") | step("e2"), step("e3")).delay<int>();
+    store_bad("e1", state::revoked);
+    store("e3", "SUCCESS", "3");
+    EXPECT_EQ(members[1].get(30s), 3);
+    EXPECT_THROW((void)members[0].get(30s), cancelled);
+  }
+  EXPECT_TRUE(eventually([&] { return watched() == 0; }));
 }
 
 TEST_F(Results, ThatWereRevokedAreCancelled) {
@@ -183,7 +244,6 @@ class late_store : public result_store {
     return {};
   }
   void end_chord(const std::string& /*group*/) override {}
-  void store_group(const std::string& /*group*/, const std::string& /*text*/, std::chrono::seconds /*for*/) override {}
   std::string name() const override { return "late"; }
 };
 

@@ -63,9 +63,6 @@ class result_store {
   /// Forgets the parts, once the chord's body was sent.
   virtual void end_chord(const std::string& group) = 0;
 
-  /// Celery keeps which tasks a group has: `text` is JSON, under the group's id.
-  virtual void store_group(const std::string& group, const std::string& text, std::chrono::seconds expires) = 0;
-
   /// Where it is, without a password.
   [[nodiscard]] virtual std::string name() const = 0;
 };

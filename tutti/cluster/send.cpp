@@ -1,5 +1,6 @@
 #include <tutti/cluster/inside/eager.hpp>
 #include <tutti/cluster/inside/send_json.hpp>
+#include <tutti/cluster/inside/worker/ending.hpp>
 #include <tutti/cluster/json_parts.hpp>
 #include <tutti/cluster/send.hpp>
 #include <tutti/cluster/signature.hpp>
@@ -19,18 +20,6 @@ const std::string& origin() {
 }
 
 double seconds_of(std::chrono::nanoseconds time) { return std::chrono::duration<double>(time).count(); }
-
-// Brokers that only we use hold back what is not due; on others every worker must see it.
-bool holds_back(const app& where) {
-  const std::string& url = where.options().broker;
-  return url.empty() || url.starts_with("sqlite:") || url.starts_with("memory:");
-}
-
-outgoing_message outgoing(const task_message& message, bool holds) {
-  outgoing_message out{message.queue, encode_message(message), message.priority, {}};
-  if (holds) out.due = message.eta;
-  return out;
-}
 
 }  // namespace
 
@@ -107,23 +96,16 @@ void send_message(const app& where, const task_message& message) {
     plan.messages.push_back(message);
     return run_eagerly(where, plan);
   }
-  const outgoing_message out = outgoing(message, holds_back(where));
+  const outgoing_message out = to_send(message);
   where.tasks()->publish(std::span(&out, 1));
 }
 
 void send_all(const app& where, const send_plan& plan) {
   if (where.options().eager) return run_eagerly(where, plan);
-  const bool holds = holds_back(where);
   std::vector<outgoing_message> out;
   out.reserve(plan.messages.size());
-  for (const task_message& message : plan.messages) out.push_back(outgoing(message, holds));  // or none is sent
-  if (!plan.chords.empty() || !plan.groups.empty()) {
-    const auto results = where.results();
-    for (const auto& [group, size] : plan.chords) results->begin_chord(group, size);
-    for (const auto& [group, text] : plan.groups) {
-      results->store_group(group, text, where.options().result_expires);
-    }
-  }
+  for (const task_message& message : plan.messages) out.push_back(to_send(message));  // or none is sent
+  for (const auto& [group, size] : plan.chords) where.results()->begin_chord(group, size);
   if (!out.empty()) where.tasks()->publish(out);
 }
 

@@ -157,9 +157,9 @@ detail::sent_canvas signature::send(const app& where, const send_options& option
   detail::caller_task caller = detail::calling_task();
   context.root_id = std::move(caller.root_id);
   context.parent_id = std::move(caller.id);
-  const send_plan plan = plan_signature(canvas_json(node), context, where.options().queue);
+  send_plan plan = plan_signature(canvas_json(node), context, where.options().queue);
   detail::send_all(where, plan);
-  return {plan.id, plan.ids, plan.is_group, plan.ignored};
+  return {std::move(plan.id), std::move(plan.ids), plan.is_group, std::move(plan.ignored), std::move(plan.before)};
 }
 
 group_signature group(const std::vector<signature>& tasks) {

@@ -23,7 +23,8 @@ struct sent_canvas {
   std::string id;
   std::vector<std::string> ids;
   bool is_group = false;
-  std::vector<bool> ignored;  // of each of `ids`, or of `id`: nobody keeps its result
+  std::vector<bool> ignored;                     // of each of `ids`, or of `id`: nobody keeps its result
+  std::vector<std::vector<std::string>> before;  // of each: earlier tasks without which it never comes
 };
 }  // namespace detail
 
@@ -53,8 +54,9 @@ class signature {
   /// One that takes no result of what runs before it.
   [[nodiscard]] signature immutable() const;
 
-  /// Sends it; the arguments come before its own. Blocks for a round trip to the broker, or two for chords. R is the
-  /// result's type, of a group at the end a vector. Throws as send_task.
+  /// Sends it; the arguments come before its own. Blocks for a round trip to the broker for each thousand tasks, and
+  /// one to the result store for each chord; a broker_error in between leaves running what was sent. R is the result's
+  /// type, of a group at the end a vector. Throws as send_task.
   template <class R = cluster::json, class... A>
   async_result<R> delay(const A&... arguments) const {
     return apply_async<R>({}, arguments...);
@@ -63,9 +65,11 @@ class signature {
   async_result<R> apply_async(const send_options& options, const A&... arguments) const {
     const app where = detail::app_for(options);
     auto sent = send(where, options, detail::encode_arguments(arguments...));
-    if (sent.is_group)
-      return result_access::parts<R>(where, std::move(sent.id), std::move(sent.ids), std::move(sent.ignored));
-    return result_access::task<R>(where, std::move(sent.id), name(), sent.ignored.front());
+    auto result = sent.is_group
+                      ? result_access::parts<R>(where, std::move(sent.id), std::move(sent.ids), std::move(sent.ignored))
+                      : result_access::task<R>(where, std::move(sent.id), name(), sent.ignored.front());
+    result_access::fail_with(result, sent.before);
+    return result;
   }
 
   /// One after the other: each is called with the result of the one before. A group with something behind it is a
@@ -93,7 +97,7 @@ concept signature_range =
 /// Tasks that run at once; made by group().
 class group_signature : public signature {
  public:
-  /// Sends all in one go. An empty group is ready at once, with no results.
+  /// Sends all, as signature::delay. An empty group is ready at once, with no results.
   template <class R = cluster::json, class... A>
   group_result<R> delay(const A&... arguments) const {
     return apply_async<R>({}, arguments...);
@@ -102,7 +106,9 @@ class group_signature : public signature {
   group_result<R> apply_async(const send_options& options, const A&... arguments) const {
     const app where = detail::app_for(options);
     auto sent = send(where, options, detail::encode_arguments(arguments...));
-    return result_access::group<R>(where, std::move(sent.id), std::move(sent.ids), std::move(sent.ignored));
+    auto result = result_access::group<R>(where, std::move(sent.id), std::move(sent.ids), std::move(sent.ignored));
+    result_access::fail_with(result, sent.before);
+    return result;
   }
 
  private:

@@ -15,6 +15,8 @@
 
 namespace signature_test {
 
+using namespace std::chrono_literals;
+
 long plus(long a, long b) { return a + b; }
 long sum(const std::vector<long>& all) { return std::accumulate(all.begin(), all.end(), 0L); }
 std::vector<long> same(const std::vector<long>& all) { return all; }
@@ -27,12 +29,29 @@ void note_failure(const std::string& id) {
   ++failures;
 }
 
+// Tasks that wait for another one, which has a queue of its own.
+tutti::cluster::async_result<long> call_another(long a) {
+  return tutti::cluster::signature("canvas.plus", a, 1).set({.queue = "another"}).delay<long>();
+}
+long waits(long a) { return call_another(a).get(30s); }
+long waits_for_all(long a) {
+  const tutti::cluster::signature one("canvas.plus", a, 1);
+  return tutti::cluster::group(one.set({.queue = "another"})).delay<long>().get(30s).at(0);
+}
+tutti::task<long> awaits(long a) {
+  const auto another = call_another(a);
+  co_return co_await another;
+}
+long insists(long a) { return call_another(a).future().get(); }
+long reads(const std::string& id) { return tutti::cluster::result<long>(id).get(30s); }
+
 }  // namespace signature_test
 
 namespace tutti::cluster {
 namespace {
 
 using namespace std::chrono_literals;
+using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
@@ -46,6 +65,12 @@ const function same{fn<signature_test::same>, {.name = "canvas.same"}};
 const function fail{fn<signature_test::fail>, {.name = "canvas.fail"}};
 const function say{fn<signature_test::say>, {.name = "canvas.say", .ignore_result = true}};
 const function note_failure{fn<signature_test::note_failure>, {.name = "canvas.note_failure"}};
+
+const function waits{fn<signature_test::waits>, {.name = "canvas.waits"}};
+const function waits_for_all{fn<signature_test::waits_for_all>, {.name = "canvas.waits_for_all"}};
+const function awaits{fn<signature_test::awaits>, {.name = "canvas.awaits"}};
+const function insists{fn<signature_test::insists>, {.name = "canvas.insists"}};
+const function reads{fn<signature_test::reads>, {.name = "canvas.reads"}};
 
 class Signatures : public testing::TestWithParam<bool> {
  protected:
@@ -151,6 +176,26 @@ TEST_P(Signatures, CallErrbacksWithTheId) {
   EXPECT_THROW(r.get(30s), std::out_of_range);
   EXPECT_TRUE(eventually([] { return signature_test::failures == 1; }));
   EXPECT_EQ(signature_test::failed_id, r.id());
+}
+
+TEST_P(Signatures, AreNotWaitedForInsideTasks) {
+  for (const signature& task : {waits.s(1), waits_for_all.s(1), awaits.s(1)}) {
+    SCOPED_TRACE(task.json());
+    const auto sent = task.delay<long>();
+    if (GetParam()) {
+      EXPECT_EQ(sent.get(30s), 2);  // in place it has run
+    } else {
+      const std::string why = message_of<std::logic_error>([&] { static_cast<void>(sent.get(30s)); });
+      EXPECT_THAT(why, AllOf(HasSubstr("must not wait"), HasSubstr("link, chain or chord")));
+    }
+  }
+  const auto there = plus.delay(1, 2);
+  EXPECT_EQ(there.get(30s), 3);
+  EXPECT_EQ(reads.delay(there.id()).get(30s), 3);
+  if (GetParam()) return;
+  worker helper(bench_.where(), {.queues = {"another"}, .concurrency = 1});
+  helper.start();
+  EXPECT_EQ(insists.delay(1).get(30s), 2);
 }
 
 TEST_P(Signatures, HaveOptions) {

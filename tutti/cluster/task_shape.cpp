@@ -6,8 +6,10 @@
 #include <tutti/core/call.hpp>
 
 #include <algorithm>
+#include <filesystem>
 #include <set>
 #include <stdexcept>
+#include <system_error>
 
 namespace tutti::cluster::detail {
 namespace {
@@ -96,7 +98,9 @@ const char* library_of(const void* address) {
   link_map* map = nullptr;
   if (dladdr1(address, &found, reinterpret_cast<void**>(&map), RTLD_DL_LINKMAP) != 0 && map != nullptr &&
       map->l_name != nullptr && *map->l_name != '\0') {
-    return intern(map->l_name);
+    std::error_code unknown;  // then as it is
+    const auto whole = std::filesystem::absolute(map->l_name, unknown);
+    return intern(unknown ? map->l_name : whole.c_str());
   }
   return "";
 }

@@ -56,6 +56,8 @@ running_settings::~running_settings() { current_settings = before_; }
 
 bool was_refused(const call_context& context) noexcept { return refused == &context; }
 
+const app* calling_app() noexcept { return current != nullptr ? current->where : nullptr; }
+
 void update_state(std::string_view status, std::string_view json) {
   const call_context& self = here("update_state");
   if (status.empty() || state::is_final(status)) {

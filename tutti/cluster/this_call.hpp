@@ -2,6 +2,7 @@
 #pragma once
 #include <tutti/base/json.hpp>
 #include <tutti/base/log.hpp>
+#include <tutti/cluster/app.hpp>
 #include <tutti/cluster/message.hpp>
 
 #include <chrono>
@@ -25,6 +26,7 @@ namespace detail {
 /// What a worker, or an eager app, tells a task. It lives on the stack of who runs it.
 struct call_context {
   const task_message* message = nullptr;
+  const app* where = nullptr;  ///< that the task came to, and its own calls go to; null: the current one
   std::optional<wall_time> deadline = {};
   std::stop_token stop = {};
   std::string worker;  ///< hostname of the worker; empty: eager
@@ -51,6 +53,8 @@ struct retry_request {
 };
 
 void update_state(std::string_view status, std::string_view json);
+/// Where the task of this thread sends its calls; null: it says nothing of that, or there is none.
+[[nodiscard]] const app* calling_app() noexcept;
 
 }  // namespace detail
 

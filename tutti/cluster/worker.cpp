@@ -3,6 +3,7 @@
 #include <tutti/base/error.hpp>
 #include <tutti/base/log.hpp>
 #include <tutti/cluster/control/control_panel.hpp>
+#include <tutti/cluster/inside/app_state.hpp>
 #include <tutti/cluster/inside/worker/worker_impl.hpp>
 #include <tutti/cluster/inside/worker/worker_signals.hpp>
 #include <tutti/core/concurrency.hpp>
@@ -11,6 +12,7 @@
 
 #include <algorithm>
 #include <array>
+#include <filesystem>
 #include <set>
 #include <stdexcept>
 #include <utility>
@@ -37,14 +39,38 @@ std::size_t slots_of(const worker_options& options) {
   return static_cast<std::size_t>(options.concurrency > 0 ? options.concurrency : default_concurrency());
 }
 
+// A file is the same one wherever a process goes.
+std::string lasting(broker_url url) {
+  if (url.scheme == "sqlite") url.path = std::filesystem::absolute(url.path).string();
+  return url.text();
+}
+
+detail::child_setup setup_of(const app& where, const std::string& name) {
+  const auto& state = result_hub_access::state(where);
+  const app_options& options = state.options;
+  return {.worker = name,
+          .broker = lasting(state.broker_at),
+          .backend = lasting(state.results_at),
+          .queue = options.queue,
+          .result_expires = options.result_expires.count(),
+          .lease = options.lease.count(),
+          .patience = options.patience.count()};
+}
+
 }  // namespace
 
 worker_pool parse_worker_pool(std::string_view text) {
   if (text == "threads") return worker_pool::threads;
   if (text == "processes" || text == "prefork") return worker_pool::processes;
   if (text == "inline" || text == "solo") return worker_pool::inline_;
-  throw std::invalid_argument("unknown pool \"" + std::string(text) +
-                              "\" of a worker; known: threads, processes (prefork), inline (solo)");
+  // A URL has come to the wrong place: it may have a password, and is not shown.
+  const std::string shown = text.find_first_of(":@") == text.npos ? " \"" + std::string(text) + '"' : "";
+  throw std::invalid_argument("unknown pool" + shown +
+                              " of a worker; known: threads, processes (prefork), inline (solo)");
+}
+
+std::string_view to_string(worker_pool pool) noexcept {
+  return pool == worker_pool::threads ? "threads" : pool == worker_pool::processes ? "processes" : "inline";
 }
 
 worker_name::worker_name(const std::string& given) {
@@ -72,7 +98,7 @@ worker::impl::impl(app where, worker_options options)
       queues_(options_.queues.empty() ? std::vector<std::string>{app_.options().queue} : options_.queues),
       slots_(slots_of(options_)),
       rules_{app_.options().queue, app_.options().result_expires},
-      backend_url_(app_.options().backend.empty() ? app_.options().broker : app_.options().backend),
+      child_setup_(setup_of(app_, name())),
       jobs_(slots_, options_.prefetch) {
   if (std::ranges::any_of(queues_, [](const std::string& queue) { return queue.empty(); })) {
     throw std::invalid_argument("a worker was given a queue without a name");
@@ -84,7 +110,8 @@ worker::impl::impl(app where, worker_options options)
   if (options_.heartbeat < std::chrono::milliseconds(1)) {
     throw std::invalid_argument("a worker's heartbeat must be at least a millisecond");
   }
-  if (options_.pool == worker_pool::processes && (!app_.tasks()->is_shared() || backend_url_.starts_with("memory:"))) {
+  if (options_.pool == worker_pool::processes &&
+      (!app_.tasks()->is_shared() || child_setup_.backend.starts_with("memory:"))) {
     throw std::invalid_argument(
         "a worker with processes cannot use memory://, which is for one process: use sqlite: or redis://, or threads");
   }
@@ -99,10 +126,12 @@ int worker::impl::run() {
   if (options_.handle_signals) {
     signals.emplace([this] { shut_down(true); }, [this] { shut_down(false); });
   }
-  if (!open_consumer()) return is_cold() ? 1 : 0;
   std::exception_ptr failure;
   try {
+    open_consumer();
     serve();
+  } catch (const broker_error&) {  // it is away
+    if (!is_stopping()) failure = std::current_exception();
   } catch (...) {  // no threads, no memory
     failure = std::current_exception();
   }
@@ -116,25 +145,26 @@ int worker::impl::run() {
   consumer_.reset();  // what it still holds is for others, also when this has gone wrong
   events_.reset();
   if (failure) std::rethrow_exception(failure);
-  return is_cold() || completion_->let_go() != 0 ? 1 : 0;
+  return is_cold() || (completion_ && completion_->let_go() != 0) ? 1 : 0;
 }
 
 void worker::impl::serve() {
-  load_revocations();
   events_ = std::make_unique<event_sender>(app_.tasks(), name());
   events_->enable(options_.task_events);
-  completion_ = std::make_unique<completion>(app_.tasks(), app_.results(), *consumer_, jobs_, rules_);
+  completion_ = std::make_unique<completion>(app_.tasks(), app_.results(), *consumer_, jobs_, rules_,
+                                             [this] { keep_revocations(); });
   {
     const std::lock_guard lock(waker_mutex_);
     ending_ = completion_.get();
   }
   if (options_.pool == worker_pool::processes) {
     for (std::size_t i = 0; i < slots_; ++i) {
-      children_.push_back(
-          std::make_unique<child_process>(child_limits{options_.max_tasks_per_child, options_.max_memory_per_child}));
+      children_.push_back(std::make_unique<child_process>(
+          child_limits{options_.max_tasks_per_child, options_.max_memory_per_child}, child_setup_));
     }
   }
-  const control_panel panel(app_, name(), *this, *events_, options_.heartbeat);
+  std::optional<control_panel> panel(std::in_place, app_, name(), *this, *events_, options_.heartbeat);
+  load_revocations();  // none is missed: those to come are heard of
   std::vector<std::thread> threads;
   std::exception_ptr failure;
   try {
@@ -144,10 +174,13 @@ void worker::impl::serve() {
     fetch();
   } catch (...) {
     failure = std::current_exception();
+    shut_down(true);  // also those who wait for something else than a job
   }
   completion_->begin_ending(patience());
   give_back(jobs_.close());
   for (std::thread& t : threads) t.join();
+  panel.reset();  // what it was told may be a chore
+  events_->end();
   completion_->finish(patience());
   if (failure) std::rethrow_exception(failure);
 }

@@ -21,6 +21,8 @@ enum class worker_pool : unsigned char {
 
 /// "threads", "processes" or "inline" (also Celery's "prefork" and "solo"). Throws std::invalid_argument.
 [[nodiscard]] worker_pool parse_worker_pool(std::string_view text);
+/// "threads", "processes" or "inline".
+[[nodiscard]] std::string_view to_string(worker_pool pool) noexcept;
 
 /// How a worker is made. Designated initialisers, in this order.
 struct worker_options {
@@ -60,7 +62,8 @@ class worker {
   /// Waits for the end of start(); as run().
   int wait();
   /// Warm: what runs ends first, what is held goes back. Cold: what runs is asked to stop, or killed in processes, and
-  /// goes back too.
+  /// goes back too. A thread cannot be killed: a cold shutdown waits for its task too, which is a SUCCESS when it
+  /// ignores its stop token and returns.
   void shutdown(bool warm = true) noexcept;
 
   [[nodiscard]] worker_stats stats() const;

@@ -60,7 +60,6 @@ class WorkerCanvas : public testing::Test {
   std::string start(const std::string& what, const plan_context& where = {}) {
     const send_plan plan = plan_signature(what, where, "celery");
     for (const auto& [id, size] : plan.chords) bench_.app().results()->begin_chord(id, size);
-    for (const auto& [id, text] : plan.groups) bench_.app().results()->store_group(id, text, 1h);
     for (const task_message& m : plan.messages) bench_.send(m);
     return plan.id;
   }
@@ -138,6 +137,26 @@ TEST_F(WorkerCanvas, FailsAChordOfWhichAPartFails) {
   EXPECT_THAT(notes(), ElementsAre(json_string(id)));
 }
 
+TEST_F(WorkerCanvas, SendsTheErrbacksOfAllThatABodyIsMadeOf) {
+  const auto told_of = [](const std::string& id, const std::string& errback) {
+    return signature("sum", "[]",
+                     R"({"task_id": ")" + id + R"(", "link_error": [)" + signature("note", errback) + "]}");
+  };
+  const std::string members = group({told_of("a", "[]"), told_of("b", "[]"), told_of("c", "[3]")});
+  for (const std::string& body : {members, chain({signature("sum", "[1]"), members})}) {
+    start(chord({signature("fail")}, body));
+    for (const char* const id : {"a", "b", "c"}) EXPECT_EQ(bench_.await(id).failure->type, "ChordError");
+    ASSERT_TRUE(eventually([&] { return notes().size() == 2 && is_all_done(); }));
+    EXPECT_THAT(notes(), testing::UnorderedElementsAre(R"("a")", R"("c")"));
+    const std::lock_guard lock(mutex_);
+    notes_.clear();
+    bench_.app().results()->forget(std::vector<std::string>{"a", "b", "c"});
+  }
+  start(chord({signature("fail")}, chain({told_of("first", "[]"), signature("sum", "[]", R"({"task_id": "last"})")})));
+  ASSERT_TRUE(eventually([&] { return notes().size() == 1 && is_all_done(); }));
+  EXPECT_THAT(notes(), ElementsAre(R"("last")"));
+}
+
 TEST_F(WorkerCanvas, CompletesChordsOfChainsAndChordsInChords) {
   const std::string inner = chord({signature("sum", "[1]"), signature("sum", "[2]")}, signature("sum"));
   const std::string through = chain({signature("sum", "[5]"), signature("sum", "[6]")});
@@ -168,6 +187,54 @@ TEST_F(WorkerCanvas, EndsAChainBeforeAChord) {
                    signature("sum", "[1]")}));
   EXPECT_EQ(bench_.await(id).status, "FAILURE");
   EXPECT_TRUE(eventually([&] { return is_all_done(); }));
+}
+
+TEST_F(WorkerCanvas, TakesTheNameOfATaskForACallOfIt) {
+  task_message m = bench_.message("sum", "[2, 3]");
+  m.callbacks = {R"("note")"};
+  bench_.send(decode_message(encode_message(m)));
+  task_message bad = bench_.message("fail");
+  bad.errbacks = {R"("note")"};
+  bench_.send(decode_message(encode_message(bad)));
+  ASSERT_TRUE(eventually([&] { return notes().size() == 2 && is_all_done(); }));
+  EXPECT_THAT(notes(), testing::UnorderedElementsAre("5", json_string(bad.id)));
+}
+
+TEST_F(WorkerCanvas, SendsChunksAsAGroup) {
+  const std::string chunks =
+      R"({"task": "celery.chunks", "args": [], "kwargs": {"task": )" + signature("sum") +
+      R"(, "it": [[1, 2], [3, 4], [5]], "n": 2}, "options": {"queue": "celery"}, "subtask_type": null, "immutable": true})";
+  EXPECT_EQ(bench_.await(start(chain({signature("sum", "[1]"), chunks, signature("note")}))).result, "[[3,7],[5]]");
+  EXPECT_THROW(static_cast<void>(plan_signature(R"({"task": "celery.chunks", "kwargs": {"it": [], "n": 0}})", {}, "q")),
+               decode_error);
+}
+
+// A chord that Celery has numbered bears its header's number, and its body its own.
+TEST_F(WorkerCanvas, KeepsTheNumbersOfAChordOfCelerys) {
+  const std::string header =
+      named("group", tasks_of({signature("sum", "[1]"), signature("sum", "[2]")}), R"({"task_id": "the-header"})");
+  const std::string body = signature("sum", "[]", R"({"task_id": "the-body"})");
+  const std::string chord = named("chord", R"({"header": )" + header + R"(, "body": )" + body + R"(, "kwargs": {}})",
+                                  R"({"task_id": "the-header"})");
+  task_message m = bench_.message("sum", "[10]");
+  m.chain = {chord};
+  bench_.send(m);
+  EXPECT_EQ(bench_.await("the-body").result, "23");
+  EXPECT_EQ(plan_signature(chord, {}, "q").id, "the-body");
+  plan_context named_by_caller;
+  named_by_caller.id = "wanted";
+  EXPECT_EQ(plan_signature(chord, named_by_caller, "q").id, "wanted");
+}
+
+// Celery's workers end what comes after a failure by the ids in the options.
+TEST_F(WorkerCanvas, NumbersChordsInChainsByTheirBodies) {
+  const send_plan plan = plan_signature(
+      chain({signature("sum", "[1]"), chord({signature("sum")}, chain({signature("sum"), signature("sum")}))}), {},
+      "q");
+  ASSERT_THAT(plan.messages, SizeIs(1));
+  ASSERT_THAT(plan.messages[0].chain, SizeIs(1));
+  EXPECT_THAT(plan.messages[0].chain[0], testing::EndsWith(R"("options":{"task_id":")" + plan.id +
+                                                           R"("},"subtask_type":"chord","immutable":false})"));
 }
 
 TEST_F(WorkerCanvas, FailsATaskWhoseCallbackCannotBeSent) {

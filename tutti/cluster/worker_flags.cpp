@@ -14,6 +14,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <csignal>
 #include <cstdio>
 #include <filesystem>
 
@@ -197,10 +198,6 @@ std::string listed(const std::vector<std::string>& names, std::size_t most) {
                      names.size() - most);
 }
 
-std::string_view pool_name(worker_pool pool) {
-  return pool == worker_pool::threads ? "threads" : pool == worker_pool::processes ? "processes" : "inline";
-}
-
 }  // namespace
 
 std::string_view worker_flags_help() noexcept { return help; }
@@ -235,7 +232,7 @@ int run_worker(const worker_flags& flags) {
   const bool alone = flags.worker.pool == worker_pool::inline_;
   const int concurrency = alone ? 1 : flags.worker.concurrency > 0 ? flags.worker.concurrency : default_concurrency();
   const std::string broker = where.tasks()->name();
-  const std::string_view pool = pool_name(flags.worker.pool);
+  const std::string_view pool = to_string(flags.worker.pool);
   log(log_level::info, "worker begins",
       {{"name", works.name()},
        {"broker", broker},
@@ -250,7 +247,10 @@ int run_worker(const worker_flags& flags) {
                tasks.empty() ? "none: --load a library that has some" : listed(tasks, 20));
     std::fflush(stderr);
   }
-  return works.run();
+  const int code = works.run();
+  // It has ended: who asks for that again does not change how.
+  for (const int number : {SIGTERM, SIGINT}) ::signal(number, SIG_IGN);
+  return code;
 }
 
 int run_worker_from_flags() {

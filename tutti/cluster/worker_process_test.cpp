@@ -6,10 +6,14 @@
 #include <tutti/cluster/worker.hpp>
 
 #include <tutti/base/error.hpp>
+#include <tutti/base/log.hpp>
+#include <tutti/cluster/send.hpp>
+#include <tutti/cluster/task_shape.hpp>
 
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
@@ -84,6 +88,19 @@ const task_registration fat_task(made("process_test.fat", [](const auto&) -> std
   return std::to_string(::getpid());
 }));
 
+const task_registration call_task(made("process_test.call", [](const auto&) {
+  return json_string(send_task("process_test.pid", {}).id());
+}));
+
+// Whether the log has told of a process that cannot be had.
+class start_failures final : public log_sink {
+ public:
+  void write(const log_record& record) override {
+    if (record.message.find("process of the worker cannot be started") != std::string_view::npos) ++count;
+  }
+  std::atomic<int> count{0};
+};
+
 class WorkerProcesses : public testing::Test {
  protected:
   // sqlite needs a folder of its own, for the files beside the database.
@@ -92,7 +109,15 @@ class WorkerProcesses : public testing::Test {
     if (::mkdtemp(folder.data()) == nullptr) ADD_FAILURE() << "cannot make " << folder;
     return folder;
   }
-  ~WorkerProcesses() override { std::filesystem::remove_all(folder_); }
+  ~WorkerProcesses() override {
+    set_log_sink(nullptr);
+    std::filesystem::remove_all(folder_);
+  }
+  [[nodiscard]] static std::uint64_t memory_of(const std::string& pid) {  // KiB
+    std::uint64_t all = 0, resident = 0;
+    std::ifstream("/proc/" + pid + "/statm") >> all >> resident;
+    return resident * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE)) / 1024;
+  }
   [[nodiscard]] std::string file() const { return folder_ + "/notes"; }
   [[nodiscard]] std::string file_json() const { return json_string(file()); }
 
@@ -191,10 +216,63 @@ TEST_F(WorkerProcesses, AreReplacedAfterSoManyTasks) {
 }
 
 TEST_F(WorkerProcesses, AreReplacedWhenTheyHaveTooMuchMemory) {
-  options_.max_memory_per_child = 60 * 1024;
+  {
+    running_worker measured(bench_, options_);
+    options_.max_memory_per_child =
+        memory_of(bench_.await(bench_.send("process_test.pid")).result) + std::uint64_t{32} * 1024;
+    ASSERT_GT(options_.max_memory_per_child, 33U * 1024);
+  }
   running_worker worker(bench_, options_);
-  const std::string fat = bench_.await(bench_.send("process_test.fat")).result;
-  EXPECT_NE(bench_.await(bench_.send("process_test.pid")).result, fat);
+  const std::string thin = bench_.await(bench_.send("process_test.pid")).result;
+  EXPECT_EQ(bench_.await(bench_.send("process_test.fat")).result, thin);
+  EXPECT_NE(bench_.await(bench_.send("process_test.pid")).result, thin);
+}
+
+TEST_F(WorkerProcesses, CallOtherTasksWhereTheyCameTo) {
+  running_worker worker(bench_, options_);
+  const std::string called = string_in(bench_.await(bench_.send("process_test.call")).result).value();
+  EXPECT_EQ(bench_.await(called).status, "SUCCESS");
+}
+
+// A library that is not there for a while: then there are no processes, and nothing is taken, run or lost.
+TEST_F(WorkerProcesses, CostNoMessageAnythingWhenTheyCannotStart) {
+  const auto failures = std::make_shared<start_failures>();
+  set_log_sink(failures);
+  const std::string library = folder_ + "/libtasks.so";
+  const auto put_library = [&] {
+    std::filesystem::create_symlink(detail::library_of(reinterpret_cast<const void*>(&::getpid)), library);
+  };
+  put_library();
+  registered_task task = made("process_test.of_library", [](const auto&) { return std::string("1"); });
+  task.library = library.c_str();
+  const task_registration entered(task);
+  options_.prefetch = 5;
+  running_worker worker(bench_, options_);
+  const std::string first = bench_.await(bench_.send("process_test.pid")).result;
+
+  // Its process dies idle, and there is no other one.
+  std::filesystem::remove(library);
+  ASSERT_EQ(::kill(std::stoi(first), SIGKILL), 0);
+  std::vector<std::string> ids;
+  for (int i = 0; i < 3; ++i) ids.push_back(bench_.send("process_test.pid"));
+  ASSERT_TRUE(eventually([&] { return failures->count > 0; }));
+  const std::string queue = "celery";
+  ASSERT_TRUE(eventually([&] { return bench_.app().tasks()->queues({&queue, 1}).at(0).waiting == 3; }));
+  for (const std::string& id : ids) EXPECT_FALSE(bench_.look(id));
+
+  put_library();
+  for (const std::string& id : ids) EXPECT_EQ(bench_.await(id).status, "SUCCESS");
+  EXPECT_EQ(bench_.buried().size(), 0U);
+  EXPECT_NE(bench_.await(ids[0]).result, first);
+}
+
+TEST_F(WorkerProcesses, AreReplacedWhenTheyDieIdle) {
+  running_worker worker(bench_, options_);
+  const std::string first = bench_.await(bench_.send("process_test.pid")).result;
+  ASSERT_EQ(::kill(std::stoi(first), SIGKILL), 0);
+  const task_result second = bench_.await(bench_.send("process_test.pid"));
+  EXPECT_EQ(second.status, "SUCCESS");
+  EXPECT_NE(second.result, first);
 }
 
 }  // namespace

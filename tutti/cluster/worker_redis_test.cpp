@@ -1,6 +1,7 @@
 // Workers with a broker and a result store that go away.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <tutti/cluster/control_client.hpp>
 #include <tutti/cluster/worker.hpp>
 
 #include <tutti/base/error.hpp>
@@ -11,6 +12,7 @@
 #include <optional>
 #include <stdexcept>
 #include <tests/support/cluster_worker.hpp>
+#include <tests/support/redis_places.hpp>
 #include <tests/support/redis_server.hpp>
 
 namespace tutti::cluster {
@@ -20,6 +22,7 @@ using namespace std::chrono_literals;
 using tutti_test::cluster_bench;
 using tutti_test::eventually;
 using tutti_test::redis_server;
+using tutti_test::redis_settings;
 using tutti_test::running_worker;
 using tutti_test::signal_gate;
 
@@ -30,7 +33,14 @@ class WorkerRedis : public testing::Test {
   cluster_bench bench_{server_.url(), {.lease = 500ms, .patience = 300ms}};
 };
 
-TEST_F(WorkerRedis, RunsEachOfManyOnce) {
+// With a lease that a busy machine does not end.
+class WorkerRedisOnce : public testing::Test {
+ protected:
+  redis_server server_{{.durable = true}};
+  cluster_bench bench_{server_.url(), {.lease = 30s}};
+};
+
+TEST_F(WorkerRedisOnce, RunsEachOfManyOnce) {
   constexpr std::size_t many = 1000;
   std::vector<std::atomic<int>> runs(many);
   bench_.task("note", [&](const std::vector<std::string>& args) {
@@ -66,10 +76,9 @@ TEST_F(WorkerRedis, GoesOnWhenTheBrokerIsBack) {
   running_worker worker(bench_, {.concurrency = 2});
   ASSERT_TRUE(eventually([&] { return runs > many / 4; }));
   server_.kill();
-  const std::size_t before = runs;
   server_.start();
   for (std::size_t i = 0; i < many; ++i) ASSERT_EQ(bench_.await(ids[i]).result, std::to_string(i));
-  EXPECT_GE(runs, before);
+  EXPECT_GE(runs, many);
   ASSERT_TRUE(eventually([&] { return bench_.left() == 0; }));
   EXPECT_EQ(worker.stop(), 0);
 }
@@ -106,6 +115,89 @@ TEST_F(WorkerRedis, GoesOnWhenAResultIsRefused) {
   ASSERT_TRUE(eventually([&] { return bench_.left() == 0 && bench_.buried().size() == 1; }));
   EXPECT_EQ(worker.stop(), 0);
   EXPECT_THAT(bench_.buried().at(0), testing::HasSubstr("WRONGTYPE"));
+}
+
+TEST(WorkerFullRedis, RunsWhatIsThere) {
+  const log_capture quiet;
+  const redis_server server({.more = {"--maxmemory", "5mb"}});
+  cluster_bench bench(server.url(), {.lease = 500ms, .patience = 10s});
+  bench.task("count", [](const auto& args) { return args.at(0); });
+  bench.task("fail", [](const auto&) -> std::string { throw std::invalid_argument("x"); });
+  std::vector<std::string> ids;
+  for (int n = 0; n < 20; ++n) ids.push_back(bench.send(n % 2 == 0 ? "count" : "fail", "[" + std::to_string(n) + "]"));
+  tutti_test::fill(server);
+  running_worker worker(bench, {.concurrency = 2});
+  for (const std::string& id : ids) bench.await(id);
+  ASSERT_TRUE(eventually([&] { return bench.left() == 0; }));
+  EXPECT_EQ(worker.stop(), 0);
+  EXPECT_THAT(server.ask({"SET", "x", "x"}), testing::StartsWith("-OOM"));
+}
+
+TEST_F(WorkerRedis, HearsWhatIsRevokedWhileTheStoreIsAway) {
+  const redis_server broker;
+  cluster_bench bench(broker.url(), {.backend = server_.url(), .patience = 300ms});
+  std::atomic<int> runs{0};
+  bench.task("count", [&](const auto&) { return std::to_string(++runs); });
+  const task_message m = bench.message("count");
+  server_.kill();
+  running_worker worker(bench, {.concurrency = 1});
+  ASSERT_TRUE(eventually([&] {
+    return ask_workers(bench.app(), "revoke", R"({"task_id": ")" + m.id + R"("})", {worker->name()}, 1s).size() == 1;
+  }));
+  server_.start();
+  bench.send(m);
+  EXPECT_EQ(bench.await(m.id).status, "REVOKED");
+  EXPECT_EQ(runs, 0);
+}
+
+// A worker whose user may have only some of the keys.
+class WorkerRedisUser : public testing::Test {
+ protected:
+  static redis_settings with_user(const std::vector<std::string>& keys) {
+    redis_settings all{.more = {"--user", "worker", "on", ">secret", "&*", "+@all"}};
+    for (const char* key : {"~tutti:*", "~_kombu*", "~celery-task-meta-*", "~celery", "~celery\x06*"})
+      all.more.push_back(key);
+    all.more.insert(all.more.end(), keys.begin(), keys.end());
+    return all;
+  }
+  static std::string url(const redis_server& server) {
+    return "redis://worker:secret@127.0.0.1:" + std::to_string(server.port()) + "/0";
+  }
+  // The first one's successor has no place to go to.
+  void run(cluster_bench& bench) {
+    bench.task("count", [this](const auto&) { return std::to_string(++runs_); });
+    task_message m = bench.message("count");
+    m.chain = {tutti_test::signature("count", "[]", R"({"task_id": "next", "queue": "forbidden"})")};
+    bench.send(m);
+    for (int i = 0; i < 20; ++i) bench.send("count");
+  }
+  const log_capture quiet_;
+  std::atomic<int> runs_{0};
+};
+
+TEST_F(WorkerRedisUser, BuriesWhatMayNotBeSent) {
+  const redis_server server(with_user({"~celery.dead*"}));
+  cluster_bench bench(url(server));
+  run(bench);
+  running_worker worker(bench, {.concurrency = 1});
+  ASSERT_TRUE(eventually([&] { return runs_ == 21 && bench.left() == 0; }));
+  EXPECT_EQ(worker.stop(), 0);
+  ASSERT_EQ(bench.buried().size(), 1U);
+  EXPECT_THAT(bench.buried().at(0), testing::HasSubstr("its end is refused"));
+  EXPECT_EQ(server.ask({"EXISTS", "forbidden", "forbidden.dead"}), "0");
+}
+
+TEST_F(WorkerRedisUser, ParksWhatMayNotEvenBeBuried) {
+  const redis_server server(with_user({}));
+  cluster_bench bench(url(server));
+  run(bench);
+  running_worker worker(bench, {.concurrency = 1});
+  const std::string queue = "celery";
+  ASSERT_TRUE(eventually([&] {
+    const queue_info info = bench.app().tasks()->queues({&queue, 1}).at(0);
+    return runs_ == 21 && info.delayed == 1 && info.held == 0 && info.waiting == 0;
+  }));
+  EXPECT_EQ(worker.stop(), 0);
 }
 
 TEST_F(WorkerRedis, BeginsWhenTheBrokerIsThere) {

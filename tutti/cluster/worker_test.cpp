@@ -5,6 +5,7 @@
 
 #include <tutti/base/error.hpp>
 #include <tutti/base/json.hpp>
+#include <tutti/cluster/send.hpp>
 #include <tutti/cluster/this_call.hpp>
 #include <tutti/core/this_task.hpp>
 
@@ -69,6 +70,16 @@ TEST_P(WorkerPools, RunsEachOfManyOnce) {
   EXPECT_EQ(bench_.left(), 0U);
 }
 
+TEST_P(WorkerPools, ATaskCallsOthersWhereItCameTo) {
+  const cluster_bench current;
+  current.app().make_current();
+  bench_.task("sum", sum);
+  bench_.task("call", [](const auto&) { return json_string(send_task("sum", {}, 2, 3).id()); });
+  running_worker worker(bench_, options_);
+  const std::string called = string_in(bench_.await(bench_.send("call")).result).value();
+  EXPECT_EQ(bench_.await(called).result, "5");
+}
+
 TEST_P(WorkerPools, KeepsWhatATaskThrows) {
   bench_.task("fail", [](const auto&) -> std::string { throw std::invalid_argument("no such thing"); });
   bench_.task("throw_int", [](const auto&) -> std::string { throw 42; });
@@ -117,6 +128,7 @@ TEST_P(WorkerPools, BuriesWhatItCannotRun) {
   EXPECT_EQ(r.status, "FAILURE");
   ASSERT_TRUE(r.failure);
   EXPECT_EQ(r.failure->type, "NotRegistered");
+  EXPECT_THAT(r.failure->args, AllOf(HasSubstr("--load"), HasSubstr("celery")));
   const outgoing_message rubbish{"celery", "this is no message", {}, {}};
   bench_.app().tasks()->publish({&rubbish, 1});
   ASSERT_TRUE(eventually([&] { return bench_.buried().size() == 2; }));
@@ -124,6 +136,17 @@ TEST_P(WorkerPools, BuriesWhatItCannotRun) {
   ASSERT_EQ(worker.stop(), 0);
   EXPECT_EQ(worker->stats().dead_lettered, 2U);
   EXPECT_EQ(bench_.left(), 0U);
+}
+
+TEST_P(WorkerPools, DoesNotRunAgainWhatCameToNoEndTooOften) {
+  std::atomic<int> runs{0};
+  bench_.task("count", [&](const auto&) { return std::to_string(++runs); });
+  running_worker worker(bench_, options_);
+  task_message m = bench_.message("count");
+  m.headers.insert_or_assign("x-tutti-lost", "3");
+  EXPECT_EQ(bench_.await(bench_.send(m)).status, "FAILURE");
+  EXPECT_TRUE(eventually([&] { return bench_.buried().size() == 1; }));
+  EXPECT_EQ(runs, 0);
 }
 
 TEST_P(WorkerPools, DoesNotRunWhatHasExpired) {
@@ -361,6 +384,38 @@ TEST(Worker, RunsNoMoreOfALimitedTaskThanItMay) {
   for (std::size_t i = 0; i < begun.size(); ++i) EXPECT_GE(begun[i] - start, i * 20ms);
 }
 
+TEST(Worker, LeavesToOthersWhatItMayNotRunSoon) {
+  cluster_bench bench;
+  std::atomic<int> runs{0};
+  bench.task("rare", [&](const auto&) { return std::to_string(++runs); }, {.rate_limit = "1/h"});
+  for (int i = 0; i < 3; ++i) bench.send("rare");
+  running_worker worker(bench, {.concurrency = 1, .prefetch = 0});
+  const std::string queue = "celery";
+  EXPECT_TRUE(eventually([&] {
+    const queue_info info = bench.app().tasks()->queues({&queue, 1}).at(0);
+    return runs == 1 && info.delayed == 2 && info.held == 0;
+  }));
+  EXPECT_EQ(worker.stop(), 0);
+  EXPECT_EQ(bench.left(), 2U);
+}
+
+TEST(Worker, RunsInTimeWhatItHasLeftToOthers) {
+  cluster_bench bench;
+  std::vector<std::chrono::steady_clock::time_point> begun;
+  bench.task("rare",
+             [&](const auto&) {
+               begun.push_back(std::chrono::steady_clock::now());
+               return std::string("null");
+             },
+             {.rate_limit = "54/m"});
+  for (int i = 0; i < 2; ++i) bench.send("rare");
+  running_worker worker(bench, {.concurrency = 1, .prefetch = 0});
+  ASSERT_TRUE(eventually([&] { return worker->stats().succeeded == 2; }));
+  EXPECT_EQ(worker.stop(), 0);
+  EXPECT_GE(worker->stats().received, 3U);
+  EXPECT_GE(begun.at(1) - begun.at(0), 1s);
+}
+
 TEST(Worker, HasANameOfItsOwn) {
   cluster_bench bench;
   const worker one(bench.app()), two(bench.app()), named(bench.app(), {.name = "sorter"}),
@@ -379,6 +434,15 @@ TEST(Worker, RefusesOptionsThatMakeNoSense) {
   EXPECT_THROW(worker(bench.app(), {.heartbeat = 0ms}), std::invalid_argument);
   EXPECT_THROW(static_cast<void>(parse_worker_pool("gevent")), std::invalid_argument);
   EXPECT_EQ(parse_worker_pool("prefork"), worker_pool::processes);
+  for (const worker_pool pool : {worker_pool::threads, worker_pool::processes, worker_pool::inline_}) {
+    EXPECT_EQ(parse_worker_pool(to_string(pool)), pool);
+  }
+  try {
+    static_cast<void>(parse_worker_pool("redis://:secret@host"));
+    ADD_FAILURE() << "a URL is no pool";
+  } catch (const std::invalid_argument& e) {
+    EXPECT_THAT(e.what(), testing::Not(HasSubstr("secret")));
+  }
 }
 
 }  // namespace

@@ -13,6 +13,7 @@
 #include <cmath>
 #include <cstdlib>
 #include <functional>
+#include <set>
 #include <stdexcept>
 
 namespace tutti::cluster {
@@ -270,12 +271,17 @@ std::string control_commands::clock(const json_members&) {
   return join_object({{"clock", std::to_string(control_clock::now())}});
 }
 
-// A worker of Celery's begins: it tells what it knows to be revoked, and wants to know what we know.
+// A worker of Celery's begins: it tells what it knows to be revoked, and wants to know what we know. What both know is
+// not news: it would be kept as if it had been revoked now, for ever.
 std::string control_commands::hello(const json_members& arguments) {
   if (string_in(member_of(arguments, "from_node")) == hostname_) return "null";
   if (const std::string revoked = member_of(arguments, "revoked"); revoked.starts_with('{')) {
     std::vector<std::string> ids;
-    for (const auto& [id, when] : object_parts(revoked)) ids.push_back(id);
+    const std::vector<std::string> known = worker_.revoked();
+    const std::set<std::string_view> old(known.begin(), known.end());
+    for (const auto& [id, when] : object_parts(revoked)) {
+      if (!old.contains(id)) ids.push_back(id);
+    }
     if (!ids.empty()) worker_.revoke(ids, false, "SIGTERM");
   }
   // Celery wants the moment on the monotonic clock, and a number with a point.

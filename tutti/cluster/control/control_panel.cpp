@@ -59,6 +59,7 @@ struct control_panel::impl {
   bool tried = false;              // to listen, once at least
   bool ended = false;
   clock::time_point next_beat{};  // the thread's
+  bool deaf = false;              // the thread's: it was said
   std::thread thread;
 
   impl(const app& where, std::string name, control_target& worker, event_sender& events,
@@ -80,7 +81,7 @@ struct control_panel::impl {
     try {
       made = tasks->listen("celery.pidbox");
     } catch (const std::exception& failed) {
-      log(log_level::debug, "remote control cannot be heard", {{"why", failed.what()}});
+      lament(failed);
     }
     {
       const std::lock_guard lock(mutex);
@@ -88,6 +89,12 @@ struct control_panel::impl {
       tried = true;
     }
     changed.notify_all();
+  }
+
+  void lament(const std::exception& why) {
+    const bool said = std::exchange(deaf, true);
+    log(said ? log_level::debug : log_level::warn, "remote control cannot be heard; trying again",
+        {{"worker", hostname}, {"why", why.what()}});
   }
 
   void beat(std::string_view type) noexcept {
@@ -131,10 +138,12 @@ struct control_panel::impl {
       if (ears != nullptr) {
         const auto left = std::max<clock::duration>(next_beat - clock::now(), clock::duration::zero());
         try {
-          if (const auto text = ears->receive(left)) take(*text);
+          const auto text = ears->receive(left);
+          deaf = false;
+          if (text) take(*text);
           continue;
         } catch (const std::exception& failed) {
-          log(log_level::debug, "remote control was lost", {{"why", failed.what()}});
+          lament(failed);
         }
       }
       {

@@ -101,6 +101,7 @@ TEST_F(ControlPanel, AnswersAsCelerysWorkersDo) {
   const std::string stats = ask("stats");
   EXPECT_EQ(member(member(stats, "total"), "tasks.nap"), "4");
   EXPECT_EQ(member(member(stats, "pool"), "max-concurrency"), "2");
+  EXPECT_EQ(member(member(stats, "pool"), "max-tasks-per-child"), "50");
   EXPECT_EQ(member(stats, "prefetch_count"), "8");
   EXPECT_NE(member(member(stats, "rusage"), "maxrss"), "0");
   EXPECT_EQ(member(member(stats, "broker"), "transport"), R"("memory")");
@@ -166,6 +167,9 @@ TEST_F(ControlPanel, SharesWhatIsRevokedWithAWorkerThatBegins) {
   ASSERT_EQ(entry.size(), 2u);
   EXPECT_THAT(entry[0], HasSubstr("."));  // Celery takes no whole number
   EXPECT_NE(member(answer, "clock"), "0");
+  // What it knows already is not revoked anew, or it would never be forgotten.
+  static_cast<void>(ask("hello", R"({"from_node":"celery@h","revoked":{"abc":[12.5,"abc"],"def":[13.5,"def"]}})"));
+  EXPECT_THAT(one.target.said(), ElementsAre("revoke abc", "revoke def"));
 }
 
 TEST_F(ControlPanel, AnswersErrorsToWhatMakesNoSense) {

@@ -148,12 +148,14 @@ std::string show_stats(const worker_numbers& numbers, const std::string& broker)
   std::vector<std::string> pids;
   pids.reserve(numbers.pids.size());
   for (const int pid : numbers.pids) pids.push_back(std::to_string(pid));
-  const std::string pool = join_object({{"implementation", json_string("tutti:" + numbers.pool)},
-                                        {"max-concurrency", std::to_string(numbers.concurrency)},
-                                        {"processes", join_array(pids)},
-                                        {"max-tasks-per-child", "\"N/A\""},
-                                        {"put-guarded-by-semaphore", "false"},
-                                        {"timeouts", "[0,0]"}});
+  const std::uint64_t most_tasks = numbers.max_tasks_per_child;
+  const std::string pool =
+      join_object({{"implementation", json_string("tutti:" + numbers.pool)},
+                   {"max-concurrency", std::to_string(numbers.concurrency)},
+                   {"processes", join_array(pids)},
+                   {"max-tasks-per-child", most_tasks == 0 ? "\"N/A\"" : std::to_string(most_tasks)},
+                   {"put-guarded-by-semaphore", "false"},
+                   {"timeouts", "[0,0]"}});
   const auto up = std::chrono::steady_clock::now() - numbers.since;
   const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(up).count();
   return join_object({{"total", join_object(total)},

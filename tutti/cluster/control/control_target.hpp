@@ -24,8 +24,9 @@ struct worker_numbers {
   std::map<std::string, std::uint64_t> total;  ///< by task: ended ones
   std::string pool;                            ///< "threads", "processes", "inline"
   int concurrency = 0;
-  std::size_t prefetch = 0;  ///< messages that it holds at most
-  std::vector<int> pids;     ///< of its processes
+  std::size_t prefetch = 0;               ///< messages that it holds at most
+  std::uint64_t max_tasks_per_child = 0;  ///< 0: its processes live on
+  std::vector<int> pids;                  ///< of its processes
   std::chrono::steady_clock::time_point since;
 };
 

@@ -13,6 +13,7 @@
 #include <ctime>
 #include <deque>
 #include <mutex>
+#include <optional>
 #include <thread>
 
 namespace tutti::cluster {
@@ -51,16 +52,16 @@ struct event_sender::impl {
 
   std::mutex mutex;
   std::condition_variable changed;
-  std::deque<event> waiting;  // at most most_waiting
-  bool hurry = false;         // something in `waiting` is not to linger
-  bool ended = false;
+  std::deque<event> waiting;                                 // at most most_waiting
+  bool hurry = false;                                        // something in `waiting` is not to linger
+  std::optional<std::chrono::steady_clock::time_point> end;  // it is asked to end: until then it may go on
   std::thread thread;
 
   // The next events that fit into one message: one of a worker, or some of tasks; none: it is over.
   std::vector<event> take() {
     std::unique_lock lock(mutex);
-    changed.wait(lock, [&] { return ended || !waiting.empty(); });
-    changed.wait_for(lock, linger, [&] { return ended || hurry || waiting.size() >= most_in_batch; });
+    changed.wait(lock, [&] { return end || !waiting.empty(); });
+    changed.wait_for(lock, linger, [&] { return end || hurry || waiting.size() >= most_in_batch; });
     std::vector<event> taken;
     while (!waiting.empty() && taken.size() < most_in_batch) {
       if (!taken.empty() && !(taken.front().of_task && waiting.front().of_task)) break;
@@ -102,21 +103,18 @@ struct event_sender::impl {
   }
 
   void run() {
-    std::optional<std::chrono::steady_clock::time_point> end;
     for (;;) {
       const std::vector<event> events = take();
       if (events.empty()) return;
-      {
-        const std::lock_guard lock(mutex);
-        if (ended && !end) end = std::chrono::steady_clock::now() + farewell;
-      }
-      if (end && std::chrono::steady_clock::now() > *end) return;
+      bool is_sent = true;
       try {
         tell(events);
       } catch (const std::exception& failed) {
-        if (end) return;
+        is_sent = false;
         log(log_level::debug, "events were dropped", {{"events", events.size()}, {"why", failed.what()}});
       }
+      const std::lock_guard lock(mutex);
+      if (end && (!is_sent || std::chrono::steady_clock::now() > *end)) return;
     }
   }
 };
@@ -128,12 +126,16 @@ event_sender::event_sender(std::shared_ptr<broker> to, std::string hostname) : i
 }
 
 event_sender::~event_sender() {
+  end();
+  impl_->thread.join();
+}
+
+void event_sender::end() noexcept {
   {
     const std::lock_guard lock(impl_->mutex);
-    impl_->ended = true;
+    if (!impl_->end) impl_->end = std::chrono::steady_clock::now() + farewell;
   }
   impl_->changed.notify_one();
-  impl_->thread.join();
 }
 
 void event_sender::enable(bool on) noexcept { impl_->tasks.store(on, std::memory_order_relaxed); }
@@ -151,7 +153,7 @@ void event_sender::send(std::string_view type, std::vector<std::pair<std::string
   bool wake = false;
   {
     const std::lock_guard lock(impl_->mutex);
-    if (impl_->ended || impl_->waiting.size() >= most_waiting) return;
+    if (impl_->end || impl_->waiting.size() >= most_waiting) return;
     impl_->waiting.push_back(std::move(told));
     impl_->hurry = impl_->hurry || !of_task;
     wake = impl_->waiting.size() == 1 || impl_->waiting.size() == most_in_batch || !of_task;

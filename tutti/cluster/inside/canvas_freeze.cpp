@@ -121,6 +121,7 @@ bool ends_in_group(const canvas_node& node) {
 // What ends in a group, and what then comes: a chord.
 canvas_ref joined(const canvas_ref& node, canvas_ref next) {
   canvas_node copy = *node;
+  copy.drop_option("task_id");  // that of its end, which is another one now
   if (node->kind == canvas_kind::chord) {
     copy.body = joined(node->body, std::move(next));
   } else if (node->kind == canvas_kind::chain) {
@@ -173,12 +174,11 @@ void flatten_group(const canvas_node& group, const json_members& overrides, std:
 }
 
 // Gives numbers to all tasks whose results can be waited for, so that they are known before they are sent. `id` is for
-// the last one; `in` is what it is a part of.
+// the last one, also when it has one; `in` is what it is a part of.
 class freezer {
  public:
   explicit freezer(std::string root) : root_(std::move(root)) {}
 
-  //
   frozen_canvas freeze(const canvas_ref& given, const std::string& id, membership* in) {
     switch (given->kind) {
       case canvas_kind::chain: return freeze_chain(*given, id, in);
@@ -201,6 +201,15 @@ class freezer {
     return id;
   }
 
+  // What is the last of something takes that one's number, unless it has its own: Celery's chords have their header's.
+  static canvas_ref heir_of(const canvas_node& whole, canvas_ref last) {
+    const std::string* const id = whole.option("task_id");
+    if (id == nullptr || last->option("task_id") != nullptr) return last;
+    canvas_node copy = *last;
+    copy.set_option("task_id", *id);
+    return std::make_shared<const canvas_node>(std::move(copy));
+  }
+
   static void join(canvas_node& node, const membership& in, std::int64_t index) {
     node.set_option("group_id", json_string(in.group));
     node.set_option("group_index", std::to_string(index));
@@ -215,18 +224,18 @@ class freezer {
     canvas_node node = given;
     node.tasks = steps_of(given);
     node.drop_option("link_error");  // each step has them now
-    const std::string last = id.empty() ? text_option(node, "task_id") : id;
-    node.drop_option("task_id");
+    node.tasks.back() = heir_of(given, std::move(node.tasks.back()));
     std::vector<std::string> links = node.list_option("link");
     node.drop_option("link");
     canvas_result result;
     for (std::size_t i = node.tasks.size(); i-- > 0;) {
       const bool is_last = i + 1 == node.tasks.size();
       if (is_last && !links.empty()) node.tasks[i] = with_links(node.tasks[i], links);
-      frozen_canvas step = freeze(node.tasks[i], is_last ? last : std::string(), is_last ? in : nullptr);
+      frozen_canvas step = freeze(node.tasks[i], is_last ? id : std::string(), is_last ? in : nullptr);
       node.tasks[i] = std::move(step.node);
       if (is_last) result = std::move(step.result);
     }
+    node.set_option("task_id", json_string(result.id));
     return {std::make_shared<const canvas_node>(std::move(node)), std::move(result)};
   }
 
@@ -252,9 +261,9 @@ class freezer {
                                           node.list_option("link_error"));  // of a chord, they are its body's
     node.drop_option("link");
     node.drop_option("link_error");
-    frozen_canvas body = freeze(told, id.empty() ? text_option(given, "task_id") : id, in);
+    frozen_canvas body = freeze(heir_of(given, told), id, in);
     node.body = std::move(body.node);
-    node.drop_option("task_id");
+    node.set_option("task_id", json_string(body.result.id));  // which Celery ends when what is before it fails
     if (node.header_id.empty()) node.header_id = new_uuid();
     membership header{node.header_id, {}, 0};
     node.tasks.clear();

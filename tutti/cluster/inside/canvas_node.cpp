@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 
 namespace tutti::cluster::detail {
 namespace {
@@ -58,6 +59,31 @@ void parse_parts(canvas_node& node, json_members kwargs) {
     }
   }
   if (node.kind == canvas_kind::chord && node.body == nullptr) throw decode_error("a chord without a body");
+}
+
+// What Celery calls chunks: a group of celery.starmap, each with up to `n` of the items.
+canvas_node chunks_of(const json_members& kwargs) {
+  std::string task, it;
+  std::size_t n = 0;
+  for (const auto& [name, json] : kwargs) {
+    if (name == "task") task = json;
+    if (name == "it") it = json;
+    if (name == "n") std::from_chars(json.data(), json.data() + json.size(), n);
+  }
+  if (task.empty() || it.empty() || n == 0)
+    throw decode_error("celery.chunks without \"task\", \"it\", or \"n\" items");
+  const std::vector<std::string> items = array_parts(it);
+  std::vector<canvas_ref> parts;
+  for (std::size_t at = 0; at < items.size(); at += n) {
+    const auto from = items.begin() + static_cast<std::ptrdiff_t>(at);
+    const std::vector<std::string> some(from, from + static_cast<std::ptrdiff_t>(std::min(n, items.size() - at)));
+    canvas_node part;
+    part.task = "celery.starmap";
+    part.kwargs = {{"task", task}, {"it", join_array(some)}};
+    part.immutable = true;
+    parts.push_back(std::make_shared<const canvas_node>(std::move(part)));
+  }
+  return make_canvas(canvas_kind::group, std::move(parts));
 }
 
 std::string list_json(const std::vector<canvas_ref>& tasks) {
@@ -134,6 +160,12 @@ canvas_node make_canvas(canvas_kind kind, std::vector<canvas_ref> tasks, canvas_
 }
 
 canvas_ref parse_canvas(std::string_view json) {
+  if (first_of(json) == "\"") {  // for Celery, a task's name is a signature of it
+    canvas_node node;
+    node.task = string_in(json).value_or("");
+    if (node.task.empty()) throw decode_error("a signature without the name of its task: " + python_repr(json, 80));
+    return std::make_shared<const canvas_node>(std::move(node));
+  }
   if (first_of(json) != "{") {
     throw decode_error("a signature is a JSON object with \"task\", and not " + python_repr(json, 80));
   }
@@ -156,6 +188,11 @@ canvas_ref parse_canvas(std::string_view json) {
     }
   }
   if (node->task.empty()) throw decode_error("a signature without the name of its task: " + python_repr(json, 80));
+  if (node->task == "celery.chunks") {
+    canvas_node chunks = chunks_of(kwargs);
+    chunks.options = std::move(node->options);
+    return std::make_shared<const canvas_node>(std::move(chunks));
+  }
   node->kind = kind_of(node->type, node->task);
   parse_parts(*node, std::move(kwargs));
   return node;

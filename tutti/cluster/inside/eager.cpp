@@ -28,7 +28,9 @@ struct eager_chord {
 class eager_run {
  public:
   explicit eager_run(const app& where)
-      : shared_(result_hub_access::shared(where)), rules_{shared_->options.queue, shared_->options.result_expires} {}
+      : where_(where),
+        shared_(result_hub_access::shared(where)),
+        rules_{shared_->options.queue, shared_->options.result_expires} {}
 
   void run(const send_plan& plan) {
     for (const auto& [group, size] : plan.chords) chords_[group].size = size;
@@ -42,8 +44,7 @@ class eager_run {
 
  private:
   void run_one(task_message message) {
-    const registered_task* task = find_builtin(message.task);
-    if (task == nullptr) task = find_task(message.task);
+    const registered_task* const task = task_to_run(message.task);
     ending brings;
     if (task == nullptr) {
       end_without_success(brings, message, nullptr, state::failure,
@@ -73,6 +74,7 @@ class eager_run {
     const std::stop_source stop;
     call_context context;
     context.message = &message;
+    context.where = &where_;
     context.stop = stop.get_token();
     context.user = this;
     context.update = [](const call_context& self, std::string_view status, std::string_view json) {
@@ -108,6 +110,7 @@ class eager_run {
     carry_out(std::move(brings), message);
   }
 
+  const app where_;
   const result_hub_access::state_ptr shared_;
   const ending_rules rules_;
   std::deque<task_message> waiting_;

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <atomic>
 #include <mutex>
+#include <semaphore>
 #include <set>
 #include <tests/support/broker_place.hpp>
 #include <thread>
@@ -124,14 +125,21 @@ TEST_P(Broker, TakesFromOtherQueuesWhenToldTo) {
 
 TEST_P(Broker, WakesWhoWaitsForAMessage) {
   const auto consumer = take_from({"q"});
-  std::atomic<bool> begun{false};
+  // Whichever is first: the next is sent when one was received, so in some of many rounds it waits.
+  std::counting_semaphore<> wanted{0};
+  constexpr int rounds = 50;
   std::jthread sender([&] {
-    while (!begun) std::this_thread::yield();
-    send("elsewhere", {"x"});
-    send("q", {"a"});
+    for (int n = 0; n < rounds; ++n) {
+      wanted.acquire();
+      for (int spin = 0; spin < 100 * n; ++spin) std::this_thread::yield();
+      send("elsewhere", {"x"});
+      send("q", {std::to_string(n)});
+    }
   });
-  begun = true;
-  EXPECT_THAT(texts(consumer->receive(5, long_enough)), ElementsAre("a"));
+  for (int n = 0; n < rounds; ++n) {
+    wanted.release();
+    EXPECT_THAT(texts(consumer->receive(5, long_enough)), ElementsAre(std::to_string(n)));
+  }
 }
 
 TEST_P(Broker, WakeEndsAReceive) {

@@ -94,8 +94,8 @@ class memory_broker final : public broker, public std::enable_shared_from_this<m
 
   const std::string name_;
   std::mutex mutex_;
-  std::map<std::string, memory_queue> queues_;  // none ever goes: consumers refer to them
-  std::uint64_t last_ = 0;                      // number of the newest message
+  std::map<std::string, memory_queue> queues_;
+  std::uint64_t last_ = 0;  // number of the newest message
   std::uint64_t tags_ = 0;
   std::vector<memory_consumer*> waiting_;  // asleep in receive()
   std::vector<memory_listener*> listeners_;

@@ -49,14 +49,13 @@ bool redis_bells::rang() {
       if (one.pause == std::chrono::milliseconds(0))
         log(log_level::warn, "a list of Redis cannot be waited for; trying again",
             {{"broker", where_.redacted()}, {"list", one.list}, {"reason", reply->value().text()}});
-      one.pause = std::clamp(2 * one.pause, std::chrono::milliseconds(100), std::chrono::milliseconds(5000));
+      one.pause = std::clamp(2 * one.pause, std::chrono::milliseconds(100), std::chrono::milliseconds(1000));
       one.again = clock::now() + one.pause;
-      one.armed = false;
-      continue;
+    } else {
+      one.pause = std::chrono::milliseconds(0);
     }
     one.armed = false;
-    one.pause = std::chrono::milliseconds(0);
-    any = true;
+    any = true;  // a refusal, too: then its list is looked at now and then
   }
   return any;
 }

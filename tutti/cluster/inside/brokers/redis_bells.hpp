@@ -11,8 +11,8 @@
 namespace tutti::cluster::detail {
 
 /// A blocked connection per list, on which Redis moves the list's first element onto its own place: it answers when
-/// there is one, and nothing is lost with the answer. A bell that has not rung stays armed; one that Redis has refused
-/// is armed again after a while. For one thread.
+/// there is one, and nothing is lost with the answer. A bell that has not rung stays armed; one that Redis
+/// refuses has rung, and is armed again after a while. For one thread.
 class redis_bells {
  public:
   using clock = std::chrono::steady_clock;

@@ -137,6 +137,9 @@ class redis_broker final : public broker {
  private:
   void publish_batch(std::span<const outgoing_message> messages) {
     std::int64_t number = 0;  // of the batch on its connection, once there was an attempt
+    // For longer than attempts are made.
+    const auto life = std::chrono::ceil<std::chrono::seconds>(options_.patience) + std::chrono::minutes(10);
+    const std::string remembered = std::to_string(life.count());
     clients_->run([&](redis_client& client) {
       redis_connection& redis = client.connection;
       const std::string published = "tutti:published:" + client.name;
@@ -146,11 +149,11 @@ class redis_broker final : public broker {
         // The attempt before has ended, with the connection that it was made on: it is there or it is not.
         const redis_reply last = redis.run({"GET", published});
         if (last.value().text() == std::to_string(number)) return;
-        client.declared.clear();
       }
+      require_lists(client, messages);
       redis_request request;
       request.add({"MULTI"});
-      request.add({"SET", published, std::to_string(number), "EX", "600"});
+      request.add({"SET", published, std::to_string(number), "EX", remembered});
       std::set<std::string> declared;
       for (std::size_t i = 0; i < messages.size();) {
         const std::string& queue = messages[i].queue;
@@ -169,6 +172,26 @@ class redis_broker final : public broker {
       redis.run(request);
       client.declared.merge(declared);
     });
+  }
+
+  // EXEC carries out the rest when one list refuses. So, before anything is sent to several, those are looked at that
+  // have taken nothing from us yet. Throws broker_refusal.
+  void require_lists(redis_client& client, std::span<const outgoing_message> messages) {
+    std::set<std::string> lists;
+    for (const outgoing_message& message : messages) lists.insert(list_key(message.queue, message.priority));
+    if (lists.size() > 1) {
+      redis_request request;
+      for (const std::string& list : lists)
+        if (!client.lists.contains(list)) request.add({"LLEN", list});
+      client.connection.send(request);
+      std::vector<redis_reply> refusals;
+      for (std::size_t i = 0; i < request.commands(); ++i) {
+        redis_reply reply = client.connection.read();
+        if (reply.value().text().starts_with("WRONGTYPE")) refusals.push_back(std::move(reply));
+      }
+      throw_errors(where_, refusals);
+    }
+    client.lists.merge(lists);
   }
 
   // Those that we or Celery's have used, in order.

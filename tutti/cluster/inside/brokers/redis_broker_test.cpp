@@ -322,38 +322,29 @@ TEST_F(redis_broker_test, counts_and_records_that_nobody_wrote_stop_nobody) {
   EXPECT_THAT(texts_of(receive_all(*consumer, 2)), testing::UnorderedElementsAre(odd, "{\"n\":2}"));
 }
 
-TEST_F(redis_broker_test, a_step_that_fails_is_done_before_those_after_it) {
+TEST_F(redis_broker_test, one_that_is_refused_holds_no_others_up) {
   const redis_server redis;
   const auto broker = make_redis_broker(place_of(redis), {});
   const auto consumer = broker->consume("me", {"q"});
   const std::size_t many = 201;  // two steps
   broker->publish(std::vector<outgoing_message>(many, {"q", "{}"}));
   const auto all = receive_all(*consumer, many);
+  const auto due = std::chrono::system_clock::now() + 1h;
   std::vector<settlement> settled;
-  for (const delivery& one : all) settled.push_back({one.tag, false, {{settled.empty() ? "odd" : "next", "{}", 4}}});
-  for (const char* const key : {"odd\x06\x16"
-                                "3",
-                                "odd.dead"})
-    redis.ask({"SET", key, "text"});
+  for (const delivery& one : all) settled.push_back({one.tag, false, {{"next", "{}", 4}}});
+  settled.front().follow = {{"q", "{\"later\":1}", {}, due}, {"next", "{}", 4}};
+  redis.ask({"SET", "tutti:later", "text"});
   EXPECT_THROW(consumer->settle(settled), broker_refusal);
-  EXPECT_EQ(broker->queues(std::vector<std::string>{"q"}).front().held, many);
-  redis.ask({"DEL", "odd.dead"});
-  consumer->settle(settled);
-  EXPECT_EQ(broker->queues(std::vector<std::string>{"q"}).front().held, 0u);
-  EXPECT_EQ(redis.ask({"LLEN", "odd.dead"}), "1");
+  EXPECT_EQ(broker->queues(std::vector<std::string>{"q"}).front().held, 1u);
   EXPECT_EQ(broker->queues(std::vector<std::string>{"next"}).front().waiting, many - 1);
-}
-
-TEST_F(redis_broker_test, a_list_that_was_something_else_is_waited_for_again) {
-  const redis_server redis;
-  redis.ask({"SET", "q", "text"});
-  const auto broker = make_redis_broker(place_of(redis), {});
-  const auto consumer = broker->consume("me", {"q"});
-  tutti::log_capture logged;
-  while (!logged.contains("cannot be waited for")) EXPECT_TRUE(consumer->receive(1, 20ms).empty());
-  redis.ask({"DEL", "q"});
-  broker->publish(std::vector<outgoing_message>{{"q", "{}"}});
-  EXPECT_EQ(consumer->receive(1, 30s).size(), 1u);
+  redis.ask({"DEL", "tutti:later"});
+  consumer->settle(settled);
+  consumer->settle(settled);
+  const queue_info left = broker->queues(std::vector<std::string>{"q"}).front();
+  EXPECT_EQ(left.held, 0u);
+  EXPECT_EQ(left.delayed, 1u);
+  EXPECT_EQ(redis.ask({"HLEN", "tutti:later:texts"}), "1");
+  EXPECT_EQ(broker->queues(std::vector<std::string>{"next"}).front().waiting, many);
 }
 
 TEST_F(redis_broker_test, a_replica_is_asked_until_it_is_the_master) {

@@ -1,3 +1,4 @@
+#include <tutti/base/at_fork.hpp>
 #include <tutti/cluster/inside/brokers/redis_clients.hpp>
 #include <tutti/cluster/wire_text.hpp>
 
@@ -12,10 +13,11 @@ redis_client::redis_client(const broker_url& where, std::chrono::milliseconds pa
     : connection(where, patience, scripts), name(new_uuid()) {}
 
 redis_clients::redis_clients(broker_url where, broker_options options, std::vector<const redis_script*> scripts)
-    : where_(std::move(where)), options_(options), scripts_(std::move(scripts)) {}
+    : where_(std::move(where)), options_(options), scripts_(std::move(scripts)), forks_(forks_before_this_process()) {}
 
 std::unique_ptr<redis_client> redis_clients::take() {
   const std::lock_guard lock(mutex_);
+  if (std::exchange(forks_, forks_before_this_process()) != forks_before_this_process()) idle_.clear();
   if (idle_.empty()) {
     // Half of the time, so that one who waits for a connection that has fallen silent has another one to try.
     const auto half = std::max(options_.patience / 2, std::chrono::milliseconds(50));
@@ -43,6 +45,8 @@ void redis_clients::run(const std::function<void(redis_client&)>& work) {
       return;
     } catch (const redis_lost& lost) {
       client->connection.close();  // answers that it still owes would be taken for those of the next attempt
+      client->declared.clear();    // it may be another Redis, or one that has lost what it knew
+      client->lists.clear();
       const auto now = redis_connection::clock::now();
       if (now >= late) {
         throw broker_error(std::string(lost.what()) + "; tried for " + std::to_string(options_.patience.count()) +

@@ -3,6 +3,7 @@
 #include <tutti/cluster/broker.hpp>
 #include <tutti/cluster/inside/brokers/redis_connection.hpp>
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -21,6 +22,7 @@ struct redis_client {
   const std::string name;      ///< a UUID
   std::int64_t published = 0;  ///< how many batches were begun; Redis keeps the last one that it has, under our name
   std::set<std::string> declared;  ///< queues that Redis knows of from us
+  std::set<std::string> lists;     ///< that took something from us
 };
 
 /// Connections that are made when they are needed and kept for the next one. Thread-safe.
@@ -43,6 +45,7 @@ class redis_clients {
   const broker_options options_;
   const std::vector<const redis_script*> scripts_;
   std::mutex mutex_;
+  std::uint32_t forks_;  // when those below were made: in a child they are its parent's
   std::vector<std::unique_ptr<redis_client>> idle_;
 };
 

@@ -1,4 +1,7 @@
 #include <algorithm>
+#include <charconv>
+#include <deque>
+#include <tutti/base/log.hpp>
 #include <tutti/cluster/inside/brokers/redis_clients.hpp>
 #include <tutti/cluster/inside/brokers/redis_consumer.hpp>
 #include <tutti/cluster/inside/brokers/redis_keys.hpp>
@@ -22,6 +25,13 @@ std::int64_t redis_milliseconds(wall_time when) {
 
 bool is_refusal(const broker_error& e) noexcept { return dynamic_cast<const redis_lost*>(&e) == nullptr; }
 
+// A user of Redis' may not have all keys; a script's error names that in the middle, or in words.
+bool is_for_good(const broker_error& e) noexcept {
+  const std::string_view text = e.what();
+  return dynamic_cast<const broker_refusal*>(&e) != nullptr || text.find("NOPERM") != text.npos ||
+         text.find("can't access at least one of the keys") != text.npos;
+}
+
 bool is_plain(const settlement& one) noexcept { return !one.give_back && one.follow.empty(); }
 
 // How many from the first one on are carried out by one command.
@@ -40,7 +50,6 @@ redis_consumer::redis_consumer(const broker_url& where, const broker_options& op
       options_(options),
       id_(name + "|" + new_uuid()),
       held_(held_key(id_)),
-      settled_key_("tutti:settled:" + id_),
       link_(where.redacted()),
       main_(where, std::max(options.lease, least_patience), receiving),
       bells_(where, std::max(options.lease, least_patience)),
@@ -55,11 +64,12 @@ redis_consumer::~redis_consumer() {
   stop();
   keeper_.reset();
   main_.close();
+  if (!link_.is_up()) return;  // its lease ends soon, and others give back what it held
   try {
     const std::lock_guard lock(settle_mutex_);
     leave();
   } catch (const broker_error&) {
-    // Its lease ends soon, and others give back what it held.
+    // The same.
   }
 }
 
@@ -92,37 +102,45 @@ void redis_consumer::look_around() {
     bells_.close();
     empty_ = false;
   }
-  std::vector<std::string> queues;
-  bool changed = false;
+  if (!adopt_queues() && main_.is_open()) return;
+  main_.open();
+  declare();
+}
+
+bool redis_consumer::adopt_queues() {
   {
     const std::lock_guard lock(queues_mutex_);
-    changed = std::exchange(new_queues_, false);
-    if (changed || !main_.is_open()) queues = queues_;
+    if (!std::exchange(new_queues_, false)) return false;
+    taken_from_ = queues_;
   }
-  if (changed) {
-    lists_.clear();
-    for (const std::string& queue : queues)
-      for (std::string& list : list_keys(queue))
-        if (std::find(lists_.begin(), lists_.end(), list) == lists_.end()) lists_.push_back(std::move(list));
-    bells_.set_lists(lists_);
-    empty_ = false;
-  }
-  if (main_.is_open() && !changed) return;
+  lists_.clear();
+  for (const std::string& queue : taken_from_)
+    for (std::string& list : list_keys(queue))
+      if (std::find(lists_.begin(), lists_.end(), list) == lists_.end()) lists_.push_back(std::move(list));
+  bells_.set_lists(lists_);
+  empty_ = false;
+  return true;
+}
+
+// For those who ask which queues there are; whoever only sends and takes does without it, as when Redis is full.
+void redis_consumer::declare() {
+  if (taken_from_.empty()) return;
+  redis_request request;
+  request.add("SADD", [&] {
+    std::vector<std::string> words = taken_from_;
+    words.insert(words.begin(), std::string(queues_key));
+    return words;
+  }());
+  for (const std::string& queue : taken_from_)
+    request.add({"SADD", std::string(bindings_key) + queue, binding_of(queue, queue)});
   try {
-    main_.open();
-    if (queues.empty()) return;
-    redis_request declare;
-    declare.add(std::string("SADD"), [&] {
-      std::vector<std::string> words = queues;
-      words.insert(words.begin(), std::string(queues_key));
-      return words;
-    }());
-    for (const std::string& queue : queues)
-      declare.add({"SADD", std::string(bindings_key) + queue, binding_of(queue, queue)});
-    main_.run(declare);
-  } catch (...) {
-    main_.close();  // so that they are declared next time
+    main_.run(request);
+    undeclared_ = false;
+  } catch (const redis_lost&) {
     throw;
+  } catch (const broker_error& e) {
+    if (!std::exchange(undeclared_, true))
+      log(log_level::warn, "the broker does not let its queues be listed", {{"reason", e.what()}});
   }
 }
 
@@ -143,12 +161,14 @@ std::vector<delivery> redis_consumer::take(std::size_t most) {
   const redis_value taken = replies.front().value();  // tag, record, ...
   result.reserve(taken.size() / 2);
   for (std::size_t i = 0; i + 1 < taken.size(); i += 2) {
-    const std::int64_t tag = taken[i].is_text() ? std::stoll(std::string(taken[i].text())) : taken[i].integer();
+    const std::string_view tag = taken[i].text();
     const held_record record = parse_record(taken[i + 1].text());
     list_meaning meaning = meaning_of_list(record.list);
     result.push_back(
-        {std::to_string(tag), std::move(meaning.queue), std::string(record.text), meaning.priority, record.returned});
-    next_tag_ = tag + 1;
+        {std::string(tag), std::move(meaning.queue), std::string(record.text), meaning.priority, record.returned});
+    std::int64_t number = 0;
+    std::from_chars(tag.data(), tag.data() + tag.size(), number);
+    next_tag_ = std::max(next_tag_, number + 1);
   }
   unanswered_ = false;
   return result;
@@ -164,7 +184,7 @@ std::vector<delivery> redis_consumer::receive(std::size_t most, std::chrono::nan
       if (!empty_) {
         std::vector<delivery> taken = take(most);
         failed_ = false;
-        link_.found();
+        link_.found(broker_line::receiving);
         if (!taken.empty()) return taken;
       }
       if (clock::now() >= until) return {};
@@ -184,7 +204,7 @@ std::vector<delivery> redis_consumer::receive(std::size_t most, std::chrono::nan
       bells_.close();
       empty_ = false;
       if (std::exchange(failed_, true) || refused) {
-        link_.lost(e.what());
+        link_.lost(broker_line::receiving, e.what());
         wake_.wait(std::min(until, clock::now() + std::chrono::milliseconds(200)));
         static_cast<void>(wake_.take());
         return {};
@@ -194,90 +214,106 @@ std::vector<delivery> redis_consumer::receive(std::size_t most, std::chrono::nan
   }
 }
 
-void redis_consumer::add_script(redis_request& request, std::span<const settlement> settled, std::int64_t number,
-                                std::int64_t before) {
-  std::size_t words = 2;
+void redis_consumer::add_script(redis_request& request, std::span<const settlement> settled) {
+  std::size_t words = 0;
   for (const settlement& one : settled) words += 3 + 4 * one.follow.size();
-  settling_.begin_script(request, settle_script, 4, words);
+  settling_.begin_script(request, settle_script, 3, words);
   request.word(held_);
   request.word(later_key);
   request.word(later_texts_key);
-  request.word(settled_key_);
-  request.word(number);
-  request.word(before);
-  std::int64_t follows = 0;
   for (const settlement& one : settled) {
     request.word(one.tag);
     request.word(one.give_back ? "1" : "0");
     request.word(static_cast<std::int64_t>(one.follow.size()));
+    const std::string token = id_ + "." + one.tag.substr(0, one.tag.find(' ')) + ".";
+    std::int64_t follows = 0;
     for (const outgoing_message& message : one.follow) {
       request.word(list_key(message.queue, message.priority));
       // Celery's workers would not see what waits with us: only what came from our own queues does.
       request.word(message.due && is_own(message.queue) ? redis_milliseconds(*message.due) : std::int64_t{0});
-      request.word(id_ + "." + std::to_string(number) + "." + std::to_string(follows++));
+      request.word(token + std::to_string(follows++));
       request.word(message.text);
     }
   }
 }
 
-// `numbers`: of the scripts in it, in order.
-void redis_consumer::try_settling(std::span<const settlement> settled, std::span<const std::int64_t> numbers) {
+void redis_consumer::try_settling(std::span<const settlement> settled) {
   settling_.open();
   redis_request request;
-  std::size_t scripts = 0;
   while (!settled.empty()) {
     const std::span<const settlement> step = settled.first(length_of_step(settled));
-    if (is_plain(step.front())) {
+    if (!is_plain(step.front())) {
+      add_script(request, step);
+    } else {
       request.begin(2 + step.size());
       request.word("HDEL");
       request.word(held_);
       for (const settlement& one : step) request.word(one.tag);
-    } else {
-      add_script(request, step, numbers[scripts], scripts == 0 ? std::int64_t{0} : numbers[scripts - 1]);
-      ++scripts;
     }
     settled = settled.subspan(step.size());
   }
-  settling_.run(request);
+  const std::vector<redis_reply> replies = settling_.run(request);
+  for (const redis_reply& reply : replies) log_diverted(where_.redacted(), reply.value()[0], reply.value()[1]);
 }
 
+// All in one go; when the answer is an error each by itself, so that one that cannot be settled holds no others up.
 void redis_consumer::settle(std::span<const settlement> settled) {
   if (settled.empty()) return;
   const std::lock_guard lock(settle_mutex_);
-  std::vector<std::int64_t> numbers;
-  for (std::span<const settlement> rest = settled; !rest.empty(); rest = rest.subspan(length_of_step(rest)))
-    if (!is_plain(rest.front())) numbers.push_back(++last_number_);
+  std::deque<std::span<const settlement>> left{settled};
   redis_backoff backoff;
-  for (;;) {
+  const auto wait = [&](const broker_error& e) {
+    link_.lost(broker_line::settling, e.what());
+    std::unique_lock stop_lock(stop_mutex_);
+    if (stopped_) throw;
+    stopping_.wait_for(stop_lock, backoff.next(), [this] { return stopped_; });
+  };
+  std::string refusal;
+  std::size_t in_vain = 0;  // the last ones of `left` that were tried since we waited
+  while (!left.empty()) {
     const bool was_open = settling_.is_open();
+    const std::span<const settlement> of = left.front();
     try {
-      try_settling(settled, numbers);
-      break;
+      try_settling(of);
+      link_.found(broker_line::settling);
+      left.pop_front();
     } catch (const broker_error& e) {
-      settling_.close();
-      if (dynamic_cast<const broker_refusal*>(&e) != nullptr) throw;
-      if (was_open && !is_refusal(e)) continue;  // it was good once; the next one says whether Redis is there
-      link_.lost(e.what());
-      std::unique_lock stop_lock(stop_mutex_);
-      if (stopped_) throw;
-      stopping_.wait_for(stop_lock, backoff.next(), [this] { return stopped_; });
+      if (!settling_.is_open()) {
+        if (!was_open) wait(e);  // else it was good once; the next one says whether Redis is there
+        continue;
+      }
+      left.pop_front();
+      if (of.size() > 1) {  // each once more: those that were carried out are not again
+        for (std::size_t i = 0; i < of.size(); ++i) left.push_back(of.subspan(i, 1));
+      } else if (is_for_good(e)) {
+        link_.found(broker_line::settling);
+        refusal = e.what();
+      } else {
+        left.push_back(of);
+        if (++in_vain < left.size()) continue;
+        in_vain = 0;
+        wait(e);
+      }
     }
   }
   for (const settlement& one : settled)
     for (const outgoing_message& message : one.follow)
       if (message.due && is_own(message.queue)) keeper_->expect(redis_milliseconds(*message.due));
+  if (!refusal.empty()) throw broker_refusal(refusal);
 }
 
 void redis_consumer::leave() {
-  for (;;) {
+  for (bool more = true; more;) {
     settling_.open();
     redis_request request;
-    settling_.begin_script(request, leave_script, 3, 1);
+    settling_.begin_script(request, leave_script, 2, 1);
     request.word(held_);
     request.word(consumers_key);
-    request.word(settled_key_);
     request.word(id_);
-    if (settling_.run(request).front().value().integer() == 0) return;
+    const std::vector<redis_reply> replies = settling_.run(request);
+    const redis_value said = replies.front().value();
+    log_diverted(where_.redacted(), said[1], said[2]);
+    more = said[0].integer() != 0;
   }
 }
 

@@ -6,10 +6,10 @@
 #include <mutex>
 #include <string>
 #include <tutti/cluster/broker.hpp>
+#include <tutti/cluster/inside/brokers/broker_link.hpp>
 #include <tutti/cluster/inside/brokers/redis_bells.hpp>
 #include <tutti/cluster/inside/brokers/redis_connection.hpp>
 #include <tutti/cluster/inside/brokers/redis_keeper.hpp>
-#include <tutti/cluster/inside/brokers/redis_link.hpp>
 #include <tutti/cluster/inside/brokers/redis_wake.hpp>
 #include <vector>
 
@@ -32,28 +32,31 @@ class redis_consumer final : public consumer {
  private:
   using clock = std::chrono::steady_clock;
   void look_around();
+  bool adopt_queues();
+  void declare();
   std::vector<delivery> take(std::size_t most);
-  void try_settling(std::span<const settlement> settled, std::span<const std::int64_t> numbers);
-  void add_script(redis_request& request, std::span<const settlement> settled, std::int64_t number,
-                  std::int64_t before);
+  void try_settling(std::span<const settlement> settled);
+  void add_script(redis_request& request, std::span<const settlement> settled);
   [[nodiscard]] bool is_own(const std::string& queue);
   void leave();
 
   const broker_url where_;
   const broker_options options_;
   const std::string id_;  // NAME|UUID
-  const std::string held_, settled_key_;
-  redis_link link_;
+  const std::string held_;
+  broker_link link_;
   redis_wake wake_;
 
   // Of the thread in receive().
   redis_connection main_;
   redis_bells bells_;
-  std::vector<std::string> lists_;
+  std::vector<std::string> taken_from_;  // queues
+  std::vector<std::string> lists_;       // of those
   std::int64_t next_tag_ = 1;
   bool unanswered_ = false;  // it may hold, from next_tag_ on, what we have not been told
   bool empty_ = false;  // all lists were, all bells were armed then, and none has rung: the next ring is not missed
   bool failed_ = false;
+  bool undeclared_ = false;  // Redis has refused that, and it was said so
 
   std::mutex queues_mutex_;
   std::vector<std::string> queues_;
@@ -62,7 +65,6 @@ class redis_consumer final : public consumer {
 
   std::mutex settle_mutex_;
   redis_connection settling_;
-  std::int64_t last_number_ = 0;  // of a script call; Redis keeps the last one that it has carried out
 
   std::mutex stop_mutex_;
   std::condition_variable stopping_;

@@ -19,8 +19,9 @@ std::int64_t milliseconds_of(std::chrono::steady_clock::duration time) {
 }  // namespace
 
 redis_keeper::redis_keeper(const broker_url& where, std::string consumer, std::chrono::milliseconds lease,
-                           redis_link& link, std::function<void()> back)
-    : consumer_(std::move(consumer)),
+                           broker_link& link, std::function<void()> back)
+    : name_(where.redacted()),
+      consumer_(std::move(consumer)),
       lease_(std::max(lease, std::chrono::milliseconds(4))),
       link_(link),
       back_(std::move(back)),
@@ -72,6 +73,7 @@ redis_keeper::clock::time_point redis_keeper::keep() {
   }
   const std::vector<redis_reply> replies = connection_.run(request);
   const redis_value said = replies.front().value();
+  log_diverted(name_, said[3], said[4]);
   if (trusted && said[0].integer() > latest) trusted_from_ = now + lease_;  // its clock was set, or it stood still
   const std::lock_guard lock(mutex_);
   asked_ = now;
@@ -89,12 +91,12 @@ void redis_keeper::run() {
     try {
       again = keep();
       backoff.reset();
-      link_.found();
+      link_.found(broker_line::keeping);
       if (std::exchange(failed, false)) back_();
     } catch (const broker_error& e) {
       const bool was_open = connection_.is_open();
       connection_.close();
-      if (failed || was_open) link_.lost(e.what());
+      if (failed || was_open) link_.lost(broker_line::keeping, e.what());
       failed = true;
       again = clock::now() + std::min<clock::duration>(backoff.next(), lease_ / 4);
     }

@@ -8,8 +8,8 @@
 #include <string>
 #include <thread>
 #include <tutti/cluster/broker.hpp>
+#include <tutti/cluster/inside/brokers/broker_link.hpp>
 #include <tutti/cluster/inside/brokers/redis_connection.hpp>
-#include <tutti/cluster/inside/brokers/redis_link.hpp>
 
 namespace tutti::cluster::detail {
 
@@ -17,7 +17,7 @@ namespace tutti::cluster::detail {
 class redis_keeper {
  public:
   /// `back`: called, on its thread, when it could not reach Redis for a while and now can.
-  redis_keeper(const broker_url& where, std::string consumer, std::chrono::milliseconds lease, redis_link& link,
+  redis_keeper(const broker_url& where, std::string consumer, std::chrono::milliseconds lease, broker_link& link,
                std::function<void()> back);
   ~redis_keeper();
   redis_keeper(const redis_keeper&) = delete;
@@ -33,9 +33,10 @@ class redis_keeper {
   clock::time_point keep();
   [[nodiscard]] clock::time_point moment_of(std::int64_t redis_ms) const;
 
+  const std::string name_;  // of the broker, without its password
   const std::string consumer_;
   const std::chrono::milliseconds lease_;
-  redis_link& link_;
+  broker_link& link_;
   const std::function<void()> back_;
 
   // Only of the thread. What Redis' clock said at a moment of ours: others are called dead only while the two clocks

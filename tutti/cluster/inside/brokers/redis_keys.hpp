@@ -19,8 +19,8 @@ inline constexpr std::string_view queues_key = "tutti:queues";            // set
 inline constexpr std::string_view bindings_key = "_kombu.binding.";  // + exchange; set: routing key, pattern, queue
 inline constexpr std::string_view reply_exchange = "reply.celery.pidbox";
 
-/// hash: tag -> record, of what a consumer holds. A record is `LENGTH:RETURNED:LIST` and the text, LENGTH being that of
-/// the list's name.
+/// hash: tag -> record, of what a consumer holds. A tag is `NUMBER LIST`, a record `LENGTH:RETURNED:LIST` and the text,
+/// LENGTH being that of the list's name.
 [[nodiscard]] std::string held_key(std::string_view consumer);
 
 /// The list of a queue for messages of this priority, 0 to 9, bigger is sooner.

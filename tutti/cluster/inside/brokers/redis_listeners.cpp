@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <thread>
 #include <tutti/cluster/inside/brokers/redis_keys.hpp>
 #include <tutti/cluster/inside/brokers/redis_listeners.hpp>
 #include <utility>
@@ -26,52 +25,46 @@ std::string pattern_of(const std::string& channel) {
 redis_fanout_listener::redis_fanout_listener(const broker_url& where, const broker_options& options,
                                              const std::string& channel)
     : pattern_(pattern_of(fanout_channel(where.database, channel))),
-      patience_(options.patience),
       line_(where, std::max(options.patience, std::chrono::milliseconds(100))) {
-  for (const auto late = clock::now() + patience_;;) {
-    try {
-      subscribe();
-      return;
-    } catch (const redis_lost&) {
-      line_.close();
-      if (clock::now() >= late) throw;
-      std::this_thread::sleep_for(backoff_.next());
-    }
-  }
+  static_cast<void>(hear(clock::now() + options.patience, true));
+  if (!subscribed_) throw broker_error(why_.empty() ? where.redacted() + ": it does not answer" : why_);
 }
 
-// Throws redis_lost, or broker_error when Redis refuses.
-void redis_fanout_listener::subscribe() {
-  line_.open();
-  redis_request request;
-  request.add({"PSUBSCRIBE", pattern_});
-  line_.send(request);
-  redis_wake nobody;
-  for (const auto late = clock::now() + patience_;;) {
-    const std::optional<redis_heard> heard = line_.hear_now();  // nothing is published to it before the first answer
-    if (heard && heard->what == redis_heard::kind::subscribed) break;
-    if (!heard && !line_.wait(nobody, late)) {
+// The next text; nothing when the time is up, when wake() came, and when it has subscribed and was to do no more.
+// Throws broker_error when Redis refuses.
+std::optional<std::string> redis_fanout_listener::hear(clock::time_point until, bool only_subscribes) {
+  for (;;) {
+    if (wake_.take()) return std::nullopt;
+    try {
+      if (!line_.is_open()) {
+        subscribed_ = false;
+        line_.open();
+        redis_request request;
+        request.add({"PSUBSCRIBE", pattern_});
+        line_.send(request);
+      }
+      while (std::optional<redis_heard> heard = line_.hear_now()) {
+        if (heard->what == redis_heard::kind::message) return std::move(heard->text);
+        if (heard->what != redis_heard::kind::subscribed) continue;
+        subscribed_ = true;
+        backoff_.reset();
+        if (only_subscribes) return std::nullopt;
+      }
+      if (clock::now() >= until || !line_.wait(wake_, until)) return std::nullopt;
+    } catch (const redis_lost& lost) {
       line_.close();
-      throw redis_lost("Redis does not answer");
+      why_ = lost.what();
+      if (clock::now() >= until) return std::nullopt;
+      wake_.wait(std::min(until, clock::now() + backoff_.next()));
+    } catch (const broker_error&) {
+      line_.close();
+      throw;
     }
   }
-  backoff_.reset();
 }
 
 std::optional<std::string> redis_fanout_listener::receive(std::chrono::nanoseconds patience) {
-  for (const clock::time_point until = redis_deadline(patience);;) {
-    if (wake_.take()) return std::nullopt;
-    try {
-      if (!line_.is_open()) subscribe();
-      while (std::optional<redis_heard> heard = line_.hear_now())
-        if (heard->what == redis_heard::kind::message) return std::move(heard->text);
-      if (clock::now() >= until || !line_.wait(wake_, until)) return std::nullopt;
-    } catch (const broker_error&) {
-      line_.close();
-      if (clock::now() >= until) return std::nullopt;
-      wake_.wait(std::min(until, clock::now() + backoff_.next()));
-    }
-  }
+  return hear(redis_deadline(patience), false);
 }
 
 redis_answer_listener::redis_answer_listener(std::shared_ptr<redis_clients> clients, std::string routing_key)
@@ -124,10 +117,13 @@ std::optional<std::string> redis_answer_listener::receive(std::chrono::nanosecon
       }
       std::vector<::pollfd> fds{{line_.fd(), POLLIN, 0}};
       if (clock::now() >= until || !wake_.wait(fds, until)) return std::nullopt;
-    } catch (const broker_error&) {
+    } catch (const redis_lost&) {
       line_.close();
       if (clock::now() >= until) return std::nullopt;
       wake_.wait(std::min(until, clock::now() + backoff_.next()));
+    } catch (const broker_error&) {
+      line_.close();
+      throw;
     }
   }
 }

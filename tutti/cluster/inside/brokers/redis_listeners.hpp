@@ -17,11 +17,13 @@ class redis_fanout_listener final : public listener {
   void wake() noexcept override { wake_.set(); }
 
  private:
-  void subscribe();
+  using clock = std::chrono::steady_clock;
+  std::optional<std::string> hear(clock::time_point until, bool only_subscribes);
 
   const std::string pattern_;
-  const std::chrono::milliseconds patience_;
   redis_subscription line_;
+  bool subscribed_ = false;
+  std::string why_;  // it was lost
   redis_wake wake_;
   redis_backoff backoff_;
 };

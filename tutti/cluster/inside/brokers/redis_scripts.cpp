@@ -1,3 +1,4 @@
+#include <tutti/base/log.hpp>
 #include <tutti/cluster/inside/brokers/redis_scripts.hpp>
 
 namespace tutti::cluster::detail {
@@ -7,6 +8,7 @@ namespace {
 // What the scripts of consumers begin with.
 constexpr const char* prelude = R"lua(
 redis.call('DEL', 'tutti:')
+local bytes_left = 4194304 -- in one step, which keeps all others waiting
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local function counted(text)
@@ -25,10 +27,13 @@ local function parts_of(record)
   local text = at + length
   return string.sub(record, at, text - 1), tonumber(returned), string.sub(record, text)
 end
+local diverted, why = 0, ''
 local function push(command, list, text)
-  if type(redis.pcall(command, list, text)) == 'table' then
-    redis.call('LPUSH', (string.match(list, '^(.*)\6\22%d$') or list) .. '.dead', text)
-  end
+  local refused = redis.pcall(command, list, text)
+  if type(refused) ~= 'table' then return end
+  diverted, why = diverted + 1, list .. ': ' .. refused.err
+  local dead = (string.match(list, '^(.*)\6\22%d$') or list) .. '.dead'
+  if type(redis.pcall('LPUSH', dead, text)) == 'table' then redis.call('LPUSH', 'tutti:dead', text) end
 end
 local function put_back(list, returned, text)
   if returned > 0 and string.sub(text, 1, 1) == '{' then
@@ -44,20 +49,28 @@ local function put_record_back(record, died)
     redis.call('LPUSH', 'tutti:dead', record) -- it would stop whoever tries, again and again
   end
 end
+local function number_of(field) return tonumber(string.match(field, '^%d+')) or 0 end
 local function give_back_all(held, most, died)
-  local found = redis.call('HSCAN', held, 0, 'COUNT', most)[2]
-  local tags = {}
-  for i = 1, #found, 2 do tags[#tags + 1] = {tonumber(found[i]) or 0, found[i], found[i + 1]} end
-  table.sort(tags, function(a, b) return a[1] > b[1] end)
-  for _, one in ipairs(tags) do
-    put_record_back(one[3], died)
-    redis.call('HDEL', held, one[2])
+  local fields = redis.call('HKEYS', held)
+  table.sort(fields, function(a, b) return number_of(a) > number_of(b) end)
+  for i, field in ipairs(fields) do
+    if i > most or bytes_left <= 0 then return false end
+    local record = redis.call('HGET', held, field)
+    put_record_back(record, died)
+    redis.call('HDEL', held, field)
+    bytes_left = bytes_left - #record
   end
-  return #tags
+  return true
 end
 )lua";
 
 }  // namespace
+
+void log_diverted(const std::string& broker, redis_value count, redis_value why) {
+  if (count.integer() == 0) return;
+  log(log_level::error, "a list of Redis refuses messages; they are in the queue's .dead, or in tutti:dead",
+      {{"broker", broker}, {"messages", count.integer()}, {"refused", std::string(why.text())}});
+}
 
 const redis_script receive_script{prelude, R"lua(
 local held = KEYS[1]
@@ -65,45 +78,54 @@ redis.call('ZADD', KEYS[2], now + ARGV[2], ARGV[1])
 local left, tag, out = tonumber(ARGV[3]), tonumber(ARGV[4]), {}
 if ARGV[5] == '1' then
   local lost = {}
-  for _, one in ipairs(redis.call('HKEYS', held)) do
-    if (tonumber(one) or 0) >= tag then lost[#lost + 1] = one end
+  for _, field in ipairs(redis.call('HKEYS', held)) do
+    if number_of(field) >= tag then lost[#lost + 1] = field end
   end
-  table.sort(lost, function(a, b) return tonumber(a) < tonumber(b) end)
-  for _, one in ipairs(lost) do
-    out[#out + 1] = one
-    out[#out + 1] = redis.call('HGET', held, one)
+  table.sort(lost, function(a, b) return number_of(a) < number_of(b) end)
+  for _, field in ipairs(lost) do
+    out[#out + 1] = field
+    out[#out + 1] = redis.call('HGET', held, field)
   end
   if #out > 0 then return out end
 end
+local some = 1
 for i = 3, #KEYS do
-  local texts = redis.pcall('RPOP', KEYS[i], left)
-  if texts and not texts.err then
+  while left > 0 and bytes_left > 0 do
+    local texts = redis.pcall('RPOP', KEYS[i], math.min(left, some))
+    if not texts or texts.err then break end
     for _, text in ipairs(texts) do
+      bytes_left = bytes_left - #text
       local returned
       returned, text = counted(text)
       local record = record_of(KEYS[i], returned, text)
-      while redis.call('HSETNX', held, tag, record) == 0 do tag = tag + 1 end -- never over what it holds
-      out[#out + 1] = tag
+      while redis.call('HSETNX', held, tag .. ' ' .. KEYS[i], record) == 0 do tag = tag + 1 end
+      out[#out + 1] = tag .. ' ' .. KEYS[i]
       out[#out + 1] = record
       tag = tag + 1
     end
     left = left - #texts
-    if left <= 0 then break end
+    some = math.min(2 * some, 64)
   end
 end
 return out
 )lua"};
 
 const redis_script settle_script{prelude, R"lua(
-local held, number = KEYS[1], tonumber(ARGV[1])
-local last = tonumber(redis.call('GET', KEYS[4]) or 0)
-if number <= last then return 0 end
-if last < tonumber(ARGV[2]) then return redis.error_reply('ERR the step before this one has failed') end
-local i = 3
+local function refusal_of(list) -- or nil; who may only not ask may still send
+  local said = redis.pcall('LLEN', list)
+  if type(said) == 'table' and not string.find(said.err, "can't run this command", 1, true) then return said.err end
+end
+local held, i = KEYS[1], 1
 while i <= #ARGV do
   local tag, back, follow = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2])
   i = i + 3
   local record = redis.call('HGET', held, tag)
+  if record then
+    for k = i, i + 4 * follow - 1, 4 do
+      local refused = ARGV[k + 1] == '0' and refusal_of(ARGV[k])
+      if refused then return redis.error_reply('REFUSED ' .. ARGV[k] .. ': ' .. refused) end
+    end
+  end
   if not record then -- whoever has it now sends what comes after it
     i = i + 4 * follow
     follow = 0
@@ -121,10 +143,9 @@ while i <= #ARGV do
       push('LPUSH', list, text)
     end
   end
-  redis.call('HDEL', held, tag) -- last: an error before it undoes nothing, and this one is tried again
+  redis.call('HDEL', held, tag)
 end
-redis.call('SET', KEYS[4], number, 'EX', 600)
-return 1
+return {diverted, why}
 )lua"};
 
 const redis_script keep_script{prelude, R"lua(
@@ -135,28 +156,31 @@ local more = 0
 if latest > 0 and now <= latest then
   for _, dead in ipairs(redis.call('ZRANGEBYSCORE', consumers, '-inf', '(' .. now, 'LIMIT', 0, 10)) do
     local held = 'tutti:held:' .. dead
-    give_back_all(held, most, 1)
-    if redis.call('EXISTS', held) == 0 then redis.call('ZREM', consumers, dead) end
+    if give_back_all(held, most, 1) then redis.call('ZREM', consumers, dead) end
     more = 1
   end
 end
 local due = redis.call('ZRANGEBYSCORE', later, '-inf', now, 'LIMIT', 0, most)
-for i = #due, 1, -1 do
+local handed = 0
+while handed < #due and bytes_left > 0 do
+  handed = handed + 1
+  bytes_left = bytes_left - redis.call('HSTRLEN', texts, due[handed])
+end
+for i = handed, 1, -1 do
   local record = redis.call('HGET', texts, due[i])
   if record then put_record_back(record, 0) end
   redis.call('ZREM', later, due[i])
   redis.call('HDEL', texts, due[i])
 end
-if #due == most then more = 1 end
+if #due == most or handed < #due then more = 1 end
 local first = redis.call('ZRANGE', later, 0, 0, 'WITHSCORES')
-return {now, more, first[2] and math.ceil(tonumber(first[2])) or -1}
+return {now, more, first[2] and math.ceil(tonumber(first[2])) or -1, diverted, why}
 )lua"};
 
 const redis_script leave_script{prelude, R"lua(
-if give_back_all(KEYS[1], 1000, 0) > 0 then return 1 end
+if not give_back_all(KEYS[1], 1000, 0) then return {1, diverted, why} end
 redis.call('ZREM', KEYS[2], ARGV[1])
-redis.call('DEL', KEYS[3])
-return 0
+return {0, diverted, why}
 )lua"};
 
 const redis_script count_script{"", R"lua(
@@ -166,9 +190,9 @@ local function add(counts, list)
   counts[queue] = (counts[queue] or 0) + 1
 end
 for _, consumer in ipairs(redis.call('ZRANGE', KEYS[2], 0, -1)) do
-  for _, record in ipairs(redis.call('HVALS', 'tutti:held:' .. consumer)) do
-    local length, at = string.match(record, '^(%d+):%d+:()')
-    if at then add(held, string.sub(record, at, at + length - 1)) end
+  for _, field in ipairs(redis.call('HKEYS', 'tutti:held:' .. consumer)) do
+    local list = string.match(field, '^%d+ (.*)$')
+    if list then add(held, list) end
   end
 end
 for _, member in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
@@ -198,22 +222,27 @@ end
 return dropped
 )lua"};
 
-const redis_script progress_script{"", R"lua(
-local there = redis.call('GET', KEYS[1])
-local state = there and string.match(there, '"status"%s*:%s*"(%u+)"')
-if state == 'SUCCESS' then return 0 end
-if ARGV[3] == '1' and (state == 'FAILURE' or state == 'REVOKED') then return 0 end
-if ARGV[2] == '0' then
-  redis.call('SET', KEYS[1], ARGV[1])
-else
-  redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
+const redis_script store_script{"", R"lua(
+local key, text, seconds, kind = KEYS[1], ARGV[1], ARGV[2], ARGV[3]
+redis.pcall('DEL', key .. ':')
+if kind ~= 'success' then
+  local there = redis.call('GET', key)
+  local state = there and string.match(there, '"status"%s*:%s*"([^"]*)"')
+  if state == 'SUCCESS' then return 0 end
+  if kind == 'passing' and (state == 'FAILURE' or state == 'REVOKED') then return 0 end
 end
-redis.call('PUBLISH', KEYS[1], ARGV[1])
+if seconds == '0' then
+  redis.call('SET', key, text)
+else
+  redis.call('SET', key, text, 'EX', seconds)
+end
+redis.call('PUBLISH', key, text)
 return 1
 )lua"};
 
 const redis_script chord_script{"", R"lua(
 local parts, index, id, part = KEYS[1], ARGV[1], ARGV[2], ARGV[3]
+redis.pcall('DEL', parts .. ':')
 local function id_of(text) return string.match(text, '^%[%s*1%s*,%s*"([^"]*)"') end
 for _, earlier in ipairs(redis.call('ZRANGEBYSCORE', parts, index, index)) do
   if earlier ~= part and id_of(earlier) == id then redis.call('ZREM', parts, earlier) end
@@ -224,7 +253,7 @@ local size = tonumber(redis.call('GET', KEYS[3]))
 if not size then return false end
 size = size + (tonumber(redis.call('GET', KEYS[2])) or 0)
 if redis.call('ZCARD', parts) < size then return false end
-local all, seen, out = redis.call('ZRANGE', parts, 0, -1), {}, {}
+local all, seen, out = redis.call('ZRANGE', parts, 0, -1), {}, {redis.call('GET', KEYS[4]) or ''}
 for _, text in ipairs(all) do
   local name = id_of(text) or text
   if not seen[name] then
@@ -232,7 +261,7 @@ for _, text in ipairs(all) do
     out[#out + 1] = text
   end
 end
-if #out < size then return false end
+if #out <= size then return false end
 return out
 )lua"};
 

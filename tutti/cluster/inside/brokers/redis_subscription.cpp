@@ -10,7 +10,7 @@ constexpr std::chrono::seconds silence{10};
 }  // namespace
 
 redis_subscription::redis_subscription(const broker_url& where, std::chrono::milliseconds patience)
-    : line_(where, patience), patience_(patience) {}
+    : where_(where), line_(where, patience), patience_(patience) {}
 
 void redis_subscription::open() {
   if (line_.is_open()) return;
@@ -26,7 +26,7 @@ std::optional<redis_heard> redis_subscription::hear_now() {
   if (!reply) return std::nullopt;
   asked_ = false;
   const redis_value said = reply->value();
-  if (said.is_error()) throw_errors({}, std::span(&*reply, 1));
+  if (said.is_error()) throw_errors(where_, std::span(&*reply, 1));
   const std::string_view kind = said[0].text();
   redis_heard heard;
   if (kind == "message") {

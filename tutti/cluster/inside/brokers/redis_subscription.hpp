@@ -28,13 +28,14 @@ class redis_subscription {
   [[nodiscard]] bool is_open() const noexcept { return line_.is_open(); }
   /// SUBSCRIBE and the like, which is answered by what is heard.
   void send(const redis_request& request) { line_.send(request); }
-  /// The next that is here already. Throws redis_lost.
+  /// The next that is here already. Throws redis_lost, or broker_error when Redis refuses.
   std::optional<redis_heard> hear_now();
   /// Waits until there may be something, `wake` comes or the time is up; false then. Throws redis_lost.
   bool wait(redis_wake& wake, std::chrono::steady_clock::time_point until);
 
  private:
   using clock = std::chrono::steady_clock;
+  const broker_url where_;
   redis_connection line_;
   const std::chrono::milliseconds patience_;
   clock::time_point heard_{};  // the last sign of life

@@ -15,7 +15,11 @@ std::chrono::milliseconds enough(std::chrono::milliseconds patience) {
   return std::max(patience, std::chrono::milliseconds(100));
 }
 
-void add_channels(redis_request& request, std::string_view command, std::span<const std::string> ids) {
+}  // namespace
+
+std::string result_key(std::string_view id) { return std::string(prefix) + std::string(id); }
+
+void add_result_keys(redis_request& request, std::string_view command, std::span<const std::string> ids) {
   while (!ids.empty()) {
     const std::span<const std::string> some = ids.first(std::min(ids.size(), ids_at_once));
     request.begin(1 + some.size());
@@ -24,10 +28,6 @@ void add_channels(redis_request& request, std::string_view command, std::span<co
     ids = ids.subspan(some.size());
   }
 }
-
-}  // namespace
-
-std::string result_key(std::string_view id) { return std::string(prefix) + std::string(id); }
 
 redis_watch::redis_watch(const broker_url& where, const broker_options& options)
     : name_(where.redacted()), line_(where, enough(options.patience)), asking_(where, enough(options.patience)) {}
@@ -71,8 +71,8 @@ void redis_watch::subscribe() {
   if (more.empty() && fewer.empty()) return;
   redis_request request;
   // In this order one that was removed and added again meanwhile stays: it is in no more than one of the two.
-  add_channels(request, "UNSUBSCRIBE", fewer);
-  add_channels(request, "SUBSCRIBE", more);
+  add_result_keys(request, "UNSUBSCRIBE", fewer);
+  add_result_keys(request, "SUBSCRIBE", more);
   line_.send(request);
 }
 

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <deque>
 #include <mutex>
+#include <span>
 #include <string>
 #include <string_view>
 #include <tutti/cluster/inside/brokers/redis_clients.hpp>
@@ -16,6 +17,9 @@ namespace tutti::cluster::detail {
 
 /// Key and channel of a task's result.
 [[nodiscard]] std::string result_key(std::string_view id);
+
+/// Adds `command` with all these keys: as many commands as it takes to keep nobody waiting for long.
+void add_result_keys(redis_request& request, std::string_view command, std::span<const std::string> ids);
 
 /// See result_watch. Both connections belong to the thread in next(), which does what add() and remove() ask for. A
 /// result is asked for when its subscription is confirmed: what was stored before is found then, and what is stored

@@ -21,9 +21,10 @@ constexpr std::size_t bytes = 4096;
 sqlite_bell::sqlite_bell(const std::string& path) {
   const auto refuse = [&] { throw broker_error("cannot use " + path + ": " + std::generic_category().message(errno)); };
   const unique_fd file(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0666));
-  struct stat found{};
-  if (!file || ::fstat(file.get(), &found) != 0) refuse();
-  if (found.st_size < static_cast<off_t>(bytes) && ::ftruncate(file.get(), bytes) != 0) refuse();
+  if (!file) refuse();
+  // With room on the disk: to write into a hole of a file would kill us when the disk is full.
+  errno = ::posix_fallocate(file.get(), 0, bytes);
+  if (errno != 0) refuse();
   void* const at = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file.get(), 0);
   if (at == MAP_FAILED) refuse();
   counters_ = static_cast<counter*>(at);

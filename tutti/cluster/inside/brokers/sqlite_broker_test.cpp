@@ -1,5 +1,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <fstream>
@@ -8,6 +9,7 @@
 #include <tests/support/sqlite_file.hpp>
 #include <thread>
 #include <tutti/base/error.hpp>
+#include <tutti/base/log.hpp>
 #include <tutti/cluster/inside/brokers/sqlite_broker.hpp>
 
 namespace tutti::cluster {
@@ -45,6 +47,23 @@ TEST_F(SqliteBroker, KeepsItsMessagesWhenNobodyHasItOpen) {
   send(*open(), {"a", "b"});
   const auto again = open();
   EXPECT_THAT(again->peek("q", 5), ElementsAre("a", "b"));
+}
+
+TEST_F(SqliteBroker, HasRoomOnTheDiskForItsBell) {
+  const auto broker = open();
+  broker->consume("c", {"q"});
+  struct ::stat found{};
+  ASSERT_EQ(::stat((path_ + "-bell").c_str(), &found), 0);
+  EXPECT_GE(found.st_blocks * 512, 4096);
+}
+
+TEST_F(SqliteBroker, HandsOutSomeMegabytesAtOnce) {
+  const auto broker = open();
+  const std::string big(1 << 20, 'x');
+  send(*broker, {big, big, big, big, big, "last"});
+  const auto consumer = broker->consume("c", {"q"});
+  EXPECT_EQ(consumer->receive(10, long_enough).size(), 4U);
+  EXPECT_THAT(texts(consumer->receive(10, long_enough)), ElementsAre(big, "last"));
 }
 
 TEST_F(SqliteBroker, MeansTheSameFileAfterAChangeOfFolder) {
@@ -203,10 +222,12 @@ TEST_F(SqliteFaults, ReportsAFileThatWasDeletedWhileInUse) {
   const auto consumer = broker->consume("c", {"q"});
   const auto got = consumer->receive(1, long_enough);
   ASSERT_EQ(got.size(), 1U);
+  const log_capture logged;
   std::filesystem::remove(path_);
   EXPECT_THAT(failure(), testing::HasSubstr(path_ + ": the file was deleted, moved or replaced"));
   EXPECT_THAT(consumer->receive(1, 0s), IsEmpty());
   EXPECT_FALSE(consumer->connected());
+  EXPECT_TRUE(logged.contains("the file was deleted, moved or replaced"));
   consumer->stop();
   EXPECT_THROW(consumer->settle(std::vector<settlement>{{got[0].tag, false, {}}}), broker_error);
   std::ofstream(path_) << "";  // another file is not the same one

@@ -1,4 +1,5 @@
 #include <tutti/base/error.hpp>
+#include <tutti/cluster/inside/brokers/broker_link.hpp>
 #include <tutti/cluster/inside/brokers/sqlite_consumer.hpp>
 #include <tutti/cluster/inside/brokers/sqlite_leases.hpp>
 #include <tutti/cluster/inside/brokers/sqlite_messages.hpp>
@@ -13,6 +14,7 @@
 namespace tutti::cluster {
 namespace {
 
+using detail::broker_line;
 using detail::sqlite_bell;
 using detail::sqlite_database;
 using std::chrono::milliseconds;
@@ -26,7 +28,9 @@ class sqlite_consumer final : public consumer {
       : database_(sqlite_database::of(path, options.patience)),
         name_(std::move(name)),
         lease_(options.lease),
+        link_("sqlite:" + path),
         queues_(std::move(queues)) {
+    link_.found(broker_line::keeping);
     std::int64_t id = 0;
     const bool returned = database_->write([&] {
       id = detail::take_lease(*database_, name_, lease_);
@@ -64,11 +68,12 @@ class sqlite_consumer final : public consumer {
         const wall_time due = take(most, taken);
         if (due != wall_time::max())
           until = std::min(late, tutti::detail::machine_time_after(due - std::chrono::system_clock::now()));
-      } catch (const broker_error&) {
+        link_.found(broker_line::receiving);
+      } catch (const broker_error& e) {
         reached = false;
+        link_.lost(broker_line::receiving, e.what());
         until = std::min(late, std::chrono::steady_clock::now() + milliseconds(200));
       }
-      connected_ = reached;
       if (!taken.empty() || most == 0 || std::chrono::steady_clock::now() >= late) return taken;
       database_->bell()->wait(tasks, seen, until);
       if (!reached) return taken;
@@ -88,13 +93,14 @@ class sqlite_consumer final : public consumer {
           for (const settlement& one : settled)
             if (detail::settle_message(*database_, one)) rings = rings || one.give_back || !one.follow.empty();
         });
-        connected_ = true;
+        link_.found(broker_line::settling);
         if (rings) database_->bell()->ring(tasks);
         return;
       } catch (const broker_refusal&) {
+        link_.found(broker_line::settling);
         throw;  // it would be refused for ever
-      } catch (const broker_error&) {
-        connected_ = false;
+      } catch (const broker_error& e) {
+        link_.lost(broker_line::settling, e.what());
         std::unique_lock lock(mutex_);
         if (stopped_) throw;
         changed_.wait_for(lock, pause, [&] { return stopped_; });
@@ -108,7 +114,7 @@ class sqlite_consumer final : public consumer {
     changed_.notify_all();
   }
 
-  bool connected() const noexcept override { return connected_; }
+  bool connected() const noexcept override { return link_.is_up(); }
 
   void set_queues(std::vector<std::string> queues) override {
     {
@@ -174,9 +180,9 @@ class sqlite_consumer final : public consumer {
           return in_time && detail::end_dead_leases(*database_);
         });
         if (returned) database_->bell()->ring(tasks);
-        connected_ = true;
-      } catch (const std::exception&) {
-        connected_ = false;
+        link_.found(broker_line::keeping);
+      } catch (const std::exception& e) {
+        link_.lost(broker_line::keeping, e.what());
       }
       lock.lock();
     }
@@ -187,7 +193,8 @@ class sqlite_consumer final : public consumer {
   const milliseconds lease_;
   std::mutex id_mutex_;             // before the database's; of what follows
   std::int64_t id_ = 0, turn_ = 0;  // a new id when we were taken for dead
-  std::atomic<bool> woken_{false}, connected_{true};
+  std::atomic<bool> woken_{false};
+  detail::broker_link link_;
   std::mutex mutex_;  // of what follows
   std::condition_variable changed_;
   std::vector<std::string> queues_;

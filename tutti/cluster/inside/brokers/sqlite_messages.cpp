@@ -7,6 +7,8 @@
 namespace tutti::cluster::detail {
 namespace {
 
+constexpr std::int64_t bytes_at_once = 4 << 20;  // that a consumer is given
+
 std::optional<std::int64_t> number_of(const std::optional<int>& value) {
   return value ? std::optional<std::int64_t>(*value) : std::nullopt;
 }
@@ -49,6 +51,8 @@ void move_due(sqlite_database& database) {
 void take_messages(sqlite_database& database, const std::string& queue, std::size_t most, std::int64_t consumer,
                    std::int64_t& turn, std::vector<delivery>& taken) {
   if (taken.size() >= most) return;
+  std::int64_t left = bytes_at_once;
+  for (const delivery& one : taken) left -= static_cast<std::int64_t>(one.text.size());
   const std::size_t first = taken.size();
   std::int64_t level = 0, id = 0;
   {
@@ -56,7 +60,7 @@ void take_messages(sqlite_database& database, const std::string& queue, std::siz
         "SELECT r.level, r.id, m.text, m.priority, m.returned FROM ready r JOIN message m ON m.id = r.id"
         " WHERE r.queue = ? ORDER BY r.level, r.id LIMIT ?",
         queue, static_cast<std::int64_t>(std::min<std::size_t>(most - first, 1'000'000)));
-    while (rows.next()) {
+    while (left > 0 && rows.next()) {
       level = rows.number(0);
       id = rows.number(1);
       database.run("INSERT INTO held VALUES(?, ?, ?, ?)", id, consumer, ++turn, queue);
@@ -66,6 +70,7 @@ void take_messages(sqlite_database& database, const std::string& queue, std::siz
                    {},
                    static_cast<int>(rows.number(4))};
       if (rows.has(3)) one.priority = static_cast<int>(rows.number(3));
+      left -= static_cast<std::int64_t>(one.text.size());
       taken.push_back(std::move(one));
     }
   }

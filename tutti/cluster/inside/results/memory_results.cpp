@@ -64,8 +64,6 @@ class memory_results final : public result_store, public std::enable_shared_from
     chords_.erase(group);
   }
 
-  void store_group(const std::string&, const std::string&, std::chrono::seconds) override {}  // for Celery's clients
-
   std::string name() const override { return "memory://" + name_; }
 
  private:

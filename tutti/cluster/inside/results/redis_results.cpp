@@ -2,6 +2,7 @@
 #include <tutti/cluster/inside/brokers/redis_clients.hpp>
 #include <tutti/cluster/inside/brokers/redis_scripts.hpp>
 #include <tutti/cluster/inside/brokers/redis_watch.hpp>
+#include <tutti/cluster/inside/results/celery_header.hpp>
 #include <tutti/cluster/inside/results/redis_results.hpp>
 #include <utility>
 
@@ -12,10 +13,18 @@ namespace {
 using namespace detail;
 
 constexpr std::size_t results_at_once = 1000;
+constexpr std::size_t bytes_at_once = 4 << 20;      // in what is sent before an answer is read
 constexpr std::int64_t chord_seconds = 30 * 86400;  // how long a chord may take whose parts say nothing
 
-std::string group_key(const std::string& group, std::string_view of = {}) {
+std::string group_key(const std::string& group, std::string_view of) {
   return "celery-taskset-meta-" + group + std::string(of);
+}
+
+std::size_t length_of_batch(std::span<const stored_result> results) {
+  std::size_t n = 0, bytes = 0;
+  while (n < results.size() && n < results_at_once && (n == 0 || bytes + results[n].text.size() <= bytes_at_once))
+    bytes += results[n++].text.size();
+  return n;
 }
 
 class redis_results final : public result_store {
@@ -23,11 +32,11 @@ class redis_results final : public result_store {
   redis_results(const broker_url& where, const broker_options& options)
       : where_(where),
         options_(options),
-        clients_(where, options, std::vector<const redis_script*>{&progress_script, &chord_script}) {}
+        clients_(where, options, std::vector<const redis_script*>{&store_script, &chord_script}) {}
 
   void store(std::span<const stored_result> results) override {
     while (!results.empty()) {
-      const std::span<const stored_result> some = results.first(std::min(results.size(), results_at_once));
+      const std::span<const stored_result> some = results.first(length_of_batch(results));
       // All of it may be done twice: a success is replaced by itself, and others look before they replace anything.
       clients_.run([&](redis_client& client) {
         redis_request request;
@@ -40,36 +49,27 @@ class redis_results final : public result_store {
 
   std::vector<std::optional<std::string>> fetch(std::span<const std::string> ids) override {
     std::vector<std::optional<std::string>> found;
-    while (!ids.empty()) {
-      const std::span<const std::string> some = ids.first(std::min(ids.size(), results_at_once));
-      clients_.run([&](redis_client& client) {
-        redis_request request;
-        request.begin(1 + some.size());
-        request.word("MGET");
-        for (const std::string& id : some) request.word(result_key(id));
-        const std::vector<redis_reply> replies = client.connection.run(request);
-        for (std::size_t i = 0; i < some.size(); ++i) {
-          const redis_value text = replies.front().value()[i];
+    clients_.run([&](redis_client& client) {
+      redis_request request;
+      add_result_keys(request, "MGET", ids);
+      found.clear();
+      for (const redis_reply& reply : client.connection.run(request)) {
+        for (std::size_t i = 0; i < reply.value().size(); ++i) {
+          const redis_value text = reply.value()[i];
           found.push_back(text.is_nil() ? std::nullopt : std::optional(std::string(text.text())));
         }
-      });
-      ids = ids.subspan(some.size());
-    }
+      }
+    });
+    found.resize(ids.size());
     return found;
   }
 
   void forget(std::span<const std::string> ids) override {
-    while (!ids.empty()) {
-      const std::span<const std::string> some = ids.first(std::min(ids.size(), results_at_once));
-      clients_.run([&](redis_client& client) {
-        redis_request request;
-        request.begin(1 + some.size());
-        request.word("UNLINK");
-        for (const std::string& id : some) request.word(result_key(id));
-        client.connection.run(request);
-      });
-      ids = ids.subspan(some.size());
-    }
+    clients_.run([&](redis_client& client) {
+      redis_request request;
+      add_result_keys(request, "UNLINK", ids);
+      client.connection.run(request);
+    });
   }
 
   std::unique_ptr<result_watch> watch() override { return std::make_unique<redis_watch>(where_, options_); }
@@ -83,8 +83,8 @@ class redis_results final : public result_store {
     std::optional<chord_parts> parts;
     clients_.run([&](redis_client& client) {
       redis_request request;
-      client.connection.begin_script(request, chord_script, 3, 4);
-      for (const std::string_view of : {".j", ".t", ".s"}) request.word(group_key(group, of));
+      client.connection.begin_script(request, chord_script, 4, 4);
+      for (const std::string_view of : {".j", ".t", ".s", ""}) request.word(group_key(group, of));
       request.word(index < 0 ? "+inf" : std::to_string(index));
       request.word(id);
       request.word(text);
@@ -94,21 +94,16 @@ class redis_results final : public result_store {
       parts.reset();
       if (!all.is_array()) return;
       parts.emplace();
-      for (std::size_t i = 0; i < all.size(); ++i) parts->emplace_back(all[i].text());
+      for (std::size_t i = 1; i < all.size(); ++i) parts->emplace_back(all[i].text());
+      if (const std::string_view noted = all[0].text(); !noted.empty()) {
+        parts = in_shape(noted, std::move(*parts));
+      }
     });
     return parts;
   }
 
   void end_chord(const std::string& group) override {
     run({"DEL", group_key(group, ".j"), group_key(group, ".t"), group_key(group, ".s")});
-  }
-
-  void store_group(const std::string& group, const std::string& text, std::chrono::seconds expires) override {
-    if (expires.count() <= 0) {
-      run({"SET", group_key(group), text});
-    } else {
-      run({"SET", group_key(group), text, "EX", std::to_string(expires.count())});
-    }
   }
 
   std::string name() const override { return where_.redacted(); }
@@ -125,20 +120,11 @@ class redis_results final : public result_store {
   static void add(redis_request& request, const redis_connection& redis, const stored_result& result) {
     const std::string key = result_key(result.id);
     const std::int64_t seconds = std::max<std::int64_t>(result.expires.count(), 0);
-    if (!result.is_success) {
-      redis.begin_script(request, progress_script, 1, 3);
-      request.word(key);
-      request.word(result.text);
-      request.word(seconds);
-      request.word(result.is_passing ? "1" : "0");
-      return;
-    }
-    if (seconds == 0) {
-      request.add({"SET", key, result.text});
-    } else {
-      request.add({"SET", key, result.text, "EX", std::to_string(seconds)});
-    }
-    request.add({"PUBLISH", key, result.text});
+    redis.begin_script(request, store_script, 1, 3);
+    request.word(key);
+    request.word(result.text);
+    request.word(seconds);
+    request.word(result.is_success ? "success" : result.is_passing ? "passing" : "failure");
   }
 
   const broker_url where_;

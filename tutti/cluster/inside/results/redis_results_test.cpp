@@ -55,9 +55,49 @@ TEST_F(redis_results_test, are_kept_as_celery_keeps_them) {
   EXPECT_THAT(store->fetch(strings{"a", "nobody", "b"}), ElementsAre(some[0].text, std::nullopt, some[1].text));
   store->forget(strings{"a", "nobody"});
   EXPECT_THAT(store->fetch(strings{"a"}), ElementsAre(std::nullopt));
-  store->store_group("g", "[[\"g\", null], []]", 60s);
-  EXPECT_EQ(redis.ask({"GET", "celery-taskset-meta-g"}, 1), "[[\"g\", null], []]");
-  EXPECT_EQ(redis.ask({"TTL", "celery-taskset-meta-g"}, 1), "60");
+}
+
+// Their places in the header collide, as Celery counts them: [[a, [b, c]], d] gives 0, 0, 1, 1.
+TEST_F(redis_results_test, parts_of_a_header_that_celery_has_noted_have_its_shape) {
+  const redis_server redis;
+  const auto store = make_redis_results(place_of(redis), {});
+  const auto part = [](const std::string& id, const std::string& state, const std::string& result) {
+    return R"([1, ")" + id + R"(", ")" + state + R"(", )" + result + "]";
+  };
+  const auto run = [&](const std::string& noted, const std::string& state_of_c, std::int64_t size) {
+    redis.ask({"SET", "celery-taskset-meta-g", noted});
+    store->begin_chord("g", size);
+    EXPECT_EQ(store->add_chord_part("g", 1, "d", part("d", "SUCCESS", "4")), std::nullopt);
+    EXPECT_EQ(store->add_chord_part("g", 1, "c", part("c", state_of_c, "3")), std::nullopt);
+    EXPECT_EQ(store->add_chord_part("g", 0, "a", part("a", "SUCCESS", "1")), std::nullopt);
+    const auto all = store->add_chord_part("g", 0, "b", part("b", "SUCCESS", "2"));
+    store->end_chord("g");
+    return all.value_or(chord_parts());
+  };
+  const auto noted = [](const std::string& last) {
+    return R"({"result": [["g", null], [[["g2", [["p", null], null]], [[["a", null], null], [["g3", null], )"
+           R"([[["b", null], null], [["c", null], null]]]]], [[")" +
+           last + R"(", null], null]]]})";
+  };
+  EXPECT_THAT(run(noted("d"), "SUCCESS", 4),
+              ElementsAre(R"([1,"g2","SUCCESS",[1,[2,3]]])", R"([1, "d", "SUCCESS", 4])"));
+  EXPECT_THAT(run(noted("d"), "FAILURE", 3),  // a worker of Celery may write that
+              ElementsAre(R"([1, "c", "FAILURE", 3])", R"([1, "d", "SUCCESS", 4])"));
+  for (const std::string& other : {noted("e"), std::string("no JSON"), std::string("{}"), noted("a")}) {
+    EXPECT_THAT(run(other, "SUCCESS", 4), testing::SizeIs(4)) << other;
+  }
+}
+
+TEST_F(redis_results_test, a_redis_that_is_full_takes_how_tasks_have_ended) {
+  const redis_server redis({.more = {"--maxmemory", "5mb"}});
+  const auto store = make_redis_results(place_of(redis), {.lease = 5s, .patience = 100ms});
+  store->begin_chord("g", 1);
+  fill(redis);
+  const std::vector<stored_result> some = {success("a"), other("b", "FAILURE")};
+  store->store(some);
+  EXPECT_THAT(store->fetch(strings{"a", "b"}), ElementsAre(some[0].text, some[1].text));
+  EXPECT_TRUE(store->add_chord_part("g", 0, "a", "[1,\"a\",\"SUCCESS\",1]"));
+  EXPECT_THAT(redis.ask({"SET", "x", "x"}), testing::StartsWith("-OOM"));
 }
 
 TEST_F(redis_results_test, a_success_is_replaced_by_nothing_but_a_success) {
@@ -77,6 +117,9 @@ TEST_F(redis_results_test, a_success_is_replaced_by_nothing_but_a_success) {
   redis.ask({"SET", "celery-task-meta-a", "{\"result\":3,\"status\":\"SUCCESS\"}"});
   set(other("a", "FAILURE"));
   EXPECT_EQ(now(), "{\"result\":3,\"status\":\"SUCCESS\"}");
+  redis.ask({"SET", "celery-task-meta-a", "{\"status\":\"IN_PROGRESS\",\"result\":{\"status\":\"SUCCESS\"}}"});
+  set(other("a", "FAILURE"));
+  EXPECT_EQ(now(), other("a", "FAILURE").text);
 }
 
 TEST_F(redis_results_test, a_watch_hears_what_comes_and_what_was_there) {

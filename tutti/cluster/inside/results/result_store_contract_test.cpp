@@ -233,7 +233,7 @@ TEST_P(ResultStore, ConcurrentPartsMakeAChordComplete) {
         }
       });
   }
-  EXPECT_GE(complete, 1);
+  EXPECT_EQ(complete, 1);
 }
 
 TEST_P(ResultStore, CarriesAnyText) {
@@ -251,10 +251,7 @@ TEST_P(ResultStore, CarriesAnyText) {
   EXPECT_THAT(store_->add_chord_part("g", 0, "a", every), Optional(ElementsAre(every)));
 }
 
-TEST_P(ResultStore, KeepsGroups) {
-  store_->store_group("g", R"([["g",null],[]])", 1h);
-  EXPECT_TRUE(store_->name().starts_with(GetParam() + ":")) << store_->name();
-}
+TEST_P(ResultStore, NamesItsPlace) { EXPECT_TRUE(store_->name().starts_with(GetParam() + ":")) << store_->name(); }
 
 INSTANTIATE_TEST_SUITE_P(All, ResultStore, testing::Values("memory", "sqlite", "redis"), tutti_test::name_of_place);
 

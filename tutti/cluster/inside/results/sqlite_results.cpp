@@ -193,8 +193,6 @@ class sqlite_results final : public result_store {
     });
   }
 
-  void store_group(const std::string&, const std::string&, std::chrono::seconds) override {}  // for Celery's clients
-
   std::string name() const override { return "sqlite:" + database_->path(); }
 
  private:

@@ -86,4 +86,9 @@ const registered_task* find_builtin(std::string_view name) {
   return nullptr;
 }
 
+const registered_task* task_to_run(std::string_view name) {
+  const registered_task* const ours = find_builtin(name);
+  return ours != nullptr ? ours : find_task(name);
+}
+
 }  // namespace tutti::cluster

@@ -2,43 +2,64 @@
 
 #include <tutti/base/codec.hpp>
 #include <tutti/base/error.hpp>
+#include <tutti/cluster/task_registry.hpp>
 #include <tutti/process/process_pool.hpp>
 
 #include <unistd.h>
 
 #include <csignal>
-#include <exception>
 #include <fstream>
+#include <new>
+#include <set>
+#include <string>
 #include <utility>
 
 namespace tutti::cluster {
 
-child_process::child_process(const child_limits& limits) : limits_(limits) {}
+child_process::child_process(const child_limits& limits, const detail::child_setup& setup)
+    : limits_(limits), setup_(setup) {}
 child_process::~child_process() = default;
 
 void child_process::make_ready() {
-  if (is_ready_) return;
+  if (no_begin_) {
+    drop();
+    std::rethrow_exception(std::exchange(no_begin_, nullptr));
+  }
+  if (is_worn()) drop();
   if (!pool_) {
+    detail::child_setup setup = setup_;
+    std::set<std::string> libraries;
+    for (const registered_task* task : registered_tasks()) libraries.insert(task->library);
+    libraries.erase("");
+    setup.libraries.assign(libraries.begin(), libraries.end());
     auto made = std::make_unique<process_pool>(process_pool_options{.workers = 1, .name = "tutti worker"},
-                                               fn<detail::prepare_child>);
+                                               fn<detail::prepare_child>, setup, begun_);
     const std::lock_guard lock(mutex_);
     pool_ = std::move(made);
-    tasks_ = 0;
   }
+  if (ready_ != 0 && pid() == ready_) return;
   try {
-    pid_.store(pool_->submit<detail::child_pid>().get());
+    ready_ = pool_->submit<detail::child_pid>().get();
+    tasks_ = 0;
   } catch (...) {
-    const std::lock_guard lock(mutex_);
-    pool_.reset();
+    drop();
     throw;
   }
-  is_ready_ = true;
+}
+
+void child_process::drop() {
+  ready_ = 0;
+  const std::unique_ptr<process_pool> old = [&] {  // waited for without the mutex
+    const std::lock_guard lock(mutex_);
+    return std::move(pool_);
+  }();
 }
 
 outcome child_process::run(const void* what, const detail::child_request& request,
                            std::optional<std::chrono::nanoseconds> limit, const std::function<bool()>& is_wanted) {
   using clock = std::chrono::steady_clock;
-  const auto begun = clock::now();
+  const auto start = clock::now();
+  const std::uint64_t before = begun_.load();
   outcome ended;
   bool is_over_time = false;
   try {
@@ -61,14 +82,19 @@ outcome child_process::run(const void* what, const detail::child_request& reques
       } while (!answer.wait_for(std::chrono::milliseconds(50)));
     }
     ended = decode<outcome>(answer.get());
-  } catch (const worker_lost& e) {
-    ended.kind = outcome_kind::lost;
-    ended.text = e.what();
-    is_ready_ = false;  // another process takes its place
-    tasks_ = 0;
-  } catch (...) {  // no memory for the arguments or the result, no descriptors
-    ended.kind = outcome_kind::failure;
+    if (ended.kind == outcome_kind::again) no_begin_ = std::make_exception_ptr(error(ended.text));
+  } catch (const std::bad_alloc&) {  // for the arguments or the result
     ended.failure = describe_failure(std::current_exception());
+  } catch (const std::exception& e) {
+    ended.text = e.what();
+    if (begun_.load() == before) {  // no process, no descriptors
+      ended.kind = outcome_kind::again;
+      if (!is_over_time && is_wanted()) no_begin_ = std::current_exception();  // else it was we who ended the process
+    } else if (dynamic_cast<const worker_lost*>(&e) != nullptr) {
+      ended.kind = outcome_kind::lost;
+    } else {
+      ended.failure = describe_failure(std::current_exception());
+    }
   }
   {
     const std::lock_guard lock(mutex_);
@@ -76,26 +102,18 @@ outcome child_process::run(const void* what, const detail::child_request& reques
   }
   if (is_over_time) {
     ended = outcome();
-    ended.failure = celery_failure("TimeLimitExceeded",
-                                   std::to_string(std::chrono::duration<double>(*limit).count()) + " s are over");
+    ended.failure = time_limit_failure(*limit);
   }
-  ended.took = (clock::now() - begun).count();
+  ended.took = (clock::now() - start).count();
   ++tasks_;
-  if (is_ready_ && is_worn()) {
-    const std::unique_ptr<process_pool> old = [&] {
-      const std::lock_guard lock(mutex_);
-      pid_.store(0);
-      return std::move(pool_);
-    }();
-    is_ready_ = false;
-  }
   return ended;
 }
 
 bool child_process::is_worn() const {
+  if (!pool_ || ready_ == 0) return false;
   if (limits_.most_tasks > 0 && tasks_ >= limits_.most_tasks) return true;
   if (limits_.most_memory == 0) return false;
-  std::ifstream in("/proc/" + std::to_string(pid_.load()) + "/statm");
+  std::ifstream in("/proc/" + std::to_string(ready_) + "/statm");
   std::uint64_t all = 0, resident = 0;
   if (!(in >> all >> resident)) return false;
   return resident * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE)) / 1024 > limits_.most_memory;
@@ -109,6 +127,13 @@ void child_process::kill(const void* what, int signal) noexcept {
     for (const int pid : pool_->pids()) ::kill(pid, is_ignored ? SIGKILL : signal);
   } catch (const std::exception&) {  // no memory: who asked asks again, or the task ends by itself
   }
+}
+
+int child_process::pid() const {
+  const std::lock_guard lock(mutex_);
+  if (!pool_) return 0;
+  const std::vector<int> all = pool_->pids();
+  return all.empty() ? 0 : all.back();
 }
 
 }  // namespace tutti::cluster

@@ -2,15 +2,15 @@
 #pragma once
 #include <tutti/cluster/inside/worker/child_run.hpp>
 #include <tutti/cluster/inside/worker/task_run.hpp>
+#include <tutti/process/shared_value.hpp>
 
-#include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <exception>
 #include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
-#include <string>
 
 namespace tutti {
 class process_pool;
@@ -27,31 +27,37 @@ struct child_limits {
 /// A process that runs tasks, for one thread; kill() and pid() are for any.
 class child_process {
  public:
-  explicit child_process(const child_limits& limits);
+  /// `setup`, to which it adds the libraries of the tasks that are known, must outlive it. Throws os_error.
+  child_process(const child_limits& limits, const detail::child_setup& setup);
   ~child_process();  ///< ends the process
 
-  /// Blocks until there is a process that waits for work. Throws when there cannot be one now.
+  /// Blocks until there is a process that waits for work: another one, when the one before has died, or is to be
+  /// replaced. Throws when there cannot be one now, or when the last attempt could not begin.
   void make_ready();
   /// Runs one attempt; `what` names it to kill(). At `limit`, from now, the process is killed and the task has failed.
   /// A process that dies by itself, or is killed otherwise, gives outcome_kind::lost.
-  /// It is not run when `is_wanted`, called once kill() can reach it, says no: that gives outcome_kind::again.
+  /// It is not run when `is_wanted`, called once kill() can reach it, says no, nor when no process can begin it: that
+  /// gives outcome_kind::again.
   [[nodiscard]] outcome run(const void* what, const detail::child_request& request,
                             std::optional<std::chrono::nanoseconds> limit, const std::function<bool()>& is_wanted);
   /// Sends `signal` to the process if it still runs `what`. Those that it does not hear become SIGKILL.
   void kill(const void* what, int signal) noexcept;
   /// 0: there is none.
-  [[nodiscard]] int pid() const noexcept { return pid_.load(); }
+  [[nodiscard]] int pid() const;
 
  private:
+  void drop();
   [[nodiscard]] bool is_worn() const;
 
   const child_limits limits_;
-  std::mutex mutex_;  // of running_, and of pool_ for who kills: only its own thread changes that, under the mutex
+  const detail::child_setup& setup_;
+  const shared_value<std::uint64_t> begun_{0};  // attempts, counted by the process: only what has begun can be lost
+  mutable std::mutex mutex_;  // of running_, and of pool_ for others: only its own thread changes that, under the mutex
   std::unique_ptr<process_pool> pool_;
   const void* running_ = nullptr;
-  std::atomic<int> pid_{0};
-  std::uint64_t tasks_ = 0;  // of this process
-  bool is_ready_ = false;
+  int ready_ = 0;                // the process that was made ready
+  std::uint64_t tasks_ = 0;      // that it was given
+  std::exception_ptr no_begin_;  // of the last attempt, if it could not begin
 };
 
 }  // namespace tutti::cluster

@@ -2,29 +2,40 @@
 #pragma once
 #include <tutti/cluster/inside/worker/task_run.hpp>
 #include <tutti/cluster/message.hpp>
+#include <tutti/process/shared_value.hpp>
 
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace tutti::cluster::detail {
+
+/// What holds for all that a process runs. Can be encoded.
+struct child_setup {
+  std::string worker;                       ///< its name
+  std::string broker, backend, queue;       ///< of its app: where the calls of tasks go, and their progress
+  std::int64_t result_expires = 0;          ///< s
+  std::int64_t lease = 0, patience = 0;     ///< ms
+  std::vector<std::string> libraries = {};  ///< that its tasks are in
+};
 
 /// One attempt in a process of its own. Can be encoded.
 struct child_request {
   task_message message;
-  std::string worker;   ///< its name
-  std::string backend;  ///< URL of the result store, for the task's progress
-  std::int64_t expires = 0;
-  std::string library;  ///< that the task is in
+  std::int64_t expires = 0;  ///< s: of the task's progress
+  std::string library;       ///< that the task is in
   std::int64_t soft_limit = 0;
   std::optional<wall_time> deadline = {};
 };
 
-/// Where the worker decides when to end: the terminal and the system tell it, not its children.
-void prepare_child();
+/// Where the worker decides when to end: the terminal and the system tell it, not its children. Its app becomes this
+/// process' current one. `begun` counts the attempts that begin here. Throws tutti::error for a library that cannot be
+/// loaded, naming it.
+void prepare_child(const child_setup& setup, const shared_value<std::uint64_t>& begun);
 /// The process that answers.
 std::int32_t child_pid();
-/// An encoded child_request in, an encoded outcome out.
+/// An encoded child_request in, an encoded outcome out. outcome_kind::again: its library cannot be loaded here.
 std::string run_in_child(const std::string& request);
 
 }  // namespace tutti::cluster::detail

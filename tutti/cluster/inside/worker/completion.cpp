@@ -2,73 +2,109 @@
 
 #include <tutti/base/error.hpp>
 #include <tutti/base/log.hpp>
+#include <tutti/cluster/inside/worker/retried.hpp>
 #include <tutti/cluster/json_parts.hpp>
 #include <tutti/cluster/result_text.hpp>
 #include <tutti/cluster/wire_text.hpp>
 
 #include <algorithm>
+#include <charconv>
 #include <exception>
 #include <iterator>
+#include <new>
 #include <optional>
 #include <utility>
 
 namespace tutti::cluster {
+namespace {
+
+constexpr int most_refusals = 4;
+constexpr std::chrono::seconds between_chores{1};
+
+}  // namespace
+
+int lost_attempts(const task_message& message) {
+  const auto found = message.headers.find(lost_header);
+  int n = 0;
+  if (found != message.headers.end()) {
+    const std::string& text = found->second;
+    std::from_chars(text.data(), text.data() + text.size(), n);
+  }
+  return std::clamp(n, 0, 1'000'000);
+}
 
 completion::completion(std::shared_ptr<broker> to, std::shared_ptr<result_store> store, consumer& from,
-                       job_queue& queue, ending_rules rules)
+                       job_queue& queue, ending_rules rules, std::function<void()> chore)
     : broker_(std::move(to)),
       store_(std::move(store)),
       consumer_(from),
       queue_(queue),
       rules_(std::move(rules)),
+      chore_(std::move(chore)),
       thread_([this] { run(); }) {}
 
 completion::~completion() { finish(std::chrono::nanoseconds::zero()); }
 
-void completion::add(ended_job one, bool alone) {
+void completion::add(ended_job one, bool alone) noexcept {
   queue_.leaving(1);
-  in_hand_.fetch_add(1, std::memory_order_relaxed);
-  {
+  in_hand_.fetch_add(1);
+  try {
     const std::lock_guard lock(mutex_);
-    if (!alone || is_working_ || !waiting_.empty() || is_over_ || is_failing_.load(std::memory_order_relaxed) ||
-        !consumer_.connected()) {
+    if (!alone || is_working_ || !waiting_.empty() || is_over_) {
       waiting_.push_back(std::move(one));
       if (waiting_.size() == 1 && !is_working_) changed_.notify_all();
       return;
     }
+  } catch (const std::bad_alloc&) {  // here and now, then
   }
-  std::vector<ended_job> batch;
-  batch.push_back(std::move(one));
-  process(std::move(batch), tries::once);
+  process({&one, 1}, tries::once);
 }
 
-void completion::add_chore(std::function<void()> chore) {
+void completion::want_chore() {
   const std::lock_guard lock(mutex_);
-  chores_.push_back(std::move(chore));
+  if (!chore_at_) chore_at_ = std::max(clock::now(), last_chore_ + between_chores);
   changed_.notify_all();
 }
 
 void completion::run() {
   std::unique_lock lock(mutex_);
+  const auto is_chore_due = [&] { return chore_at_ && (is_ending() || clock::now() >= *chore_at_); };
   for (;;) {
-    changed_.wait(lock, [&] { return is_over_ || !waiting_.empty() || !chores_.empty(); });
-    if (waiting_.empty() && chores_.empty()) return;
-    is_working_ = true;
-    std::vector<ended_job> batch = std::exchange(waiting_, {});
-    std::deque<std::function<void()>> chores = std::exchange(chores_, {});
-    lock.unlock();
-    process(std::move(batch), tries::until_done);
-    for (const auto& chore : chores) {
-      try {
-        chore();
-      } catch (const std::exception& e) {
-        log(log_level::warn, "the worker could not do what it was told", {{"error", e.what()}});
+    while (!is_over_ && waiting_.empty() && !is_chore_due()) {
+      if (chore_at_) {
+        changed_.wait_until(lock, clock::time_point(*chore_at_));
+      } else {
+        changed_.wait(lock);
       }
     }
+    const bool has_chore = is_chore_due();
+    if (waiting_.empty() && !has_chore) return;
+    is_working_ = true;
+    std::vector<ended_job> batch = std::exchange(waiting_, {});
+    if (has_chore) {
+      chore_at_.reset();
+      last_chore_ = clock::now();
+    }
+    lock.unlock();
+    process(batch, tries::until_done);
+    batch.clear();
+    if (has_chore) do_chore();
     lock.lock();
     is_working_ = false;
     if (waiting_.empty()) changed_.notify_all();  // finish() waits for that
   }
+}
+
+void completion::do_chore() noexcept {
+  bool is_done = true;
+  try {
+    chore_();
+  } catch (const std::exception& e) {
+    is_done = false;
+    log(log_level::warn, "the worker could not do what it was told, and tries again", {{"error", e.what()}});
+  }
+  const std::lock_guard lock(mutex_);
+  if (!is_done && !chore_at_ && !is_ending()) chore_at_ = clock::now() + between_chores;
 }
 
 void completion::acknowledge(const job& one) {
@@ -80,11 +116,12 @@ void completion::acknowledge(const job& one) {
     in_hand_.fetch_sub(1);
     throw;
   }
+  steps_.fetch_add(1);
   in_hand_.fetch_sub(1);
 }
 
 void completion::begin_ending(std::chrono::nanoseconds patience) noexcept {
-  if (patience_.exchange(patience.count()) == std::numeric_limits<std::int64_t>::max()) {
+  if (patience_.exchange(patience.count()) == without_end) {
     went_well_ = now();
     try {
       watch_.begin();
@@ -102,7 +139,8 @@ void completion::end_watch::due() noexcept {
 
 void completion::look() noexcept {
   const auto at = now();
-  if (in_hand_.load() == 0 || (!is_failing_.load() && consumer_.connected())) {
+  if (const std::uint64_t steps = steps_.load(); in_hand_.load() == 0 || steps != steps_seen_) {
+    steps_seen_ = steps;
     went_well_ = at;
   } else if ((at - went_well_).count() >= patience_.load()) {
     gives_up_.store(true);
@@ -115,7 +153,8 @@ void completion::finish(std::chrono::nanoseconds patience) {
   begin_ending(patience);
   {
     std::unique_lock lock(mutex_);
-    changed_.wait(lock, [&] { return waiting_.empty() && !is_working_ && chores_.empty(); });
+    changed_.notify_all();  // a chore does not wait any more
+    changed_.wait(lock, [&] { return waiting_.empty() && !is_working_ && !chore_at_; });
     is_over_ = true;
     changed_.notify_all();
   }
@@ -125,79 +164,88 @@ void completion::finish(std::chrono::nanoseconds patience) {
 
 template <class Step>
 void completion::keep_trying(const char* what, tries how, Step step) {
-  constexpr std::chrono::milliseconds nap(20);
-  for (auto pause = nap;; pause = std::min(2 * pause, std::chrono::milliseconds(1000))) {
-    try {
-      step();
-      is_failing_.store(false, std::memory_order_relaxed);
-      return;
-    } catch (const broker_refusal&) {  // it is there, and will never take this
-      is_failing_.store(false, std::memory_order_relaxed);
-      throw;
-    } catch (const broker_error& e) {
-      if (!is_failing_.exchange(true)) log(log_level::warn, what, {{"error", e.what()}});
-      if (how == tries::once || gives_up_.load()) throw;
-    }
-    for (auto slept = std::chrono::milliseconds(0); slept < pause && !gives_up_.load(); slept += nap) {
-      std::this_thread::sleep_for(nap);
-    }
-  }
+  retried(step, [&](const broker_error& e, std::chrono::milliseconds pause) {
+    if (dynamic_cast<const broker_refusal*>(&e) != nullptr) return false;  // it is there, and will never take this
+    if (pause == first_pause) log(log_level::warn, what, {{"error", e.what()}});
+    if (how == tries::once) return false;
+    constexpr std::chrono::milliseconds nap(20);
+    for (; pause.count() > 0 && !gives_up_.load(); pause -= nap) std::this_thread::sleep_for(nap);
+    return !gives_up_.load();
+  });
+  steps_.fetch_add(1);
 }
 
-void completion::process(std::vector<ended_job> batch, tries how) {
+// All of them at once; when one cannot be settled, each by itself: whichever it was, the others are all right. In the
+// end each is settled, handed over to the thread, or let go.
+void completion::process(std::span<ended_job> batch, tries how) noexcept {
   if (batch.empty()) return;
-  const std::size_t size = batch.size();
-  constexpr int most_refusals = 3;
-  std::string wrong;
-  for (bool is_refused = true; is_refused;) {
-    is_refused = false;
-    try {
+  try {
+    if (batch.size() == 1) {
+      carry_out_or_replace(batch.front(), how);
+    } else {
       carry_out(batch, how);
-    } catch (const broker_refusal& e) {
-      wrong = e.what();
-      is_refused = size == 1 && !batch.front().is_settled && batch.front().refusals < most_refusals;
-      if (is_refused) replace_refused(batch.front(), wrong);
-    } catch (const broker_error& e) {
-      if (how == tries::once && !gives_up_.load()) {  // somebody else has the time to try for longer
-        const std::lock_guard lock(mutex_);
-        waiting_.insert(waiting_.end(), std::make_move_iterator(batch.begin()), std::make_move_iterator(batch.end()));
-        changed_.notify_all();
-        return;
-      }
-      let_go(batch, e.what());
-      in_hand_.fetch_sub(size, std::memory_order_relaxed);
-      queue_.ended(size);
+    }
+  } catch (const std::exception& e) {
+    const bool is_away =
+        dynamic_cast<const broker_error*>(&e) != nullptr && dynamic_cast<const broker_refusal*>(&e) == nullptr;
+    if (is_away && how == tries::once && !gives_up_.load() && hand_over(batch)) return;
+    if (!is_away && batch.size() > 1) {
+      for (ended_job& one : batch) process({&one, 1}, how);
       return;
-    } catch (const std::exception& e) {
-      wrong = e.what();
     }
-    if (!is_refused && !wrong.empty() && size == 1 && !batch.front().is_settled) let_go(batch, wrong);
+    let_go(batch, e.what());
   }
-  if (!wrong.empty() && size > 1) {  // whichever it was, the others are all right
-    for (ended_job& one : batch) {
-      std::vector<ended_job> alone;
-      alone.push_back(std::move(one));
-      process(std::move(alone), how);
-    }
-    return;
-  }
-  in_hand_.fetch_sub(size, std::memory_order_relaxed);
-  queue_.ended(size);
+  in_hand_.fetch_sub(batch.size());
+  queue_.ended(batch.size());
 }
 
-void completion::let_go(const std::vector<ended_job>& batch, const std::string& why) {
-  let_go_ += batch.size();
-  const auto lost = std::ranges::count_if(batch, [](const ended_job& one) { return one.of->acknowledged.load(); });
-  log(log_level::error, "tasks that have ended could not be settled: they go back, but for those acknowledged early",
-      {{"tasks", batch.size()},
-       {"acknowledged", lost},
-       {"task", batch.front().of->message.task},
-       {"id", batch.front().of->message.id},
-       {"error", why}});
+// Somebody else has the time to try for longer. False: no memory for that.
+bool completion::hand_over(std::span<ended_job> batch) noexcept {
+  try {
+    const std::lock_guard lock(mutex_);
+    waiting_.insert(waiting_.end(), std::make_move_iterator(batch.begin()), std::make_move_iterator(batch.end()));
+    changed_.notify_all();
+    return true;
+  } catch (const std::bad_alloc&) {
+    return false;
+  }
+}
+
+// As long as the broker is waited for they go back, or nobody would have them while this worker lives.
+void completion::let_go(std::span<const ended_job> batch, const char* why) noexcept {
+  for (const ended_job& one : batch) {
+    if (one.is_settled) continue;
+    const bool is_lost = one.of->acknowledged.load();
+    log(log_level::error,
+        is_lost ? "the end of a task that was acknowledged before could not be told"
+                : "a task that has ended could not be settled: it goes back",
+        {{"task", one.of->message.task}, {"id", one.of->message.id}, {"error", why}});
+    if (!is_lost && !gives_up_.load()) {
+      try {
+        const settlement back{one.of->from.tag, true, {}};
+        consumer_.settle({&back, 1});
+        continue;
+      } catch (const std::exception&) {  // then with the consumer's end
+      }
+    }
+    ++let_go_;
+  }
+}
+
+void completion::carry_out_or_replace(ended_job& one, tries how) {
+  for (;;) {
+    try {
+      return carry_out({&one, 1}, how);
+    } catch (const broker_refusal& e) {
+      if (one.is_settled || one.refusals == most_refusals) throw;
+      replace_refused(one, e.what());
+    }
+  }
 }
 
 // Its end is too much for the store or the broker: a small failure takes its place; if that cannot be had either, as
-// little as there can be. What was wanted goes where somebody may look at it.
+// little as there can be. What was wanted goes where somebody may look at it; when it cannot go there, it waits for
+// better times in its own queue.
 void completion::replace_refused(ended_job& one, const std::string& why) {
   const job& of = *one.of;
   log(log_level::error, "how a task has ended is refused",
@@ -216,17 +264,21 @@ void completion::replace_refused(ended_job& one, const std::string& why) {
     one.brings.results.clear();
     one.is_stored = is_stored;
   }
-  one.brings.follow.push_back({of.from.queue + ".dead",
-                               with_header(of.from.text, "x-death-reason", json_string("its end is refused: " + why)),
-                               of.from.priority});
+  const std::string& queue = of.from.queue;
+  if (refusals < most_refusals) {
+    one.brings.follow.push_back({queue + ".dead",
+                                 with_header(of.from.text, "x-death-reason", json_string("its end is refused: " + why)),
+                                 of.from.priority});
+  } else if (!of.acknowledged.load()) {
+    one.brings.follow.push_back({queue,
+                                 with_header(of.from.text, lost_header, std::to_string(lost_attempts(of.message) + 1)),
+                                 of.from.priority, std::chrono::system_clock::now() + std::chrono::minutes(1)});
+  }
 }
 
 void completion::note(const ending& what, tries how) {
   for (const auto& [group, size] : what.chords) {
     keep_trying("a chord could not be begun", how, [&] { store_->begin_chord(group, size); });
-  }
-  for (const auto& [group, text] : what.groups) {
-    keep_trying("a group could not be noted", how, [&] { store_->store_group(group, text, rules_.expires); });
   }
 }
 
@@ -249,7 +301,7 @@ void completion::count_parts(ended_job& one, tries how) {
 }
 
 // Whatever is done of it is not done again when this is called once more, as far as that would do harm.
-void completion::carry_out(std::vector<ended_job>& batch, tries how) {
+void completion::carry_out(std::span<ended_job> batch, tries how) {
   std::vector<stored_result> results;
   for (ended_job& one : batch) {
     if (one.is_stored) continue;

@@ -11,11 +11,12 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
-#include <deque>
 #include <functional>
 #include <limits>
 #include <memory>
 #include <mutex>
+#include <optional>
+#include <span>
 #include <string>
 #include <thread>
 #include <vector>
@@ -34,47 +35,59 @@ struct ended_job {
   int refusals = 0;  ///< of the store or the broker, for good
 };
 
+/// How many attempts at a message came to no end that could be told: their process died, or the end was refused.
+[[nodiscard]] int lost_attempts(const task_message& message);
+inline constexpr const char* lost_header = "x-tutti-lost";  ///< has that number
+
 /// Stores results, counts the parts of chords, and settles with the broker: in this order, so that nothing is lost
 /// when this process ends in between. While the store or the broker are away it tries again, for ever; the messages
 /// stay with the consumer until then. What they refuse for good ends as a failure that says so. Thread-safe.
 class completion {
  public:
-  /// The queue is told how many have arrived. All must outlive it.
+  /// The queue is told how many have arrived. All must outlive it. `chore`: see want_chore().
   completion(std::shared_ptr<broker> to, std::shared_ptr<result_store> store, consumer& from, job_queue& queue,
-             ending_rules rules);
+             ending_rules rules, std::function<void()> chore = {});
   ~completion();  ///< finish(0)
   completion(const completion&) = delete;
   completion& operator=(const completion&) = delete;
 
   /// Done on another thread, together with what else has ended meanwhile; or here and now, when `alone` says that
-  /// nobody has better to do and nothing else is under way: but that is tried once only. Counts it as leaving.
-  void add(ended_job one, bool alone = false);
-  /// Something else for that thread to do, once; what it throws is logged.
-  void add_chore(std::function<void()> chore);
+  /// nobody has better to do and nothing else is under way: that may block while the broker is away. Counts it as
+  /// leaving.
+  void add(ended_job one, bool alone = false) noexcept;
+  /// That thread is to do the chore soon: once for all who ask until it begins, once a second at most. When it throws
+  /// it is done again, unless all this ends.
+  void want_chore();
   /// Acknowledges a job before it runs. Blocks while the broker is away; throws broker_error in the end.
   void acknowledge(const job& one);
-  /// From now on, when nothing can be done for `patience`, what is left is let go: nobody waits for the broker any
+  /// From now on, when nothing gets done for `patience`, what is left is let go: nobody waits for the broker any
   /// more. A later call may shorten that. Never blocks.
   void begin_ending(std::chrono::nanoseconds patience) noexcept;
   /// The same, and waits for the end.
   void finish(std::chrono::nanoseconds patience);
-  /// How many have been let go.
+  /// How many have been let go: not settled, so that their messages stay with the consumer until that ends.
   [[nodiscard]] std::size_t let_go() const noexcept { return let_go_.load(); }
 
  private:
+  using clock = std::chrono::steady_clock;
+
   void run();
+  void do_chore() noexcept;
   enum class tries : unsigned char { once, until_done };
-  void process(std::vector<ended_job> batch, tries how);
-  void carry_out(std::vector<ended_job>& batch, tries how);
+  void process(std::span<ended_job> batch, tries how) noexcept;
+  [[nodiscard]] bool hand_over(std::span<ended_job> batch) noexcept;
+  void let_go(std::span<const ended_job> batch, const char* why) noexcept;
+  void carry_out(std::span<ended_job> batch, tries how);
+  void carry_out_or_replace(ended_job& one, tries how);
+  void replace_refused(ended_job& one, const std::string& why);
   void note(const ending& what, tries how);
   void count_parts(ended_job& one, tries how);
-  void replace_refused(ended_job& one, const std::string& why);
-  void let_go(const std::vector<ended_job>& batch, const std::string& why);
   template <class Step>
   void keep_trying(const char* what, tries how, Step step);
+  [[nodiscard]] bool is_ending() const noexcept { return patience_.load() != without_end; }
   void look() noexcept;
 
-  // Whether anything can still be done, looked at now and then while it ends. Whoever is stuck need not do so itself.
+  // Whether anything is still done, looked at now and then while it ends. Whoever is stuck need not do so itself.
   class end_watch final : timer_entry {
    public:
     explicit end_watch(completion& of) : of_(of) {}
@@ -87,21 +100,28 @@ class completion {
     completion& of_;
   };
 
+  static constexpr std::int64_t without_end = std::numeric_limits<std::int64_t>::max();
+
   const std::shared_ptr<broker> broker_;
   const std::shared_ptr<result_store> store_;
   consumer& consumer_;
   job_queue& queue_;
   const ending_rules rules_;
+  const std::function<void()> chore_;
 
   std::mutex mutex_;
   std::condition_variable changed_;
   std::vector<ended_job> waiting_;
-  std::deque<std::function<void()>> chores_;
+  std::optional<clock::time_point> chore_at_;  // somebody wants it
+  clock::time_point last_chore_ = clock::time_point::min();
   bool is_working_ = false, is_over_ = false;
-  std::atomic<bool> gives_up_{false}, is_failing_{false};
-  std::atomic<std::size_t> let_go_{0}, in_hand_{0};
-  std::atomic<std::int64_t> patience_{std::numeric_limits<std::int64_t>::max()};  // ns
-  std::chrono::steady_clock::time_point went_well_ = now();  // of the watch, which looks once at a time
+  std::atomic<bool> gives_up_{false};
+  std::atomic<std::size_t> let_go_{0};
+  std::atomic<std::size_t> in_hand_{0};              // jobs, and who acknowledges one
+  std::atomic<std::uint64_t> steps_{0};              // that went well: as long as there are any, it goes on
+  std::atomic<std::int64_t> patience_{without_end};  // ns
+  std::uint64_t steps_seen_ = 0;                     // of the watch, which looks once at a time
+  clock::time_point went_well_ = now();              // its, too
   end_watch watch_{*this};
   std::thread thread_;  // last: it uses the others
 };

@@ -2,16 +2,27 @@
 
 #include <tutti/base/error.hpp>
 #include <tutti/base/log.hpp>
+#include <tutti/cluster/inside/canvas_freeze.hpp>
+#include <tutti/cluster/inside/canvas_node.hpp>
 #include <tutti/cluster/json_parts.hpp>
 #include <tutti/cluster/result_text.hpp>
 
 #include <algorithm>
 #include <iterator>
-#include <map>
+#include <memory>
 #include <optional>
+#include <set>
 
 namespace tutti::cluster {
 namespace {
+
+using detail::canvas_kind;
+using detail::canvas_node;
+using detail::canvas_ref;
+using detail::membership;
+using detail::membership_of;
+using detail::parse_canvas;
+using detail::text_option;
 
 template <class T>
 void move_to(std::vector<T>& to, std::vector<T>&& from) {
@@ -33,7 +44,6 @@ std::string send(ending& to, send_plan&& plan, const ended_task& by) {
     to.follow.push_back(to_send(m));
   }
   move_to(to.chords, std::move(plan.chords));
-  move_to(to.groups, std::move(plan.groups));
   const std::string parent = plan.parent_chain.empty() ? "null" : plan.parent_chain;
   std::string members = "null";
   if (!plan.ids.empty()) {
@@ -71,128 +81,124 @@ stored_result unsuccessful(std::string id, std::string_view status, const task_f
   return {std::move(id), encode_result(r), expires, false};
 }
 
-// The members of an object, for looking some of them up.
-class members {
- public:
-  explicit members(std::string_view json) {
+void send_errbacks(ending& to, const std::vector<std::string>& errbacks, const std::string& failed_id,
+                   const ended_task& by, const ending_rules& rules) {
+  for (const std::string& errback : errbacks) {
     try {
-      for (auto& [name, value] : object_parts(json)) all_.insert_or_assign(std::move(name), std::move(value));
-    } catch (const error&) {  // no object: it has no members
+      plan_context where;
+      where.argument = json_string(failed_id);
+      where.root_id = by.root_id;
+      where.parent_id = failed_id;
+      static_cast<void>(send(to, plan_signature(errback, where, rules.queue), by));
+    } catch (const std::exception& e) {
+      log(log_level::error, "an errback cannot be sent", {{"task", failed_id}, {"error", e.what()}});
     }
   }
-  [[nodiscard]] std::string_view json(const char* name) const {
-    const auto found = all_.find(name);
-    return found == all_.end() ? std::string_view() : std::string_view(found->second);
-  }
-  [[nodiscard]] std::string text(const char* name) const {
-    return string_in(json(name).empty() ? std::string_view("null") : json(name)).value_or("");
-  }
-  [[nodiscard]] std::vector<std::string> array(const char* name) const {
-    const std::string_view found = json(name);
-    if (!found.starts_with('[')) return {};
-    try {
-      return array_parts(found);
-    } catch (const error&) {
-      return {};
-    }
-  }
-  [[nodiscard]] std::int64_t number(const char* name) const {
-    const std::string found(json(name));
-    return found.empty() ? 0 : std::strtoll(found.c_str(), nullptr, 10);
-  }
+}
 
- private:
-  std::map<std::string, std::string, std::less<>> all_;
-};
+// What can be known of a signature, also when it is none that could be sent.
+canvas_ref parsed(std::string_view json) {
+  try {
+    return parse_canvas(json);
+  } catch (const error&) {
+    canvas_node node;
+    try {
+      for (const auto& [name, value] : object_parts(json)) {
+        if (name == "options") node.options = object_parts(value);
+      }
+    } catch (const error&) {  // nothing
+    }
+    return std::make_shared<const canvas_node>(std::move(node));
+  }
+}
 
 // Tasks that will never be, as what comes before them has no success.
 class never {
  public:
-  never(ending& to, std::string_view status, const task_failure& failure, const ended_task& by,
-        const ending_rules& rules)
-      : to_(to), status_(status), failure_(failure), by_(by), rules_(rules) {}
+  never(ending& to, std::string_view status, const task_failure& failure, const ending_rules& rules)
+      : to_(to), status_(status), failure_(failure), rules_(rules) {}
 
-  // `counts`: as a part of its chord, if it is one; false for the header of a chord that was never begun.
-  void signature(std::string_view json, int depth = 0, bool counts = true) {
-    if (depth > deepest || json.empty()) return;
-    const members whole(json);
-    const members options(whole.json("options"));
-    const members kwargs(whole.json("kwargs"));
-    const std::string type = whole.text("subtask_type");
-    if (type == "group" || type == "chain") {
-      for (const std::string& part : kwargs.array("tasks")) signature(part, depth + 1, counts);
-    } else if (type == "chord") {
-      header(kwargs.json("header"), depth + 1);
-      signature(kwargs.json("body"), depth + 1, counts);
+  // `id`: of the last task, when it has none; `counts`: as a part of its chord, if it is one; false for the header of a
+  // chord that was never begun.
+  void end(const canvas_node& node, std::string id = {}, bool counts = true) {
+    if (std::string own = text_option(node, "task_id"); !own.empty()) id = std::move(own);
+    switch (node.kind) {
+      case canvas_kind::task: task(node, id, counts); break;
+      case canvas_kind::group:
+        for (const canvas_ref& one : node.tasks) end(*one, {}, counts);
+        break;
+      case canvas_kind::chain:
+        for (const canvas_ref& one : node.tasks) end(*one, one == node.tasks.back() ? id : std::string(), counts);
+        break;
+      case canvas_kind::chord:
+        for (const canvas_ref& one : node.tasks) end(*one, {}, false);
+        end(*node.body, id, counts);
+        break;
     }
-    task(options, counts && type != "group");  // a group's tasks are parts, it is none
-    for (const std::string& next : options.array("chain")) signature(next, depth + 1, counts);
-  }
-
-  void errbacks(const std::vector<std::string>& all, const std::string& failed_id) {
-    for (const std::string& errback : all) {
-      try {
-        plan_context where;
-        where.argument = json_string(failed_id);
-        where.root_id = by_.root_id;
-        where.parent_id = failed_id;
-        static_cast<void>(send(to_, plan_signature(errback, where, rules_.queue), by_));
-      } catch (const std::exception& e) {
-        log(log_level::error, "an errback cannot be sent", {{"task", failed_id}, {"error", e.what()}});
-      }
-    }
+    for (const std::string& next : node.list_option("chain")) end(*parsed(next), {}, counts);
   }
 
  private:
-  static constexpr int deepest = 64;
-
-  void header(std::string_view json, int depth) {
-    if (json.starts_with('[')) {
-      const members list(std::string("{\"l\":").append(json).append("}"));
-      for (const std::string& part : list.array("l")) signature(part, depth, false);
-    } else {
-      signature(json, depth, false);
-    }
-  }
-
-  void task(const members& options, bool counts) {
-    std::string id = options.text("task_id");
+  void task(const canvas_node& node, const std::string& id, bool counts) {
     if (id.empty()) return;
-    const std::string group = options.text("group_id");
-    const std::string_view chord = options.json("chord");
-    if (counts && !group.empty() && chord.starts_with('{')) {
-      if (as_json_.empty()) as_json_ = json_of(failure_);
-      to_.parts.push_back(
-          {group, options.number("group_index"), id, part_text(id, status_, as_json_), std::string(chord)});
+    std::optional<membership> in;
+    try {
+      in = membership_of(node);
+    } catch (const error&) {  // of nothing that could be counted
     }
-    to_.results.push_back(
-        unsuccessful(std::move(id), status_, failure_, group, options.text("parent_id"), rules_.expires));
+    if (counts && in && !in->chord.empty()) {
+      if (as_json_.empty()) as_json_ = json_of(failure_);
+      to_.parts.push_back({in->group, in->next, id, part_text(id, status_, as_json_), in->chord});
+    }
+    to_.results.push_back(unsuccessful(id, status_, failure_, in ? in->group : std::string(),
+                                       text_option(node, "parent_id"), rules_.expires));
   }
 
   ending& to_;
   const std::string_view status_;
   const task_failure& failure_;
-  const ended_task& by_;
   const ending_rules& rules_;
   std::string as_json_;
 };
 
+// The id of the last task of what is no group.
+std::string last_id(const canvas_node& node) {
+  if (node.kind == canvas_kind::chord) {
+    if (std::string id = last_id(*node.body); !id.empty()) return id;
+  } else if (node.kind == canvas_kind::chain && !node.tasks.empty()) {
+    if (std::string id = last_id(*node.tasks.back()); !id.empty()) return id;
+  }
+  return text_option(node, "task_id");
+}
+
+// Those of all tasks of a body that will not run, each once: they are told of the task whose result would have been the
+// body's, or the member's for a group.
+void send_errbacks_of(ending& to, const canvas_node& body, const std::string& id, std::set<std::string>& sent,
+                      const ended_task& by, const ending_rules& rules) {
+  std::vector<std::string> errbacks = body.list_option("link_error");
+  std::erase_if(errbacks, [&](const std::string& one) { return !sent.insert(one).second; });
+  send_errbacks(to, errbacks, id, by, rules);
+  if (body.kind == canvas_kind::chord) return send_errbacks_of(to, *body.body, id, sent, by, rules);
+  for (const canvas_ref& task : body.tasks) {
+    send_errbacks_of(to, *task, body.kind == canvas_kind::group ? last_id(*task) : id, sent, by, rules);
+  }
+}
+
 // "ValueError('no such file')", from {"exc_type": "ValueError", "exc_message": ["no such file"], ...}.
 std::string exception_text(std::string_view json) {
-  const members exception(json);
-  const std::string type = exception.text("exc_type");
-  if (type.empty()) return python_repr(json);
-  const std::string_view message = exception.json("exc_message");
-  std::string all;
-  if (message.starts_with('[')) {
-    for (const std::string& part : exception.array("exc_message")) {
-      if (!all.empty()) all += ", ";
-      all += python_repr(part);
+  std::string type, all;
+  try {
+    for (const auto& [name, value] : object_parts(json)) {
+      if (name == "exc_type") type = string_in(value).value_or("");
+      if (name != "exc_message") continue;
+      for (const std::string& part : value.starts_with('[') ? array_parts(value) : std::vector{value}) {
+        if (!all.empty()) all += ", ";
+        all += python_repr(part);
+      }
     }
-  } else if (!message.empty()) {
-    all = python_repr(message);
+  } catch (const error&) {  // no object
   }
-  return type + "(" + all + ")";
+  return type.empty() ? python_repr(json) : type + "(" + all + ")";
 }
 
 // Why a chord's body cannot run; nothing when all parts are successes. Their results go to `results`.
@@ -218,7 +224,6 @@ std::optional<std::string> failed_part(const chord_parts& parts, std::vector<std
 
 void ending::append(ending other) {
   move_to(chords, std::move(other.chords));
-  move_to(groups, std::move(other.groups));
   move_to(results, std::move(other.results));
   move_to(parts, std::move(other.parts));
   move_to(follow, std::move(other.follow));
@@ -295,9 +300,9 @@ void end_without_success(ending& to, const task_message& message, const task_set
     to.parts.push_back({message.group, message.group_index.value_or(0), message.id,
                         part_text(message.id, status, json_of(failure)), message.chord});
   }
-  never waited(to, status, failure, by, rules);
-  for (const std::string& next : message.chain) waited.signature(next);
-  if (status == state::failure) waited.errbacks(message.errbacks, message.id);
+  never waited(to, status, failure, rules);
+  for (const std::string& next : message.chain) waited.end(*parsed(next));
+  if (status == state::failure) send_errbacks(to, message.errbacks, message.id, by, rules);
 }
 
 void end_chord(ending& to, const chord_part& last, const chord_parts& parts, const ended_task& by,
@@ -318,32 +323,10 @@ void end_chord(ending& to, const chord_part& last, const chord_parts& parts, con
     }
   }
   const task_failure failure = celery_failure("ChordError", *wrong);
-  never waited(to, state::failure, failure, by, rules);
-  waited.signature(last.body);
-  // Those of the body, which for a chain are its tasks', and for a chord its body's. They are told of the task whose
-  // result would have been the body's.
-  std::vector<std::string> errbacks;
-  std::string id, body = last.body;
-  for (int depth = 0; depth < 64; ++depth) {
-    const members whole(body);
-    const members options(whole.json("options"));
-    const members kwargs(whole.json("kwargs"));
-    if (errbacks.empty()) errbacks = options.array("link_error");
-    if (errbacks.empty() && options.json("link_error").starts_with('{')) {
-      errbacks.emplace_back(options.json("link_error"));
-    }
-    if (std::string own = options.text("task_id"); !own.empty()) id = std::move(own);
-    const std::string type = whole.text("subtask_type");
-    const std::vector<std::string> tasks = kwargs.array("tasks");
-    if (type == "chain" && !tasks.empty()) {
-      body = tasks.back();
-    } else if (type == "chord") {
-      body = kwargs.json("body");
-    } else {
-      break;
-    }
-  }
-  waited.errbacks(errbacks, id);
+  const canvas_ref body = parsed(last.body);
+  never(to, state::failure, failure, rules).end(*body);
+  std::set<std::string> sent;
+  send_errbacks_of(to, *body, last_id(*body), sent, by, rules);
 }
 
 stored_result state_result(const task_message& message, std::string_view status, std::string_view json,

@@ -30,11 +30,10 @@ struct chord_part {
   std::string body;  ///< JSON of the signature that waits for the parts
 };
 
-/// To be done in this order: `chords` and `groups` are noted, `results` stored, `parts` counted, each of which may
+/// To be done in this order: `chords` are begun, `results` stored, `parts` counted, each of which may
 /// complete a chord and so add to all of them, then `follow` is sent in one step with the acknowledgement.
 struct ending {
   std::vector<std::pair<std::string, std::int64_t>> chords;
-  std::vector<std::pair<std::string, std::string>> groups;
   std::vector<stored_result> results;
   std::vector<chord_part> parts;
   std::vector<outgoing_message> follow;

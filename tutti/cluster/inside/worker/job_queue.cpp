@@ -14,19 +14,23 @@ int rank(const job& one) noexcept { return one.from.priority.value_or(9); }
 job_queue::job_queue(std::size_t slots, std::optional<std::size_t> prefetch)
     : running_(slots), prefetch_(prefetch, slots) {}
 
+// How many may wait or run. With no slot left, none is held for those that may come back.
+std::size_t job_queue::most() const noexcept {
+  return lost_ == running_.size() ? 0 : running_.size() - lost_ + prefetch_.get();
+}
+
 std::size_t job_queue::room() const noexcept {
-  const std::size_t most = running_.size() + prefetch_.get();
   // While the broker takes nothing back, no more is taken from it than this.
-  if (closed_ || leaving_ > 2 * most + 64) return 0;
+  if (closed_ || leaving_ > 2 * (running_.size() + prefetch_.get()) + 64) return 0;
   const std::size_t held = waiting_.size() + busy_;
-  return most > held ? most - held : 0;
+  return most() > held ? most() - held : 0;
 }
 
 // With a slot free it always is; else it is when half of what should wait has gone.
 bool job_queue::is_room_worth_it() const noexcept {
   const std::size_t free = room();
   if (free == 0) return false;
-  return busy_ + waiting_.size() < running_.size() || 2 * waiting_.size() <= prefetch_.get();
+  return busy_ + waiting_.size() + lost_ < running_.size() || 2 * waiting_.size() <= prefetch_.get();
 }
 
 void job_queue::tell_of_room() noexcept {
@@ -73,12 +77,10 @@ void job_queue::put(std::vector<job_ptr> jobs) {
   for (std::size_t i = 0; i < wakes; ++i) work_.notify_one();
 }
 
-bool job_queue::put_later(job_ptr one, clock::time_point when) {
+void job_queue::put_later(job_ptr one, clock::time_point when) {
   const std::lock_guard lock(mutex_);
-  if (later_.size() >= most_later) return false;
   later_.emplace(when, std::move(one));
   work_.notify_one();  // it waits until then
-  return true;
 }
 
 void job_queue::release_due(clock::time_point now) {
@@ -89,18 +91,24 @@ void job_queue::release_due(clock::time_point now) {
   }
 }
 
-std::vector<job_ptr> job_queue::take_stale() {
+std::vector<job_ptr> job_queue::take_stale(clock::time_point now) {
   const std::lock_guard lock(mutex_);
-  if (waiting_.empty() || !prefetch_.adapts() || clock::now() - last_taken_ < prefetch_size::patience) return {};
-  prefetch_.too_many();
-  std::vector<job_ptr> stale(std::make_move_iterator(waiting_.begin()), std::make_move_iterator(waiting_.end()));
-  waiting_.clear();
+  std::size_t kept = waiting_.size();
+  if (!waiting_.empty() && prefetch_.adapts() && now - last_taken_ >= prefetch_size::patience) {
+    prefetch_.too_many();
+    kept = 0;
+  } else if (lost_ > 0) {
+    kept = std::min(kept, most() - std::min(most(), busy_));
+  }
+  const auto first = waiting_.begin() + static_cast<std::ptrdiff_t>(kept);
+  std::vector<job_ptr> stale(std::make_move_iterator(first), std::make_move_iterator(waiting_.end()));
+  waiting_.erase(first, waiting_.end());
   return stale;
 }
 
-std::optional<job_queue::clock::time_point> job_queue::next_look() {
+std::optional<job_queue::clock::time_point> job_queue::next_look(clock::time_point now) {
   const std::lock_guard lock(mutex_);
-  release_due(clock::now());  // those that run may take long; what is left is not due
+  release_due(now);  // those that run may take long; what is left is not due
   std::optional<clock::time_point> when;
   if (!waiting_.empty() && prefetch_.adapts()) when = last_taken_ + prefetch_size::patience;
   if (!later_.empty() && (!when || later_.begin()->first < *when)) when = later_.begin()->first;
@@ -135,13 +143,26 @@ job_ptr job_queue::take(std::size_t slot, bool waits) {
   return one;
 }
 
-void job_queue::done(std::size_t slot, std::chrono::nanoseconds took) {
+void job_queue::done(std::size_t slot, std::optional<std::chrono::nanoseconds> took) {
   job_ptr gone;
   const std::lock_guard lock(mutex_);
   gone = std::move(running_[slot]);
   running_[slot] = nullptr;
   --busy_;
-  prefetch_.took(took);
+  if (took) prefetch_.took(*took);
+  tell_of_room();
+}
+
+void job_queue::lose_slot() {
+  const std::lock_guard lock(mutex_);
+  ++lost_;
+  poked_ = true;  // what waits for it is stale
+  room_.notify_one();
+}
+
+void job_queue::regain_slot() {
+  const std::lock_guard lock(mutex_);
+  --lost_;
   tell_of_room();
 }
 

@@ -29,9 +29,9 @@ struct job {
   std::stop_source stop{std::nostopstate};  ///< has a state once it is taken to run
   std::atomic<bool> over{false};            ///< whoever sets it first says how it ended
   std::atomic<bool> acknowledged{false};
-  // Guarded by the queue's mutex.
+  // Written before it is one of those that run.
   std::optional<wall_time> started;
-  std::size_t slot = 0;  ///< while it runs
+  std::size_t slot = 0;
 };
 using job_ptr = std::shared_ptr<job>;
 
@@ -49,27 +49,30 @@ class job_queue {
   [[nodiscard]] std::size_t wait_for_room(std::chrono::nanoseconds patience);
   void poke();
   void put(std::vector<job_ptr> jobs);
-  /// For one that must not begin before `when`. False: too many of that kind wait already.
-  [[nodiscard]] bool put_later(job_ptr one, clock::time_point when);
-  /// What has waited behind longer tasks for too long: no longer here.
-  [[nodiscard]] std::vector<job_ptr> take_stale();
+  /// For one that must not begin before `when`.
+  void put_later(job_ptr one, clock::time_point when);
+  /// What has waited behind longer tasks for too long, and what waits for slots that were lost: no longer here.
+  [[nodiscard]] std::vector<job_ptr> take_stale(clock::time_point now = clock::now());
   /// When somebody has to look again, if nothing happens before: take_stale, or for an inline worker what waits for its
   /// rate.
-  [[nodiscard]] std::optional<clock::time_point> next_look();
+  [[nodiscard]] std::optional<clock::time_point> next_look(clock::time_point now = clock::now());
 
   // ---- for slots, numbered from 0
 
   /// The next job for that slot; waits for it, or gives null. Null also after close().
   [[nodiscard]] job_ptr take(std::size_t slot, bool waits = true);
-  /// What ran in that slot has ended, after so long.
-  void done(std::size_t slot, std::chrono::nanoseconds took);
+  /// What ran in that slot has ended, after so long; nothing: it did not run.
+  void done(std::size_t slot, std::optional<std::chrono::nanoseconds> took);
+  /// A slot, in which nothing runs, takes no jobs until it is regained: none are held for it.
+  void lose_slot();
+  void regain_slot();
 
   // ---- for how jobs end
 
   /// So many are on their way to the broker; `ended`: or have arrived there.
   void leaving(std::size_t n);
   void ended(std::size_t n);
-  /// Nothing waits, runs, or is on its way.
+  /// Nothing waits but for its rate, nothing runs, and nothing is on its way.
   [[nodiscard]] bool is_idle();
 
   /// Nobody gets a job any more; those that wait are no longer here.
@@ -81,9 +84,8 @@ class job_queue {
   [[nodiscard]] std::size_t limit();
 
  private:
-  static constexpr std::size_t most_later = 256;
-
   std::size_t room() const noexcept;
+  std::size_t most() const noexcept;
   bool is_room_worth_it() const noexcept;
   void insert(job_ptr one);
   void release_due(clock::time_point now);
@@ -96,6 +98,7 @@ class job_queue {
   std::multimap<clock::time_point, job_ptr> later_;
   std::vector<job_ptr> running_;
   std::size_t busy_ = 0;     // slots
+  std::size_t lost_ = 0;     // slots; they are not busy
   std::size_t leaving_ = 0;  // ended here, not yet at the broker
   std::size_t sleepers_ = 0;
   prefetch_size prefetch_;

@@ -45,24 +45,20 @@ void rate_limits::set(const std::string& task, std::string_view rate) {
   of.free = {};
 }
 
-rate_limits::time_point rate_limits::take(const std::string& task, const std::string& rate, time_point now) {
+rate_limits::turn rate_limits::take(const std::string& task, const std::string& rate, time_point now,
+                                    std::chrono::nanoseconds most_ahead) {
   const std::lock_guard lock(mutex_);
   auto found = buckets_.find(task);
   if (found == buckets_.end()) {
-    if (rate.empty()) return now;
+    if (rate.empty()) return {now, true};
     found = buckets_.emplace(task, bucket{parse_rate(rate), {}}).first;
   }
   bucket& of = found->second;
-  if (!of.apart) return now;
+  if (!of.apart) return {now, true};
   const time_point begin = std::max(now, of.free);
-  of.free = begin + *of.apart;
-  return begin;
-}
-
-rate_limits::time_point rate_limits::next(const std::string& task, time_point now) const {
-  const std::lock_guard lock(mutex_);
-  const auto found = buckets_.find(task);
-  return found == buckets_.end() || !found->second.apart ? now : std::max(now, found->second.free);
+  const bool is_taken = begin - now <= most_ahead;
+  if (is_taken) of.free = begin + *of.apart;
+  return {begin, is_taken};
 }
 
 }  // namespace tutti::cluster

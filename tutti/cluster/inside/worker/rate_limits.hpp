@@ -20,17 +20,21 @@ class rate_limits {
 
   /// Replaces what a task's own settings say. Throws std::invalid_argument.
   void set(const std::string& task, std::string_view rate);
-  /// When a task whose own limit is `rate` may begin: `now` when it is not limited. Its token is taken.
-  [[nodiscard]] time_point take(const std::string& task, const std::string& rate, time_point now);
-  /// When the next one would be told to begin, without taking it.
-  [[nodiscard]] time_point next(const std::string& task, time_point now) const;
+  struct turn {
+    time_point begin;  ///< not before
+    bool is_taken;     ///< it has its token; else it has to ask again
+  };
+  /// When a task whose own limit is `rate` may begin: `now` when it is not limited. Its token is taken unless that is
+  /// more than `most_ahead` from now.
+  [[nodiscard]] turn take(const std::string& task, const std::string& rate, time_point now,
+                          std::chrono::nanoseconds most_ahead);
 
  private:
   struct bucket {
     std::optional<std::chrono::nanoseconds> apart;
     time_point free{};  // the next token's moment
   };
-  mutable std::mutex mutex_;
+  std::mutex mutex_;
   std::map<std::string, bucket> buckets_;
 };
 

@@ -3,15 +3,16 @@
 #include <tutti/base/error.hpp>
 #include <tutti/base/throw_stack.hpp>
 #include <tutti/cluster/inside/running_settings.hpp>
+#include <tutti/cluster/inside/worker/time_limit.hpp>
 #include <tutti/core/call_in_progress.hpp>
 #include <tutti/core/task_frame.hpp>
-#include <tutti/core/timers.hpp>
 
 #include <algorithm>
 #include <atomic>
 #include <cmath>
 #include <exception>
 #include <memory>
+#include <optional>
 #include <random>
 #include <utility>
 
@@ -19,27 +20,6 @@ namespace tutti::cluster {
 namespace {
 
 using nanoseconds = std::chrono::nanoseconds;
-
-// Asks a task to stop when its time is over.
-class soft_limit_timer {
- public:
-  soft_limit_timer(const std::stop_source& stop, nanoseconds limit) {
-    if (limit <= nanoseconds::zero()) return;
-    over_ = std::make_shared<std::atomic<bool>>(false);
-    timer_ = call_later(limit, [over = over_, stop]() mutable {
-      over->store(true, std::memory_order_release);
-      stop.request_stop();
-    });
-  }
-  ~soft_limit_timer() { timer_.cancel(); }
-  soft_limit_timer(const soft_limit_timer&) = delete;
-  soft_limit_timer& operator=(const soft_limit_timer&) = delete;
-  [[nodiscard]] bool is_over() const noexcept { return over_ && over_->load(std::memory_order_acquire); }
-
- private:
-  std::shared_ptr<std::atomic<bool>> over_;
-  timer timer_;
-};
 
 // What this_task and dump() see of the attempt, on this thread while it lives.
 class attempt_frame {
@@ -107,6 +87,11 @@ nanoseconds retry_wait(const task_settings& settings, int retries) {
   return nanoseconds(static_cast<std::int64_t>(wait));
 }
 
+task_failure time_limit_failure(nanoseconds limit) {
+  return celery_failure("TimeLimitExceeded",
+                        std::to_string(std::chrono::duration<double>(limit).count()) + " s are over");
+}
+
 outcome run_task(const registered_task& task, const detail::call_context& context, std::stop_source stop,
                  nanoseconds soft_limit) {
   const task_message& message = *context.message;
@@ -117,7 +102,13 @@ outcome run_task(const registered_task& task, const detail::call_context& contex
     if (context.deadline) {
       left = std::max(nanoseconds(1), tutti::detail::saturated(*context.deadline - std::chrono::system_clock::now()));
     }
-    const soft_limit_timer soft(stop, soft_limit);
+    std::atomic<bool> is_over_soft_limit{false};
+    std::optional<nanoseconds> soft;
+    if (soft_limit > nanoseconds::zero()) soft = soft_limit;
+    const time_limit asks_to_stop(soft, [&] {
+      is_over_soft_limit.store(true, std::memory_order_release);
+      stop.request_stop();
+    });
     const attempt_frame frame(task.settings.name, left, context.stop);
     const detail::call_scope scope(context);
     const detail::running_settings settings(task.settings);
@@ -131,7 +122,7 @@ outcome run_task(const registered_task& task, const detail::call_context& contex
     } catch (...) {
       const std::exception_ptr thrown = std::current_exception();
       const bool has_retries = !task.settings.max_retries || message.retries < *task.settings.max_retries;
-      if (soft.is_over() && is_cancelled(thrown)) {
+      if (is_over_soft_limit.load(std::memory_order_acquire) && is_cancelled(thrown)) {
         ended.failure = celery_failure("SoftTimeLimitExceeded", "the task was asked to stop after its soft time limit");
       } else if (has_retries && !detail::was_refused(context) && asks_for_another(task.settings, thrown)) {
         ended.kind = outcome_kind::retry;

@@ -37,6 +37,9 @@ struct outcome {
 [[nodiscard]] outcome run_task(const registered_task& task, const detail::call_context& context, std::stop_source stop,
                                std::chrono::nanoseconds soft_limit);
 
+/// What a task fails with that has not ended within `limit`.
+[[nodiscard]] task_failure time_limit_failure(std::chrono::nanoseconds limit);
+
 /// How long to wait before attempt number `retries` + 2: by the task's backoff, with jitter.
 [[nodiscard]] std::chrono::nanoseconds retry_wait(const task_settings& settings, int retries);
 

@@ -2,6 +2,7 @@
 #include <tutti/base/error.hpp>
 #include <tutti/base/log.hpp>
 #include <tutti/cluster/inside/worker/builtin_tasks.hpp>
+#include <tutti/cluster/inside/worker/retried.hpp>
 #include <tutti/cluster/inside/worker/worker_impl.hpp>
 #include <tutti/cluster/json_parts.hpp>
 #include <tutti/cluster/result_text.hpp>
@@ -12,41 +13,31 @@
 #include <utility>
 
 namespace tutti::cluster {
-namespace {
 
-constexpr const char* waited = "x-tutti-waited";
-
-}  // namespace
-
-bool worker::impl::open_consumer() {
-  for (auto pause = std::chrono::milliseconds(20); !is_stopping();
-       pause = std::min(2 * pause, std::chrono::milliseconds(1000))) {
-    try {
-      consumer_ = app_.tasks()->consume(name(), queues_);
-      const std::lock_guard lock(waker_mutex_);
-      waker_ = consumer_.get();
-      return true;
-    } catch (const broker_error& e) {
-      log(log_level::warn, "the broker cannot be reached", {{"worker", name()}, {"error", e.what()}});
-    }
+template <class Step>
+void worker::impl::retry_until_stopped(const char* what, Step step) {
+  retried(step, [&](const broker_error& e, std::chrono::milliseconds pause) {
+    log(log_level::warn, what, {{"worker", name()}, {"error", e.what()}});
     rest(pause);
-  }
-  return false;
+    return !is_stopping();
+  });
+}
+
+void worker::impl::open_consumer() {
+  retry_until_stopped("the broker cannot be reached", [&] {
+    auto made = app_.tasks()->consume(name(), queues_);
+    const std::lock_guard lock(waker_mutex_);
+    consumer_ = std::move(made);
+    waker_ = consumer_.get();
+  });
 }
 
 void worker::impl::load_revocations() {
-  const std::string id = revocations::stored_as;
-  for (auto pause = std::chrono::milliseconds(20); !is_stopping();
-       pause = std::min(2 * pause, std::chrono::milliseconds(1000))) {
-    try {
-      const auto found = app_.results()->fetch({&id, 1});
-      if (!found.empty() && found.front()) revoked_.merge(*found.front());
-      return;
-    } catch (const broker_error& e) {
-      log(log_level::warn, "the result store cannot be reached", {{"worker", name()}, {"error", e.what()}});
-    }
-    rest(pause);
-  }
+  retry_until_stopped("the result store cannot be reached", [&] {
+    const std::string id = revocations::stored_as;
+    const auto found = app_.results()->fetch({&id, 1});
+    if (!found.empty() && found.front()) revoked_.merge(*found.front());
+  });
 }
 
 void worker::impl::fetch() {
@@ -111,8 +102,7 @@ job_ptr worker::impl::look_at(delivery d) {
 bool worker::impl::is_to_run(const job_ptr& one) {
   const task_message& m = one->message;
   const wall_time now = std::chrono::system_clock::now();
-  one->task = find_builtin(m.task);
-  if (one->task == nullptr) one->task = find_task(m.task);
+  one->task = task_to_run(m.task);
   if (has_events()) {
     event("task-received", *one,
           {{"name", json_string(m.task)},
@@ -125,12 +115,19 @@ bool worker::impl::is_to_run(const job_ptr& one) {
            {"expires", m.expires ? json_string(iso_time(*m.expires)) : "null"}});
   }
   if (one->task == nullptr) {
-    bury(one, "no task \"" + m.task + "\" is known to the worker " + name(), state::failure, "NotRegistered");
+    bury(one,
+         "no task \"" + m.task + "\" is known to the worker " + name() +
+             ": --load its library, or send it to a queue of its own (it came from \"" + one->from.queue + "\")",
+         state::failure, "NotRegistered");
     return false;
   }
   if (one->from.returned > most_returns) {
     bury(one, std::to_string(one->from.returned) + " workers have died while they had this task", state::failure,
          "WorkerLostError");
+    return false;
+  }
+  if (const int lost = lost_attempts(m); lost >= most_lost) {
+    bury(one, std::to_string(lost) + " attempts came to no end", state::failure, "WorkerLostError");
     return false;
   }
   if (revoked_.contains(m.id, now)) {
@@ -168,26 +165,27 @@ void worker::impl::park(const job_ptr& one, wall_time until) {
   completion_->add(std::move(out));
 }
 
+// It is held here when it begins soon; else others may have it, and it comes back before its time.
 bool worker::impl::waits_for_its_rate(const job_ptr& one) {
+  constexpr std::chrono::seconds soon(1), longest(5);
   const auto now = clock::now();
-  const std::string& task = one->task->settings.name;
-  clock::time_point begin = now;
+  const task_settings& task = one->task->settings;
   try {
-    const auto next = rates_.next(task, now);
-    begin = next > now ? next : rates_.take(task, one->task->settings.rate_limit, now);
-    if (begin <= now) return false;
-    if (jobs_.put_later(one, begin)) {
-      static_cast<void>(rates_.take(task, one->task->settings.rate_limit, now));
-      return true;
+    const auto turn = rates_.take(task.name, task.rate_limit, now, soon);
+    if (turn.is_taken && turn.begin <= now) return false;
+    if (turn.is_taken) {
+      jobs_.put_later(one, turn.begin);
+    } else {
+      const auto wait = std::min<clock::duration>(turn.begin - now - soon / 2, longest);
+      park(one, std::chrono::system_clock::now() + std::chrono::duration_cast<wall_time::duration>(wait));
     }
+    return true;
   } catch (const std::invalid_argument& e) {
-    log(log_level::error, "a task has a wrong rate limit, and runs without one", {{"task", task}, {"error", e.what()}});
-    rates_.set(task, "");
+    log(log_level::error, "a task has a wrong rate limit, and runs without one",
+        {{"task", task.name}, {"error", e.what()}});
+    rates_.set(task.name, "");
     return false;
   }
-  // Too many wait here: it comes back when they are through.
-  park(one, std::chrono::system_clock::now() + std::chrono::duration_cast<wall_time::duration>(begin - now));
-  return true;
 }
 
 // A result that is there counts: only what comes after it is done again, as the worker before has died between the two.
@@ -197,15 +195,10 @@ void worker::impl::skip_what_is_done(std::vector<job_ptr>& jobs) {
     if (one->task->settings.dedupe) ids.push_back(one->message.id);
   }
   std::vector<std::optional<std::string>> found;
-  for (auto pause = std::chrono::milliseconds(20);; pause = std::min(2 * pause, std::chrono::milliseconds(1000))) {
-    try {
-      found = app_.results()->fetch(ids);
-      break;
-    } catch (const broker_error& e) {
-      log(log_level::warn, "the result store cannot be reached", {{"worker", name()}, {"error", e.what()}});
-      if (is_stopping()) return give_back(std::exchange(jobs, {}));
-    }
-    rest(pause);
+  try {
+    retry_until_stopped("the result store cannot be reached", [&] { found = app_.results()->fetch(ids); });
+  } catch (const broker_error&) {
+    return give_back(std::exchange(jobs, {}));
   }
   std::size_t next = 0;
   std::erase_if(jobs, [&](const job_ptr& one) {
@@ -218,7 +211,6 @@ void worker::impl::skip_what_is_done(std::vector<job_ptr>& jobs) {
       outcome ended;
       ended.kind = outcome_kind::success;
       ended.result = std::move(kept.result);
-      one->over.store(true);
       finish(one, std::move(ended));
       return true;
     } catch (const decode_error&) {

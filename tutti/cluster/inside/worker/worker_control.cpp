@@ -53,9 +53,8 @@ worker_numbers worker::impl::numbers() {
     const std::lock_guard lock(totals_mutex_);
     all.total = totals_;
   }
-  all.pool = options_.pool == worker_pool::threads     ? "threads"
-             : options_.pool == worker_pool::processes ? "processes"
-                                                       : "inline";
+  all.pool = to_string(options_.pool);
+  if (options_.pool == worker_pool::processes) all.max_tasks_per_child = options_.max_tasks_per_child;
   all.concurrency = static_cast<int>(slots_);
   all.prefetch = jobs_.limit();
   for (const auto& child : children_) {
@@ -87,20 +86,22 @@ void worker::impl::revoke(const std::vector<std::string>& ids, bool terminate, c
       if (one->slot < children_.size()) children_[one->slot]->kill(one.get(), signal_number(signal));
     }
   }
-  // So that workers that begin later know too.
-  completion_->add_chore([this] {
-    const std::string id = revocations::stored_as;
-    const auto found = app_.results()->fetch({&id, 1});
-    if (!found.empty() && found.front()) revoked_.merge(*found.front());
-    const auto kept = std::chrono::duration_cast<std::chrono::seconds>(revocations::kept);
-    const stored_result all{id, revoked_.text(), kept, false};
-    app_.results()->store({&all, 1});
-  });
+  completion_->want_chore();
+}
+
+// So that workers that begin later know too.
+void worker::impl::keep_revocations() {
+  const std::string id = revocations::stored_as;
+  const auto found = app_.results()->fetch({&id, 1});
+  if (!found.empty() && found.front()) revoked_.merge(*found.front());
+  const auto kept = std::chrono::duration_cast<std::chrono::seconds>(revocations::kept);
+  const stored_result all{id, revoked_.text(), kept, false};
+  app_.results()->store({&all, 1});
 }
 
 bool worker::impl::rate_limit(const std::string& task, const std::string& rate) {
   static_cast<void>(parse_rate(rate));  // a wrong one is refused whatever the task
-  if (find_task(task) == nullptr && find_builtin(task) == nullptr) return false;
+  if (task_to_run(task) == nullptr) return false;
   rates_.set(task, rate);
   return true;
 }

@@ -7,26 +7,13 @@
 #include <tutti/cluster/wire_text.hpp>
 
 #include <algorithm>
-#include <charconv>
 #include <limits>
+#include <new>
 #include <ranges>
 #include <utility>
 
 namespace tutti::cluster {
 namespace {
-
-constexpr const char* waited = "x-tutti-waited";
-constexpr const char* lost_header = "x-tutti-lost";
-
-int number_in(const task_message& message, const char* header) {
-  const auto found = message.headers.find(header);
-  int n = 0;
-  if (found != message.headers.end()) {
-    const std::string& text = found->second;
-    std::from_chars(text.data(), text.data() + text.size(), n);
-  }
-  return n < 0 ? 0 : n;
-}
 
 // "ValueError('no such file')".
 std::string repr(const task_failure& failure) {
@@ -53,7 +40,7 @@ outgoing_message worker::impl::dead_letter(const job& one, const std::string& re
           one.from.priority};
 }
 
-void worker::impl::finish(const job_ptr& one, outcome ended, bool alone) {
+void worker::impl::finish(const job_ptr& one, outcome ended, bool alone) noexcept {
   one->over.store(true);
   ended_job out{one};
   try {
@@ -146,7 +133,7 @@ void worker::impl::retry(ended_job& out, const outcome& ended) {
 // Its process has died under it: another one has a try, unless that has gone on for too long, or it may run only once.
 void worker::impl::lost(ended_job& out, const outcome& ended) {
   const job& one = *out.of;
-  const int before = number_in(one.message, lost_header);
+  const int before = lost_attempts(one.message);
   if (!one.acknowledged.load() && before + 1 < most_lost) {
     out.brings.follow.push_back(
         {one.from.queue, with_header(one.from.text, lost_header, std::to_string(before + 1)), one.from.priority});
@@ -175,9 +162,14 @@ void worker::impl::give_back(const std::vector<job_ptr>& jobs) {
 // It is not run: it goes where somebody may look at it, and whoever waits for it hears of it.
 void worker::impl::bury(const job_ptr& one, const std::string& reason, std::string_view status, std::string_view type) {
   if (one->over.exchange(true)) return;
-  ended_job out{one, {}, false};
-  end_without_success(out.brings, one->message, settings_of(*one), status, celery_failure(type, reason), rules_);
-  out.brings.follow.push_back(dead_letter(*one, reason));
+  ended_job out{one};
+  try {
+    end_without_success(out.brings, one->message, settings_of(*one), status, celery_failure(type, reason), rules_);
+    out.brings.follow.push_back(dead_letter(*one, reason));
+  } catch (const std::bad_alloc&) {  // another one may have more
+    out = {one, {}, true};
+    return completion_->add(std::move(out));
+  }
   dead_.fetch_add(1, std::memory_order_relaxed);
   const bool is_revoked = status == state::revoked;
   (is_revoked ? revoked_count_ : failed_).fetch_add(1, std::memory_order_relaxed);

@@ -68,16 +68,18 @@ class worker::impl final : public control_target {
 
  private:
   using clock = std::chrono::steady_clock;
-  static constexpr std::size_t most_bytes = 100'000'000;  // of a message
-  static constexpr int most_returns = 5;                  // workers that have died with it
-  static constexpr int most_lost = 3;                     // processes of ours that have
+  static constexpr std::size_t most_bytes = 100'000'000;   // of a message
+  static constexpr int most_returns = 5;                   // workers that have died with it
+  static constexpr int most_lost = 3;                      // attempts that came to no end
+  static constexpr const char* waited = "x-tutti-waited";  // a header: the moment for which it waits at the broker
 
   void serve();
 
   // ---- taking messages (worker_admit.cpp)
   void fetch();
-  [[nodiscard]] bool open_consumer();
+  void open_consumer();
   void load_revocations();
+  void keep_revocations();
   void admit(std::vector<delivery> batch);
   [[nodiscard]] job_ptr look_at(delivery one);
   [[nodiscard]] bool is_to_run(const job_ptr& one);
@@ -90,14 +92,15 @@ class worker::impl final : public control_target {
   void run_slot(std::size_t slot);
   void run_job(const job_ptr& one, std::size_t slot);
   [[nodiscard]] bool begin(const job_ptr& one);
-  static void interrupt(const job& one, outcome& ended);
+  void interrupt(const job& one, outcome& ended) const;
   [[nodiscard]] outcome attempt_here(const job_ptr& one);
   [[nodiscard]] outcome attempt_in_child(const job_ptr& one, child_process& child);
   [[nodiscard]] bool ready_child(child_process& child);
   static void update(const detail::call_context& self, std::string_view status, std::string_view json);
 
-  // ---- ending them (worker_end.cpp); whoever calls finish() has set `over`
-  void finish(const job_ptr& one, outcome ended, bool alone = false);
+  // ---- ending them (worker_end.cpp). finish() sets `over`; where somebody else may end the job too, its caller has
+  // set it first, and nobody before.
+  void finish(const job_ptr& one, outcome ended, bool alone = false) noexcept;
   void give_back(const std::vector<job_ptr>& jobs);
   void bury(const job_ptr& one, const std::string& reason, std::string_view status, std::string_view type);
   void describe_end(ended_job& out, const outcome& ended);
@@ -115,6 +118,8 @@ class worker::impl final : public control_target {
 
   [[nodiscard]] std::chrono::nanoseconds patience() const noexcept;  // with the broker, when it ends
   void rest(std::chrono::nanoseconds time);                          // or until it is to stop
+  template <class Step>
+  void retry_until_stopped(const char* what, Step step);  // throws broker_error when it is to stop
   [[nodiscard]] bool is_stopping() const noexcept { return stopping_.load(std::memory_order_acquire) != 0; }
   [[nodiscard]] bool is_cold() const noexcept { return stopping_.load(std::memory_order_acquire) == 2; }
   [[nodiscard]] const task_settings* settings_of(const job& one) const noexcept {
@@ -127,7 +132,7 @@ class worker::impl final : public control_target {
   const std::vector<std::string> queues_;
   const std::size_t slots_;
   const ending_rules rules_;
-  const std::string backend_url_;  // for children
+  const detail::child_setup child_setup_;
   const clock::time_point since_ = clock::now();
 
   job_queue jobs_;

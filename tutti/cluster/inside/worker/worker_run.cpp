@@ -1,6 +1,7 @@
 // How messages are run: on this thread or in a process, within their limits.
 #include <tutti/base/error.hpp>
 #include <tutti/base/log.hpp>
+#include <tutti/cluster/inside/worker/time_limit.hpp>
 #include <tutti/cluster/inside/worker/worker_impl.hpp>
 #include <tutti/cluster/json_parts.hpp>
 #include <tutti/cluster/result_text.hpp>
@@ -40,23 +41,6 @@ std::optional<wall_time> deadline_of(const job& one) {
   return std::chrono::system_clock::now() + std::chrono::duration_cast<wall_time::duration>(*limit);
 }
 
-// Calls a function when the time is over, if that is before its own end; then waits for its return.
-template <class G>
-class hard_limit_timer final : timer_entry {
- public:
-  hard_limit_timer(std::optional<nanoseconds> limit, G tell) : limit_(limit), tell_(std::move(tell)) {
-    if (limit_) set(tutti::detail::time_after(*limit_));
-  }
-  ~hard_limit_timer() { cancel_and_wait(); }
-  hard_limit_timer(const hard_limit_timer&) = delete;
-  hard_limit_timer& operator=(const hard_limit_timer&) = delete;
-
- private:
-  void due() noexcept override { tell_(*limit_); }
-  const std::optional<nanoseconds> limit_;
-  G tell_;
-};
-
 }  // namespace
 
 void worker::impl::run_slot(std::size_t slot) {
@@ -68,12 +52,15 @@ void worker::impl::run_slot(std::size_t slot) {
 }
 
 // A process is there before a message is taken for it: what goes wrong with it costs no message anything.
+// While there is none, nothing is taken from the broker for its slot.
 bool worker::impl::ready_child(child_process& child) {
-  for (;;) {
+  for (bool is_lost = false;;) {
     try {
       child.make_ready();
+      if (is_lost) jobs_.regain_slot();
       return true;
     } catch (const std::exception& e) {
+      if (!std::exchange(is_lost, true)) jobs_.lose_slot();
       log(log_level::error, "a process of the worker cannot be started", {{"worker", name()}, {"error", e.what()}});
     }
     rest(std::chrono::seconds(1));
@@ -84,27 +71,31 @@ bool worker::impl::ready_child(child_process& child) {
 void worker::impl::run_job(const job_ptr& one, std::size_t slot) {
   outcome ended;
   ended.kind = outcome_kind::again;
+  std::optional<nanoseconds> took;  // nothing: it did not run
   try {
     if (begin(one)) ended = children_.empty() ? attempt_here(one) : attempt_in_child(one, *children_[slot]);
-    if (is_cold()) interrupt(*one, ended);
+    if (ended.kind != outcome_kind::again) took = nanoseconds(ended.took);
+    interrupt(*one, ended);
   } catch (...) {  // no memory
     ended = outcome();
     ended.failure = describe_failure(std::current_exception());
   }
-  jobs_.done(slot, nanoseconds(ended.took));
+  jobs_.done(slot, took);
   if (one->over.exchange(true)) return;
   finish(one, std::move(ended), jobs_.is_idle());
 }
 
-// A cold shutdown has come before its end, or made it end: unless that is a success, another worker has a try. There is
-// none for what was acknowledged before it ran.
-void worker::impl::interrupt(const job& one, outcome& ended) {
+// A cold shutdown may have come before its end, or made it end: unless that is a success, another worker has a try.
+// There is none for what was acknowledged before it ran, also when it could not begin here.
+void worker::impl::interrupt(const job& one, outcome& ended) const {
   if (!one.acknowledged.load()) {
-    if (ended.kind != outcome_kind::success) ended.kind = outcome_kind::again;
-  } else if (ended.kind == outcome_kind::again || ended.kind == outcome_kind::lost ||
-             (ended.kind == outcome_kind::failure && ended.failure.type == "TaskRevokedError")) {
+    if (is_cold() && ended.kind != outcome_kind::success) ended.kind = outcome_kind::again;
+  } else if (is_cold() && (ended.kind == outcome_kind::again || ended.kind == outcome_kind::lost ||
+                           (ended.kind == outcome_kind::failure && ended.failure.type == "TaskRevokedError"))) {
     ended.kind = outcome_kind::lost;
     ended.text = "the worker was shut down while the task ran";
+  } else if (ended.kind == outcome_kind::again) {
+    ended.kind = outcome_kind::lost;
   }
 }
 
@@ -157,18 +148,24 @@ outcome worker::impl::attempt_here(const job_ptr& one) {
   std::pair<impl*, const job*> user(this, one.get());
   detail::call_context context;
   context.message = &one->message;
+  context.where = &app_;
   context.deadline = deadline_of(*one);
   context.stop = one->stop.get_token();
   context.worker = name();
   context.update = update;
   context.user = &user;
-  const hard_limit_timer hard(hard_limit(*one), [this, &one](nanoseconds limit) {
-    // A thread cannot be ended: its task has failed, and it keeps its place until it returns.
-    if (one->over.exchange(true)) return;
-    outcome ended;
-    ended.failure = celery_failure("TimeLimitExceeded",
-                                   std::to_string(std::chrono::duration<double>(limit).count()) + " s are over");
-    finish(one, std::move(ended));
+  const auto limit = hard_limit(*one);
+  // A thread cannot be ended: its task has failed, and it keeps its place until it returns.
+  const time_limit hard(limit, [&] {
+    try {
+      outcome ended;
+      ended.failure = time_limit_failure(*limit);
+      if (one->over.exchange(true)) return;
+      finish(one, std::move(ended));
+    } catch (const std::exception& e) {  // no memory
+      log(log_level::error, "the end of a task whose time is over cannot be told",
+          {{"task", one->message.task}, {"id", one->message.id}, {"error", e.what()}});
+    }
     one->stop.request_stop();
   });
   return run_task(*one->task, context, one->stop, soft_limit(*one).value_or(nanoseconds::zero()));
@@ -177,8 +174,6 @@ outcome worker::impl::attempt_here(const job_ptr& one) {
 outcome worker::impl::attempt_in_child(const job_ptr& one, child_process& child) {
   detail::child_request request;
   request.message = one->message;
-  request.worker = name();
-  request.backend = backend_url_;
   request.expires = one->task->settings.result_expires.value_or(rules_.expires).count();
   request.library = one->task->library;
   request.soft_limit = soft_limit(*one).value_or(nanoseconds::zero()).count();

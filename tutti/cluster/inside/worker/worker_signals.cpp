@@ -1,15 +1,16 @@
 #include <tutti/cluster/inside/worker/worker_signals.hpp>
 
 #include <tutti/base/error.hpp>
-#include <tutti/base/unique_fd.hpp>
 
 #include <fcntl.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <array>
 #include <atomic>
 #include <cerrno>
 #include <csignal>
+#include <mutex>
 #include <stdexcept>
 #include <thread>
 #include <utility>
@@ -19,7 +20,8 @@ namespace {
 
 constexpr std::array numbers{SIGTERM, SIGINT, SIGQUIT};
 
-// For the handler, on whatever thread; a pipe that is full has told enough. -1: nobody listens.
+// For the handler, on whatever thread; a pipe that is full has told enough. -1: nobody listens. The pipe is never
+// closed: a handler that has begun may write at any later moment.
 constinit std::atomic<int> told{-1};
 static_assert(std::atomic<int>::is_always_lock_free);
 
@@ -31,13 +33,31 @@ void handle(int number) noexcept {
   errno = error;
 }
 
+struct signal_pipe {
+  int out = -1, in = -1;
+  ::pid_t of = 0;  // a forked process has one of its own
+};
+
+signal_pipe pipe_of_signals() {
+  static std::mutex mutex;
+  static signal_pipe made;
+  const std::lock_guard lock(mutex);
+  if (made.of != ::getpid()) {
+    std::array<int, 2> ends{};
+    if (::pipe2(ends.data(), O_CLOEXEC) != 0) throw os_error::of("a pipe for signals", errno);
+    ::fcntl(ends[1], F_SETFL, O_NONBLOCK);
+    made = {ends[0], ends[1], ::getpid()};
+  }
+  return made;
+}
+
 }  // namespace
 
 struct worker_signals::impl {
   std::function<void()> warm, cold;
   std::array<struct ::sigaction, numbers.size()> before{};
   std::atomic<bool> restored{false};
-  unique_fd out, in;
+  const signal_pipe pipe = pipe_of_signals();
   std::thread thread;
 
   void restore() noexcept {
@@ -47,7 +67,7 @@ struct worker_signals::impl {
   void listen() {
     bool is_warm = false;
     for (char byte = 0;;) {
-      const ::ssize_t n = ::read(out.get(), &byte, 1);
+      const ::ssize_t n = ::read(pipe.out, &byte, 1);
       if (n < 0 && errno == EINTR) continue;
       if (n <= 0 || byte == 0) return;
       const bool is_second = is_warm && byte == SIGINT;
@@ -65,21 +85,26 @@ worker_signals::worker_signals(std::function<void()> warm, std::function<void()>
     : impl_(std::make_unique<impl>()) {
   impl_->warm = std::move(warm);
   impl_->cold = std::move(cold);
-  std::array<int, 2> ends{};
-  if (::pipe2(ends.data(), O_CLOEXEC) != 0) throw os_error::of("a pipe for signals", errno);
-  impl_->out = unique_fd(ends[0]);
-  impl_->in = unique_fd(ends[1]);
-  ::fcntl(ends[1], F_SETFL, O_NONBLOCK);
   int nobody = -1;
-  if (!told.compare_exchange_strong(nobody, ends[1])) {
+  if (!told.compare_exchange_strong(nobody, impl_->pipe.in)) {
     throw std::logic_error("only one worker of a process can handle its signals, and there is one already");
   }
-  impl_->thread = std::thread([this] {
-    ::sigset_t all;
-    ::sigfillset(&all);
-    ::pthread_sigmask(SIG_BLOCK, &all, nullptr);
-    impl_->listen();
-  });
+  // What was written too late for the one before.
+  char old = 0;
+  for (int left = 0; ::ioctl(impl_->pipe.out, FIONREAD, &left) == 0 && left > 0;) {
+    if (::read(impl_->pipe.out, &old, 1) != 1) break;
+  }
+  try {
+    impl_->thread = std::thread([this] {
+      ::sigset_t all;
+      ::sigfillset(&all);
+      ::pthread_sigmask(SIG_BLOCK, &all, nullptr);
+      impl_->listen();
+    });
+  } catch (...) {
+    told.store(-1);
+    throw;
+  }
   struct ::sigaction ours{};
   ours.sa_handler = handle;
   ours.sa_flags = SA_RESTART;
@@ -88,11 +113,10 @@ worker_signals::worker_signals(std::function<void()> warm, std::function<void()>
 
 worker_signals::~worker_signals() {
   impl_->restore();
-  // A handler that has begun may still write: to the pipe, which it finds open until the descriptors go, in a moment.
-  told.store(-1);
   const char end = 0;
-  while (::write(impl_->in.get(), &end, 1) < 0 && (errno == EINTR || errno == EAGAIN)) std::this_thread::yield();
+  while (::write(impl_->pipe.in, &end, 1) < 0 && (errno == EINTR || errno == EAGAIN)) std::this_thread::yield();
   impl_->thread.join();
+  told.store(-1);  // nobody else has listened until now
 }
 
 }  // namespace tutti::cluster

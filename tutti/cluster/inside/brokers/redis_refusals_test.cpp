@@ -1,0 +1,210 @@
+// What becomes of messages when a Redis that is there does not do what it is asked.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <tests/support/processes.hpp>
+#include <tests/support/redis_places.hpp>
+#include <tests/support/redis_server.hpp>
+#include <tests/support/tcp_proxy.hpp>
+#include <thread>
+#include <tutti/base/error.hpp>
+#include <tutti/base/log.hpp>
+#include <tutti/cluster/inside/brokers/broker_link.hpp>
+#include <tutti/cluster/inside/brokers/redis_broker.hpp>
+
+namespace {
+
+using namespace std::chrono_literals;
+using namespace tutti::cluster;
+using namespace tutti_test;
+using testing::HasSubstr;
+using testing::StartsWith;
+
+class redis_refusals_test : public clean_test {};
+
+const broker_options patient{.lease = 400ms, .patience = 30s};
+
+std::string text_with(std::size_t n, std::size_t bytes = 0) {
+  return "{\"n\":" + std::to_string(n) + ",\"x\":\"" + std::string(bytes, 'x') + "\"}";
+}
+
+TEST_F(redis_refusals_test, a_redis_that_is_full_takes_no_more_but_gives_what_it_has) {
+  const redis_server redis({.more = {"--maxmemory", "5mb"}});
+  const auto broker = make_redis_broker(place_of(redis), patient);
+  constexpr std::size_t sent = 20;
+  for (std::size_t n = 0; n < sent; ++n) broker->publish(std::vector<outgoing_message>{{"q", text_with(n)}});
+  fill(redis);
+  EXPECT_THAT(text_of([&] { broker->publish(std::vector<outgoing_message>{{"q", text_with(0, 100'000)}}); }),
+              HasSubstr("full"));
+  EXPECT_THAT(redis.ask({"SADD", "tutti:queues", "other"}), StartsWith("-OOM"));
+  const auto consumer = broker->consume("me", {"q"});
+  const auto all = receive_all(*consumer, sent);
+  ASSERT_EQ(all.size(), sent);
+  EXPECT_TRUE(consumer->connected());
+  consumer->settle(std::vector<settlement>{{all[0].tag, false, {{"next", "{}"}}}, {all[1].tag, true, {}}});
+  EXPECT_EQ(redis.ask({"LLEN", "next"}), "1");
+  EXPECT_EQ(receive_one(*consumer).text, all[1].text);  // although nothing rings for it
+}
+
+TEST_F(redis_refusals_test, who_may_not_wait_looks_now_and_then) {
+  const redis_server redis;
+  redis.ask({"ACL", "SETUSER", "default", "-blmove"});
+  const auto broker = make_redis_broker(place_of(redis), patient);
+  const auto consumer = broker->consume("me", {"q"});
+  tutti::log_capture logged;
+  for (std::size_t n = 0; n < 3; ++n) {
+    while (!logged.contains("cannot be waited for")) EXPECT_TRUE(consumer->receive(1, 20ms).empty());
+    std::jthread sender([&] { broker->publish(std::vector<outgoing_message>{{"q", text_with(n)}}); });
+    EXPECT_EQ(consumer->receive(1, 30s).size(), 1u);
+  }
+}
+
+TEST_F(redis_refusals_test, a_list_that_was_something_else_is_waited_for_again) {
+  const redis_server redis;
+  redis.ask({"SET", "q", "text"});
+  const auto broker = make_redis_broker(place_of(redis), {});
+  const auto consumer = broker->consume("me", {"q"});
+  tutti::log_capture logged;
+  while (!logged.contains("cannot be waited for")) EXPECT_TRUE(consumer->receive(1, 20ms).empty());
+  redis.ask({"DEL", "q"});
+  broker->publish(std::vector<outgoing_message>{{"q", "{}"}});
+  EXPECT_EQ(consumer->receive(1, 30s).size(), 1u);
+}
+
+TEST_F(redis_refusals_test, a_key_that_is_something_else_does_not_stop_the_other_queues) {
+  const redis_server redis;
+  redis.ask({"SET", "odd", "text"});
+  const auto broker = make_redis_broker(place_of(redis), patient);
+  EXPECT_THAT(text_of([&] { broker->publish(std::vector<outgoing_message>{{"odd", "{}"}}); }), HasSubstr("WRONGTYPE"));
+  const auto consumer = broker->consume("me", {"odd", "q"});
+  tutti::log_capture logged;
+  EXPECT_TRUE(consumer->receive(1, 1ms).empty());
+  broker->publish(std::vector<outgoing_message>{{"q", "{}"}});
+  const auto one = receive_one(*consumer);
+  EXPECT_EQ(one.text, "{}");
+  const std::vector<settlement> settled = {{one.tag, false, {{"odd", "{\"follow\":1}"}}}};
+  EXPECT_THROW(consumer->settle(settled), broker_refusal);
+  EXPECT_EQ(broker->queues(std::vector<std::string>{"q"}).front().held, 1u);
+  redis.ask({"DEL", "odd"});
+  consumer->settle(settled);
+  EXPECT_EQ(redis.ask({"LRANGE", "odd", "0", "-1"}), "{\"follow\":1}");
+}
+
+TEST_F(redis_refusals_test, of_several_queues_all_are_sent_to_or_none) {
+  const redis_server redis;
+  const auto broker = make_redis_broker(place_of(redis), patient);
+  redis.ask({"SET", "odd", "text"});
+  const std::vector<outgoing_message> both{{"q", "{}"}, {"odd", "{}"}};
+  EXPECT_THROW(broker->publish(both), broker_refusal);
+  EXPECT_EQ(redis.ask({"LLEN", "q"}), "0");
+  redis.ask({"DEL", "odd"});
+  redis.ask({"ACL", "SETUSER", "default", "-llen"});  // who may not ask sends all the same
+  broker->publish(both);
+  redis.ask({"ACL", "SETUSER", "default", "+llen"});
+  EXPECT_EQ(redis.ask({"LLEN", "q"}), "1");
+  EXPECT_EQ(redis.ask({"LLEN", "odd"}), "1");
+}
+
+TEST_F(redis_refusals_test, who_listens_is_told_that_it_is_let_in_no_more) {
+  const redis_server redis;
+  tcp_proxy proxy(redis.port());
+  const auto broker = make_redis_broker(place_of(redis, proxy.port()), patient);
+  const auto news = broker->listen("news");
+  const auto answers = broker->answers("me");
+  EXPECT_EQ(answers->receive(0s), std::nullopt);
+  redis.ask({"CONFIG", "SET", "requirepass", "geheim"});
+  proxy.drop();
+  for (listener* const one : {news.get(), answers.get()}) {
+    const std::string said = text_of([&] { static_cast<void>(one->receive(30s)); });
+    EXPECT_THAT(said, HasSubstr("NOAUTH"));
+    EXPECT_THAT(said, StartsWith("redis://127.0.0.1"));
+  }
+}
+
+TEST_F(redis_refusals_test, what_neither_its_queue_nor_its_dead_letters_take_is_kept_once) {
+  const redis_server redis;
+  const auto broker = make_redis_broker(place_of(redis), patient);
+  auto consumer = broker->consume("me", {"q"});
+  broker->publish(std::vector<outgoing_message>{{"q", text_with(0)}, {"q", text_with(1)}, {"q", text_with(2)}});
+  const auto all = receive_all(*consumer, 3);
+  const auto soon = std::chrono::system_clock::now() + 100ms;
+  for (const char* const key : {"odd", "odd.dead"}) redis.ask({"SET", key, "text"});
+  const std::vector<settlement> refused{{all[0].tag, false, {{"next", "{}"}, {"odd", text_with(7)}}}};
+  for (int i = 0; i < 2; ++i) EXPECT_THROW(consumer->settle(refused), broker_refusal);
+  EXPECT_EQ(redis.ask({"LLEN", "next"}), "0");
+  tutti::log_capture logged;
+  // What is due, what was taken and what a dead one held of such a queue keeps nobody from the rest.
+  consumer->set_queues({"q", "odd"});
+  redis.ask(
+      {"HSET", "tutti:held:" + redis.ask({"ZRANGE", "tutti:consumers", "0", "0"}), "99 odd", "3:0:odd" + text_with(7)});
+  consumer->settle(std::vector<settlement>{{"99 odd", true, {}}});
+  EXPECT_EQ(redis.ask({"LRANGE", "tutti:dead", "0", "-1"}), text_with(7));
+  EXPECT_TRUE(logged.contains("odd: WRONGTYPE")) << testing::PrintToString(logged.lines());
+  consumer->settle(
+      std::vector<settlement>{{all[1].tag, false, {{"odd", text_with(8), {}, soon}, {"q", text_with(9), {}, soon}}}});
+  EXPECT_EQ(receive_one(*consumer).text, text_with(9));
+  redis.ask({"HSET", "tutti:held:dead", "1 odd", "3:0:odd{}", "2 q", "1:0:q" + text_with(10)});
+  redis.ask({"ZADD", "tutti:consumers", "1", "dead"});
+  const delivery left = receive_one(*consumer);
+  EXPECT_EQ(left.text, text_with(10));
+  EXPECT_EQ(left.returned, 1);
+  EXPECT_EQ(redis.ask({"LLEN", "tutti:dead"}), "3");
+  // Nor does one that may not be touched.
+  redis.ask({"ACL", "SETUSER", "default", "resetkeys", "~q*", "~tutti:*", "~_kombu*"});
+  EXPECT_THROW(consumer->settle(std::vector<settlement>{{all[2].tag, false, {{"next", "{}"}}}}), broker_refusal);
+}
+
+TEST_F(redis_refusals_test, no_more_is_moved_in_one_step_than_others_can_wait_for) {
+  const redis_server redis;
+  const auto broker = make_redis_broker(place_of(redis), {});
+  constexpr std::size_t sent = 100, bytes = 200'000;
+  for (std::size_t n = 0; n < sent; ++n) broker->publish(std::vector<outgoing_message>{{"q", text_with(n, bytes)}});
+  for (const char* const name : {"first", "second"}) {
+    const auto consumer = broker->consume(name, {"q"});
+    EXPECT_LT(consumer->receive(sent, 30s).size(), 40u);
+    receive_all(*consumer, sent - 31);
+  }
+  const auto consumer = broker->consume("third", {"q"});
+  const auto all = receive_all(*consumer, sent);
+  ASSERT_EQ(all.size(), sent);
+  for (std::size_t n = 0; n < sent; ++n) EXPECT_EQ(all[n].text, text_with(n, bytes));
+}
+
+TEST_F(redis_refusals_test, however_many_are_given_back_they_keep_their_order) {
+  const redis_server redis;
+  const auto broker = make_redis_broker(place_of(redis), {});
+  constexpr std::size_t sent = 2500;
+  std::vector<outgoing_message> messages;
+  for (std::size_t n = 0; n < sent; ++n) messages.push_back({"q", text_with(n)});
+  broker->publish(messages);
+  EXPECT_EQ(receive_all(*broker->consume("first", {"q"}), sent).size(), sent);
+  EXPECT_EQ(redis.ask({"ZCARD", "tutti:consumers"}), "0");
+  const auto consumer = broker->consume("second", {"q"});
+  const auto all = receive_all(*consumer, sent);
+  ASSERT_EQ(all.size(), sent);
+  for (std::size_t n = 0; n < sent; ++n) EXPECT_EQ(all[n].text, messages[n].text);
+}
+
+TEST(broker_link_test, is_up_when_all_lines_are_and_says_when_that_changes) {
+  using detail::broker_line;
+  tutti::log_capture logged;
+  detail::broker_link link("somewhere");
+  EXPECT_FALSE(link.is_up());
+  link.found(broker_line::keeping);
+  EXPECT_TRUE(link.is_up());
+  link.lost(broker_line::settling, "full of clients");
+  for (int i = 0; i < 3; ++i) {
+    link.found(broker_line::keeping);
+    link.found(broker_line::receiving);
+    EXPECT_FALSE(link.is_up());
+    link.lost(broker_line::settling, "full of clients");
+  }
+  link.lost(broker_line::receiving, "full of clients");
+  link.found(broker_line::settling);
+  EXPECT_FALSE(link.is_up());
+  link.found(broker_line::receiving);
+  EXPECT_TRUE(link.is_up());
+  EXPECT_EQ(logged.lines().size(), 2u) << testing::PrintToString(logged.lines());
+}
+
+}  // namespace
