@@ -109,9 +109,9 @@ void wait(const cl::async_result<>& task, std::chrono::nanoseconds limit) {
 // How to learn why it takes so long.
 constexpr const char* advice = "`tutti status` lists the workers that answer, `tutti queues` what waits";
 
-// What is known of the task. `what`: the task, for people.
-exit_code tell(const cl::async_result<>& task, const std::string& what, bool json, std::ostream& out,
-               std::ostream& err) {
+// What is known of the task. `what`: the task, for people; `queue`: where it was sent; empty: not known.
+exit_code tell(const cl::async_result<>& task, const std::string& what, const std::string& queue, bool json,
+               std::ostream& out, std::ostream& err) {
   const cl::app& where = cl::result_access::where(task);
   const std::string text =
       where.results()
@@ -125,10 +125,15 @@ exit_code tell(const cl::async_result<>& task, const std::string& what, bool jso
   } else if (result.status == cl::state::success) {
     out << result.result << '\n';
   } else if (!is_over) {
-    const bool is_pending = result.status == cl::state::pending;
+    const std::string broker = where.tasks()->name();
+    std::string more;
+    if (!queue.empty()) {
+      more = fmt::format(", its queue {} at {}", printable(queue), broker);
+    } else if (result.status == cl::state::pending) {
+      more = ", which those have, too, that nobody has sent to " + broker;
+    }
     err << fmt::format("tutti: {} has not ended; its state is {}{}: {}\n", printable(what), printable(result.status),
-                       is_pending ? ", which those have, too, that nobody has sent to " + where.tasks()->name() : "",
-                       advice);
+                       more, advice);
   } else {
     const bool is_revoked = result.status == cl::state::revoked;
     err << "tutti: " << printable(what) << (is_revoked ? " was revoked: " : " failed: ")
@@ -148,18 +153,14 @@ CLI::App* add_call_command(CLI::App& app, call_options& options) {
   add_broker_options(*call, options.at, true);
   call->add_option("--kwargs", options.kwargs, "arguments by name, a JSON object")->type_name("JSON");
   call->add_option("-Q,--queue", options.queue, "where to; default: TUTTI_QUEUE, else celery")->type_name("NAME");
-  call->add_option("--countdown", options.countdown, "not before so many seconds are over")
-      ->type_name("SECONDS")
-      ->check(CLI::Range(0.0, 3e8));
+  take_seconds(*call->add_option("--countdown", options.countdown, "not before so many seconds are over"));
   call->add_option("--eta", options.eta, "not before this moment, ISO 8601")->type_name("TIME");
   call->add_option("--expires", options.expires, "not after so many seconds, or this moment")->type_name("TIME");
   call->add_option("--priority", options.priority, "0 to 9, bigger is sooner")->type_name("N")->check(CLI::Range(0, 9));
   call->add_option("--id", options.id, "its id; default: a new one")->type_name("ID");
   CLI::Option* no_wait = call->add_flag("--no-wait", options.no_wait, "print its id, and do not wait for the result");
-  call->add_option("--timeout", options.timeout, "wait so long; default: until it has ended")
-      ->type_name("SECONDS")
-      ->check(CLI::Range(0.0, 3e8))
-      ->excludes(no_wait);
+  CLI::Option* timeout = call->add_option("--timeout", options.timeout, "wait so long; default: until it has ended");
+  take_seconds(*timeout->excludes(no_wait));
   call->add_flag("--json", options.json, "print all that is known of it, as JSON");
   call->footer(call_help);
   return call;
@@ -169,9 +170,7 @@ CLI::App* add_result_command(CLI::App& app, result_options& options) {
   CLI::App* result = app.add_subcommand("result", "print the result of a task");
   result->add_option("ID", options.id, "of the task")->required();
   add_broker_options(*result, options.at, true);
-  result->add_option("--timeout", options.timeout, "wait so long for its end; default: not at all")
-      ->type_name("SECONDS")
-      ->check(CLI::Range(0.0, 3e8));
+  take_seconds(*result->add_option("--timeout", options.timeout, "wait so long for its end; default: not at all"));
   result->add_flag("--json", options.json, "print all that is known of it, as JSON");
   return result;
 }
@@ -204,14 +203,14 @@ exit_code run_call(call_options options, std::ostream& out, std::ostream& err) {
     err << fmt::format("tutti: waiting for {}: {}\n", printable(what), advice) << std::flush;
     wait(sent, std::chrono::nanoseconds::max());
   }
-  return tell(sent, what, options.json, out, err);
+  return tell(sent, what, options.queue.empty() ? where.options().queue : options.queue, options.json, out, err);
 }
 
 exit_code run_result(const result_options& options, std::ostream& out, std::ostream& err) {
-  const cl::app where = open_app(options.at);
+  const cl::app where = open_existing(options.at, true);
   const cl::async_result<> task = cl::result(options.id, where);
   if (options.timeout > 0) wait(task, milliseconds_of(options.timeout));
-  return tell(task, "the task " + options.id, options.json, out, err);
+  return tell(task, "the task " + options.id, "", options.json, out, err);
 }
 
 }  // namespace tutti::app
