@@ -1,14 +1,20 @@
 #include <apps/tutti/broker_choice.hpp>
 
 #include <apps/tutti/printable.hpp>
+#include <tutti/base/error.hpp>
 #include <tutti/cluster/json_parts.hpp>
+#include <tutti/cluster/worker_flags.hpp>
 
+#include <fmt/format.h>
 #include <CLI/CLI.hpp>
 
 #include <algorithm>
+#include <filesystem>
 
 namespace tutti::app {
 namespace {
+
+constexpr const char* default_file = "tutti.db";  // of app_options::broker
 
 // A text without quotes, anything else as it is.
 std::string shown(const std::string& json) {
@@ -35,6 +41,11 @@ void add_broker_options(CLI::App& command, broker_choice& choice, bool with_resu
                   "redis://host/0 or sqlite:FILE; default: TUTTI_BROKER, CELERY_BROKER_URL, else sqlite:tutti.db")
       ->type_name("URL")
       ->allow_extra_args(false);
+  command
+      .add_option("--config", choice.config,
+                  R"(settings in JSON: {"broker": "redis://host/0"}; other options go before it)")
+      ->type_name("FILE")
+      ->allow_extra_args(false);
   if (!with_results) return;
   command
       .add_option("--backend", choice.backend,
@@ -44,12 +55,36 @@ void add_broker_options(CLI::App& command, broker_choice& choice, bool with_resu
 }
 
 cluster::app open_app(const broker_choice& choice) {
-  cluster::app given = cluster::app::from_environment();
-  if (choice.broker.empty() && choice.backend.empty()) return given;
-  cluster::app_options options = given.options();
+  cluster::app_options options = cluster::app::from_environment().options();
+  if (!choice.config.empty()) {
+    try {  // as a worker does
+      options = cluster::parse_worker_flags(std::vector<std::string>{"--config", choice.config}, options).app;
+    } catch (const decode_error& bad) {
+      throw std::invalid_argument(bad.what());
+    }
+  }
+  options.eager = false;  // a command has no tasks that it could run in place
   if (!choice.broker.empty()) options.broker = choice.broker;
   if (!choice.backend.empty()) options.backend = choice.backend;
   return cluster::app(options);
+}
+
+cluster::app open_existing(const broker_choice& choice, bool only_results) {
+  cluster::app made = open_app(choice);
+  const cluster::app_options& options = made.options();
+  if (options.broker.empty() && (options.backend.empty() || !only_results) && !std::filesystem::exists(default_file))
+    throw std::invalid_argument(fmt::format(
+        "no broker given: give --broker URL or set TUTTI_BROKER (the default, sqlite:{}, does not exist here)",
+        default_file));
+  return made;
+}
+
+void take_seconds(CLI::Option& option, double least, double most) {
+  option.type_name("SECONDS")->check([least, most](const std::string& text) {
+    double value = 0;
+    if (CLI::detail::lexical_cast(text, value) && value >= least && value <= most) return std::string();
+    return fmt::format("\"{}\" is no number of seconds from {} to {}", printable(text, 80), least, most);
+  });
 }
 
 std::chrono::milliseconds milliseconds_of(double seconds) {

@@ -8,6 +8,7 @@
 // NOLINTBEGIN(readability-identifier-naming): CLI11's names
 namespace CLI {
 class App;
+class Option;
 }  // namespace CLI
 // NOLINTEND(readability-identifier-naming)
 
@@ -16,14 +17,21 @@ namespace tutti::app {
 struct broker_choice {
   std::string broker = {};   ///< empty: as the environment says
   std::string backend = {};  ///< the same
+  std::string config = {};   ///< a file with settings; empty: none
 };
 
-/// Makes `--broker`, and `--backend` where a command reads results, options of `command`.
+/// Makes `--broker`, `--config`, and `--backend` where a command reads results, options of `command`.
 void add_broker_options(CLI::App& command, broker_choice& choice, bool with_results);
 
-/// The app of a command. Throws bad_spec for a URL that is wrong.
+/// The app of a command. Throws bad_spec for a URL that is wrong, std::invalid_argument for settings that are, os_error
+/// for a file with settings that cannot be read.
 [[nodiscard]] cluster::app open_app(const broker_choice& choice);
+/// The same for a command that only looks, or ends what is there. Throws std::invalid_argument where no broker was
+/// given (`only_results`: nor a backend) and the default's file does not exist: it is not made.
+[[nodiscard]] cluster::app open_existing(const broker_choice& choice, bool only_results = false);
 
+/// Makes an option that takes from `least` to `most` seconds take nothing else.
+void take_seconds(CLI::Option& option, double least = 0, double most = 3e8);
 /// Seconds of an option; at most some ten years.
 [[nodiscard]] std::chrono::milliseconds milliseconds_of(double seconds);
 

@@ -3,16 +3,14 @@
 #include <apps/tutti/printable.hpp>
 #include <tutti/base/error.hpp>
 #include <tutti/cluster/json_parts.hpp>
-#include <tutti/cluster/message.hpp>
 #include <tutti/cluster/result_text.hpp>
-#include <tutti/cluster/send.hpp>
+#include <tutti/cluster/signature.hpp>
 #include <tutti/cluster/wire_text.hpp>
 
 #include <fmt/format.h>
 #include <CLI/CLI.hpp>
 
 #include <charconv>
-#include <limits>
 #include <ostream>
 #include <span>
 
@@ -20,7 +18,8 @@ namespace tutti::app {
 namespace {
 
 namespace cl = cluster;
-using clock = std::chrono::steady_clock;
+
+constexpr std::chrono::seconds patience{10};  // then who waits is told how to learn more
 
 constexpr const char* call_help =
     R"help(Each ARG is JSON where it can be read as such, else a text: 2 is a number, hello
@@ -59,37 +58,32 @@ cl::wall_time moment(const std::string& name, const std::string& text) {
   }
 }
 
-cl::wall_time after(double seconds) { return std::chrono::system_clock::now() + milliseconds_of(seconds); }
-
-cl::task_message message_of(const call_options& options, const std::string& default_queue) {
-  cl::task_message message;
-  message.task = options.task;
-  message.id = options.id.empty() ? cl::new_uuid() : options.id;
-  message.root_id = message.id;
-  message.origin = "gen" + cl::process_name();
-  message.queue = options.queue.empty() ? default_queue : options.queue;
-  std::vector<std::string> args;
-  args.reserve(options.args.size());
-  for (const std::string& arg : options.args) args.push_back(json_value(arg).value_or(cl::json_string(arg)));
-  message.args = cl::join_array(args);
+cl::signature signature_of(const call_options& options) {
+  cl::detail::call_arguments given;
+  for (const std::string& arg : options.args) given.args.push_back(json_value(arg).value_or(cl::json_string(arg)));
   try {
-    message.kwargs = cl::join_object(cl::object_parts(options.kwargs));
+    given.kwargs = cl::object_parts(options.kwargs);
   } catch (const decode_error& bad) {
     throw std::invalid_argument(fmt::format("--kwargs {} is no JSON object: {}", options.kwargs, bad.what()));
   }
+  return {options.task, std::move(given)};
+}
+
+// Refers to `options` and `where`.
+cl::send_options send_options_of(const call_options& options, const cl::app& where) {
   if (options.countdown && !options.eta.empty())
     throw std::invalid_argument("--countdown and --eta both say when it may begin: give one of them");
-  if (options.countdown) message.eta = after(*options.countdown);
-  if (!options.eta.empty()) message.eta = moment("--eta", options.eta);
+  cl::send_options how{.priority = options.priority, .queue = options.queue, .id = options.id, .where = &where};
+  if (options.countdown) how.countdown = milliseconds_of(*options.countdown);
+  if (!options.eta.empty()) how.eta = moment("--eta", options.eta);
   if (!options.expires.empty()) {
     double seconds = 0;
     const char* end = options.expires.data() + options.expires.size();
     const auto [at, failed] = std::from_chars(options.expires.data(), end, seconds);
     const bool is_number = failed == std::errc() && at == end && seconds >= 0;
-    message.expires = is_number ? after(seconds) : moment("--expires", options.expires);
+    how.expires = is_number ? cl::expiry(milliseconds_of(seconds)) : cl::expiry(moment("--expires", options.expires));
   }
-  message.priority = options.priority;
-  return message;
+  return how;
 }
 
 std::string what_failed(const cl::task_result& result) {
@@ -104,24 +98,26 @@ std::string what_failed(const cl::task_result& result) {
   return text.empty() ? result.failure->type : result.failure->type + ": " + text;
 }
 
-// What is known of the task when it has ended, or when the time is up.
-std::string await(cl::result_store& results, cl::result_watch& watch, const std::string& id,
-                  std::optional<double> timeout) {
-  const auto end = timeout ? clock::now() + milliseconds_of(*timeout) : clock::time_point::max();
-  for (;;) {
-    const auto left = end == clock::time_point::max() ? clock::duration(std::chrono::hours(1)) : end - clock::now();
-    if (left <= clock::duration::zero()) break;
-    for (const auto& [named, text] : watch.next(left)) {
-      if (named == id && cl::state::is_final(cl::decode_result(text).status)) return text;
-    }
+// For its end, and for no longer than `limit`: tell() says what came of it.
+void wait(const cl::async_result<>& task, std::chrono::nanoseconds limit) {
+  try {
+    static_cast<void>(task.get(limit));
+  } catch (const std::exception&) {  // it failed, or the time is up
   }
-  const auto known = results.fetch(std::span(&id, 1));
-  return known.front() ? *known.front()
-                       : cl::join_object({{"task_id", cl::json_string(id)}, {"status", "\"PENDING\""}});
 }
 
-// `what`: the task, for people.
-exit_code tell(const std::string& text, const std::string& what, bool json, std::ostream& out, std::ostream& err) {
+// How to learn why it takes so long.
+constexpr const char* advice = "`tutti status` lists the workers that answer, `tutti queues` what waits";
+
+// What is known of the task. `what`: the task, for people; `queue`: where it was sent; empty: not known.
+exit_code tell(const cl::async_result<>& task, const std::string& what, const std::string& queue, bool json,
+               std::ostream& out, std::ostream& err) {
+  const cl::app& where = cl::result_access::where(task);
+  const std::string text =
+      where.results()
+          ->fetch(std::span(&task.id(), 1))
+          .front()
+          .value_or(cl::join_object({{"task_id", cl::json_string(task.id())}, {"status", "\"PENDING\""}}));
   const cl::task_result result = cl::decode_result(text);
   const bool is_over = cl::state::is_final(result.status);
   if (json) {
@@ -129,7 +125,15 @@ exit_code tell(const std::string& text, const std::string& what, bool json, std:
   } else if (result.status == cl::state::success) {
     out << result.result << '\n';
   } else if (!is_over) {
-    err << "tutti: " << printable(what) << " has not ended; its state is " << printable(result.status) << '\n';
+    const std::string broker = where.tasks()->name();
+    std::string more;
+    if (!queue.empty()) {
+      more = fmt::format(", its queue {} at {}", printable(queue), broker);
+    } else if (result.status == cl::state::pending) {
+      more = ", which those have, too, that nobody has sent to " + broker;
+    }
+    err << fmt::format("tutti: {} has not ended; its state is {}{}: {}\n", printable(what), printable(result.status),
+                       more, advice);
   } else {
     const bool is_revoked = result.status == cl::state::revoked;
     err << "tutti: " << printable(what) << (is_revoked ? " was revoked: " : " failed: ")
@@ -149,18 +153,14 @@ CLI::App* add_call_command(CLI::App& app, call_options& options) {
   add_broker_options(*call, options.at, true);
   call->add_option("--kwargs", options.kwargs, "arguments by name, a JSON object")->type_name("JSON");
   call->add_option("-Q,--queue", options.queue, "where to; default: TUTTI_QUEUE, else celery")->type_name("NAME");
-  call->add_option("--countdown", options.countdown, "not before so many seconds are over")
-      ->type_name("SECONDS")
-      ->check(CLI::Range(0.0, 3e8));
+  take_seconds(*call->add_option("--countdown", options.countdown, "not before so many seconds are over"));
   call->add_option("--eta", options.eta, "not before this moment, ISO 8601")->type_name("TIME");
   call->add_option("--expires", options.expires, "not after so many seconds, or this moment")->type_name("TIME");
   call->add_option("--priority", options.priority, "0 to 9, bigger is sooner")->type_name("N")->check(CLI::Range(0, 9));
   call->add_option("--id", options.id, "its id; default: a new one")->type_name("ID");
   CLI::Option* no_wait = call->add_flag("--no-wait", options.no_wait, "print its id, and do not wait for the result");
-  call->add_option("--timeout", options.timeout, "wait so long; default: until it has ended")
-      ->type_name("SECONDS")
-      ->check(CLI::Range(0.0, 3e8))
-      ->excludes(no_wait);
+  CLI::Option* timeout = call->add_option("--timeout", options.timeout, "wait so long; default: until it has ended");
+  take_seconds(*timeout->excludes(no_wait));
   call->add_flag("--json", options.json, "print all that is known of it, as JSON");
   call->footer(call_help);
   return call;
@@ -170,9 +170,7 @@ CLI::App* add_result_command(CLI::App& app, result_options& options) {
   CLI::App* result = app.add_subcommand("result", "print the result of a task");
   result->add_option("ID", options.id, "of the task")->required();
   add_broker_options(*result, options.at, true);
-  result->add_option("--timeout", options.timeout, "wait so long for its end; default: not at all")
-      ->type_name("SECONDS")
-      ->check(CLI::Range(0.0, 3e8));
+  take_seconds(*result->add_option("--timeout", options.timeout, "wait so long for its end; default: not at all"));
   result->add_flag("--json", options.json, "print all that is known of it, as JSON");
   return result;
 }
@@ -192,28 +190,27 @@ exit_code run_call(call_options options, std::ostream& out, std::ostream& err) {
        {&options.task, &options.kwargs, &options.queue, &options.eta, &options.expires, &options.id})
     unguard(*word);
   const cl::app where = open_app(options.at);
-  const cl::task_message message = message_of(options, where.options().queue);
-  std::unique_ptr<cl::result_watch> watch;
-  if (!options.no_wait) {
-    watch = where.results()->watch();
-    watch->add(std::span(&message.id, 1));
+  const cl::async_result<> sent = signature_of(options).apply_async<cl::json>(send_options_of(options, where));
+  if (options.no_wait) {
+    const std::string id = cl::json_string(sent.id());
+    out << (options.json ? cl::join_object({{"task_id", id}, {"status", "\"PENDING\""}}) : sent.id()) << '\n';
+    return exit_code::success;
   }
-  cl::detail::send_message(where, message);
-  if (!options.no_wait) {
-    return tell(await(*where.results(), *watch, message.id, options.timeout), message.task + " (" + message.id + ")",
-                options.json, out, err);
+  const std::string what = options.task + " (" + sent.id() + ")";
+  const auto limit = options.timeout ? std::optional(milliseconds_of(*options.timeout)) : std::nullopt;
+  wait(sent, limit.value_or(patience));
+  if (!limit && !sent.ready()) {
+    err << fmt::format("tutti: waiting for {}: {}\n", printable(what), advice) << std::flush;
+    wait(sent, std::chrono::nanoseconds::max());
   }
-  const std::string id = cl::json_string(message.id);
-  out << (options.json ? cl::join_object({{"task_id", id}, {"status", "\"PENDING\""}}) : message.id) << '\n';
-  return exit_code::success;
+  return tell(sent, what, options.queue.empty() ? where.options().queue : options.queue, options.json, out, err);
 }
 
 exit_code run_result(const result_options& options, std::ostream& out, std::ostream& err) {
-  const cl::app where = open_app(options.at);
-  const std::unique_ptr<cl::result_watch> watch = where.results()->watch();
-  watch->add(std::span(&options.id, 1));
-  return tell(await(*where.results(), *watch, options.id, options.timeout), "the task " + options.id, options.json, out,
-              err);
+  const cl::app where = open_existing(options.at, true);
+  const cl::async_result<> task = cl::result(options.id, where);
+  if (options.timeout > 0) wait(task, milliseconds_of(options.timeout));
+  return tell(task, "the task " + options.id, "", options.json, out, err);
 }
 
 }  // namespace tutti::app

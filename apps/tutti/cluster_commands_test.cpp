@@ -4,6 +4,7 @@
 
 #include <tutti/cluster/app.hpp>
 #include <tutti/cluster/control_client.hpp>
+#include <tutti/cluster/message.hpp>
 #include <tutti/cluster/task_registry.hpp>
 #include <tutti/cluster/worker.hpp>
 
@@ -17,10 +18,12 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <memory>
+#include <optional>
 #include <sstream>
 #include <thread>
 
@@ -107,8 +110,17 @@ TEST_F(ClusterCommands, CallSaysWhatFailed) {
 TEST_F(ClusterCommands, CallWithoutAWorkerTimesOut) {
   const outcome late = tutti({"call", "cli.echo", "--timeout", "0.05"});
   EXPECT_EQ(late.code, 3);
-  EXPECT_THAT(late.err, HasSubstr("has not ended; its state is PENDING"));
+  EXPECT_THAT(late.err, AllOf(HasSubstr("has not ended; its state is PENDING, its queue celery at " + broker_),
+                              HasSubstr("tutti status")));
   EXPECT_THAT(tutti({"queues"}).out, HasSubstr("celery          1"));
+}
+
+TEST_F(ClusterCommands, CallIsSentAlsoWhereProgramsAreEager) {
+  work();
+  ::setenv("TUTTI_EAGER", "1", 1);
+  const outcome said = tutti({"call", "cli.echo", "1", "--timeout", "60"});
+  ::unsetenv("TUTTI_EAGER");
+  EXPECT_EQ(said.out, "[[1],{}]\n") << said.err;
 }
 
 TEST_F(ClusterCommands, ResultIsThereLater) {
@@ -137,6 +149,9 @@ TEST_F(ClusterCommands, RefusesWhatMakesNoSense) {
            {{"call", "x", "--expires", "never"}, "--expires \"never\""},
            {{"call", "x", "--eta", "2100-01-01T00:00:00", "--countdown", "1"}, "--countdown and --eta"},
            {{"call", "x", "--priority", "10"}, "priority"},
+           {{"call", "x", "--countdown", "x"}, "\"x\" is no number of seconds from 0 to 300000000"},
+           {{"status", "-t", "0"}, "\"0\" is no number of seconds from 0.001 to 1000000"},
+           {{"queues", "--show", "0"}, "--show"},
            {{"inspect", "nonsense"}, "unknown command \"nonsense\"; known: active"},
            {{"inspect", "ping", "pong"}, "it is used as: ping"},
            {{"inspect", "query_task"}, "query_task ids..."},
@@ -161,7 +176,7 @@ TEST_F(ClusterCommands, AsksAndTellsWorkers) {
     if (command[0] == 'c') words.push_back("shutdown");
     const outcome nobody = tutti(words);
     EXPECT_EQ(nobody.code, 1);
-    EXPECT_EQ(nobody.err, "tutti: no worker answered within 0.05 s\n");
+    EXPECT_EQ(nobody.err, "tutti: no worker answered within 0.05 s at " + broker_ + "\n");
   }
   work();
   wait_for_worker();
@@ -199,6 +214,86 @@ TEST_F(ClusterCommands, PurgeAsksBefore) {
   EXPECT_EQ(out.str(), "first: 1 dropped\n");
   EXPECT_THAT(err.str(), HasSubstr("Drop all tasks that wait in first, at memory:"));
   EXPECT_EQ(tutti({"purge", "-f", "first", "second", "--json"}).out, "{\"first\":0,\"second\":1}\n");
+}
+
+TEST_F(ClusterCommands, QueuesShowWhatWasPutAsideAndWhy) {
+  cluster::task_message message;
+  message.task = "cli.echo";
+  message.id = "id-1";
+  const std::string sent = cluster::encode_message(message);
+  tasks_->publish(std::vector<cluster::outgoing_message>{
+      {"odd", sent},
+      {"odd.dead", cluster::with_header(sent, "x-death-reason", "\"its\\u001b task\"")},
+      {"odd.dead", cluster::with_header("junk", "x-death-reason", "\"unreadable\"")}});
+  EXPECT_THAT(tutti({"queues", "odd"}).out, AllOf(HasSubstr("odd               1"), HasSubstr("odd.dead          2")));
+  EXPECT_THAT(tutti({"queues", "odd.dead", "none"}).out, Not(HasSubstr("none.dead")));
+  EXPECT_THAT(tutti({"queues", "odd", "--show"}).out,
+              HasSubstr("\nodd:\n  id-1  cli.echo\n\nodd.dead:\n  id-1  cli.echo: its? task\n"
+                        "  (no id)  (no task): unreadable\n"));
+  EXPECT_THAT(tutti({"queues", "odd.dead", "--show", "1", "--json"}).out,
+              HasSubstr(R"("messages":[{"id":"id-1","task":"cli.echo","reason":"its\u001b task"}]}])"));
+  EXPECT_EQ(tasks_->peek("odd.dead", 10).size(), 2U);
+}
+
+// In a folder of its own, as somebody who gives no broker.
+class NoBrokerGiven : public testing::Test {
+ protected:
+  void SetUp() override {
+    std::string name = (fs::temp_directory_path() / "tutti_nobroker_XXXXXX").string();
+    ASSERT_NE(::mkdtemp(name.data()), nullptr);
+    before_ = fs::current_path();
+    fs::current_path(folder_ = name);
+    for (const auto& [variable, was] : was_) ::unsetenv(variable);
+  }
+  void TearDown() override {
+    for (const auto& [variable, was] : was_) {
+      if (was) ::setenv(variable, was->c_str(), 1);
+    }
+    fs::current_path(before_);
+    fs::remove_all(folder_);
+  }
+  static std::pair<const char*, std::optional<std::string>> kept(const char* variable) {
+    const char* const value = std::getenv(variable);
+    return {variable, value != nullptr ? std::optional<std::string>(value) : std::nullopt};
+  }
+
+  fs::path before_, folder_;
+  std::vector<std::pair<const char*, std::optional<std::string>>> was_ = {
+      kept("TUTTI_BROKER"), kept("CELERY_BROKER_URL"), kept("TUTTI_BACKEND"), kept("CELERY_RESULT_BACKEND")};
+};
+
+TEST_F(NoBrokerGiven, WhatOnlyLooksMakesNoFile) {
+  for (const std::vector<const char*>& words : std::vector<std::vector<const char*>>{{"status"},
+                                                                                     {"inspect", "ping"},
+                                                                                     {"control", "shutdown"},
+                                                                                     {"queues"},
+                                                                                     {"purge", "-f", "q"},
+                                                                                     {"result", "id"}}) {
+    const outcome said = run(words);
+    EXPECT_EQ(said.code, 2) << words[0];
+    EXPECT_EQ(said.err,
+              "tutti: no broker given: give --broker URL or set TUTTI_BROKER (the default, sqlite:tutti.db, does not "
+              "exist here)\n")
+        << words[0];
+    EXPECT_TRUE(fs::is_empty(folder_)) << words[0];
+  }
+  EXPECT_EQ(run({"result", "id", "--backend", "memory://elsewhere"}).code, 3);
+  EXPECT_TRUE(fs::is_empty(folder_));
+  EXPECT_EQ(run({"call", "cli.echo", "--no-wait", "--id", "id"}).code, 0);
+  EXPECT_EQ(run({"result", "id"}).code, 3);
+  EXPECT_THAT(run({"queues"}).out, HasSubstr("celery          1"));
+}
+
+TEST_F(NoBrokerGiven, AFileMaySayWhichItIs) {
+  std::ofstream("here.json") << R"({"broker": "sqlite:here.db", "queue": "mine", "eager": true})";
+  std::ofstream("wrong.json") << R"({"brokers": "sqlite:here.db"})";
+  EXPECT_EQ(run({"call", "cli.echo", "--no-wait", "--config", "here.json"}).code, 0);
+  EXPECT_THAT(run({"queues", "--config", "here.json"}).out, HasSubstr("mine           1"));
+  EXPECT_EQ(run({"queues", "-b", "memory://nothing", "--config", "here.json", "--json"}).out, "[]\n");
+  const outcome wrong = run({"status", "--config", "wrong.json"});
+  EXPECT_EQ(wrong.code, 2);
+  EXPECT_THAT(wrong.err, HasSubstr("wrong.json: there is no option \"brokers\"; known: broker"));
+  EXPECT_THAT(run({"status", "--config", "none.json"}).err, HasSubstr("none.json"));
 }
 
 // `tutti worker` as a process, with a library's tasks.

@@ -3,7 +3,9 @@
 #include <apps/tutti/broker_choice.hpp>
 #include <apps/tutti/demo.hpp>
 
+#include <cstddef>
 #include <iosfwd>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -11,8 +13,9 @@ namespace tutti::app {
 
 struct queues_options {
   broker_choice at = {};
-  std::vector<std::string> names = {};  ///< `queues`: none means all
-  bool force = false;                   ///< `purge`: without asking
+  std::vector<std::string> names = {};   ///< `queues`: none means all
+  std::optional<std::size_t> show = {};  ///< `queues`: so many messages of each
+  bool force = false;                    ///< `purge`: without asking
   bool json = false;
 };
 

@@ -126,7 +126,8 @@ cl::json_members arguments_of(const verb& command, const std::vector<std::string
 }
 
 exit_code nobody(const remote_options& options, std::ostream& err) {
-  err << fmt::format("tutti: no worker answered within {} s\n", options.timeout);
+  err << fmt::format("tutti: no worker answered within {} s at {}\n", options.timeout,
+                     open_existing(options.at).tasks()->name());
   return exit_code::failure;
 }
 
@@ -165,9 +166,8 @@ void add_common(CLI::App& command, remote_options& options) {
       ->type_name("NAMES")
       ->delimiter(',')
       ->allow_extra_args(false);
-  command.add_option("-t,--timeout", options.timeout, "how long to wait for answers; default: 1")
-      ->type_name("SECONDS")
-      ->check(CLI::Range(0.001, 1e6));
+  take_seconds(*command.add_option("-t,--timeout", options.timeout, "how long to wait for answers; default: 1"), 0.001,
+               1e6);
   command.add_flag("-j,--json", options.json, "one JSON object of what each worker answers");
 }
 
@@ -178,7 +178,7 @@ std::string footer_of(const std::vector<verb>& verbs) {
 }
 
 answers ask(const remote_options& options, const std::string& command, const cl::json_members& arguments = {}) {
-  return cl::ask_workers(open_app(options.at), command, cl::join_object(arguments), options.workers,
+  return cl::ask_workers(open_existing(options.at), command, cl::join_object(arguments), options.workers,
                          milliseconds_of(options.timeout));
 }
 

@@ -131,6 +131,11 @@ class url_parser {
     if (out_.scheme.ends_with("memory")) hint = " (memory is memory://)";
     refuse("no broker for \"" + out_.scheme + "\"" + hint + "; known: " + std::string(known));
   }
+  // Executors take theirs before the URL comes here. What it is set to may be a password: not shown.
+  [[noreturn]] void refuse_option(std::string_view option, const std::string& taken) const {
+    const std::string name(option.substr(0, option.find_first_of("=&")));
+    refuse("unknown option \"" + name.substr(0, 40) + "\"; known: " + taken + "for an executor concurrency, queue");
+  }
   [[nodiscard]] std::string decoded(std::string_view part, const std::string& what) const {
     auto text = percent_decoded(part);
     if (!text) refuse("the " + what + " has a % without two hexadecimal digits of a character; a % itself is %25");
@@ -154,7 +159,7 @@ class url_parser {
     if (!rest.starts_with("//")) refuse("write it with //: memory://");
     rest.remove_prefix(2);
     while (rest.ends_with('/')) rest.remove_suffix(1);
-    if (rest.find('?') != std::string_view::npos) refuse("memory:// takes no options");
+    if (rest.find('?') != std::string_view::npos) refuse_option(rest.substr(rest.find('?') + 1), "");
     out_.path = decoded(rest, "name");
   }
 
@@ -250,7 +255,7 @@ class url_parser {
       const std::string_view name = option.substr(0, option.find('='));
       if (name.empty()) continue;
       if (name != "virtual_host" && name != "db") {
-        refuse("unknown option \"" + std::string(name) + "\"; known: virtual_host, db");
+        refuse_option(option, "virtual_host, db; ");
       }
       const std::string value = decoded(option.substr(std::min(name.size() + 1, option.size())), "option");
       set_database(std::string_view(value).substr(value.starts_with('/') ? 1 : 0), true);

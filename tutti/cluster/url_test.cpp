@@ -85,7 +85,8 @@ TEST(url, files_and_memory) {
   EXPECT_THAT(refused("sqlite:"), HasSubstr("no file"));
   EXPECT_THAT(refused("sqlite:x?mode=ro"), HasSubstr("no options"));
   EXPECT_THAT(refused("memory:"), HasSubstr("memory://"));
-  EXPECT_THAT(refused("memory://?a=1"), HasSubstr("no options"));
+  EXPECT_THAT(refused("memory://?concurency=2"),
+              HasSubstr("unknown option \"concurency\"; known: for an executor concurrency, queue"));
 }
 
 TEST(url, the_wrong_part_is_named) {
@@ -96,7 +97,7 @@ TEST(url, the_wrong_part_is_named) {
   EXPECT_THAT(refused("redis://host/x"), HasSubstr("database \"x\""));
   EXPECT_THAT(refused("redis://host/-1"), HasSubstr("database \"-1\""));
   EXPECT_THAT(refused("redis://host/1?db=2"), HasSubstr("two databases"));
-  EXPECT_THAT(refused("redis://host?timeout=3"), HasSubstr("option \"timeout\""));
+  EXPECT_THAT(refused("redis://host?timeout=3"), HasSubstr("option \"timeout\"; known: virtual_host, db; for an"));
   EXPECT_THAT(refused("redis://a,b"), HasSubstr("host \"a,b\""));
   EXPECT_THAT(refused("redis://ho%20st"), HasSubstr("host \"ho st\""));
   EXPECT_THAT(refused("redis://host#1"), HasSubstr("#"));
