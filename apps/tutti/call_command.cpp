@@ -130,7 +130,7 @@ exit_code tell(const cl::async_result<>& task, const std::string& what, const st
     if (!queue.empty()) {
       more = fmt::format(", its queue {} at {}", printable(queue), broker);
     } else if (result.status == cl::state::pending) {
-      more = ", which those have, too, that nobody has sent to " + broker;
+      more = " (or nobody has sent it to " + broker + ')';
     }
     err << fmt::format("tutti: {} has not ended; its state is {}{}: {}\n", printable(what), printable(result.status),
                        more, advice);
@@ -172,6 +172,7 @@ CLI::App* add_result_command(CLI::App& app, result_options& options) {
   add_broker_options(*result, options.at, true);
   take_seconds(*result->add_option("--timeout", options.timeout, "wait so long for its end; default: not at all"));
   result->add_flag("--json", options.json, "print all that is known of it, as JSON");
+  result->footer("");
   return result;
 }
 

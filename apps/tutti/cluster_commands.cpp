@@ -51,6 +51,9 @@ std::optional<exit_code> cluster_commands::run(std::ostream& out, std::ostream& 
     if (queues_->parsed()) return run_queues(queues_options_, out);
     if (purge_->parsed()) return run_purge(purge_options_, std::cin, ::isatty(STDIN_FILENO) == 1, out, err);
     return std::nullopt;
+  } catch (const broker_error& away) {
+    err << "tutti: " << away.what() << "\nIs it running there? --broker and TUTTI_BROKER name another one.\n";
+    return exit_code::failure;
   } catch (const std::invalid_argument& bad) {
     err << "tutti: " << bad.what() << '\n';
   } catch (const bad_spec& bad) {

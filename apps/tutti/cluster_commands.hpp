@@ -16,7 +16,7 @@ class cluster_commands {
   /// `footer` ends their help.
   cluster_commands(CLI::App& app, const std::string& footer);
 
-  /// Runs the command that was given; nothing when it was none of these. Throws broker_error.
+  /// Runs the command that was given; nothing when it was none of these.
   std::optional<exit_code> run(std::ostream& out, std::ostream& err) const;
 
  private:

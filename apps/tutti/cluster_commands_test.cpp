@@ -176,7 +176,8 @@ TEST_F(ClusterCommands, AsksAndTellsWorkers) {
     if (command[0] == 'c') words.push_back("shutdown");
     const outcome nobody = tutti(words);
     EXPECT_EQ(nobody.code, 1);
-    EXPECT_EQ(nobody.err, "tutti: no worker answered within 0.05 s at " + broker_ + "\n");
+    EXPECT_THAT(nobody.err, AllOf(StartsWith("tutti: no worker answered within 0.05 s at " + broker_),
+                                  HasSubstr("`tutti worker`")));
   }
   work();
   wait_for_worker();
@@ -294,6 +295,20 @@ TEST_F(NoBrokerGiven, AFileMaySayWhichItIs) {
   EXPECT_EQ(wrong.code, 2);
   EXPECT_THAT(wrong.err, HasSubstr("wrong.json: there is no option \"brokers\"; known: broker"));
   EXPECT_THAT(run({"status", "--config", "none.json"}).err, HasSubstr("none.json"));
+}
+
+TEST_F(ClusterCommands, HelpEndsOnce) {
+  for (const char* command : {"call", "result", "status", "inspect", "control", "queues", "purge"}) {
+    const std::string help = tutti({command, "--help"}).out;
+    EXPECT_EQ(help.find("Exit codes"), help.rfind("Exit codes")) << help;
+    EXPECT_THAT(help, HasSubstr("Exit codes"));
+  }
+}
+
+TEST_F(ClusterCommands, ABrokerThatIsAwayIsNamedWithTheWayOut) {
+  const outcome said = run({"queues", "-b", "sqlite:/nowhere/to/be/found.db"});
+  EXPECT_EQ(said.code, 1);
+  EXPECT_THAT(said.err, AllOf(HasSubstr("/nowhere/to/be/found.db"), HasSubstr("TUTTI_BROKER")));
 }
 
 // `tutti worker` as a process, with a library's tasks.

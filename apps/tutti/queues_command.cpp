@@ -76,6 +76,12 @@ void write_messages(const std::string& queue, const std::vector<std::string>& te
   }
 }
 
+constexpr const char* queues_help =
+    R"help(waiting: tasks that can be taken now; held: that workers of tutti have taken;
+delayed: not due yet. What could not be run is in QUEUE.dead.
+
+)help";
+
 }  // namespace
 
 CLI::App* add_queues_command(CLI::App& app, queues_options& options) {
@@ -87,7 +93,9 @@ CLI::App* add_queues_command(CLI::App& app, queues_options& options) {
       ->expected(0, 1)
       ->default_str("10")
       ->check(CLI::Range(1, 10000));
-  queues->add_flag("--json", options.json, "one JSON array");
+  queues->add_flag("--json", options.json,
+                   "one JSON array of objects: name, waiting, held, delayed; messages, with --show");
+  queues->footer(queues_help);
   return queues;
 }
 
@@ -97,6 +105,7 @@ CLI::App* add_purge_command(CLI::App& app, queues_options& options) {
   add_broker_options(*purge, options.at, false);
   purge->add_flag("-f,--force", options.force, "do not ask");
   purge->add_flag("--json", options.json, "one JSON object: how many were dropped, by queue");
+  purge->footer("");
   return purge;
 }
 

@@ -126,8 +126,10 @@ cl::json_members arguments_of(const verb& command, const std::vector<std::string
 }
 
 exit_code nobody(const remote_options& options, std::ostream& err) {
-  err << fmt::format("tutti: no worker answered within {} s at {}\n", options.timeout,
-                     open_existing(options.at).tasks()->name());
+  err << fmt::format(
+      "tutti: no worker answered within {} s at {}: `tutti worker` starts one there, a busy one may need a longer "
+      "--timeout\n",
+      options.timeout, open_existing(options.at).tasks()->name());
   return exit_code::failure;
 }
 
@@ -232,6 +234,7 @@ CLI::App* add_control_command(CLI::App& app, remote_options& options) {
 CLI::App* add_status_command(CLI::App& app, remote_options& options) {
   CLI::App* status = app.add_subcommand("status", "list the workers that answer, with their load");
   add_common(*status, options);
+  status->footer("");
   return status;
 }
 

@@ -70,8 +70,8 @@ class Cold(peers.Case):
         self.assertEqual(again.stop(), 0)
 
     def test_quit(self):
-        # A thread that does not ask whether it should stop cannot be ended; a process can.
-        for pool, task in (("threads", "yielding"), ("processes", "yielding"), ("processes", "deaf")):
+        # A thread that does not ask whether it should stop cannot be ended: its process ends, after some seconds.
+        for pool, task in (("threads", "yielding"), ("threads", "deaf"), ("processes", "yielding"), ("processes", "deaf")):
             with self.subTest(pool=pool, task=task):
                 self.ends_cold(pool, task, lambda worker: worker.signal(signal.SIGQUIT))
 

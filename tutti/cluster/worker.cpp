@@ -141,6 +141,7 @@ int worker::impl::run() {
     waker_ = nullptr;
     ending_ = nullptr;
   }
+  last_resort_.end();
   children_.clear();
   consumer_.reset();  // what it still holds is for others, also when this has gone wrong
   events_.reset();
@@ -193,10 +194,17 @@ void worker::impl::shut_down(bool warm) noexcept {
   {
     const std::lock_guard lock(waker_mutex_);
     if (waker_ != nullptr) waker_->wake();
-    if (ending_ != nullptr) ending_->begin_ending(patience());
+    if (ending_ != nullptr) {
+      ending_->begin_ending(patience());
+      if (wanted == 2 && before < wanted && options_.handle_signals) last_resort_.begin(stopping_time);
+    }
     stopped_.notify_all();
   }
   jobs_.poke();
+  if (before < wanted) {
+    log(log_level::info, warm ? "the worker ends: what runs ends first" : "the worker ends: what runs is asked to stop",
+        {{"worker", name()}});
+  }
   if (!warm) stop_running(true);
 }
 

@@ -35,7 +35,8 @@ struct worker_options {
   std::uint64_t max_tasks_per_child = 0;     ///< processes: a child is replaced then; 0: never
   std::uint64_t max_memory_per_child = 0;  ///< processes: KiB; a child that has more after a task is replaced; 0: never
   bool task_events = false;                ///< Celery's -E
-  bool handle_signals = false;             ///< TERM and INT: warm; INT twice, QUIT: cold. For one worker of a process
+  bool handle_signals = false;             ///< TERM and INT: warm; INT twice, QUIT: cold. For one worker of a process,
+                                           ///< which ends with code 1 when tasks still run 5 s after a cold shutdown
   std::chrono::milliseconds heartbeat{2000};  ///< between its heartbeat events
 };
 
@@ -63,7 +64,7 @@ class worker {
   int wait();
   /// Warm: what runs ends first, what is held goes back. Cold: what runs is asked to stop, or killed in processes, and
   /// goes back too. A thread cannot be killed: a cold shutdown waits for its task too, which is a SUCCESS when it
-  /// ignores its stop token and returns.
+  /// ignores its stop token and returns. With handle_signals it waits for 5 s: then the process ends, with code 1.
   void shutdown(bool warm = true) noexcept;
 
   [[nodiscard]] worker_stats stats() const;

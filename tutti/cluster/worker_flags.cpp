@@ -3,6 +3,7 @@
 
 #include <tutti/base/error.hpp>
 #include <tutti/base/init.hpp>
+#include <tutti/cluster/call_task.hpp>
 #include <tutti/cluster/task_registry.hpp>
 #include <tutti/core/concurrency.hpp>
 
@@ -240,6 +241,10 @@ int run_worker(const worker_flags& flags) {
        {"concurrency", concurrency},
        {"pool", pool},
        {"tasks", listed(tasks, 20)}});
+  if (std::ranges::all_of(tasks, [](const std::string& name) { return name == call_task_name; })) {
+    log(log_level::warn, "no tasks are known: give --load LIBRARY, else tasks that come are put aside in QUEUE.dead",
+        {{"worker", works.name()}, {"queues", listed(queues, 20)}});
+  }
   if (!flags.quiet) {
     fmt::print(stderr,
                "tutti worker {}\n  broker       {}\n  queues       {}\n  concurrency  {} ({})\n  tasks        {}\n",

@@ -3,6 +3,7 @@
 #include <tutti/base/codec.hpp>
 #include <tutti/base/error.hpp>
 #include <tutti/cluster/task_registry.hpp>
+#include <tutti/process/exit_status.hpp>
 #include <tutti/process/process_pool.hpp>
 
 #include <unistd.h>
@@ -15,6 +16,20 @@
 #include <utility>
 
 namespace tutti::cluster {
+
+namespace {
+
+// How its process died, for whoever knows the task, not the pool.
+std::string loss_of(const worker_lost& e, int pid, const std::string& task) {
+  const std::string process = "its process (pid " + std::to_string(pid) + ") ";
+  if (e.signal()) return process + "was " + to_string(exit_status::killed(*e.signal())) + " while it ran " + task;
+  if (e.exit_code()) {
+    return process + "ended with " + to_string(exit_status::exited(*e.exit_code())) + " while it ran " + task;
+  }
+  return e.what();
+}
+
+}  // namespace
 
 child_process::child_process(const child_limits& limits, const detail::child_setup& setup)
     : limits_(limits), setup_(setup) {}
@@ -87,11 +102,13 @@ outcome child_process::run(const void* what, const detail::child_request& reques
     ended.failure = describe_failure(std::current_exception());
   } catch (const std::exception& e) {
     ended.text = e.what();
-    if (begun_.load() == before) {  // no process, no descriptors
+    const std::uint64_t begun = begun_.load();
+    if (begun == before) {  // no process, no descriptors
       ended.kind = outcome_kind::again;
       if (!is_over_time && is_wanted()) no_begin_ = std::current_exception();  // else it was we who ended the process
-    } else if (dynamic_cast<const worker_lost*>(&e) != nullptr) {
+    } else if (const auto* const loss = dynamic_cast<const worker_lost*>(&e)) {
       ended.kind = outcome_kind::lost;
+      ended.text = loss_of(*loss, detail::pid_of_attempt(begun), request.message.task);
     } else {
       ended.failure = describe_failure(std::current_exception());
     }

@@ -51,7 +51,7 @@ class child_process {
 
   const child_limits limits_;
   const detail::child_setup& setup_;
-  const shared_value<std::uint64_t> begun_{0};  // attempts, counted by the process: only what has begun can be lost
+  const shared_value<std::uint64_t> begun_{0};  // what begins, told by the process: only that can be lost
   mutable std::mutex mutex_;  // of running_, and of pool_ for others: only its own thread changes that, under the mutex
   std::unique_ptr<process_pool> pool_;
   const void* running_ = nullptr;

@@ -71,7 +71,7 @@ std::int32_t child_pid() { return ::getpid(); }
 
 std::string run_in_child(const std::string& text) {
   const child_state& here = *state_here;
-  here.begun.fetch_add(1);
+  here.begun.store(attempt_begun(here.begun.load(), ::getpid()));  // one process at a time runs one
   auto request = decode<child_request>(text);
   outcome ended;
   const registered_task* task = nullptr;

@@ -30,9 +30,17 @@ struct child_request {
 };
 
 /// Where the worker decides when to end: the terminal and the system tell it, not its children. Its app becomes this
-/// process' current one. `begun` counts the attempts that begin here. Throws tutti::error for a library that cannot be
-/// loaded, naming it.
+/// process' current one. `begun` changes with each attempt that begins here: see attempt_begun(). Throws tutti::error
+/// for a library that cannot be loaded, naming it.
 void prepare_child(const child_setup& setup, const shared_value<std::uint64_t>& begun);
+/// What stands in `begun` once another attempt has begun, in the process `pid`.
+[[nodiscard]] constexpr std::uint64_t attempt_begun(std::uint64_t before, int pid) noexcept {
+  return ((before >> 32) + 1) << 32 | static_cast<std::uint32_t>(pid);
+}
+/// The process of the latest of them.
+[[nodiscard]] constexpr int pid_of_attempt(std::uint64_t begun) noexcept {
+  return static_cast<int>(begun & 0x7fffffff);
+}
 /// The process that answers.
 std::int32_t child_pid();
 /// An encoded child_request in, an encoded outcome out. outcome_kind::again: its library cannot be loaded here.

@@ -166,7 +166,7 @@ template <class Step>
 void completion::keep_trying(const char* what, tries how, Step step) {
   retried(step, [&](const broker_error& e, std::chrono::milliseconds pause) {
     if (dynamic_cast<const broker_refusal*>(&e) != nullptr) return false;  // it is there, and will never take this
-    if (pause == first_pause) log(log_level::warn, what, {{"error", e.what()}});
+    if (pause == first_pause) log(log_level::warn, what, {{"error", reason_of(e)}});
     if (how == tries::once) return false;
     constexpr std::chrono::milliseconds nap(20);
     for (; pause.count() > 0 && !gives_up_.load(); pause -= nap) std::this_thread::sleep_for(nap);

@@ -60,6 +60,17 @@ std::string (*stack_for_failure())() {
   return taken.fetch_add(1, std::memory_order_relaxed) < each_second ? &throw_stack : nullptr;
 }
 
+// What the call itself refuses has no place in the task.
+bool is_refused_call(const std::exception_ptr& thrown) {
+  try {
+    std::rethrow_exception(thrown);
+  } catch (const argument_error&) {
+    return true;
+  } catch (...) {
+    return false;
+  }
+}
+
 bool asks_for_another(const task_settings& settings, const std::exception_ptr& thrown) {
   if (is_cancelled(thrown)) return false;
   if (is_retryable(thrown)) return true;
@@ -129,7 +140,7 @@ outcome run_task(const registered_task& task, const detail::call_context& contex
         ended.failure = describe_failure(thrown);
         ended.wait = retry_wait(task.settings, message.retries).count();
       } else {
-        ended.failure = describe_failure(thrown, stack_for_failure());
+        ended.failure = describe_failure(thrown, is_refused_call(thrown) ? nullptr : stack_for_failure());
       }
     }
   } catch (...) {  // no memory, no thread for the timer

@@ -16,10 +16,22 @@ namespace tutti::cluster {
 namespace {
 
 // "ValueError('no such file')".
-std::string repr(const task_failure& failure) {
-  std::string inside = python_repr(failure.args);
+std::string repr(const task_failure& failure, std::size_t most = 1024) {
+  std::string inside = python_repr(failure.args, most);
   if (inside.size() >= 2) inside = inside.substr(1, inside.size() - 2);
   return failure.type + "(" + inside + ")";
+}
+
+// For who watches the log.
+void log_failure(const job& one, const task_failure& failure) {
+  if (!log_enabled(log_level::error)) return;
+  std::string text = repr(failure, 400);
+  if (constexpr std::size_t most = 500; text.size() > most) {  // the type's name can be long
+    std::size_t end = most;
+    while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xc0U) == 0x80U) --end;
+    text.resize(end);
+  }
+  log(log_level::error, "a task has failed", {{"task", one.message.task}, {"id", one.message.id}, {"error", text}});
 }
 
 }  // namespace
@@ -58,14 +70,19 @@ void worker::impl::describe_end(ended_job& out, const outcome& ended) {
   const job_ptr& one = out.of;
   const task_message& m = one->message;
   const task_settings* const settings = settings_of(*one);
-  const std::string runtime = std::to_string(static_cast<double>(ended.took) * 1e-9);
   if (ended.kind == outcome_kind::success) {
     if (end_with_success(out.brings, m, settings, ended.result, rules_)) {
       succeeded_.fetch_add(1, std::memory_order_relaxed);
+      const double runtime = static_cast<double>(ended.took) * 1e-9;
+      if (log_enabled(log_level::info)) {  // before the fields are copied
+        log(log_level::info, "a task has succeeded", {{"task", m.task}, {"id", m.id}, {"runtime", runtime}});
+      }
       if (has_events()) {
-        event("task-succeeded", *one, {{"result", json_string(python_repr(ended.result))}, {"runtime", runtime}});
+        event("task-succeeded", *one,
+              {{"result", json_string(python_repr(ended.result))}, {"runtime", std::to_string(runtime)}});
       }
     } else {
+      log(log_level::error, "a task has failed: what comes after it cannot be sent", {{"task", m.task}, {"id", m.id}});
       failed_.fetch_add(1, std::memory_order_relaxed);
       event("task-failed", *one, {{"exception", json_string("what comes next cannot be sent")}, {"traceback", "\"\""}});
     }
@@ -87,6 +104,7 @@ void worker::impl::describe_end(ended_job& out, const outcome& ended) {
     end_without_success(out.brings, m, settings, state::failure, ended.failure, rules_);
     failed_.fetch_add(1, std::memory_order_relaxed);
     count(*one);
+    log_failure(*one, ended.failure);
     if (has_events()) {
       event("task-failed", *one,
             {{"exception", json_string(repr(ended.failure))}, {"traceback", json_string(ended.failure.traceback)}});
@@ -141,14 +159,20 @@ void worker::impl::lost(ended_job& out, const outcome& ended) {
         {{"task", one.message.task}, {"id", one.message.id}, {"error", ended.text}});
     return;
   }
-  end_without_success(out.brings, one.message, settings_of(one), state::failure,
-                      celery_failure("WorkerLostError", ended.text), rules_);
+  std::string why = ended.text;
+  if (!one.acknowledged.load()) {
+    why +=
+        "; it was tried " + std::to_string(before + 1) + " times, and is put aside in \"" + one.from.queue + ".dead\"";
+    out.brings.follow.push_back(
+        dead_letter(one, std::to_string(before + 1) + " processes have died under this task: " + ended.text));
+  }
+  const task_failure failure = celery_failure("WorkerLostError", why);
+  end_without_success(out.brings, one.message, settings_of(one), state::failure, failure, rules_);
   failed_.fetch_add(1, std::memory_order_relaxed);
   count(one);
-  event("task-failed", one, {{"exception", json_string("WorkerLostError(" + ended.text + ")")}, {"traceback", "\"\""}});
+  log_failure(one, failure);
+  event("task-failed", one, {{"exception", json_string(repr(failure))}, {"traceback", "\"\""}});
   if (one.acknowledged.load()) return;
-  out.brings.follow.push_back(
-      dead_letter(one, std::to_string(before + 1) + " processes have died under this task: " + ended.text));
   dead_.fetch_add(1, std::memory_order_relaxed);
 }
 
@@ -173,7 +197,7 @@ void worker::impl::bury(const job_ptr& one, const std::string& reason, std::stri
   dead_.fetch_add(1, std::memory_order_relaxed);
   const bool is_revoked = status == state::revoked;
   (is_revoked ? revoked_count_ : failed_).fetch_add(1, std::memory_order_relaxed);
-  log(log_level::warn, "a task is not run",
+  log(is_revoked ? log_level::warn : log_level::error, "a task is not run, and put aside",
       {{"task", one->message.task}, {"id", one->message.id}, {"queue", one->from.queue}, {"reason", reason}});
   if (is_revoked) {
     event("task-revoked", *one, {{"terminated", "false"}, {"signum", "null"}, {"expired", "true"}});

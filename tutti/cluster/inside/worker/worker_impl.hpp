@@ -6,6 +6,7 @@
 #include <tutti/cluster/inside/worker/completion.hpp>
 #include <tutti/cluster/inside/worker/ending.hpp>
 #include <tutti/cluster/inside/worker/job_queue.hpp>
+#include <tutti/cluster/inside/worker/last_resort.hpp>
 #include <tutti/cluster/inside/worker/rate_limits.hpp>
 #include <tutti/cluster/inside/worker/revocations.hpp>
 #include <tutti/cluster/inside/worker/task_run.hpp>
@@ -71,6 +72,7 @@ class worker::impl final : public control_target {
   static constexpr std::size_t most_bytes = 100'000'000;   // of a message
   static constexpr int most_returns = 5;                   // workers that have died with it
   static constexpr int most_lost = 3;                      // attempts that came to no end
+  static constexpr std::chrono::seconds stopping_time{5};  // of what runs, when it is asked to stop
   static constexpr const char* waited = "x-tutti-waited";  // a header: the moment for which it waits at the broker
 
   void serve();
@@ -149,6 +151,7 @@ class worker::impl final : public control_target {
   std::condition_variable stopped_;
   consumer* waker_ = nullptr;
   completion* ending_ = nullptr;
+  last_resort last_resort_{jobs_};  // set only under the lock, while there is ending_
   bool has_run_ = false;
 
   std::atomic<std::uint64_t> received_{0}, succeeded_{0}, failed_{0}, retried_{0}, revoked_count_{0}, dead_{0};
