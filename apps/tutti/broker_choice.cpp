@@ -3,13 +3,13 @@
 #include <apps/tutti/printable.hpp>
 #include <tutti/base/error.hpp>
 #include <tutti/cluster/json_parts.hpp>
-#include <tutti/cluster/worker_flags.hpp>
 
 #include <fmt/format.h>
 #include <CLI/CLI.hpp>
 
 #include <algorithm>
 #include <filesystem>
+#include <utility>
 
 namespace tutti::app {
 namespace {
@@ -33,6 +33,21 @@ std::string block(const std::string& text, const std::string& indent) {
   return lines;
 }
 
+cluster::app_options options_of(const broker_choice& choice) {
+  cluster::app_options options = cluster::app::options_from_environment();
+  try {
+    if (!choice.config.empty()) options = cluster::app::options_from_file(choice.config, std::move(options));
+  } catch (const decode_error& bad) {
+    throw std::invalid_argument(bad.what());
+  } catch (const os_error& unread) {
+    throw no_settings(unread.what());
+  }
+  options.eager = false;  // a command has no tasks that it could run in place
+  if (!choice.broker.empty()) options.broker = choice.broker;
+  if (!choice.backend.empty()) options.backend = choice.backend;
+  return options;
+}
+
 }  // namespace
 
 void add_broker_options(CLI::App& command, broker_choice& choice, bool with_results) {
@@ -54,29 +69,16 @@ void add_broker_options(CLI::App& command, broker_choice& choice, bool with_resu
       ->allow_extra_args(false);
 }
 
-cluster::app open_app(const broker_choice& choice) {
-  cluster::app_options options = cluster::app::from_environment().options();
-  if (!choice.config.empty()) {
-    try {  // as a worker does
-      options = cluster::parse_worker_flags(std::vector<std::string>{"--config", choice.config}, options).app;
-    } catch (const decode_error& bad) {
-      throw std::invalid_argument(bad.what());
-    }
-  }
-  options.eager = false;  // a command has no tasks that it could run in place
-  if (!choice.broker.empty()) options.broker = choice.broker;
-  if (!choice.backend.empty()) options.backend = choice.backend;
-  return cluster::app(options);
-}
+cluster::app open_app(const broker_choice& choice) { return cluster::app(options_of(choice)); }
 
 cluster::app open_existing(const broker_choice& choice, bool only_results) {
-  cluster::app made = open_app(choice);
-  const cluster::app_options& options = made.options();
-  if (options.broker.empty() && (options.backend.empty() || !only_results) && !std::filesystem::exists(default_file))
+  cluster::app_options options = options_of(choice);
+  if (!only_results) options.backend.clear();
+  if (options.broker.empty() && options.backend.empty() && !std::filesystem::exists(default_file))
     throw std::invalid_argument(fmt::format(
         "no broker given: give --broker URL or set TUTTI_BROKER (the default, sqlite:{}, does not exist here)",
         default_file));
-  return made;
+  return cluster::app(std::move(options));
 }
 
 void take_seconds(CLI::Option& option, double least, double most) {

@@ -3,6 +3,7 @@
 #include <tutti/cluster/app.hpp>
 
 #include <chrono>
+#include <stdexcept>
 #include <string>
 
 // NOLINTBEGIN(readability-identifier-naming): CLI11's names
@@ -23,11 +24,17 @@ struct broker_choice {
 /// Makes `--broker`, `--config`, and `--backend` where a command reads results, options of `command`.
 void add_broker_options(CLI::App& command, broker_choice& choice, bool with_results);
 
-/// The app of a command. Throws bad_spec for a URL that is wrong, std::invalid_argument for settings that are, os_error
-/// for a file with settings that cannot be read.
+/// A file with settings cannot be read; what() names it.
+struct no_settings : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+/// The app of a command. Throws bad_spec for a URL that is wrong, std::invalid_argument for settings that are,
+/// no_settings.
 [[nodiscard]] cluster::app open_app(const broker_choice& choice);
-/// The same for a command that only looks, or ends what is there. Throws std::invalid_argument where no broker was
-/// given (`only_results`: nor a backend) and the default's file does not exist: it is not made.
+/// The same for a command that only looks, or ends what is there: `only_results`, at these; else never at these, and
+/// their URL is not read. Throws std::invalid_argument where no such place was given and the default's file does not
+/// exist: it is not made.
 [[nodiscard]] cluster::app open_existing(const broker_choice& choice, bool only_results = false);
 
 /// Makes an option that takes from `least` to `most` seconds take nothing else.

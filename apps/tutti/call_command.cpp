@@ -73,7 +73,13 @@ cl::signature signature_of(const call_options& options) {
 cl::send_options send_options_of(const call_options& options, const cl::app& where) {
   if (options.countdown && !options.eta.empty())
     throw std::invalid_argument("--countdown and --eta both say when it may begin: give one of them");
-  cl::send_options how{.priority = options.priority, .queue = options.queue, .id = options.id, .where = &where};
+  cl::send_options how{.priority = options.priority,
+                       .queue = options.queue,
+                       .id = options.id,
+                       .ignore_result = options.ignore_result,
+                       .where = &where};
+  if (options.time_limit) how.time_limit = milliseconds_of(*options.time_limit);
+  if (options.soft_time_limit) how.soft_time_limit = milliseconds_of(*options.soft_time_limit);
   if (options.countdown) how.countdown = milliseconds_of(*options.countdown);
   if (!options.eta.empty()) how.eta = moment("--eta", options.eta);
   if (!options.expires.empty()) {
@@ -106,8 +112,10 @@ void wait(const cl::async_result<>& task, std::chrono::nanoseconds limit) {
   }
 }
 
-// How to learn why it takes so long.
-constexpr const char* advice = "`tutti status` lists the workers that answer, `tutti queues` what waits";
+// How to learn why it takes so long. `at`: options that these commands need.
+std::string advice(const std::string& at = {}) {
+  return fmt::format("`tutti status{0}` lists the workers that answer, `tutti queues{0}` what waits", at);
+}
 
 // What is known of the task. `what`: the task, for people; `queue`: where it was sent; empty: not known.
 exit_code tell(const cl::async_result<>& task, const std::string& what, const std::string& queue, bool json,
@@ -125,15 +133,18 @@ exit_code tell(const cl::async_result<>& task, const std::string& what, const st
   } else if (result.status == cl::state::success) {
     out << result.result << '\n';
   } else if (!is_over) {
-    const std::string broker = where.tasks()->name();
+    // Of one that this command has not sent, only where its result would be may be known.
+    const bool is_sent = !queue.empty();
+    const bool by_results = !is_sent && where.options().broker.empty() && !where.options().backend.empty();
+    const std::string place = by_results ? where.results()->name() : where.tasks()->name();
     std::string more;
-    if (!queue.empty()) {
-      more = fmt::format(", its queue {} at {}", printable(queue), broker);
+    if (is_sent) {
+      more = fmt::format(", its queue {} at {}", printable(queue), place);
     } else if (result.status == cl::state::pending) {
-      more = " (or nobody has sent it to " + broker + ')';
+      more = (by_results ? " (or its result is not kept in " : " (or nobody has sent it to ") + place + ')';
     }
     err << fmt::format("tutti: {} has not ended; its state is {}{}: {}\n", printable(what), printable(result.status),
-                       more, advice);
+                       more, advice(by_results ? " --broker URL" : ""));
   } else {
     const bool is_revoked = result.status == cl::state::revoked;
     err << "tutti: " << printable(what) << (is_revoked ? " was revoked: " : " failed: ")
@@ -157,10 +168,14 @@ CLI::App* add_call_command(CLI::App& app, call_options& options) {
   call->add_option("--eta", options.eta, "not before this moment, ISO 8601")->type_name("TIME");
   call->add_option("--expires", options.expires, "not after so many seconds, or this moment")->type_name("TIME");
   call->add_option("--priority", options.priority, "0 to 9, bigger is sooner")->type_name("N")->check(CLI::Range(0, 9));
+  take_seconds(*call->add_option("--time-limit", options.time_limit, "then it is killed, or given up"), 0.001);
+  take_seconds(*call->add_option("--soft-time-limit", options.soft_time_limit, "then it is asked to stop"), 0.001);
   call->add_option("--id", options.id, "its id; default: a new one")->type_name("ID");
   CLI::Option* no_wait = call->add_flag("--no-wait", options.no_wait, "print its id, and do not wait for the result");
   CLI::Option* timeout = call->add_option("--timeout", options.timeout, "wait so long; default: until it has ended");
   take_seconds(*timeout->excludes(no_wait));
+  call->add_flag("--ignore-result", options.ignore_result, "nobody keeps its result; print its id, as with --no-wait")
+      ->excludes(timeout);
   call->add_flag("--json", options.json, "print all that is known of it, as JSON");
   call->footer(call_help);
   return call;
@@ -192,7 +207,7 @@ exit_code run_call(call_options options, std::ostream& out, std::ostream& err) {
     unguard(*word);
   const cl::app where = open_app(options.at);
   const cl::async_result<> sent = signature_of(options).apply_async<cl::json>(send_options_of(options, where));
-  if (options.no_wait) {
+  if (options.no_wait || options.ignore_result) {
     const std::string id = cl::json_string(sent.id());
     out << (options.json ? cl::join_object({{"task_id", id}, {"status", "\"PENDING\""}}) : sent.id()) << '\n';
     return exit_code::success;
@@ -201,7 +216,7 @@ exit_code run_call(call_options options, std::ostream& out, std::ostream& err) {
   const auto limit = options.timeout ? std::optional(milliseconds_of(*options.timeout)) : std::nullopt;
   wait(sent, limit.value_or(patience));
   if (!limit && !sent.ready()) {
-    err << fmt::format("tutti: waiting for {}: {}\n", printable(what), advice) << std::flush;
+    err << fmt::format("tutti: waiting for {}: {}\n", printable(what), advice()) << std::flush;
     wait(sent, std::chrono::nanoseconds::max());
   }
   return tell(sent, what, options.queue.empty() ? where.options().queue : options.queue, options.json, out, err);

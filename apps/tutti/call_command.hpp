@@ -19,8 +19,9 @@ struct call_options {
   std::optional<double> countdown = {};
   std::string eta = {}, expires = {};  ///< ISO 8601; `expires` may be seconds
   std::optional<int> priority = {};
+  std::optional<double> time_limit = {}, soft_time_limit = {};
   std::string id = {};  ///< empty: a new one
-  bool no_wait = false;
+  bool no_wait = false, ignore_result = false;
   std::optional<double> timeout = {};  ///< nothing: for ever
   bool json = false;
 };

@@ -52,8 +52,12 @@ std::optional<exit_code> cluster_commands::run(std::ostream& out, std::ostream& 
     if (purge_->parsed()) return run_purge(purge_options_, std::cin, ::isatty(STDIN_FILENO) == 1, out, err);
     return std::nullopt;
   } catch (const broker_error& away) {
-    err << "tutti: " << away.what() << "\nIs it running there? --broker and TUTTI_BROKER name another one.\n";
+    err << "tutti: " << away.what()
+        << "\n--broker or TUTTI_BROKER names the broker, --backend or TUTTI_BACKEND where results are kept.\n";
     return exit_code::failure;
+  } catch (const no_settings& unread) {
+    err << "tutti: " << unread.what() << '\n';
+    return exit_code::no_settings;
   } catch (const std::invalid_argument& bad) {
     err << "tutti: " << bad.what() << '\n';
   } catch (const bad_spec& bad) {
@@ -72,7 +76,12 @@ int run_worker_command(int argc, const char* const* argv, std::ostream& out, std
   };
   try {
     const std::vector<std::string> words(argv + std::min(argc, 2), argv + argc);
-    const cluster::worker_flags flags = cluster::parse_worker_flags(words, cluster::app::from_environment().options());
+    cluster::worker_flags flags;
+    try {
+      flags = cluster::parse_worker_flags(words, cluster::app::options_from_environment());
+    } catch (const os_error& unread) {  // the file with settings
+      return refuse(unread, exit_code::no_settings);
+    }
     if (!flags.help) return cluster::run_worker(flags);
     out << worker_about << "\nUsage: tutti worker [FLAGS]\n\nFlags:\n"
         << cluster::worker_flags_help() << '\n'

@@ -149,6 +149,8 @@ TEST_F(ClusterCommands, RefusesWhatMakesNoSense) {
            {{"call", "x", "--expires", "never"}, "--expires \"never\""},
            {{"call", "x", "--eta", "2100-01-01T00:00:00", "--countdown", "1"}, "--countdown and --eta"},
            {{"call", "x", "--priority", "10"}, "priority"},
+           {{"call", "x", "--time-limit", "0"}, "\"0\" is no number of seconds from 0.001"},
+           {{"call", "x", "--ignore-result", "--timeout", "1"}, "--timeout"},
            {{"call", "x", "--countdown", "x"}, "\"x\" is no number of seconds from 0 to 300000000"},
            {{"status", "-t", "0"}, "\"0\" is no number of seconds from 0.001 to 1000000"},
            {{"queues", "--show", "0"}, "--show"},
@@ -278,7 +280,11 @@ TEST_F(NoBrokerGiven, WhatOnlyLooksMakesNoFile) {
         << words[0];
     EXPECT_TRUE(fs::is_empty(folder_)) << words[0];
   }
-  EXPECT_EQ(run({"result", "id", "--backend", "memory://elsewhere"}).code, 3);
+  const outcome elsewhere = run({"result", "id", "--backend", "memory://elsewhere"});
+  EXPECT_EQ(elsewhere.code, 3);
+  EXPECT_EQ(elsewhere.err,
+            "tutti: the task id has not ended; its state is PENDING (or its result is not kept in memory://elsewhere): "
+            "`tutti status --broker URL` lists the workers that answer, `tutti queues --broker URL` what waits\n");
   EXPECT_TRUE(fs::is_empty(folder_));
   EXPECT_EQ(run({"call", "cli.echo", "--no-wait", "--id", "id"}).code, 0);
   EXPECT_EQ(run({"result", "id"}).code, 3);
@@ -294,7 +300,39 @@ TEST_F(NoBrokerGiven, AFileMaySayWhichItIs) {
   const outcome wrong = run({"status", "--config", "wrong.json"});
   EXPECT_EQ(wrong.code, 2);
   EXPECT_THAT(wrong.err, HasSubstr("wrong.json: there is no option \"brokers\"; known: broker"));
-  EXPECT_THAT(run({"status", "--config", "none.json"}).err, HasSubstr("none.json"));
+  std::ofstream("away.json") << R"({"backend": "rpc://"})";
+  const outcome away = run({"status", "-b", "memory://nothing", "--config", "away.json"});
+  EXPECT_EQ(away.code, 2);
+  EXPECT_THAT(away.err, StartsWith("tutti: away.json: broker URL \"rpc://\""));
+  for (const char* command : {"status", "worker"}) {
+    const outcome none = run({command, "--config", "none.json"});
+    EXPECT_EQ(none.code, 3) << command;
+    EXPECT_THAT(none.err, HasSubstr("none.json: No such file")) << command;
+  }
+}
+
+TEST_F(NoBrokerGiven, AFileKeepsTheQueueThatItDoesNotName) {
+  std::ofstream("site.json") << R"({"broker": "sqlite:here.db"})";
+  ::setenv("TUTTI_QUEUE", "video", 1);
+  EXPECT_EQ(run({"call", "cli.echo", "--no-wait", "--config", "site.json"}).code, 0);
+  ::unsetenv("TUTTI_QUEUE");
+  EXPECT_THAT(run({"queues", "--config", "site.json"}).out, HasSubstr("video          1"));
+}
+
+TEST_F(NoBrokerGiven, OptionsGoBeforeAnEnvironmentThatIsWrong) {
+  ::setenv("CELERY_BROKER_URL", "amqp://host", 1);
+  ::setenv("CELERY_RESULT_BACKEND", "rpc://", 1);
+  EXPECT_EQ(run({"queues", "-b", "memory://nothing", "--json"}).out, "[]\n");
+  EXPECT_EQ(run({"status", "-b", "memory://nothing", "-t", "0.01"}).code, 1);
+  EXPECT_EQ(run({"result", "id", "-b", "memory://nothing", "--backend", "memory://nothing"}).code, 3);
+  EXPECT_THAT(run({"worker", "-b", "memory://x", "--backend", "memory://x", "--load", "/no/such.so"}).err,
+              HasSubstr("cannot be loaded"));
+  EXPECT_THAT(run({"queues"}).err, StartsWith("tutti: CELERY_BROKER_URL: broker URL \"amqp://host\""));
+  const outcome backend = run({"call", "cli.echo", "-b", "memory://nothing"});
+  EXPECT_EQ(backend.code, 2);
+  EXPECT_THAT(backend.err, StartsWith("tutti: CELERY_RESULT_BACKEND: broker URL \"rpc://\""));
+  ::unsetenv("CELERY_BROKER_URL");
+  ::unsetenv("CELERY_RESULT_BACKEND");
 }
 
 TEST_F(ClusterCommands, HelpEndsOnce) {
@@ -309,6 +347,26 @@ TEST_F(ClusterCommands, ABrokerThatIsAwayIsNamedWithTheWayOut) {
   const outcome said = run({"queues", "-b", "sqlite:/nowhere/to/be/found.db"});
   EXPECT_EQ(said.code, 1);
   EXPECT_THAT(said.err, AllOf(HasSubstr("/nowhere/to/be/found.db"), HasSubstr("TUTTI_BROKER")));
+}
+
+TEST_F(ClusterCommands, TheWayOutFitsOtherErrorsToo) {
+  const outcome results = tutti({"result", "id", "--backend", "sqlite:/nowhere/to/be/found.db"});
+  EXPECT_EQ(results.code, 1);
+  EXPECT_THAT(results.err, AllOf(HasSubstr("/nowhere/to/be/found.db"), HasSubstr("--backend or TUTTI_BACKEND"),
+                                 Not(HasSubstr("Is it running"))));
+}
+
+TEST_F(ClusterCommands, CallSetsLimitsAndMayHaveNoResult) {
+  const outcome said = tutti(
+      {"call", "cli.echo", "--time-limit", "60", "--soft-time-limit", "1.5", "--ignore-result", "--id", "limited"});
+  EXPECT_EQ(said.code, 0) << said.err;
+  EXPECT_EQ(said.out, "limited\n");
+  const auto waiting = tasks_->peek("celery", 1);
+  ASSERT_EQ(waiting.size(), 1U);
+  const cluster::task_message sent = cluster::decode_message(waiting.front());
+  EXPECT_EQ(sent.time_limit, 60);
+  EXPECT_EQ(sent.soft_time_limit, 1.5);
+  EXPECT_TRUE(sent.ignore_result);
 }
 
 // `tutti worker` as a process, with a library's tasks.
@@ -378,6 +436,17 @@ TEST_F(WorkerCommand, IsQuietWhenAskedAndEndsFromAfar) {
   EXPECT_EQ(run({"control", "shutdown", "-b", broker_.c_str(), "-d", "lib@test", "-t", "30"}).code, 0);
   EXPECT_EQ(wait(), 0);
   EXPECT_EQ(log(), "");
+}
+
+TEST_F(WorkerCommand, WithoutALibraryItRunsCallsOfPools) {
+  start({});
+  if (HasFatalFailure()) return;
+  const auto end = std::chrono::steady_clock::now() + 30s;
+  while (run({"control", "shutdown", "-b", broker_.c_str(), "-d", "lib@test", "-t", "0.5"}).code != 0)
+    ASSERT_LT(std::chrono::steady_clock::now(), end) << log();
+  EXPECT_EQ(wait(), 0);
+  EXPECT_THAT(log(), AllOf(HasSubstr("only calls of cluster_pools can run here"),
+                           HasSubstr("tasks        none, only calls of cluster_pools\n")));
 }
 
 TEST_F(WorkerCommand, HelpAndMistakes) {

@@ -14,6 +14,7 @@ enum class exit_code : int {
   usage = 2,        ///< the command line is wrong
   no_text = 3,      ///< there is nothing to count, or no timeline to read
   no_program = 3,   ///< there is nothing to run
+  no_settings = 3,  ///< a file with settings cannot be read
   no_result = 3,    ///< a task has not ended
   no_launcher = 4,  ///< nothing that starts ranks
 };

@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <cstdlib>
 #include <fstream>
+#include <span>
 #include <sstream>
 #include <utility>
 
@@ -26,12 +27,35 @@ struct current_app {
   std::optional<app> value;
 };
 
-std::string_view variable(std::initializer_list<const char*> names) {
-  for (const char* name : names) {
-    const char* const text = std::getenv(name);
-    if (text != nullptr && *text != '\0') return text;
+// The first that says something wins.
+constexpr std::array broker_variables{"TUTTI_BROKER", "CELERY_BROKER_URL"};
+constexpr std::array backend_variables{"TUTTI_BACKEND", "CELERY_RESULT_BACKEND"};
+
+std::string_view variable(const char* name) {
+  const char* const text = std::getenv(name);
+  return text != nullptr ? text : std::string_view();
+}
+
+// Null: none says anything.
+const char* first_set(std::span<const char* const> names) {
+  const auto found = std::ranges::find_if(names, [](const char* name) { return !variable(name).empty(); });
+  return found == names.end() ? nullptr : *found;
+}
+
+std::string first_value(std::span<const char* const> names) {
+  const char* const name = first_set(names);
+  return name != nullptr ? std::string(variable(name)) : std::string();
+}
+
+// Who is told that a URL is wrong may never have seen it, where a variable has it.
+broker_url parse_url(const std::string& text, std::span<const char* const> names) {
+  try {
+    return broker_url::parse(text);
+  } catch (const bad_spec& bad) {
+    const char* const name = first_set(names);
+    if (name == nullptr || variable(name) != text) throw;
+    throw bad_spec(std::string(name) + ": " + bad.what());
   }
-  return {};
 }
 
 bool parse_flag(std::string_view name, std::string_view text) {
@@ -55,13 +79,28 @@ std::string broker_text(const app_options& options) {
   return options.broker.empty() ? std::string(default_broker) : options.broker;
 }
 
+void require_sound(const app_options& options) {
+  using std::chrono::milliseconds;
+  using std::chrono::seconds;
+  require_within("result_expires", options.result_expires, seconds(0), longest_expiry, "seconds");
+  require_within("lease", options.lease, shortest_lease, longest_lease, "milliseconds");
+  require_within("patience", options.patience, milliseconds(1), longest_patience, "milliseconds");
+  if (options.queue.empty()) throw std::invalid_argument("app: the name of the queue is empty");
+}
+
+std::string url_in(const json_node& value) {
+  std::string text(value.text());
+  if (!text.empty()) static_cast<void>(broker_url::parse(text));
+  return text;
+}
+
 // For what can be set from outside: the members by name.
 void set_member(app_options& options, std::string_view name, const json_node& value) {
   constexpr std::uint64_t most = 1'000'000'000;
   if (name == "broker") {
-    options.broker = value.text();
+    options.broker = url_in(value);
   } else if (name == "backend") {
-    options.backend = value.text();
+    options.backend = url_in(value);
   } else if (name == "queue") {
     options.queue = value.text();
   } else if (name == "result_expires") {
@@ -83,14 +122,9 @@ void set_member(app_options& options, std::string_view name, const json_node& va
 
 app::state::state(app_options given)
     : options(std::move(given)),
-      broker_at(broker_url::parse(broker_text(options))),
-      results_at(options.backend.empty() ? broker_at : broker_url::parse(options.backend)) {
-  using std::chrono::milliseconds;
-  using std::chrono::seconds;
-  require_within("result_expires", options.result_expires, seconds(0), longest_expiry, "seconds");
-  require_within("lease", options.lease, shortest_lease, longest_lease, "milliseconds");
-  require_within("patience", options.patience, milliseconds(1), longest_patience, "milliseconds");
-  if (options.queue.empty()) throw std::invalid_argument("app: the name of the queue is empty");
+      broker_at(parse_url(broker_text(options), broker_variables)),
+      results_at(options.backend.empty() ? broker_at : parse_url(options.backend, backend_variables)) {
+  require_sound(options);
 }
 
 app::app(std::shared_ptr<state> shared) : state_(std::move(shared)) {}
@@ -102,33 +136,42 @@ app::app(app_options options) : state_(std::make_shared<state>(std::move(options
   if (!current.value) current.value = *this;
 }
 
-app app::from_environment() {
+app app::from_environment() { return app(options_from_environment()); }
+
+app_options app::options_from_environment() {
   app_options options;
-  options.broker = variable({"TUTTI_BROKER", "CELERY_BROKER_URL"});
-  options.backend = variable({"TUTTI_BACKEND", "CELERY_RESULT_BACKEND"});
-  if (const std::string_view queue = variable({"TUTTI_QUEUE"}); !queue.empty()) options.queue = queue;
-  options.eager = parse_flag("TUTTI_EAGER", variable({"TUTTI_EAGER"}));
-  return app(std::move(options));
+  options.broker = first_value(broker_variables);
+  options.backend = first_value(backend_variables);
+  if (const std::string_view queue = variable("TUTTI_QUEUE"); !queue.empty()) options.queue = queue;
+  options.eager = parse_flag("TUTTI_EAGER", variable("TUTTI_EAGER"));
+  return options;
 }
 
-app app::from_file(const std::filesystem::path& file) {
+app app::from_file(const std::filesystem::path& file) { return app(options_from_file(file)); }
+
+app_options app::options_from_file(const std::filesystem::path& file, app_options given) {
   errno = 0;
   std::ifstream in(file, std::ios::binary);
   std::ostringstream text;
   if (!in || !(text << in.rdbuf())) {
     throw os_error::of("cannot read the settings in " + file.string(), errno != 0 ? errno : EIO);
   }
-  app_options options;
+  const std::string prefix = file.string() + ": ";
   try {
     const std::string content = std::move(text).str();
     const json_document document(content);
     const json_node root = document.root();
     if (!root.is_object()) root.fail("wanted an object");
-    for (std::size_t i = 0; i < root.size(); ++i) set_member(options, root.key(i), root.at(i));
+    for (std::size_t i = 0; i < root.size(); ++i) set_member(given, root.key(i), root.at(i));
+    require_sound(given);
   } catch (const decode_error& e) {
-    throw decode_error(file.string() + ": " + e.what(), e.offset());
+    throw decode_error(prefix + e.what(), e.offset());
+  } catch (const bad_spec& e) {
+    throw decode_error(prefix + e.what());
+  } catch (const std::invalid_argument& e) {
+    throw decode_error(prefix + e.what());
   }
-  return app(std::move(options));
+  return given;
 }
 
 app app::current() {

@@ -24,14 +24,21 @@ struct app_options {
 /// A broker and a result store with what is between them; connects when first used. Thread-safe; copies share all.
 class app {
  public:
-  /// Throws bad_spec for a URL that is wrong, naming the part; std::invalid_argument for limits that make no sense. The
-  /// first app of a process that is not eager becomes `current()`.
+  /// Throws bad_spec for a URL that is wrong, naming the part, and the variable of from_environment that has it;
+  /// std::invalid_argument for limits that make no sense. The first app of a process that is not eager becomes
+  /// `current()`.
   explicit app(app_options options = {});
-  /// From TUTTI_BROKER or CELERY_BROKER_URL, TUTTI_BACKEND or CELERY_RESULT_BACKEND, TUTTI_QUEUE, TUTTI_EAGER.
+  /// From TUTTI_BROKER or CELERY_BROKER_URL, TUTTI_BACKEND or CELERY_RESULT_BACKEND, TUTTI_QUEUE, TUTTI_EAGER. Throws
+  /// what the constructor does, naming the variable.
   [[nodiscard]] static app from_environment();
+  /// What from_environment makes an app of, for who changes it before: its URLs may be wrong. Throws
+  /// std::invalid_argument for TUTTI_EAGER.
+  [[nodiscard]] static app_options options_from_environment();
   /// From a JSON object with the names of app_options' members: {"broker": "redis://...", "result_expires": 3600}.
-  /// Throws os_error when it cannot be read, decode_error that names the member that is wrong.
+  /// Throws os_error when it cannot be read, decode_error that names the file and what is wrong in it.
   [[nodiscard]] static app from_file(const std::filesystem::path& file);
+  /// What from_file makes an app of; what the file leaves out is as in `given`. Throws as from_file.
+  [[nodiscard]] static app_options options_from_file(const std::filesystem::path& file, app_options given = {});
 
   /// The app that functions use which name no other: on the thread of a task the one that it came to; else the last one
   /// made current, else from_environment(), made once.

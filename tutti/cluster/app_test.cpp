@@ -19,6 +19,7 @@ using namespace std::chrono_literals;
 using testing::AllOf;
 using testing::HasSubstr;
 using testing::Not;
+using testing::StartsWith;
 using tutti_test::message_of;
 
 // Environment variables, as they were again in the end.
@@ -83,6 +84,17 @@ TEST(App, ReadsTheEnvironment) {
               AllOf(HasSubstr("TUTTI_EAGER"), HasSubstr("perhaps")));
 }
 
+TEST(App, NamesTheVariableThatHasAWrongUrl) {
+  const variables set;
+  const auto said = [] { return message_of<bad_spec>([] { (void)app::from_environment(); }); };
+  variables::set("CELERY_RESULT_BACKEND", "rpc://me:secret@host");
+  EXPECT_THAT(said(), AllOf(StartsWith("CELERY_RESULT_BACKEND: broker URL \"rpc://"), Not(HasSubstr("secret"))));
+  variables::set("TUTTI_BACKEND", "memory://results");
+  variables::set("TUTTI_BROKER", "amqp://host");
+  EXPECT_THAT(said(), StartsWith("TUTTI_BROKER: broker URL \"amqp://host\""));
+  EXPECT_THAT(message_of<bad_spec>([] { app({.broker = "nowhere"}); }), StartsWith("broker URL \"nowhere\""));
+}
+
 TEST(App, ReadsAFile) {
   const settings_file good(R"({"broker": "memory://filed", "queue": "q", "result_expires": 60, "lease": 2000,
                                "patience": 100, "eager": true})");
@@ -104,6 +116,9 @@ TEST(App, SaysWhatIsWrongInAFile) {
   EXPECT_THAT(said(R"({"result_expires": "x"})"), HasSubstr("result_expires"));
   EXPECT_THAT(said("[]"), HasSubstr("wanted an object"));
   EXPECT_THAT(said("{"), HasSubstr("app_test-"));
+  EXPECT_THAT(said(R"({"backend": "rpc://me:secret@host"})"),
+              AllOf(HasSubstr("app_test-"), HasSubstr("no broker for \"rpc\""), Not(HasSubstr("secret"))));
+  EXPECT_THAT(said(R"({"lease": 1})"), AllOf(HasSubstr("app_test-"), HasSubstr("lease is 1")));
   EXPECT_THROW((void)app::from_file("/nowhere/at/all.json"), os_error);
 }
 

@@ -14,6 +14,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <charconv>
 #include <csignal>
 #include <cstdio>
@@ -103,13 +104,7 @@ std::string name_of(const std::string& text) {
   return name;
 }
 
-// What the file leaves out stays as it is.
-void set_config(worker_flags& to, const std::string& file) {
-  app_options read = app::from_file(file).options();
-  if (read.broker.empty()) read.broker = to.app.broker;
-  if (read.backend.empty()) read.backend = to.app.backend;
-  to.app = std::move(read);
-}
+void set_config(worker_flags& to, const std::string& file) { to.app = app::options_from_file(file, std::move(to.app)); }
 
 constexpr std::array all_flags = {
     flag{0, "config", true, set_config},
@@ -189,7 +184,7 @@ void load(const std::string& library) {
   const bool here = library.find('/') == library.npos && std::filesystem::exists(library);
   if (::dlopen(((here ? "./" : "") + library).c_str(), RTLD_NOW | RTLD_LOCAL) != nullptr) return;
   const char* why = ::dlerror();
-  throw error(fmt::format("the library \"{}\" cannot be loaded: {}", library, why == nullptr ? "?" : why));
+  throw os_error(fmt::format("the library \"{}\" cannot be loaded: {}", library, why == nullptr ? "?" : why), ELIBACC);
 }
 
 std::string listed(const std::vector<std::string>& names, std::size_t most) {
@@ -229,7 +224,9 @@ int run_worker(const worker_flags& flags) {
   std::vector<std::string> queues = flags.worker.queues;
   if (queues.empty()) queues = {where.options().queue};
   std::vector<std::string> tasks;
-  for (const registered_task* task : registered_tasks()) tasks.push_back(task->settings.name);
+  for (const registered_task* task : registered_tasks()) {
+    if (task->settings.name != call_task_name) tasks.push_back(task->settings.name);  // every worker has that one
+  }
   const bool alone = flags.worker.pool == worker_pool::inline_;
   const int concurrency = alone ? 1 : flags.worker.concurrency > 0 ? flags.worker.concurrency : default_concurrency();
   const std::string broker = where.tasks()->name();
@@ -241,15 +238,17 @@ int run_worker(const worker_flags& flags) {
        {"concurrency", concurrency},
        {"pool", pool},
        {"tasks", listed(tasks, 20)}});
-  if (std::ranges::all_of(tasks, [](const std::string& name) { return name == call_task_name; })) {
-    log(log_level::warn, "no tasks are known: give --load LIBRARY, else tasks that come are put aside in QUEUE.dead",
+  if (tasks.empty()) {
+    log(log_level::warn,
+        "no tasks are known: only calls of cluster_pools can run here, and what else comes is put aside in QUEUE.dead; "
+        "for tasks give --load LIBRARY",
         {{"worker", works.name()}, {"queues", listed(queues, 20)}});
   }
   if (!flags.quiet) {
     fmt::print(stderr,
                "tutti worker {}\n  broker       {}\n  queues       {}\n  concurrency  {} ({})\n  tasks        {}\n",
                works.name(), broker, listed(queues, 20), concurrency, pool,
-               tasks.empty() ? "none: --load a library that has some" : listed(tasks, 20));
+               tasks.empty() ? "none, only calls of cluster_pools" : listed(tasks, 20));
     std::fflush(stderr);
   }
   const int code = works.run();
@@ -266,7 +265,7 @@ int run_worker_from_flags() {
   try {
     std::vector<std::string> words = init_words();
     words.insert(words.begin(), "--broker=" + init_flag("worker").value_or(""));
-    const worker_flags flags = parse_worker_flags(words, app::from_environment().options());
+    const worker_flags flags = parse_worker_flags(words, app::options_from_environment());
     if (flags.help) {
       fmt::print("{}", worker_flags_help());
       return 0;

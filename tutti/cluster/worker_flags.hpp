@@ -24,14 +24,14 @@ struct worker_flags {
 
 /// Reads `words`, all of which must be flags; `--config FILE` is read at once, and other flags go before it, wherever
 /// they stand. `given`: what holds without flags. Throws std::invalid_argument that names the flag, its value and what
-/// is known; what app::from_file throws.
+/// is known; what app::options_from_file throws.
 [[nodiscard]] worker_flags parse_worker_flags(std::span<const std::string> words, app_options given = {});
 
 /// The flags, for people: a line or more for each.
 [[nodiscard]] std::string_view worker_flags_help() noexcept;
 
 /// Loads the libraries, says on standard error and in the log what it is, and runs until the worker is shut down. The
-/// libraries stay loaded. Returns worker::run()'s exit code. Throws tutti::error that names a library that cannot be
+/// libraries stay loaded. Returns worker::run()'s exit code. Throws os_error that names a library that cannot be
 /// loaded, and what app and worker throw.
 int run_worker(const worker_flags& flags);
 

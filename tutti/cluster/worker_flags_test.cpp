@@ -8,7 +8,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <memory>
@@ -129,7 +131,29 @@ TEST(WorkerFlags, OtherFlagsChangeWhatTheFileSays) {
   EXPECT_EQ(flags.app.backend, "memory://given");
   EXPECT_EQ(flags.app.queue, "filed");
   EXPECT_EQ(parse({"--config", file}, {.broker = "memory://given"}).app.broker, "memory://file");
+  std::ofstream(file) << R"({"lease": 2000})";
+  const app_options kept = parse({"--config", file}, {.broker = "memory://b", .queue = "video", .eager = true}).app;
+  EXPECT_EQ(kept.broker, "memory://b");
+  EXPECT_EQ(kept.queue, "video");
+  EXPECT_TRUE(kept.eager);
+  EXPECT_EQ(kept.lease, std::chrono::seconds(2));
   std::filesystem::remove(file);
+}
+
+TEST(WorkerFlags, ALibraryThatCannotBeLoadedIsTheSystemsRefusal) {
+  EXPECT_THROW((void)run_worker({.app = {.broker = "memory://x"}, .libraries = {"/no/such/library.so"}}), os_error);
+}
+
+TEST(WorkerFlags, GoBeforeAnEnvironmentThatIsWrong) {
+  const std::string words = "--tutti-worker memory://x --load /no/such/library.so";
+  ::setenv("CELERY_BROKER_URL", "amqp://host", 1);
+  const outcome broker = run_self(words);
+  ::setenv("CELERY_RESULT_BACKEND", "rpc://", 1);
+  const outcome backend = run_self(words + " --backend memory://y");
+  ::unsetenv("CELERY_BROKER_URL");
+  ::unsetenv("CELERY_RESULT_BACKEND");
+  EXPECT_THAT(broker.output, HasSubstr("library.so\" cannot be loaded"));
+  EXPECT_THAT(backend.output, HasSubstr("library.so\" cannot be loaded"));
 }
 
 TEST(WorkerFlags, AnyProgramIsAWorker) {
