@@ -20,7 +20,7 @@ class json_input_archive;
 // A type that is JSON itself, in whatever form: it says so by these two.
 template <class T>
 concept json_like = requires(const T& value, std::string text) {
-  { value.to_json() } -> std::convertible_to<std::string>;
+  requires std::same_as<std::remove_cvref_t<decltype(value.to_json())>, std::string>;
   { T::from_json(std::move(text)) } -> std::same_as<T>;
 };
 

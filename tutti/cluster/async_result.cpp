@@ -82,9 +82,14 @@ std::vector<std::optional<std::string>> look(const app& where, const std::vector
   return all;
 }
 
-std::string state_of(const result_cell& cell, const std::optional<std::string>& text) {
-  if (const auto end = cell.end()) return end->error ? std::string(state::failure) : end->result.status;
-  return text ? decode_result(*text).status : std::string(state::pending);
+task_snapshot snapshot(const result_cell& cell, const std::optional<std::string>& text) {
+  if (const auto end = cell.end()) {
+    if (end->error) return {std::string(state::failure), "null"};
+    return {end->result.status, end->result.result};
+  }
+  if (!text) return {std::string(state::pending), "null"};
+  task_result known = decode_result(*text);
+  return {std::move(known.status), std::move(known.result)};
 }
 
 // The first one that has not ended, as far as the store tells; null when all have.
@@ -166,18 +171,10 @@ std::string result_handle::info() const { return look().info; }
 
 task_snapshot result_handle::look() const {
   const auto texts = cluster::look(where_, cells_);
-  if (!is_group_) {
-    const result_cell& cell = *cells_.front();
-    const std::optional<std::string>& text = texts.front();
-    const auto end = cell.end();
-    const bool is_readable = end != nullptr ? !end->error : text.has_value();
-    return {state_of(cell, text), !is_readable     ? "null"
-                                  : end != nullptr ? end->result.result
-                                                   : decode_result(*text).result};
-  }
+  if (!is_group_) return snapshot(*cells_.front(), texts.front());
   task_snapshot all{std::string(state::success), "null"};
   for (std::size_t i = 0; i < cells_.size(); ++i) {
-    std::string one = state_of(*cells_[i], texts[i]);
+    std::string one = snapshot(*cells_[i], texts[i]).state;
     if (one == state::failure || one == state::revoked) return {std::move(one), "null"};
     if (one != state::success) all.state = state::pending;
   }
@@ -248,18 +245,23 @@ void result_handle::when_done(outcome_call then) const {
   result_hub::watch_with_noted(where_, cells_, true);
 }
 
-void result_access::fail_with(const result_handle& of, const std::vector<std::vector<std::string>>& before) {
+const std::string& result_access::id_of(const result_cell& cell) noexcept { return cell.id(); }
+
+void result_access::fail_with(const result_handle& of, const std::vector<earlier_tasks>& before) {
   if (is_eager(of.where_)) return;  // it has failed, if it has
-  std::map<std::string, std::shared_ptr<result_cell>> cells;
+  std::map<earlier_tasks, std::vector<std::shared_ptr<result_cell>>> later;
   for (std::size_t i = 0; i < of.cells_.size(); ++i) {
-    if (before[i].empty()) continue;
-    std::vector<std::shared_ptr<result_cell>> those;
-    for (const std::string& id : before[i]) {
-      auto& cell = cells[id];
-      if (cell == nullptr) cell = std::make_shared<result_cell>(id, std::string());
-      those.push_back(cell);
+    if (!before[i]->empty()) later[before[i]].push_back(of.cells_[i]);
+  }
+  std::map<std::string, std::shared_ptr<result_cell>> known;
+  for (const auto& [list, cells] : later) {
+    std::vector<earlier_cell> those;
+    for (const earlier_task& one : *list) {
+      auto& cell = known[one.id];
+      if (cell == nullptr) cell = std::make_shared<result_cell>(one.id, std::string());
+      those.push_back({cell, one.in_header});
     }
-    result_cell::fail_with(of.cells_[i], std::move(those));
+    result_cell::fail_with(cells, those);
   }
 }
 
@@ -304,7 +306,7 @@ std::vector<std::string> result_access::states(const result_handle& of) {
   const auto texts = look(of.where_, of.cells_);
   std::vector<std::string> all;
   all.reserve(texts.size());
-  for (std::size_t i = 0; i < texts.size(); ++i) all.push_back(state_of(*of.cells_[i], texts[i]));
+  for (std::size_t i = 0; i < texts.size(); ++i) all.push_back(snapshot(*of.cells_[i], texts[i]).state);
   return all;
 }
 

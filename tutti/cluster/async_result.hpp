@@ -1,6 +1,7 @@
 // async_result: the result of a task that was sent: to be waited for, awaited, asked after, or revoked.
 #pragma once
 #include <tutti/cluster/app.hpp>
+#include <tutti/cluster/earlier_tasks.hpp>
 #include <tutti/cluster/json_value.hpp>
 #include <tutti/core/promise.hpp>
 
@@ -197,7 +198,7 @@ class result_access {
   template <class T>
   [[nodiscard]] static async_result<T> member(const result_handle& of, std::size_t i) {
     auto cell = of.cells_.at(i);
-    std::string id = of.ids()[i];
+    std::string id = id_of(*cell);
     return async_result<T>(of.where_, std::move(id), std::vector{std::move(cell)}, false, std::vector{of.ignored_[i]});
   }
   /// A group as one result.
@@ -205,14 +206,17 @@ class result_access {
   [[nodiscard]] static async_result<T> whole(const result_handle& of) {
     return async_result<T>(of.where_, of.id_, of.cells_, true, of.ignored_);
   }
-  /// Each of its tasks fails when one of these ends badly.
-  static void fail_with(const result_handle& of, const std::vector<std::vector<std::string>>& before);
+  /// Each of its tasks fails when one of these, its own, ends badly.
+  static void fail_with(const result_handle& of, const std::vector<earlier_tasks>& before);
   /// Throws std::logic_error when it has not ended and a wait might be for ever; `blocks`: this thread.
   static void check_wait(const result_handle& of, bool blocks);
   [[nodiscard]] static std::vector<std::string> elements(const result_handle& of,
                                                          std::optional<std::chrono::nanoseconds> limit);
   [[nodiscard]] static std::vector<std::string> states(const result_handle& of);
   [[nodiscard]] static const app& where(const result_handle& of) noexcept { return of.where_; }
+
+ private:
+  [[nodiscard]] static const std::string& id_of(const result_cell& cell) noexcept;
 };
 
 /// A handle to the result of a task that was sent elsewhere, by its id.

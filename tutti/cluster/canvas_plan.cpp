@@ -7,10 +7,12 @@
 #include <tutti/cluster/inside/canvas_freeze.hpp>
 #include <tutti/cluster/inside/canvas_node.hpp>
 #include <tutti/cluster/json_parts.hpp>
+#include <tutti/cluster/send_options.hpp>
 #include <tutti/cluster/task_registry.hpp>
 #include <tutti/cluster/wire_text.hpp>
 
 #include <algorithm>
+#include <set>
 #include <stdexcept>
 
 namespace tutti::cluster {
@@ -41,8 +43,8 @@ struct position {
 };
 
 wall_time from_now(double seconds) {
-  constexpr double longest = 3.2e9;  // a century: beyond, the clock's own range would be near
-  const std::chrono::duration<double> wait(std::clamp(seconds, -longest, longest));
+  constexpr std::chrono::duration<double> longest = longest_wait;
+  const auto wait = std::clamp(std::chrono::duration<double>(seconds), -longest, longest);
   return std::chrono::system_clock::now() + std::chrono::duration_cast<wall_time::duration>(wait);
 }
 
@@ -197,30 +199,42 @@ void add_ignored(std::vector<bool>& all, const canvas_node& node, const json_mem
   }
 }
 
+void add_before(std::vector<earlier_tasks>& all, const canvas_node& node, const earlier_tasks& before);
+
+// What comes before the ends of a part, behind `to`.
+void add_within(std::vector<earlier_task>& to, const canvas_node& part, bool in_header) {
+  std::vector<earlier_tasks> within;
+  add_before(within, part, std::make_shared<std::vector<earlier_task>>());
+  std::set<earlier_tasks> added;  // parts of a group share theirs
+  for (const earlier_tasks& list : within) {
+    if (!added.insert(list).second) continue;
+    for (const earlier_task& one : *list) to.push_back({one.id, one.in_header || in_header});
+  }
+}
+
 // Of each task whose result is the canvas', in order: `before`, and the tasks that come before it in its chains. When
 // one of these ends badly it will not come, of which Celery's workers do not always tell.
-void add_before(std::vector<std::vector<std::string>>& all, const canvas_node& node, std::vector<std::string> before) {
-  const auto add_within = [&before](const canvas_node& part) {
-    std::vector<std::vector<std::string>> within;
-    add_before(within, part, {});
-    for (const auto& ids : within) before.insert(before.end(), ids.begin(), ids.end());
-  };
+void add_before(std::vector<earlier_tasks>& all, const canvas_node& node, const earlier_tasks& before) {
   switch (node.kind) {
-    case canvas_kind::task: all.push_back(std::move(before)); break;
-    case canvas_kind::chain:
+    case canvas_kind::task: all.push_back(before); break;
+    case canvas_kind::chain: {
+      const auto more = std::make_shared<std::vector<earlier_task>>(*before);
       for (std::size_t i = 0; i + 1 < node.tasks.size(); ++i) {
-        add_within(*node.tasks[i]);
-        before.push_back(text_option(*node.tasks[i], "task_id"));
+        add_within(*more, *node.tasks[i], false);
+        more->push_back({text_option(*node.tasks[i], "task_id")});
       }
-      add_before(all, *node.tasks.back(), std::move(before));
+      add_before(all, *node.tasks.back(), more);
       break;
+    }
     case canvas_kind::group:
       for (const canvas_ref& task : node.tasks) add_before(all, *task, before);
       break;
-    case canvas_kind::chord:
-      for (const canvas_ref& task : node.tasks) add_within(*task);
-      add_before(all, *node.body, std::move(before));
+    case canvas_kind::chord: {
+      const auto more = std::make_shared<std::vector<earlier_task>>(*before);
+      for (const canvas_ref& task : node.tasks) add_within(*more, *task, true);
+      add_before(all, *node.body, more);
       break;
+    }
   }
 }
 
@@ -264,7 +278,7 @@ send_plan plan_signature(std::string_view signature, const plan_context& where, 
 
   send_plan plan;
   add_ignored(plan.ignored, *ready.node, {});
-  add_before(plan.before, *ready.node, {});
+  add_before(plan.before, *ready.node, std::make_shared<std::vector<earlier_task>>());
   plan.parent_chain = parents_of(*ready.node);
   planner(plan, default_queue).send(*ready.node, std::move(at));
   plan.id = ready.result.id;

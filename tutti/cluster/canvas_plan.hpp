@@ -1,5 +1,6 @@
 // canvas_plan: which messages a signature is, and what must be noted before they are sent.
 #pragma once
+#include <tutti/cluster/earlier_tasks.hpp>
 #include <tutti/cluster/message.hpp>
 
 #include <cstdint>
@@ -31,7 +32,7 @@ struct send_plan {
   std::string id;                                            ///< whose result is the signature's; a group's id for one
   std::vector<std::string> ids;                              ///< the members' of a group, in order
   std::vector<bool> ignored;                                 ///< of each of `ids`, or of `id`: nobody keeps its result
-  std::vector<std::vector<std::string>> before;              ///< of each: earlier tasks without which it never comes
+  std::vector<earlier_tasks> before;                         ///< of each: those without which it never comes
   bool is_group = false;                                     ///< its result is a group's, which may have no members
   std::string parent_chain;                                  ///< JSON as Celery's results name their parents
 };

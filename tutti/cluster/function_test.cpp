@@ -61,6 +61,7 @@ json_list shuffled(const tutti::cluster::json& first, json_list rest, const labe
   rest.push_back(last.what);
   return rest;
 }
+tutti::cluster::json torn(int /*unused*/) { return {"[1"}; }
 std::string who(int /*unused*/) { return tutti::cluster::this_call::task(); }
 
 }  // namespace function_test
@@ -79,6 +80,7 @@ const function repeat{fn<function_test::repeat>, {.params = {"text", "times"}, .
 const function mirrored{fn<function_test::mirrored>, {.name = "test.mirrored"}};
 const function total{fn<function_test::total>, {.params = {"numbers", "start"}, .defaults = defaults(json{"null"})}};
 const function note{fn<function_test::note>, {.name = "test.note"}};
+const function torn{fn<function_test::torn>, {.name = "test.torn"}};
 const function later{fn<function_test::later>, {.name = "test.later"}};
 const function refuse{fn<function_test::refuse>, {.name = "test.refuse"}};
 const function flaky{fn<function_test::flaky>, {.name = "test.flaky", .max_retries = 3, .retry_delay = 0ns}};
@@ -174,6 +176,26 @@ TEST_P(Functions, TakeAndGiveAnyJson) {
   EXPECT_EQ(untyped.get(30s), json{"[[],{},-1]"});
   EXPECT_THROW(static_cast<void>(shuffled.delay(json{"["}, std::vector{number}, function_test::labelled())),
                encode_error);
+}
+
+// What is not one JSON value would change the message that it is put into.
+TEST_P(Functions, TakeAndGiveNothingElse) {
+  const json two{"1, 2"}, more{R"(1],"task":"test.who","args":[1)"};
+  EXPECT_THROW(static_cast<void>(send_task("test.add", {}, two)), encode_error);
+  EXPECT_THROW(static_cast<void>(send_task("test.add", {}, json{""}, 1)), encode_error);
+  EXPECT_THROW(static_cast<void>(send_task("test.add", {}, 1, kw("b", json{R"(1,"c":true)"}))), encode_error);
+  EXPECT_THROW(static_cast<void>(signature("test.add", more)), encode_error);
+  const std::string header = more.text;
+  EXPECT_THROW(static_cast<void>(send_task("test.add", {.headers = {{"h", header, true}}}, 1, 2)), encode_error);
+  EXPECT_THAT(message_of<encode_error>([&] { static_cast<void>(send_task("test.who", {}, two)); }),
+              HasSubstr("the text of a json at byte 1 of 4"));
+  EXPECT_THAT(message_of<std::exception>([&] { static_cast<void>(torn.delay(1).get(30s)); }), HasSubstr("json"));
+}
+
+TEST_P(Functions, MayExpireNever) {
+  EXPECT_EQ(add.apply_async({.expires = std::chrono::hours::max()}, 1, 2).get(30s), 3);
+  EXPECT_EQ(add.apply_async({.countdown = std::chrono::nanoseconds::min()}, 1, 2).get(30s), 3);
+  EXPECT_EQ(add.s(1, 2).set({.expires = std::chrono::nanoseconds::max()}).delay<int>().get(30s), 3);
 }
 
 TEST_P(Functions, WithoutResultCannotBeWaitedFor) {

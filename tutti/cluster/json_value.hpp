@@ -9,8 +9,8 @@
 
 namespace tutti::cluster {
 
-/// A JSON text. As a whole argument or result it is neither read nor written anew; inside another value, and as a
-/// task's parameter, integers beyond 64 bits become real numbers.
+/// A JSON text. As a whole argument or result it travels as it is; inside another value, and as a task's parameter,
+/// integers beyond 64 bits become real numbers. One that is not JSON is an encode_error where it is sent.
 struct json {
   std::string text = "null";
 
@@ -20,12 +20,15 @@ struct json {
   friend bool operator==(const json&, const json&) = default;
 };
 
+/// Its text, for messages. Throws encode_error when that is not one JSON value, in at most 128 levels.
+[[nodiscard]] std::string json_text(const json& value);
+
 namespace detail {
 
 template <class T>
 [[nodiscard]] std::string to_json(const T& value) {
   if constexpr (std::is_same_v<T, json>) {
-    return value.text;
+    return json_text(value);
   } else {
     return encode_json(value);
   }

@@ -2,6 +2,7 @@
 // the end of one wait and the begin of the next one for the same task is not missed. `mutex` guards the table; both are
 // taken in that order. Cells are settled behind both, as that runs foreign code.
 #include <tutti/base/error.hpp>
+#include <tutti/cluster/failure.hpp>
 #include <tutti/cluster/inside/app_state.hpp>
 #include <tutti/cluster/result_hub.hpp>
 
@@ -72,6 +73,10 @@ struct result_hub::core {
   void forget(const std::vector<std::string>& ids) {
     if (ids.empty()) return;
     const std::lock_guard ordered(order);
+    forget_in_order(ids);
+  }
+
+  void forget_in_order(const std::vector<std::string>& ids) {
     std::vector<std::string> gone;
     {
       const std::lock_guard lock(mutex);
@@ -146,11 +151,13 @@ void result_cell::when_done(std::function<void(const task_end&)> then) {
 
 void result_cell::settle(std::shared_ptr<const task_end> end) {
   std::vector<std::function<void(const task_end&)>> then;
+  std::shared_ptr<const std::vector<earlier_cell>> before;
   {
     const std::lock_guard lock(mutex_);
     if (end_ != nullptr) return;
     end_ = std::move(end);
     then.swap(then_);
+    before.swap(before_);
   }
   promise_.set_value();
   for (const auto& call : then) call(*end_);
@@ -165,33 +172,45 @@ void result_cell::leave() {
   if (leave) leave(this);
 }
 
-void result_cell::fail_with(const std::shared_ptr<result_cell>& cell,
-                            std::vector<std::shared_ptr<result_cell>> before) {
-  {
+void result_cell::fail_with(const std::vector<std::shared_ptr<result_cell>>& cells,
+                            const std::vector<earlier_cell>& before) {
+  const auto all = std::make_shared<const std::vector<earlier_cell>>(before);
+  for (const auto& cell : cells) {
     const std::lock_guard lock(cell->mutex_);
-    cell->before_ = before;
+    cell->before_ = all;
   }
-  for (const auto& earlier : before) {
-    earlier->when_done([weak = std::weak_ptr(cell)](const task_end& end) {
+  using weak_cells = std::vector<std::weak_ptr<result_cell>>;
+  const auto later = std::make_shared<const weak_cells>(cells.begin(), cells.end());
+  for (const earlier_cell& one : before) {
+    one.cell->when_done([later, in_header = one.in_header](const task_end& end) {
       if (end.error || end.result.status == state::success) return;
-      const auto last = weak.lock();
-      if (last == nullptr) return;
-      last->settle(std::make_shared<task_end>(end));
-      last->leave();  // what the hub waits for may never come
+      if (in_header && end.result.status != state::revoked) return;
+      auto told = std::make_shared<task_end>(end);
+      if (in_header) {
+        told->result.status = state::failure;
+        told->result.failure = celery_failure("ChordError", "Dependency " + end.result.id + " was revoked");
+      }
+      for (const auto& weak : *later) {
+        const auto cell = weak.lock();
+        if (cell == nullptr) continue;
+        cell->settle(told);
+        cell->leave();  // what the hub waits for may never come
+      }
     });
   }
 }
 
 void result_cell::add_before(std::vector<std::shared_ptr<result_cell>>& cells) {
-  std::set<const result_cell*> added;
+  std::set<const void*> added;
   for (std::size_t i = 0, count = cells.size(); i < count; ++i) {
-    std::vector<std::shared_ptr<result_cell>> before;
+    std::shared_ptr<const std::vector<earlier_cell>> before;
     {
       const std::lock_guard lock(cells[i]->mutex_);
       before = cells[i]->before_;
     }
-    for (auto& one : before) {
-      if (one->end() == nullptr && added.insert(one.get()).second) cells.push_back(std::move(one));
+    if (before == nullptr || !added.insert(before.get()).second) continue;
+    for (const auto& [cell, in_header] : *before) {
+      if (cell->end() == nullptr && added.insert(cell.get()).second) cells.push_back(cell);
     }
   }
 }
@@ -238,6 +257,9 @@ void result_hub::watch(std::span<const std::shared_ptr<result_cell>> given, bool
     enter(std::span(cells).first(given.size()), keep, ids, entered);
     enter(std::span(cells).subspan(given.size()), false, ids, entered);  // their own keep these
     if (!ids.empty()) core_->watch->add(ids);
+    for (result_cell* const cell : entered) {  // one that what came before it has ended meanwhile left too soon
+      if (cell->end() != nullptr && core_->erase(*cell)) core_->forget_in_order({cell->id()});
+    }
   } catch (...) {
     for (result_cell* const cell : entered) core_->take_back(*cell);
     throw;

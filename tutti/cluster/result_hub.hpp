@@ -29,6 +29,14 @@ struct task_end {
   [[nodiscard]] std::string value() const;
 };
 
+class result_cell;
+
+/// What must end well for another one to come.
+struct earlier_cell {
+  std::shared_ptr<result_cell> cell;
+  bool in_header = false;  ///< see earlier_task
+};
+
 /// One task whose end somebody may wait for. Thread-safe. Whoever waits must have given it to the hub.
 class result_cell {
  public:
@@ -50,8 +58,10 @@ class result_cell {
   /// The first one counts. Calls back.
   void settle(std::shared_ptr<const task_end> end);
 
-  /// From now on `cell` ends as the first one of `before` that fails or is revoked; it is watched together with them.
-  static void fail_with(const std::shared_ptr<result_cell>& cell, std::vector<std::shared_ptr<result_cell>> before);
+  /// From now on `cells` end as the first one of `before` that fails or is revoked, those of a chord's header only when
+  /// that is revoked, with a ChordError; they are watched together with them.
+  static void fail_with(const std::vector<std::shared_ptr<result_cell>>& cells,
+                        const std::vector<earlier_cell>& before);
   /// Puts what must be watched for `cells` behind them, each once, as far as it has not ended.
   static void add_before(std::vector<std::shared_ptr<result_cell>>& cells);
 
@@ -64,9 +74,9 @@ class result_cell {
   std::shared_ptr<const task_end> end_;
   std::vector<std::function<void(const task_end&)>> then_;
   bool is_watched_ = false;
-  std::function<void(const result_cell*)> leave_;  // tells the hub that nobody waits any more
-  std::vector<std::shared_ptr<result_cell>> before_;
-  promise<void> promise_;  // set behind `end_`
+  std::function<void(const result_cell*)> leave_;            // tells the hub that nobody waits any more
+  std::shared_ptr<const std::vector<earlier_cell>> before_;  // null: none, or it has ended
+  promise<void> promise_;                                    // set behind `end_`
   shared_future<void> done_{promise_.get_future().share()};
 };
 

@@ -168,13 +168,25 @@ TEST_F(Results, EndWithWhatCameBeforeThem) {
     EXPECT_THROW((void)body.get(30s), remote_error);
     const auto same = (group(step("c1") | step("c2"), step("c3")) | step("c4")).delay<int>();
     store_bad("c1", state::failure);
+    EXPECT_EQ(same.state(), "PENDING");  // until the chord tells, when c3 has ended too
+    store_bad("c4", state::failure);
     EXPECT_THROW((void)same.get(30s), remote_error);
+    const auto never = (group(step("f1") | step("f2"), step("f3")) | step("f4")).delay<int>();
+    store_bad("f1", state::revoked);
+    EXPECT_THAT(tutti_test::message_of<remote_error>([&] { (void)never.get(30s); }),
+                testing::HasSubstr("Dependency f1 was revoked"));
+    EXPECT_EQ(never.state(), "FAILURE");
   }
   {
     const auto many = (step("d1") | group(step("d2"), step("d3") | step("d4"))).delay<std::vector<int>>();
     store("d2", "SUCCESS", "2");
     store_bad("d3", state::failure);
     EXPECT_EQ(many.state(), "FAILURE");
+    const auto twice =
+        (group(step("g1") | step("g2"), step("g3")) | group(step("g4"), step("g5"))).delay<std::vector<int>>();
+    store_bad("g1", state::revoked);
+    store("g4", "SUCCESS", "4");
+    EXPECT_THROW((void)twice.get(30s), remote_error);
     const auto members = group(step("e1") | step("e2"), step("e3")).delay<int>();
     store_bad("e1", state::revoked);
     store("e3", "SUCCESS", "3");

@@ -42,11 +42,13 @@ void check_options(const send_options& options) {
 
 std::optional<wall_time> start_time(const send_options& options) {
   if (!options.countdown) return options.eta;
-  return std::chrono::system_clock::now() + std::chrono::duration_cast<wall_time::duration>(*options.countdown);
+  const std::chrono::nanoseconds longest = longest_wait;
+  return std::chrono::system_clock::now() +
+         std::chrono::duration_cast<wall_time::duration>(std::clamp(*options.countdown, -longest, longest));
 }
 
 std::string header_json(const extra_header& header) {
-  return header.is_json ? std::string(header.value) : json_string(header.value);
+  return header.is_json ? json_text(json{std::string(header.value)}) : json_string(header.value);
 }
 
 caller_task calling_task() {

@@ -13,13 +13,16 @@ namespace tutti::cluster {
 class app;
 class signature;
 
+/// Longer waits count as this one, a century: beyond, the clock's own range would be near.
+inline constexpr std::chrono::hours longest_wait{24 * 36525};
+
 /// When a task is of no use any more: after a while, or from a moment on. Made from a duration or a time point.
 class expiry {
  public:
   constexpr expiry() = default;
   template <class Rep, class Period>
   constexpr expiry(std::chrono::duration<Rep, Period> after)  // NOLINT(google-explicit-constructor): one or the other
-      : after_(std::chrono::duration_cast<std::chrono::nanoseconds>(after)) {}
+      : after_(within_longest(after)) {}
   constexpr expiry(wall_time at) : at_(at) {}  // NOLINT(google-explicit-constructor): one or the other
 
   /// The moment, for what is sent now; nothing for never.
@@ -28,6 +31,14 @@ class expiry {
   }
 
  private:
+  template <class Rep, class Period>
+  static constexpr std::chrono::nanoseconds within_longest(std::chrono::duration<Rep, Period> after) {
+    const std::chrono::duration<double> seconds(after);  // which holds the longest of any unit
+    if (seconds >= longest_wait) return longest_wait;
+    if (seconds <= -longest_wait) return -longest_wait;
+    return std::chrono::duration_cast<std::chrono::nanoseconds>(after);
+  }
+
   std::optional<std::chrono::nanoseconds> after_;
   std::optional<wall_time> at_;
 };

@@ -23,8 +23,8 @@ struct sent_canvas {
   std::string id;
   std::vector<std::string> ids;
   bool is_group = false;
-  std::vector<bool> ignored;                     // of each of `ids`, or of `id`: nobody keeps its result
-  std::vector<std::vector<std::string>> before;  // of each: earlier tasks without which it never comes
+  std::vector<bool> ignored;          // of each of `ids`, or of `id`: nobody keeps its result
+  std::vector<earlier_tasks> before;  // of each: those without which it never comes
 };
 }  // namespace detail
 
