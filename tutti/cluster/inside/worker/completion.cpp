@@ -242,7 +242,7 @@ void completion::let_go(std::span<const ended_job> batch, const char* why) noexc
     const bool is_lost = one.of->acknowledged.load();
     log(log_level::error,
         is_lost ? "the end of a task that was acknowledged before could not be told"
-                : "a task that has ended could not be settled: it goes back",
+                : "a task that has ended may not have been settled: then it goes back",
         {{"task", one.of->message.task}, {"id", one.of->message.id}, {"error", why}});
     if (!is_lost && !gives_up_.load()) {
       try {
