@@ -141,10 +141,10 @@ int worker::impl::run() {
     waker_ = nullptr;
     ending_ = nullptr;
   }
-  last_resort_.end();
   children_.clear();
   consumer_.reset();  // what it still holds is for others, also when this has gone wrong
   events_.reset();
+  last_resort_.end();
   if (failure) std::rethrow_exception(failure);
   return is_cold() || (completion_ && completion_->let_go() != 0) ? 1 : 0;
 }
@@ -201,11 +201,11 @@ void worker::impl::shut_down(bool warm) noexcept {
     stopped_.notify_all();
   }
   jobs_.poke();
-  if (before < wanted) {
+  if (!warm) stop_running(true);
+  if (before < wanted) {  // last: that may block
     log(log_level::info, warm ? "the worker ends: what runs ends first" : "the worker ends: what runs is asked to stop",
         {{"worker", name()}});
   }
-  if (!warm) stop_running(true);
 }
 
 std::chrono::nanoseconds worker::impl::patience() const noexcept {

@@ -64,7 +64,8 @@ class worker {
   int wait();
   /// Warm: what runs ends first, what is held goes back. Cold: what runs is asked to stop, or killed in processes, and
   /// goes back too. A thread cannot be killed: a cold shutdown waits for its task too, which is a SUCCESS when it
-  /// ignores its stop token and returns. With handle_signals it waits for 5 s: then the process ends, with code 1.
+  /// ignores its stop token and returns. With handle_signals it waits for 5 s: then the process ends, with code 1; what
+  /// still runs comes back when the lease is over, and is lost (WorkerLostError) where that is ack::early.
   void shutdown(bool warm = true) noexcept;
 
   [[nodiscard]] worker_stats stats() const;

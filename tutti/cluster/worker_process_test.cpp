@@ -7,10 +7,13 @@
 
 #include <tutti/base/error.hpp>
 #include <tutti/base/log.hpp>
+#include <tutti/base/unique_fd.hpp>
 #include <tutti/cluster/send.hpp>
 #include <tutti/cluster/task_shape.hpp>
 
+#include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -264,6 +267,24 @@ TEST_F(WorkerProcesses, CostNoMessageAnythingWhenTheyCannotStart) {
   for (const std::string& id : ids) EXPECT_EQ(bench_.await(id).status, "SUCCESS");
   EXPECT_EQ(bench_.buried().size(), 0U);
   EXPECT_NE(bench_.await(ids[0]).result, first);
+}
+
+// A library whose loading does not end: no process is ever ready.
+TEST_F(WorkerProcesses, AreNotWaitedForAtTheEndWhenTheyNeverStart) {
+  const std::string library = folder_ + "/libtasks.so";
+  ASSERT_EQ(::mkfifo(library.c_str(), 0600), 0);
+  registered_task task = made("process_test.of_library", [](const auto&) { return std::string("1"); });
+  task.library = library.c_str();
+  const task_registration entered(task);
+  for (const bool warm : {true, false}) {
+    running_worker worker(bench_, options_);
+    unique_fd silent;  // it reads nothing from here
+    ASSERT_TRUE(eventually([&] {
+      silent.reset(::open(library.c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC));
+      return silent.get() >= 0;
+    }));
+    EXPECT_EQ(worker.stop(warm), warm ? 0 : 1);
+  }
 }
 
 TEST_F(WorkerProcesses, AreReplacedWhenTheyDieIdle) {

@@ -6,7 +6,8 @@ namespace tutti::cluster::detail {
 void broker_link::lost(broker_line which, const char* why) noexcept {
   const std::uint8_t before = state_.fetch_or(tried | static_cast<std::uint8_t>(which));
   if ((before & ~tried) == 0)
-    log(log_level::warn, "the broker cannot be reached; trying again", {{"broker", name_}, {"reason", why}});
+    log(log_level::warn, "the broker cannot be reached, or refuses; trying again",
+        {{"broker", name_}, {"reason", why}});
 }
 
 void broker_link::found(broker_line which) noexcept {

@@ -150,7 +150,7 @@ class redis_broker final : public broker {
         const redis_reply last = redis.run({"GET", published});
         if (last.value().text() == std::to_string(number)) return;
       }
-      require_lists(client, messages);
+      std::set<std::string> lists = require_lists(client, messages);
       redis_request request;
       request.add({"MULTI"});
       request.add({"SET", published, std::to_string(number), "EX", remembered});
@@ -169,14 +169,21 @@ class redis_broker final : public broker {
         request.add({"SADD", std::string(bindings_key) + queue, binding_of(queue, queue)});
       }
       request.add({"EXEC"});
-      redis.run(request);
+      try {
+        redis.run(request);
+      } catch (const broker_error& e) {
+        client.lists.clear();  // one may be another thing by now
+        if (denial_of(e.what()) == redis_denial::key) throw broker_refusal(e.what());
+        throw;
+      }
       client.declared.merge(declared);
+      client.lists.merge(lists);
     });
   }
 
   // EXEC carries out the rest when one list refuses. So, before anything is sent to several, those are looked at that
-  // have taken nothing from us yet. Throws broker_refusal.
-  void require_lists(redis_client& client, std::span<const outgoing_message> messages) {
+  // have taken nothing from us yet. Gives all of them. Throws broker_refusal.
+  std::set<std::string> require_lists(redis_client& client, std::span<const outgoing_message> messages) {
     std::set<std::string> lists;
     for (const outgoing_message& message : messages) lists.insert(list_key(message.queue, message.priority));
     if (lists.size() > 1) {
@@ -191,7 +198,7 @@ class redis_broker final : public broker {
       }
       throw_errors(where_, refusals);
     }
-    client.lists.merge(lists);
+    return lists;
   }
 
   // Those that we or Celery's have used, in order.

@@ -43,12 +43,18 @@ std::string told(const broker_url& where, std::string_view said) {
   return where.redacted() + ": " + text;
 }
 
+bool has_any(std::string_view text, std::initializer_list<std::string_view> parts) {
+  return std::any_of(parts.begin(), parts.end(), [text](std::string_view s) { return text.find(s) != text.npos; });
+}
+
 std::string_view way_out(std::string_view error) noexcept {
   if (starts_with_any(error, {"NOAUTH", "WRONGPASS", "ERR invalid password", "ERR AUTH"}))
     return " (the URL's user and password are redis://USER:PASSWORD@HOST)";
   if (error.starts_with("OOM")) return " (it is full: raise its maxmemory, or drop what nobody needs)";
   if (error.starts_with("READONLY")) return " (it is a replica: name the master)";
   if (error.find("WRONGTYPE") != std::string_view::npos) return " (the key of this name belongs to something else)";
+  if (denial_of(error) == redis_denial::command)
+    return " (its user lacks a right, often +time: see the ACL line in docs/cluster.md)";
   if (error.find("unknown command") != std::string_view::npos) return " (tutti needs Redis 6.2 or later)";
   return {};
 }
@@ -57,13 +63,20 @@ void throw_error(const broker_url& where, redis_value reply) {
   if (!reply.is_error()) return;
   const std::string text = told(where, reply.text()) + std::string(way_out(reply.text()));
   // An error in a script names it first.
-  for (const std::string_view forever : {"WRONGTYPE", "exceeds maximum allowed size", "invalid bulk length"}) {
-    if (reply.text().find(forever) != std::string_view::npos) throw broker_refusal(text);
-  }
+  if (has_any(reply.text(), {"WRONGTYPE", "exceeds maximum allowed size", "invalid bulk length"}))
+    throw broker_refusal(text);
   throw broker_error(text);
 }
 
 }  // namespace
+
+redis_denial denial_of(std::string_view error) noexcept {
+  if (has_any(error, {"can't run this command", "permissions to run"})) return redis_denial::command;
+  if (has_any(error, {"NOPERM", "can't access at least one of the keys", "can't publish to the channel",
+                      "ACL failure in script"}))
+    return redis_denial::key;
+  return redis_denial::none;
+}
 
 void throw_errors(const broker_url& where, std::span<const redis_reply> replies) {
   for (const redis_reply& reply : replies) {

@@ -80,6 +80,15 @@ class redis_connection {
   std::string number_, address_;
 };
 
+/// What a user of Redis' lacks, by an error's text: those of a command and of a script differ, and with 7.2 all
+/// changed.
+enum class redis_denial : unsigned char {
+  none,
+  command,  ///< a right: nothing of the kind is done for it
+  key       ///< a key, or a channel: others may do
+};
+[[nodiscard]] redis_denial denial_of(std::string_view error) noexcept;
+
 /// Throws broker_error for an error among the answers, or within one of EXEC.
 void throw_errors(const broker_url& where, std::span<const redis_reply> replies);
 

@@ -25,11 +25,9 @@ std::int64_t redis_milliseconds(wall_time when) {
 
 bool is_refusal(const broker_error& e) noexcept { return dynamic_cast<const redis_lost*>(&e) == nullptr; }
 
-// A user of Redis' may not have all keys; a script's error names that in the middle, or in words.
+// A user of Redis' may not have all keys.
 bool is_for_good(const broker_error& e) noexcept {
-  const std::string_view text = e.what();
-  return dynamic_cast<const broker_refusal*>(&e) != nullptr || text.find("NOPERM") != text.npos ||
-         text.find("can't access at least one of the keys") != text.npos;
+  return dynamic_cast<const broker_refusal*>(&e) != nullptr || denial_of(e.what()) == redis_denial::key;
 }
 
 bool is_plain(const settlement& one) noexcept { return !one.give_back && one.follow.empty(); }

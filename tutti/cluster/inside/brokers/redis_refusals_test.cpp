@@ -11,6 +11,8 @@
 #include <tutti/base/log.hpp>
 #include <tutti/cluster/inside/brokers/broker_link.hpp>
 #include <tutti/cluster/inside/brokers/redis_broker.hpp>
+#include <tutti/cluster/inside/brokers/redis_connection.hpp>
+#include <tutti/cluster/inside/brokers/redis_scripts.hpp>
 
 namespace {
 
@@ -103,6 +105,88 @@ TEST_F(redis_refusals_test, of_several_queues_all_are_sent_to_or_none) {
   redis.ask({"ACL", "SETUSER", "default", "+llen"});
   EXPECT_EQ(redis.ask({"LLEN", "q"}), "1");
   EXPECT_EQ(redis.ask({"LLEN", "odd"}), "1");
+}
+
+TEST_F(redis_refusals_test, what_has_refused_one_is_looked_at_before_the_others_are_sent) {
+  const redis_server redis;
+  const auto broker = make_redis_broker(place_of(redis), patient);
+  const auto refused = [&](std::vector<outgoing_message> messages) {
+    EXPECT_THROW(broker->publish(messages), broker_refusal);
+    EXPECT_EQ(redis.ask({"LLEN", "q"}), "0");
+  };
+  redis.ask({"SET", "odd", "text"});
+  refused({{"odd", "{}"}});
+  refused({{"q", "{}"}, {"odd", "{}"}});
+  redis.ask({"DEL", "odd"});
+  broker->publish(std::vector<outgoing_message>{{"odd", "{}"}});
+  redis.ask({"SET", "odd", "text"});
+  refused({{"odd", "{}"}});
+  refused({{"q", "{}"}, {"odd", "{}"}});
+  // Nor does a queue that its user may not touch ever take one.
+  redis.ask({"ACL", "SETUSER", "default", "resetkeys", "~q*", "~tutti:*", "~_kombu*"});
+  refused({{"q", "{}"}, {"other", "{}"}});
+}
+
+TEST(redis_denial_test, is_read_in_the_words_of_all_versions) {
+  using enum detail::redis_denial;
+  for (const char* const text :
+       {"NOPERM this user has no permissions to access one of the keys used as arguments",
+        "NOPERM User u has no permissions to access the 'other' key", "NOPERM No permissions to access a key",
+        "NOPERM User u has no permissions to access the 'c' channel",
+        "REFUSED other: ERR The user executing the script can't access at least one of the keys mentioned in the "
+        "command arguments script: 1ab, on @user_script:2.",
+        "ERR The user executing the script can't publish to the channel mentioned in the command",
+        "redis://h: REFUSED other: ERR ACL failure in script: No permissions to access a key script: 1ab, on "
+        "@user_script:2.",
+        "ERR ACL failure in script: User u has no permissions to access the 'other' key"}) {
+    EXPECT_EQ(detail::denial_of(text), key) << text;
+  }
+  for (const char* const text :
+       {"NOPERM this user has no permissions to run the 'llen' command",
+        "NOPERM User u has no permissions to run the 'llen' command",
+        "ERR The user executing the script can't run this command or subcommand script: 1ab, on @user_script:2.",
+        "ERR ACL failure in script: User u has no permissions to run the 'llen' command script: 1ab"}) {
+    EXPECT_EQ(detail::denial_of(text), command) << text;
+  }
+  for (const char* const text : {"", "OOM command not allowed when used memory > 'maxmemory'.",
+                                 "WRONGTYPE Operation against a key holding the wrong kind of value"}) {
+    EXPECT_EQ(detail::denial_of(text), none) << text;
+  }
+}
+
+TEST_F(redis_refusals_test, who_may_only_not_ask_settles_with_all_versions) {
+  const redis_server redis;
+  const auto settle_when_llen_says = [&](const std::string& said) {
+    // As if Redis refused to tell the script.
+    const std::string script =
+        "local redis = setmetatable({pcall = function(name, ...) if name == 'LLEN' then return "
+        "{err = \"" +
+        said + "\"} end return redis.pcall(name, ...) end}, {__index = redis})" + detail::settle_script.before +
+        detail::settle_script.text;
+    redis.ask({"DEL", "next"});
+    redis.ask({"HSET", "held", "1", "1:0:q{}"});
+    return redis.ask({"EVAL", script, "3", "held", "later", "texts", "1", "0", "1", "next", "0", "t", "{}"});
+  };
+  for (const char* const said : {"ERR The user executing the script can't run this command or subcommand",
+                                 "ERR ACL failure in script: User u has no permissions to run the 'llen' command"}) {
+    settle_when_llen_says(said);
+    EXPECT_EQ(redis.ask({"LLEN", "next"}), "1") << said;
+  }
+  for (const char* const said : {"ERR The user executing the script can't access at least one of the keys",
+                                 "ERR ACL failure in script: No permissions to access a key"}) {
+    EXPECT_EQ(detail::denial_of(settle_when_llen_says(said)), detail::redis_denial::key);
+    EXPECT_EQ(redis.ask({"LLEN", "next"}), "0") << said;
+  }
+}
+
+TEST_F(redis_refusals_test, who_lacks_a_right_is_told_where_it_stands) {
+  const redis_server redis;
+  redis.ask({"ACL", "SETUSER", "default", "-time"});
+  const auto consumer = make_redis_broker(place_of(redis), patient)->consume("me", {"q"});
+  tutti::log_capture logged;
+  static_cast<void>(consumer->receive(1, 1ms));
+  EXPECT_TRUE(logged.contains("refuses") && logged.contains("docs/cluster.md"))
+      << testing::PrintToString(logged.lines());
 }
 
 TEST_F(redis_refusals_test, who_listens_is_told_that_it_is_let_in_no_more) {

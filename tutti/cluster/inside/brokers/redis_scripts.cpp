@@ -113,7 +113,11 @@ return out
 const redis_script settle_script{prelude, R"lua(
 local function refusal_of(list) -- or nil; who may only not ask may still send
   local said = redis.pcall('LLEN', list)
-  if type(said) == 'table' and not string.find(said.err, "can't run this command", 1, true) then return said.err end
+  if type(said) ~= 'table' then return end
+  for _, may_not_ask in ipairs({"can't run this command", 'permissions to run'}) do -- until 7.0, and since
+    if string.find(said.err, may_not_ask, 1, true) then return end
+  end
+  return said.err
 end
 local held, i = KEYS[1], 1
 while i <= #ARGV do

@@ -35,7 +35,7 @@ child_process::child_process(const child_limits& limits, const detail::child_set
     : limits_(limits), setup_(setup) {}
 child_process::~child_process() = default;
 
-void child_process::make_ready() {
+void child_process::make_ready(const std::function<bool()>& is_wanted) {
   if (no_begin_) {
     drop();
     std::rethrow_exception(std::exchange(no_begin_, nullptr));
@@ -54,7 +54,11 @@ void child_process::make_ready() {
   }
   if (ready_ != 0 && pid() == ready_) return;
   try {
-    ready_ = pool_->submit<detail::child_pid>().get();
+    future<std::int32_t> answer = pool_->submit<detail::child_pid>();
+    while (!answer.wait_for(std::chrono::milliseconds(50))) {
+      if (!is_wanted()) kill(nullptr, SIGKILL);  // it may never begin to answer, as when it loads a library
+    }
+    ready_ = answer.get();
     tasks_ = 0;
   } catch (...) {
     drop();

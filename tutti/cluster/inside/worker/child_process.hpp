@@ -32,8 +32,9 @@ class child_process {
   ~child_process();  ///< ends the process
 
   /// Blocks until there is a process that waits for work: another one, when the one before has died, or is to be
-  /// replaced. Throws when there cannot be one now, or when the last attempt could not begin.
-  void make_ready();
+  /// replaced. Throws when there cannot be one now, when `is_wanted`, called now and then, says no before there is one,
+  /// or when the last attempt could not begin.
+  void make_ready(const std::function<bool()>& is_wanted);
   /// Runs one attempt; `what` names it to kill(). At `limit`, from now, the process is killed and the task has failed.
   /// A process that dies by itself, or is killed otherwise, gives outcome_kind::lost.
   /// It is not run when `is_wanted`, called once kill() can reach it, says no, nor when no process can begin it: that

@@ -20,6 +20,7 @@ namespace {
 
 constexpr int most_refusals = 4;
 constexpr std::chrono::seconds between_chores{1};
+constexpr std::chrono::milliseconds longest_unsent_pause{500};
 
 }  // namespace
 
@@ -69,28 +70,40 @@ void completion::want_chore() {
 void completion::run() {
   std::unique_lock lock(mutex_);
   const auto is_chore_due = [&] { return chore_at_ && (is_ending() || clock::now() >= *chore_at_); };
+  const auto is_unsent_due = [&] { return !unsent_.empty() && clock::now() >= unsent_at_; };
   for (;;) {
-    while (!is_over_ && waiting_.empty() && !is_chore_due()) {
-      if (chore_at_) {
-        changed_.wait_until(lock, clock::time_point(*chore_at_));
+    while (!is_over_ && waiting_.empty() && !is_chore_due() && !is_unsent_due()) {
+      std::optional<clock::time_point> until = chore_at_;
+      if (!unsent_.empty()) until = std::min(until.value_or(unsent_at_), unsent_at_);
+      if (until) {
+        changed_.wait_until(lock, *until);
       } else {
         changed_.wait(lock);
       }
     }
-    const bool has_chore = is_chore_due();
-    if (waiting_.empty() && !has_chore) return;
+    const bool has_chore = is_chore_due(), has_unsent = is_unsent_due();
+    if (waiting_.empty() && !has_chore && !has_unsent) return;
     is_working_ = true;
     std::vector<ended_job> batch = std::exchange(waiting_, {});
+    std::vector<ended_job> late;
+    if (has_unsent) late.swap(unsent_);
     if (has_chore) {
       chore_at_.reset();
       last_chore_ = clock::now();
     }
     lock.unlock();
-    process(batch, tries::until_done);
+    // Those to be settled first: they make room in a broker that is full.
+    const auto early = std::stable_partition(batch.begin(), batch.end(),
+                                             [](const ended_job& one) { return !one.of->acknowledged.load(); });
+    process({batch.begin(), early}, tries::until_done);
+    process({early, batch.end()}, tries::until_done);
+    process(late, tries::until_done);
     batch.clear();
+    late.clear();
     if (has_chore) do_chore();
     lock.lock();
     is_working_ = false;
+    if (unsent_.empty()) unsent_pause_ = first_pause;
     if (waiting_.empty()) changed_.notify_all();  // finish() waits for that
   }
 }
@@ -154,7 +167,7 @@ void completion::finish(std::chrono::nanoseconds patience) {
   {
     std::unique_lock lock(mutex_);
     changed_.notify_all();  // a chore does not wait any more
-    changed_.wait(lock, [&] { return waiting_.empty() && !is_working_ && !chore_at_; });
+    changed_.wait(lock, [&] { return waiting_.empty() && unsent_.empty() && !is_working_ && !chore_at_; });
     is_over_ = true;
     changed_.notify_all();
   }
@@ -166,7 +179,7 @@ template <class Step>
 void completion::keep_trying(const char* what, tries how, Step step) {
   retried(step, [&](const broker_error& e, std::chrono::milliseconds pause) {
     if (dynamic_cast<const broker_refusal*>(&e) != nullptr) return false;  // it is there, and will never take this
-    if (pause == first_pause) log(log_level::warn, what, {{"error", reason_of(e)}});
+    if (pause == first_pause) log(log_level::warn, what, {{"error", e.what()}});
     if (how == tries::once) return false;
     constexpr std::chrono::milliseconds nap(20);
     for (; pause.count() > 0 && !gives_up_.load(); pause -= nap) std::this_thread::sleep_for(nap);
@@ -188,7 +201,7 @@ void completion::process(std::span<ended_job> batch, tries how) noexcept {
   } catch (const std::exception& e) {
     const bool is_away =
         dynamic_cast<const broker_error*>(&e) != nullptr && dynamic_cast<const broker_refusal*>(&e) == nullptr;
-    if (is_away && how == tries::once && !gives_up_.load() && hand_over(batch)) return;
+    if (is_away && !gives_up_.load() && hand_over(batch, how, e.what())) return;
     if (!is_away && batch.size() > 1) {
       for (ended_job& one : batch) process({&one, 1}, how);
       return;
@@ -199,16 +212,27 @@ void completion::process(std::span<ended_job> batch, tries how) noexcept {
   queue_.ended(batch.size());
 }
 
-// Somebody else has the time to try for longer. False: no memory for that.
-bool completion::hand_over(std::span<ended_job> batch) noexcept {
+// To the thread that has the time to try for longer; which does what cannot be sent again later, as it keeps nobody
+// from the rest. False: no memory for that.
+bool completion::hand_over(std::span<ended_job> batch, tries how, const char* why) noexcept {
+  const bool is_unsent = how == tries::until_done;
+  bool is_news = false;
   try {
     const std::lock_guard lock(mutex_);
-    waiting_.insert(waiting_.end(), std::make_move_iterator(batch.begin()), std::make_move_iterator(batch.end()));
+    std::vector<ended_job>& to = is_unsent ? unsent_ : waiting_;
+    const bool is_first = to.empty();
+    to.insert(to.end(), std::make_move_iterator(batch.begin()), std::make_move_iterator(batch.end()));
+    if (is_unsent && is_first) {
+      is_news = unsent_pause_ == first_pause;
+      unsent_at_ = clock::now() + unsent_pause_;
+      unsent_pause_ = std::min(2 * unsent_pause_, longest_unsent_pause);
+    }
     changed_.notify_all();
-    return true;
   } catch (const std::bad_alloc&) {
     return false;
   }
+  if (is_news) log(log_level::warn, "messages could not be sent; trying again", {{"error", why}});
+  return true;
 }
 
 // As long as the broker is waited for they go back, or nobody would have them while this worker lives.
@@ -218,7 +242,7 @@ void completion::let_go(std::span<const ended_job> batch, const char* why) noexc
     const bool is_lost = one.of->acknowledged.load();
     log(log_level::error,
         is_lost ? "the end of a task that was acknowledged before could not be told"
-                : "a task that has ended could not be settled: it goes back",
+                : "a task that has ended may not have been settled: then it goes back",
         {{"task", one.of->message.task}, {"id", one.of->message.id}, {"error", why}});
     if (!is_lost && !gives_up_.load()) {
       try {
@@ -321,7 +345,10 @@ void completion::carry_out(std::span<ended_job> batch, tries how) {
       settled.push_back({one.of->from.tag, one.gives_back, one.brings.follow});
     }
   }
-  if (!sent.empty()) keep_trying("messages could not be sent", how, [&] { broker_->publish(sent); });
+  if (!sent.empty()) {
+    broker_->publish(sent);  // tried once: process() does not wait for a broker that is full
+    steps_.fetch_add(1);
+  }
   for (ended_job& one : batch) one.is_settled = one.is_settled || one.of->acknowledged.load();
   if (!settled.empty()) {
     keep_trying("tasks that have ended could not be settled", how, [&] { consumer_.settle(settled); });

@@ -4,6 +4,7 @@
 #include <tutti/cluster/broker.hpp>
 #include <tutti/cluster/inside/worker/ending.hpp>
 #include <tutti/cluster/inside/worker/job_queue.hpp>
+#include <tutti/cluster/inside/worker/retried.hpp>
 #include <tutti/cluster/result_store.hpp>
 #include <tutti/core/timers.hpp>
 
@@ -41,7 +42,8 @@ inline constexpr const char* lost_header = "x-tutti-lost";  ///< has that number
 
 /// Stores results, counts the parts of chords, and settles with the broker: in this order, so that nothing is lost
 /// when this process ends in between. While the store or the broker are away it tries again, for ever; the messages
-/// stay with the consumer until then. What they refuse for good ends as a failure that says so. Thread-safe.
+/// stay with the consumer until then. What follows those that were acknowledged before they ran is sent when the broker
+/// takes it, and keeps nobody from settling. What they refuse for good ends as a failure that says so. Thread-safe.
 class completion {
  public:
   /// The queue is told how many have arrived. All must outlive it. `chore`: see want_chore().
@@ -75,7 +77,7 @@ class completion {
   void do_chore() noexcept;
   enum class tries : unsigned char { once, until_done };
   void process(std::span<ended_job> batch, tries how) noexcept;
-  [[nodiscard]] bool hand_over(std::span<ended_job> batch) noexcept;
+  [[nodiscard]] bool hand_over(std::span<ended_job> batch, tries how, const char* why) noexcept;
   void let_go(std::span<const ended_job> batch, const char* why) noexcept;
   void carry_out(std::span<ended_job> batch, tries how);
   void carry_out_or_replace(ended_job& one, tries how);
@@ -112,6 +114,9 @@ class completion {
   std::mutex mutex_;
   std::condition_variable changed_;
   std::vector<ended_job> waiting_;
+  std::vector<ended_job> unsent_;  // acknowledged before they ran: the broker takes nothing of what follows now
+  clock::time_point unsent_at_;    // tried again; once there are any
+  std::chrono::milliseconds unsent_pause_{first_pause};
   std::optional<clock::time_point> chore_at_;  // somebody wants it
   clock::time_point last_chore_ = clock::time_point::min();
   bool is_working_ = false, is_over_ = false;

@@ -69,6 +69,41 @@ class fake_consumer : public consumer {
   std::vector<settlement> done_;
 };
 
+// The app's, which takes nothing while it is full.
+class full_broker : public broker {
+ public:
+  explicit full_broker(std::shared_ptr<broker> under) : under_(std::move(under)) {}
+  std::atomic<bool> is_full{false};
+  std::atomic<int> refused{0};
+
+  void publish(std::span<const outgoing_message> messages) override {
+    if (is_full.load()) {
+      ++refused;
+      throw broker_error("it is full");
+    }
+    under_->publish(messages);
+  }
+  std::unique_ptr<consumer> consume(const std::string& name, std::vector<std::string> queues) override {
+    return under_->consume(name, std::move(queues));
+  }
+  std::vector<queue_info> queues(std::span<const std::string> names) override { return under_->queues(names); }
+  std::vector<std::string> peek(const std::string& queue, std::size_t most) override {
+    return under_->peek(queue, most);
+  }
+  std::uint64_t purge(const std::string& queue) override { return under_->purge(queue); }
+  void broadcast(const std::string& channel, const std::string& text) override { under_->broadcast(channel, text); }
+  std::unique_ptr<listener> listen(const std::string& channel) override { return under_->listen(channel); }
+  void answer(const std::string& exchange, const std::string& key, const std::string& text) override {
+    under_->answer(exchange, key, text);
+  }
+  std::unique_ptr<listener> answers(const std::string& key) override { return under_->answers(key); }
+  std::string name() const override { return under_->name(); }
+  bool is_shared() const noexcept override { return under_->is_shared(); }
+
+ private:
+  const std::shared_ptr<broker> under_;
+};
+
 class Completion : public testing::Test {
  protected:
   ended_job job_of(const std::string& tag) {
@@ -77,6 +112,13 @@ class Completion : public testing::Test {
     one->message.id = "id-" + tag;
     one->from = {tag, "celery", encode_message(one->message), {}, 0};
     return {std::move(one)};
+  }
+  // Acknowledged before it ran; one message follows it.
+  ended_job early_job(const std::string& tag) {
+    ended_job early = job_of(tag);
+    early.of->acknowledged.store(true);
+    early.brings.follow.push_back({"next", "after " + tag, {}, {}});
+    return early;
   }
   std::vector<std::string> tags() {
     std::vector<std::string> all;
@@ -90,7 +132,8 @@ class Completion : public testing::Test {
   job_queue queue_{1, 0};
   std::atomic<int> chores_{0};
   std::function<void()> chore_ = [this] { ++chores_; };
-  completion completion_{app_.tasks(), app_.results(), consumer_, queue_, {"celery", 1h}, [this] { chore_(); }};
+  const std::shared_ptr<full_broker> broker_ = std::make_shared<full_broker>(app_.tasks());
+  completion completion_{broker_, app_.results(), consumer_, queue_, {"celery", 1h}, [this] { chore_(); }};
 };
 
 TEST_F(Completion, EndsWithItsPatienceWhileTheBrokerRefusesForEver) {
@@ -197,6 +240,33 @@ TEST_F(Completion, LeavesToTheConsumerWhatCannotEvenGoBack) {
   acknowledged.of->acknowledged.store(true);
   completion_.add(std::move(acknowledged));  // has nothing to settle
   completion_.finish(30s);
+  EXPECT_EQ(completion_.let_go(), 1U);
+  EXPECT_TRUE(queue_.is_idle());
+}
+
+TEST_F(Completion, SettlesWhileWhatFollowsAnEarlyOneCannotBeSent) {
+  broker_->is_full = true;
+  for (const char* tag : {"a", "b"}) completion_.add(early_job(tag));
+  ASSERT_TRUE(eventually([&] { return broker_->refused >= 2; }));
+  completion_.add(job_of("c"));
+  completion_.add(early_job("d"), true);
+  completion_.add(job_of("e"));
+  EXPECT_TRUE(eventually([&] { return consumer_.done().size() == 2; }));
+  EXPECT_THAT(tags(), ElementsAre("c", "e"));
+  EXPECT_FALSE(queue_.is_idle());
+  broker_->is_full = false;
+  completion_.finish(30s);
+  EXPECT_THAT(broker_->peek("next", 10), testing::UnorderedElementsAre("after a", "after b", "after d"));
+  EXPECT_EQ(completion_.let_go(), 0U);
+  EXPECT_TRUE(queue_.is_idle());
+}
+
+TEST_F(Completion, EndsWithItsPatienceWhileWhatFollowsCannotBeSent) {
+  broker_->is_full = true;
+  completion_.add(early_job("a"));
+  completion_.add(job_of("b"));
+  completion_.finish(50ms);
+  EXPECT_THAT(tags(), ElementsAre("b"));
   EXPECT_EQ(completion_.let_go(), 1U);
   EXPECT_TRUE(queue_.is_idle());
 }

@@ -14,6 +14,8 @@
 #include <memory>
 #include <optional>
 #include <random>
+#include <string>
+#include <string_view>
 #include <utility>
 
 namespace tutti::cluster {
@@ -60,12 +62,12 @@ std::string (*stack_for_failure())() {
   return taken.fetch_add(1, std::memory_order_relaxed) < each_second ? &throw_stack : nullptr;
 }
 
-// What the call itself refuses has no place in the task.
-bool is_refused_call(const std::exception_ptr& thrown) {
+// What the call itself refuses has no place in the task; what it refuses names the task, as its own calls do theirs.
+bool is_refused_call(const registered_task& task, const std::exception_ptr& thrown) {
   try {
     std::rethrow_exception(thrown);
-  } catch (const argument_error&) {
-    return true;
+  } catch (const argument_error& e) {
+    return std::string_view(e.what()).starts_with(task.signature + ": ");
   } catch (...) {
     return false;
   }
@@ -140,7 +142,7 @@ outcome run_task(const registered_task& task, const detail::call_context& contex
         ended.failure = describe_failure(thrown);
         ended.wait = retry_wait(task.settings, message.retries).count();
       } else {
-        ended.failure = describe_failure(thrown, is_refused_call(thrown) ? nullptr : stack_for_failure());
+        ended.failure = describe_failure(thrown, is_refused_call(task, thrown) ? nullptr : stack_for_failure());
       }
     }
   } catch (...) {  // no memory, no thread for the timer

@@ -17,7 +17,7 @@ namespace tutti::cluster {
 template <class Step>
 void worker::impl::retry_until_stopped(const char* what, Step step) {
   retried(step, [&](const broker_error& e, std::chrono::milliseconds pause) {
-    log(log_level::warn, what, {{"worker", name()}, {"error", reason_of(e)}});
+    log(log_level::warn, what, {{"worker", name()}, {"error", e.what()}});
     rest(pause);
     return !is_stopping();
   });

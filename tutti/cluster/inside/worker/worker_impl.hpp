@@ -95,6 +95,7 @@ class worker::impl final : public control_target {
   void run_job(const job_ptr& one, std::size_t slot);
   [[nodiscard]] bool begin(const job_ptr& one);
   void interrupt(const job& one, outcome& ended) const;
+  void lose(const job_ptr& one);
   [[nodiscard]] outcome attempt_here(const job_ptr& one);
   [[nodiscard]] outcome attempt_in_child(const job_ptr& one, child_process& child);
   [[nodiscard]] bool ready_child(child_process& child);
@@ -151,7 +152,7 @@ class worker::impl final : public control_target {
   std::condition_variable stopped_;
   consumer* waker_ = nullptr;
   completion* ending_ = nullptr;
-  last_resort last_resort_{jobs_};  // set only under the lock, while there is ending_
+  last_resort last_resort_{jobs_, [this](const job_ptr& one) { lose(one); }};  // begun under the lock, with ending_
   bool has_run_ = false;
 
   std::atomic<std::uint64_t> received_{0}, succeeded_{0}, failed_{0}, retried_{0}, revoked_count_{0}, dead_{0};

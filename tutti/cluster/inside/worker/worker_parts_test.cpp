@@ -22,7 +22,9 @@ namespace {
 
 using namespace std::chrono_literals;
 using testing::ElementsAre;
+using testing::HasSubstr;
 using testing::IsEmpty;
+using testing::Not;
 using testing::SizeIs;
 
 TEST(RateLimits, ReadsRates) {
@@ -324,6 +326,7 @@ class TaskRun : public testing::Test {
     registered_task task;
     task.settings = std::move(settings);
     task.settings.name = "run_test.task";
+    task.signature = "run_test.task(a)";
     task.run = [&](std::string_view, std::string_view) { return what(); };
     const task_registration known(task);
     task_message message;
@@ -337,6 +340,14 @@ class TaskRun : public testing::Test {
     return run_task(task, context, stop, 0s);
   }
 };
+
+TEST_F(TaskRun, OnlyAFailureWithinTheTaskHasAPlaceInIt) {
+  const auto trace_of = [&](const std::string& why) {
+    return run([&]() -> std::string { throw argument_error(why); }).failure.traceback;
+  };
+  EXPECT_THAT(trace_of("run_test.task(a): missing"), Not(HasSubstr("\n")));
+  EXPECT_THAT(trace_of("called.by_it(a): missing"), HasSubstr("\n"));
+}
 
 TEST_F(TaskRun, AnotherAttemptIsForWhatMayGoWellThen) {
   const auto is_runtime = [](const std::exception& e) {

@@ -56,10 +56,11 @@ void worker::impl::run_slot(std::size_t slot) {
 bool worker::impl::ready_child(child_process& child) {
   for (bool is_lost = false;;) {
     try {
-      child.make_ready();
+      child.make_ready([this] { return !is_stopping(); });
       if (is_lost) jobs_.regain_slot();
       return true;
     } catch (const std::exception& e) {
+      if (is_stopping()) return false;
       if (!std::exchange(is_lost, true)) jobs_.lose_slot();
       log(log_level::error, "a process of the worker cannot be started", {{"worker", name()}, {"error", e.what()}});
     }
@@ -97,6 +98,14 @@ void worker::impl::interrupt(const job& one, outcome& ended) const {
   } else if (ended.kind == outcome_kind::again) {
     ended.kind = outcome_kind::lost;
   }
+}
+
+// Of one that was acknowledged, in a cold shutdown which its thread does not live to see.
+void worker::impl::lose(const job_ptr& one) {
+  outcome ended;
+  ended.kind = outcome_kind::again;
+  interrupt(*one, ended);
+  finish(one, std::move(ended));
 }
 
 // False: it is not to run any more; then it has ended, or goes back.

@@ -1,8 +1,10 @@
 #include <tutti/cluster/inside/worker/worker_signals.hpp>
 
+#include <tutti/base/at_fork.hpp>
 #include <tutti/base/error.hpp>
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -33,14 +35,34 @@ void handle(int number) noexcept {
   errno = error;
 }
 
+// What the signals did before; of the one worker that hears them.
+constinit std::array<struct ::sigaction, numbers.size()> before{};
+constinit std::atomic<bool> is_restored{true};
+
+void restore() noexcept {
+  if (is_restored.exchange(true)) return;
+  for (std::size_t i = 0; i < numbers.size(); ++i) ::sigaction(numbers[i], &before[i], nullptr);
+}
+
 struct signal_pipe {
   int out = -1, in = -1;
   ::pid_t of = 0;  // a forked process has one of its own
 };
 
+struct signal_pipes {
+  // In a child there is no worker: what it is told is not for its parent.
+  signal_pipes() {
+    ::pthread_atfork(nullptr, nullptr, [] {
+      restore();
+      told.store(-1);
+    });
+  }
+  std::mutex mutex;
+  signal_pipe last;
+};
+
 signal_pipe pipe_of_signals() {
-  static std::mutex mutex;
-  static signal_pipe made;
+  auto& [mutex, made] = process_wide<signal_pipes>();
   const std::lock_guard lock(mutex);
   if (made.of != ::getpid()) {
     std::array<int, 2> ends{};
@@ -55,15 +77,9 @@ signal_pipe pipe_of_signals() {
 
 struct worker_signals::impl {
   std::function<void()> warm, cold;
-  std::array<struct ::sigaction, numbers.size()> before{};
-  std::atomic<bool> restored{false};
   const signal_pipe pipe = pipe_of_signals();
   std::thread thread;
 
-  void restore() noexcept {
-    if (restored.exchange(true)) return;
-    for (std::size_t i = 0; i < numbers.size(); ++i) ::sigaction(numbers[i], &before[i], nullptr);
-  }
   void listen() {
     bool is_warm = false;
     for (char byte = 0;;) {
@@ -108,11 +124,12 @@ worker_signals::worker_signals(std::function<void()> warm, std::function<void()>
   struct ::sigaction ours{};
   ours.sa_handler = handle;
   ours.sa_flags = SA_RESTART;
-  for (std::size_t i = 0; i < numbers.size(); ++i) ::sigaction(numbers[i], &ours, &impl_->before[i]);
+  for (std::size_t i = 0; i < numbers.size(); ++i) ::sigaction(numbers[i], &ours, &before[i]);
+  is_restored.store(false);
 }
 
 worker_signals::~worker_signals() {
-  impl_->restore();
+  restore();
   const char end = 0;
   while (::write(impl_->pipe.in, &end, 1) < 0 && (errno == EINTR || errno == EAGAIN)) std::this_thread::yield();
   impl_->thread.join();

@@ -5,6 +5,9 @@
 #include <tests/support/eventually.hpp>
 #include <tests/support/no_threads.hpp>
 
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include <atomic>
 #include <csignal>
 #include <cstdio>
@@ -25,6 +28,37 @@ TEST(WorkerSignals, AreHeardByOneAfterTheOther) {
     ASSERT_EQ(::raise(SIGINT), 0);
     EXPECT_TRUE(eventually([&] { return warm == 1 && cold == 1; }));
   }
+}
+
+// How a forked process ends that does this.
+int status_of(void (*does)()) {
+  const ::pid_t child = ::fork();
+  if (child == 0) {
+    does();
+    ::_exit(1);
+  }
+  int status = -1;
+  EXPECT_EQ(::waitpid(child, &status, 0), child);
+  return status;
+}
+
+TEST(WorkerSignals, AreTheChildsOwnAfterAFork) {
+  std::atomic<int> warm{0}, cold{0};
+  const worker_signals listening([&] { ++warm; }, [&] { ++cold; });
+  const int status = status_of([] { (void)::raise(SIGTERM); });
+  EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM) << status;
+  EXPECT_EQ(warm, 0);
+#ifndef TUTTI_TEST_TSAN
+  EXPECT_EQ(status_of([] {
+              const worker_signals of_child([] { ::_exit(0); }, [] {});
+              (void)::raise(SIGTERM);
+              for (;;) ::pause();
+            }),
+            0);
+#endif
+  ASSERT_EQ(::raise(SIGQUIT), 0);
+  EXPECT_TRUE(eventually([&] { return cold == 1; }));
+  EXPECT_EQ(warm, 0);
 }
 
 #ifndef TUTTI_TEST_TSAN
