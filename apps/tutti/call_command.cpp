@@ -137,14 +137,16 @@ exit_code tell(const cl::async_result<>& task, const std::string& what, const st
     const bool is_sent = !queue.empty();
     const bool by_results = !is_sent && where.options().broker.empty() && !where.options().backend.empty();
     const std::string place = by_results ? where.results()->name() : where.tasks()->name();
-    std::string more;
-    if (is_sent) {
+    std::string more, then = advice(by_results ? " --broker URL" : "");
+    if (!result.result.empty() && result.result != "null") {
+      then = result.result;  // how far it is
+    } else if (is_sent) {
       more = fmt::format(", its queue {} at {}", printable(queue), place);
     } else if (result.status == cl::state::pending) {
       more = (by_results ? " (or its result is not kept in " : " (or nobody has sent it to ") + place + ')';
     }
     err << fmt::format("tutti: {} has not ended; its state is {}{}: {}\n", printable(what), printable(result.status),
-                       more, advice(by_results ? " --broker URL" : ""));
+                       more, printable(then));
   } else {
     const bool is_revoked = result.status == cl::state::revoked;
     err << "tutti: " << printable(what) << (is_revoked ? " was revoked: " : " failed: ")

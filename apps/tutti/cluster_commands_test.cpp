@@ -5,6 +5,7 @@
 #include <tutti/cluster/app.hpp>
 #include <tutti/cluster/control_client.hpp>
 #include <tutti/cluster/message.hpp>
+#include <tutti/cluster/result_store.hpp>
 #include <tutti/cluster/task_registry.hpp>
 #include <tutti/cluster/worker.hpp>
 
@@ -24,6 +25,7 @@
 #include <iterator>
 #include <memory>
 #include <optional>
+#include <span>
 #include <sstream>
 #include <thread>
 
@@ -333,6 +335,16 @@ TEST_F(NoBrokerGiven, OptionsGoBeforeAnEnvironmentThatIsWrong) {
   EXPECT_THAT(backend.err, StartsWith("tutti: CELERY_RESULT_BACKEND: broker URL \"rpc://\""));
   ::unsetenv("CELERY_BROKER_URL");
   ::unsetenv("CELERY_RESULT_BACKEND");
+}
+
+TEST_F(ClusterCommands, ResultSaysHowFarATaskIs) {
+  const cluster::app where({.broker = broker_});
+  const std::string text = R"({"task_id":"id","status":"PROGRESS","result":{"step":1},"traceback":null,"children":[]})";
+  const cluster::stored_result kept{"id", text, 60s, false};
+  where.results()->store(std::span(&kept, 1));
+  const outcome said = tutti({"result", "id"});
+  EXPECT_EQ(said.code, 3);
+  EXPECT_EQ(said.err, "tutti: the task id has not ended; its state is PROGRESS: {\"step\":1}\n");
 }
 
 TEST_F(ClusterCommands, HelpEndsOnce) {

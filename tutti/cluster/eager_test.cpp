@@ -62,6 +62,13 @@ TEST(Eager, ATaskThatAlwaysAsksForAnotherAttemptFailsInTheEnd) {
   EXPECT_EQ(attempts, 1000);
 }
 
+TEST(Eager, ATaskThatIsNotKnownHereIsNamed) {
+  const tutti_test::client_bench bench(true);
+  const auto sent = send_task("eager.elsewhere", {});
+  EXPECT_THAT(tutti_test::message_of<not_registered>([&] { static_cast<void>(sent.get()); }),
+              testing::HasSubstr("no task \"eager.elsewhere\" is known to this program"));
+}
+
 registered_task made(const char* name, std::string (*run)()) {
   registered_task task;
   task.settings = {.name = name};

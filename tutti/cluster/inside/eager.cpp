@@ -47,8 +47,11 @@ class eager_run {
     const registered_task* const task = task_to_run(message.task);
     ending brings;
     if (task == nullptr) {
-      end_without_success(brings, message, nullptr, state::failure,
-                          celery_failure("NotRegistered", "'" + message.task + "'"), rules_);
+      end_without_success(
+          brings, message, nullptr, state::failure,
+          celery_failure("NotRegistered",
+                         "no task \"" + message.task + "\" is known to this program: an eager app runs no other"),
+          rules_);
       return carry_out(std::move(brings), message);
     }
     outcome ended = attempt(*task, message);

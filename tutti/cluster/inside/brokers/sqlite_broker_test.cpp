@@ -51,7 +51,7 @@ TEST_F(SqliteBroker, KeepsItsMessagesWhenNobodyHasItOpen) {
 
 TEST_F(SqliteBroker, HasRoomOnTheDiskForItsBell) {
   const auto broker = open();
-  broker->consume("c", {"q"});
+  const auto consumer = broker->consume("c", {"q"});
   struct ::stat found{};
   ASSERT_EQ(::stat((path_ + "-bell").c_str(), &found), 0);
   EXPECT_GE(found.st_blocks * 512, 4096);

@@ -7,6 +7,8 @@
 #include <tutti/core/call_in_progress.hpp>
 #include <tutti/core/task_frame.hpp>
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <atomic>
 #include <cmath>
@@ -102,7 +104,7 @@ nanoseconds retry_wait(const task_settings& settings, int retries) {
 
 task_failure time_limit_failure(nanoseconds limit) {
   return celery_failure("TimeLimitExceeded",
-                        std::to_string(std::chrono::duration<double>(limit).count()) + " s are over");
+                        fmt::format("its time limit, {} s, is over", std::chrono::duration<double>(limit).count()));
 }
 
 outcome run_task(const registered_task& task, const detail::call_context& context, std::stop_source stop,

@@ -73,7 +73,7 @@ void worker::impl::describe_end(ended_job& out, const outcome& ended) {
   if (ended.kind == outcome_kind::success) {
     if (end_with_success(out.brings, m, settings, ended.result, rules_)) {
       succeeded_.fetch_add(1, std::memory_order_relaxed);
-      const double runtime = static_cast<double>(ended.took) * 1e-9;
+      const double runtime = static_cast<double>(ended.took) / 1e9;
       if (log_enabled(log_level::info)) {  // before the fields are copied
         log(log_level::info, "a task has succeeded", {{"task", m.task}, {"id", m.id}, {"runtime", runtime}});
       }
