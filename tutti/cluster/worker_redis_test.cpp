@@ -123,14 +123,21 @@ TEST(WorkerFullRedis, RunsWhatIsThere) {
   cluster_bench bench(server.url(), {.lease = 500ms, .patience = 10s});
   bench.task("count", [](const auto& args) { return args.at(0); });
   bench.task("fail", [](const auto&) -> std::string { throw std::invalid_argument("x"); });
-  std::vector<std::string> ids;
+  // What follows it has no room, and keeps nobody from the rest.
+  bench.task("early", [](const auto&) { return std::string("1"); }, {.acknowledge = ack::early});
+  task_message m = bench.message("early");
+  m.chain = {tutti_test::signature("count", "[]", R"({"task_id": "next"})")};
+  std::vector<std::string> ids = {bench.send(m)};
   for (int n = 0; n < 20; ++n) ids.push_back(bench.send(n % 2 == 0 ? "count" : "fail", "[" + std::to_string(n) + "]"));
   tutti_test::fill(server);
   running_worker worker(bench, {.concurrency = 2});
   for (const std::string& id : ids) bench.await(id);
   ASSERT_TRUE(eventually([&] { return bench.left() == 0; }));
-  EXPECT_EQ(worker.stop(), 0);
   EXPECT_THAT(server.ask({"SET", "x", "x"}), testing::StartsWith("-OOM"));
+  EXPECT_FALSE(bench.look("next"));
+  server.ask({"CONFIG", "SET", "maxmemory", "0"});
+  EXPECT_EQ(bench.await("next").result, "1");
+  EXPECT_EQ(worker.stop(), 0);
 }
 
 TEST_F(WorkerRedis, HearsWhatIsRevokedWhileTheStoreIsAway) {
@@ -164,8 +171,8 @@ class WorkerRedisUser : public testing::Test {
     return "redis://worker:secret@127.0.0.1:" + std::to_string(server.port()) + "/0";
   }
   // The first one's successor has no place to go to.
-  void run(cluster_bench& bench) {
-    bench.task("count", [this](const auto&) { return std::to_string(++runs_); });
+  void run(cluster_bench& bench, ack when = ack::late) {
+    bench.task("count", [this](const auto&) { return std::to_string(++runs_); }, {.acknowledge = when});
     task_message m = bench.message("count");
     m.chain = {tutti_test::signature("count", "[]", R"({"task_id": "next", "queue": "forbidden"})")};
     bench.send(m);
@@ -176,15 +183,18 @@ class WorkerRedisUser : public testing::Test {
 };
 
 TEST_F(WorkerRedisUser, BuriesWhatMayNotBeSent) {
-  const redis_server server(with_user({"~celery.dead*"}));
-  cluster_bench bench(url(server));
-  run(bench);
-  running_worker worker(bench, {.concurrency = 1});
-  ASSERT_TRUE(eventually([&] { return runs_ == 21 && bench.left() == 0; }));
-  EXPECT_EQ(worker.stop(), 0);
-  ASSERT_EQ(bench.buried().size(), 1U);
-  EXPECT_THAT(bench.buried().at(0), testing::HasSubstr("its end is refused"));
-  EXPECT_EQ(server.ask({"EXISTS", "forbidden", "forbidden.dead"}), "0");
+  for (const ack when : {ack::late, ack::early}) {
+    runs_ = 0;
+    const redis_server server(with_user({"~celery.dead*"}));
+    cluster_bench bench(url(server));
+    run(bench, when);
+    running_worker worker(bench, {.concurrency = 1});
+    ASSERT_TRUE(eventually([&] { return runs_ == 21 && bench.left() == 0; }));
+    EXPECT_EQ(worker.stop(), 0);
+    ASSERT_EQ(bench.buried().size(), 1U);
+    EXPECT_THAT(bench.buried().at(0), testing::HasSubstr("its end is refused"));
+    EXPECT_EQ(server.ask({"EXISTS", "forbidden", "forbidden.dead"}), "0");
+  }
 }
 
 TEST_F(WorkerRedisUser, ParksWhatMayNotEvenBeBuried) {

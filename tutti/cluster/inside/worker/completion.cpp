@@ -92,9 +92,10 @@ void completion::run() {
       last_chore_ = clock::now();
     }
     lock.unlock();
-    // Those to be settled first: they make room in a broker that is full.
-    const auto early = std::stable_partition(batch.begin(), batch.end(),
-                                             [](const ended_job& one) { return !one.of->acknowledged.load(); });
+    // Those to be settled first, in their order: they make room in a broker that is full.
+    auto early = batch.begin();
+    for (auto one = early; one != batch.end(); ++one)
+      if (!one->of->acknowledged.load()) std::iter_swap(early++, one);
     process({batch.begin(), early}, tries::until_done);
     process({early, batch.end()}, tries::until_done);
     process(late, tries::until_done);
