@@ -234,7 +234,11 @@ TEST_F(redis_broker_test, all_queues_that_were_ever_named_are_listed_also_those_
   for (const queue_info& info : broker->queues({})) names.push_back(info.name);
   EXPECT_THAT(names, ElementsAre("ours", "theirs"));
   EXPECT_EQ(broker->queues(std::vector<std::string>{"ours"}).front().waiting, 2u);
-  EXPECT_EQ(broker->purge("ours"), 2u);
+  const auto consumer = broker->consume("me", {"ours"});
+  consumer->settle(std::vector<settlement>{{receive_one(*consumer).tag, false, {{"after", "{}"}}}});
+  EXPECT_EQ(broker->queues({}).front().name, "after");
+  EXPECT_EQ(redis.ask({"EXISTS", "_kombu.binding.after"}), "1");
+  EXPECT_EQ(broker->purge("ours"), 1u);
   EXPECT_EQ(broker->purge("ours"), 0u);
 }
 

@@ -102,7 +102,7 @@ void redis_consumer::look_around() {
   }
   if (!adopt_queues() && main_.is_open()) return;
   main_.open();
-  declare();
+  declare(main_, taken_from_);
 }
 
 bool redis_consumer::adopt_queues() {
@@ -121,23 +121,23 @@ bool redis_consumer::adopt_queues() {
 }
 
 // For those who ask which queues there are; whoever only sends and takes does without it, as when Redis is full.
-void redis_consumer::declare() {
-  if (taken_from_.empty()) return;
+void redis_consumer::declare(redis_connection& to, const std::vector<std::string>& queues) {
+  if (queues.empty()) return;
   redis_request request;
   request.add("SADD", [&] {
-    std::vector<std::string> words = taken_from_;
+    std::vector<std::string> words = queues;
     words.insert(words.begin(), std::string(queues_key));
     return words;
   }());
-  for (const std::string& queue : taken_from_)
+  for (const std::string& queue : queues)
     request.add({"SADD", std::string(bindings_key) + queue, binding_of(queue, queue)});
   try {
-    main_.run(request);
+    to.run(request);
     undeclared_ = false;
   } catch (const redis_lost&) {
     throw;
   } catch (const broker_error& e) {
-    if (!std::exchange(undeclared_, true))
+    if (!undeclared_.exchange(true))
       log(log_level::warn, "the broker does not let its queues be listed", {{"reason", e.what()}});
   }
 }
@@ -270,6 +270,7 @@ void redis_consumer::settle(std::span<const settlement> settled) {
   std::size_t in_vain = 0;  // the last ones of `left` that were tried since we waited
   while (!left.empty()) {
     const bool was_open = settling_.is_open();
+    if (!was_open) declared_.clear();  // it may be another Redis, or one that has lost what it knew
     const std::span<const settlement> of = left.front();
     try {
       try_settling(of);
@@ -294,10 +295,26 @@ void redis_consumer::settle(std::span<const settlement> settled) {
       }
     }
   }
-  for (const settlement& one : settled)
-    for (const outgoing_message& message : one.follow)
-      if (message.due && is_own(message.queue)) keeper_->expect(redis_milliseconds(*message.due));
+  note_follow(settled);
   if (!refusal.empty()) throw broker_refusal(refusal);
+}
+
+// Of what was sent with them: when it is due, and to which queues it went.
+void redis_consumer::note_follow(std::span<const settlement> settled) {
+  std::vector<std::string> queues;
+  for (const settlement& one : settled) {
+    for (const outgoing_message& message : one.follow) {
+      if (!is_own(message.queue)) {
+        if (declared_.insert(message.queue).second) queues.push_back(message.queue);
+      } else if (message.due) {
+        keeper_->expect(redis_milliseconds(*message.due));
+      }
+    }
+  }
+  try {
+    declare(settling_, queues);
+  } catch (const redis_lost&) {  // who settles next sees that too
+  }
 }
 
 void redis_consumer::leave() {

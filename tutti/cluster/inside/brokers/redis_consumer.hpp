@@ -4,6 +4,7 @@
 #include <condition_variable>
 #include <cstdint>
 #include <mutex>
+#include <set>
 #include <string>
 #include <tutti/cluster/broker.hpp>
 #include <tutti/cluster/inside/brokers/broker_link.hpp>
@@ -33,7 +34,8 @@ class redis_consumer final : public consumer {
   using clock = std::chrono::steady_clock;
   void look_around();
   bool adopt_queues();
-  void declare();
+  void declare(redis_connection& to, const std::vector<std::string>& queues);
+  void note_follow(std::span<const settlement> settled);
   std::vector<delivery> take(std::size_t most);
   void try_settling(std::span<const settlement> settled);
   void add_script(redis_request& request, std::span<const settlement> settled);
@@ -56,15 +58,16 @@ class redis_consumer final : public consumer {
   bool unanswered_ = false;  // it may hold, from next_tag_ on, what we have not been told
   bool empty_ = false;  // all lists were, all bells were armed then, and none has rung: the next ring is not missed
   bool failed_ = false;
-  bool undeclared_ = false;  // Redis has refused that, and it was said so
 
   std::mutex queues_mutex_;
   std::vector<std::string> queues_;
   bool new_queues_ = true;
-  std::atomic<bool> cut_off_{false};  // the keeper was: lines that have said nothing may be dead
+  std::atomic<bool> undeclared_{false};  // Redis has refused to note queues, and it was said so
+  std::atomic<bool> cut_off_{false};     // the keeper was: lines that have said nothing may be dead
 
   std::mutex settle_mutex_;
   redis_connection settling_;
+  std::set<std::string> declared_;  // queues of what came after tasks
 
   std::mutex stop_mutex_;
   std::condition_variable stopping_;
