@@ -124,7 +124,14 @@ int worker::impl::run() {
   }
   std::optional<worker_signals> signals;
   if (options_.handle_signals) {
-    signals.emplace([this] { shut_down(true); }, [this] { shut_down(false); });
+    const auto end_warm = [this] {
+      shut_down(true);
+      if (const std::size_t running = jobs_.running().size(); running != 0) {  // who has pressed a key waits for it
+        log(log_level::warn, "the worker ends when what runs has ended; a second Ctrl-C or QUIT does not wait for it",
+            {{"worker", name()}, {"running", running}});
+      }
+    };
+    signals.emplace(end_warm, [this] { shut_down(false); });
   }
   std::exception_ptr failure;
   try {

@@ -153,7 +153,7 @@ struct control_panel::impl {
       }
       listen();
     }
-    beat("worker-offline");
+    if (!deaf) beat("worker-offline");  // else nobody would hear it, and it would be tried for long
   }
 };
 

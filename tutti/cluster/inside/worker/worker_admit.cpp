@@ -16,8 +16,13 @@ namespace tutti::cluster {
 
 template <class Step>
 void worker::impl::retry_until_stopped(const char* what, Step step) {
+  constexpr std::chrono::seconds between_lines(5);
+  clock::time_point next_line{};
   retried(step, [&](const broker_error& e, std::chrono::milliseconds pause) {
-    log(log_level::warn, what, {{"worker", name()}, {"error", e.what()}});
+    if (const auto now = clock::now(); now >= next_line) {
+      log(log_level::warn, what, {{"worker", name()}, {"error", e.what()}});
+      next_line = now + between_lines;
+    }
     rest(pause);
     return !is_stopping();
   });
