@@ -25,7 +25,7 @@ constexpr std::string_view dead = ".dead";  // behind the name of a queue: of wh
 
 // The queues, each before that of what was put aside there if there is something in it.
 std::vector<cl::queue_info> with_dead(cl::broker& broker, const std::vector<std::string>& names) {
-  const std::vector<cl::queue_info> found = broker.queues(names);
+  std::vector<cl::queue_info> found = broker.queues(names);
   std::vector<std::string> more;
   for (const cl::queue_info& queue : found) {
     const std::string name = queue.name + std::string(dead);

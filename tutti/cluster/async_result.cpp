@@ -67,6 +67,7 @@ std::vector<std::optional<std::string>> look(const app& where, const std::vector
   }
   result_cell::add_before(asked);
   std::vector<std::string> ids;
+  ids.reserve(asked.size());
   for (const auto& cell : asked) ids.push_back(cell->id());
   const auto texts = fetch(where, ids);
   for (std::size_t i = 0; i < texts.size(); ++i) {

@@ -15,8 +15,8 @@
 
 namespace tutti::cluster {
 
-/// The broker, or the store, is there and will never take this one: a text is too long for it, or a key of its belongs
-/// to something else.
+/// The broker, or the store, is there and will never take this one: a text is too long for it, a key of its belongs to
+/// something else, or its user may not write there.
 struct broker_refusal : broker_error {
   using broker_error::broker_error;
 };
