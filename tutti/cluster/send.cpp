@@ -15,7 +15,7 @@ namespace tutti::cluster::detail {
 namespace {
 
 const std::string& origin() {
-  static const std::string name = "gen" + process_name();
+  static const std::string& name = *new std::string("gen" + process_name());  // as that of the host
   return name;
 }
 

@@ -246,9 +246,10 @@ std::string new_uuid() {
 }
 
 std::string process_name() {
-  static const std::string host = [] {
+  static const std::string& host = []() -> const std::string& {
     std::array<char, 256> name{};
-    return ::gethostname(name.data(), name.size() - 1) == 0 && name[0] != '\0' ? std::string(name.data()) : "localhost";
+    const bool is_known = ::gethostname(name.data(), name.size() - 1) == 0 && name[0] != '\0';
+    return *new std::string(is_known ? name.data() : "localhost");  // workers may end later than main
   }();
   return std::to_string(::getpid()) + "@" + host;
 }

@@ -1,5 +1,6 @@
 #include <tutti/cluster/worker.hpp>
 
+#include <tutti/base/at_fork.hpp>
 #include <tutti/base/error.hpp>
 #include <tutti/base/log.hpp>
 #include <tutti/cluster/control/control_panel.hpp>
@@ -27,8 +28,11 @@ std::string host_name() {
 }
 
 // The numbers of those without a name.
-std::mutex numbers_mutex;
-std::set<int> numbers_in_use;
+// Of workers without a name. A worker may end on a thread that main does not wait for.
+struct numbers_in_use {
+  std::mutex mutex;
+  std::set<int> taken;
+};
 
 std::size_t slots_of(const worker_options& options) {
   if (options.concurrency < 0 || options.concurrency > 4096) {
@@ -78,17 +82,19 @@ worker_name::worker_name(const std::string& given) {
     text_ = given.find('@') == std::string::npos ? given + '@' + host_name() : given;
     return;
   }
-  const std::lock_guard lock(numbers_mutex);
-  for (number_ = 1; numbers_in_use.contains(number_);) ++number_;
-  numbers_in_use.insert(number_);
+  auto& numbers = process_wide<numbers_in_use>();
+  const std::lock_guard lock(numbers.mutex);
+  for (number_ = 1; numbers.taken.contains(number_);) ++number_;
+  numbers.taken.insert(number_);
   text_ = number_ == 1 ? "tutti@" + host_name()
                        : "tutti-" + std::to_string(::getpid()) + '-' + std::to_string(number_) + '@' + host_name();
 }
 
 worker_name::~worker_name() {
   if (number_ == 0) return;
-  const std::lock_guard lock(numbers_mutex);
-  numbers_in_use.erase(number_);
+  auto& numbers = process_wide<numbers_in_use>();
+  const std::lock_guard lock(numbers.mutex);
+  numbers.taken.erase(number_);
 }
 
 worker::impl::impl(app where, worker_options options)

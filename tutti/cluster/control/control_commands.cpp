@@ -54,7 +54,9 @@ std::string three_numbers(const double (&numbers)[3]) {
 
 const std::map<std::string, control_commands::command, std::less<>>& control_commands::all() {
   using self = control_commands;
-  static const std::map<std::string, command, std::less<>> commands = {
+  using table = std::map<std::string, command, std::less<>>;
+  static const table& commands = *new table{
+      // a worker may end later than main
       {"ping", &self::ping},
       {"stats", &self::stats},
       {"active", &self::active},

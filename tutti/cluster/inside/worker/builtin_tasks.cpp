@@ -71,7 +71,8 @@ registered_task builtin(const char* name, const char* signature,
 
 const registered_task* find_builtin(std::string_view name) {
   if (!name.starts_with("celery.")) return nullptr;
-  static const std::array all{
+  static const auto& all = *new std::array{
+      // a worker may end later than main
       builtin("celery.map", "celery.map(task, it)",
               [](std::string_view args, std::string_view kwargs) { return map_task(args, kwargs, false); }),
       builtin("celery.starmap", "celery.starmap(task, it)",
