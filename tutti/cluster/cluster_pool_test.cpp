@@ -184,7 +184,10 @@ TEST(ClusterPool, SharesItsPlace) {
 
 TEST(ClusterPool, LastHandleMayGoWhereACallEnds) {
   may_go = false;
-  auto pool = make_executor("memory://?concurrency=1");
+  const app current({.broker = "memory://"});  // the first of a process stays
+  auto pool = make_executor("memory://last-handle?concurrency=1");
+  const std::weak_ptr<broker> its = app({.broker = "memory://last-handle"}).tasks();
+  ASSERT_FALSE(its.expired());
   auto gated = pool->submit<wait_to_go>();
   auto behind = pool->submit<twice>(4);  // is away while the handle goes
   std::string refused;
@@ -199,6 +202,8 @@ TEST(ClusterPool, LastHandleMayGoWhereACallEnds) {
   EXPECT_THAT(refused, HasSubstr("another thread"));
   ASSERT_TRUE(behind.wait_for(30s));
   EXPECT_EQ(behind.get(), 8);
+  gated = {}, behind = {};
+  EXPECT_TRUE(eventually([&] { return its.expired(); }));  // at last its worker is gone, and all threads of that
 }
 
 TEST(ClusterPool, CallsThatAreTooBigFail) {
