@@ -454,8 +454,9 @@ TEST_F(WorkerCommand, WithoutALibraryItRunsCallsOfPools) {
   start({});
   if (HasFatalFailure()) return;
   const auto end = std::chrono::steady_clock::now() + 30s;
-  while (run({"control", "shutdown", "-b", broker_.c_str(), "-d", "lib@test", "-t", "0.5"}).code != 0)
+  while (run({"inspect", "ping", "-b", broker_.c_str(), "-d", "lib@test", "-t", "0.5"}).code != 0)
     ASSERT_LT(std::chrono::steady_clock::now(), end) << log();
+  EXPECT_EQ(run({"control", "shutdown", "-b", broker_.c_str(), "-d", "lib@test", "-t", "30"}).code, 0);
   EXPECT_EQ(wait(), 0);
   EXPECT_THAT(log(), AllOf(HasSubstr("only calls of cluster_pools can run here"),
                            HasSubstr("tasks        none, only calls of cluster_pools\n")));

@@ -130,14 +130,7 @@ int worker::impl::run() {
   }
   std::optional<worker_signals> signals;
   if (options_.handle_signals) {
-    const auto end_warm = [this] {
-      shut_down(true);
-      if (const std::size_t running = jobs_.running().size(); running != 0) {  // who has pressed a key waits for it
-        log(log_level::warn, "the worker ends when what runs has ended; a second Ctrl-C or QUIT does not wait for it",
-            {{"worker", name()}, {"running", running}});
-      }
-    };
-    signals.emplace(end_warm, [this] { shut_down(false); });
+    signals.emplace([this] { shut_down(true); }, [this] { shut_down(false); });
   }
   std::exception_ptr failure;
   try {
@@ -155,9 +148,9 @@ int worker::impl::run() {
     ending_ = nullptr;
   }
   children_.clear();
-  consumer_.reset();  // what it still holds is for others, also when this has gone wrong
+  consumer_.reset();   // what it still holds is for others, also when this has gone wrong
+  last_resort_.end();  // it may be telling of a task, also by events_
   events_.reset();
-  last_resort_.end();
   if (failure) std::rethrow_exception(failure);
   return is_cold() || (completion_ && completion_->let_go() != 0) ? 1 : 0;
 }
@@ -192,6 +185,7 @@ void worker::impl::serve() {
   }
   completion_->begin_ending(patience());
   give_back(jobs_.close());
+  log_end();
   for (std::thread& t : threads) t.join();
   panel.reset();  // what it was told may be a chore
   events_->end();
@@ -215,9 +209,17 @@ void worker::impl::shut_down(bool warm) noexcept {
   }
   jobs_.poke();
   if (!warm) stop_running(true);
-  if (before < wanted) {  // last: that may block
-    log(log_level::info, warm ? "the worker ends: what runs ends first" : "the worker ends: what runs is asked to stop",
-        {{"worker", name()}});
+}
+
+// Here, as it may block: whoever tells a worker to end must be heard again.
+void worker::impl::log_end() {
+  const std::size_t running = jobs_.running().size();
+  if (is_cold() || running == 0) {
+    log(log_level::info, "the worker ends", {{"worker", name()}, {"running", running}});
+  } else {
+    log(options_.handle_signals ? log_level::warn : log_level::info,
+        "the worker ends when what runs has ended; a second Ctrl-C or QUIT does not wait for it",
+        {{"worker", name()}, {"running", running}});
   }
 }
 

@@ -121,8 +121,9 @@ bool redis_consumer::adopt_queues() {
 }
 
 // For those who ask which queues there are; whoever only sends and takes does without it, as when Redis is full.
-void redis_consumer::declare(redis_connection& to, const std::vector<std::string>& queues) {
-  if (queues.empty()) return;
+// False when Redis refuses.
+bool redis_consumer::declare(redis_connection& to, const std::vector<std::string>& queues) {
+  if (queues.empty()) return true;
   redis_request request;
   request.add("SADD", [&] {
     std::vector<std::string> words = queues;
@@ -134,11 +135,13 @@ void redis_consumer::declare(redis_connection& to, const std::vector<std::string
   try {
     to.run(request);
     undeclared_ = false;
+    return true;
   } catch (const redis_lost&) {
     throw;
   } catch (const broker_error& e) {
     if (!undeclared_.exchange(true))
       log(log_level::warn, "the broker does not let its queues be listed", {{"reason", e.what()}});
+    return false;
   }
 }
 
@@ -312,9 +315,10 @@ void redis_consumer::note_follow(std::span<const settlement> settled) {
     }
   }
   try {
-    declare(settling_, queues);
+    if (declare(settling_, queues)) return;
   } catch (const redis_lost&) {  // who settles next sees that too
   }
+  for (const std::string& queue : queues) declared_.erase(queue);
 }
 
 void redis_consumer::leave() {

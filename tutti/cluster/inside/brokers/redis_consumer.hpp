@@ -34,7 +34,7 @@ class redis_consumer final : public consumer {
   using clock = std::chrono::steady_clock;
   void look_around();
   bool adopt_queues();
-  void declare(redis_connection& to, const std::vector<std::string>& queues);
+  bool declare(redis_connection& to, const std::vector<std::string>& queues);
   void note_follow(std::span<const settlement> settled);
   std::vector<delivery> take(std::size_t most);
   void try_settling(std::span<const settlement> settled);

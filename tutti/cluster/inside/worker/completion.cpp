@@ -51,7 +51,7 @@ void completion::add(ended_job one, bool alone) noexcept {
   in_hand_.fetch_add(1);
   try {
     const std::lock_guard lock(mutex_);
-    if (!alone || is_working_ || !waiting_.empty() || is_over_) {
+    if (!is_over_ && (!alone || is_working_ || !waiting_.empty())) {
       waiting_.push_back(std::move(one));
       if (waiting_.size() == 1 && !is_working_) changed_.notify_all();
       return;

@@ -30,7 +30,7 @@ void last_resort::end() noexcept {
 }
 
 void last_resort::due() noexcept {
-  if (!thread_.joinable()) {
+  if (!is_telling_) {
     try {
       const std::vector<job_ptr> running = jobs_.running();
       if (running.empty() && !std::exchange(was_idle_, true)) {  // what else there is to do should end by itself
@@ -39,6 +39,7 @@ void last_resort::due() noexcept {
       }
       set(tutti::detail::time_after(telling_time));
       thread_ = std::thread([this, running] { tell(running); });
+      is_telling_ = true;
       return;
     } catch (const std::exception&) {  // no memory, no thread to tell of them
     }
@@ -47,12 +48,9 @@ void last_resort::due() noexcept {
 }
 
 void last_resort::tell(const std::vector<job_ptr>& running) noexcept {
-  bool is_told = true;
   try {
     for (const job_ptr& one : running) {
-      if (!one->acknowledged.load() || one->over.exchange(true)) continue;
-      is_told = false;  // it is on its way
-      lose_(one);
+      if (one->acknowledged.load() && !one->over.exchange(true)) lose_(one);
     }
     for (const job_ptr& one : running) {
       log(log_level::error, "a task still runs, and a thread cannot be ended: the process ends",
@@ -60,8 +58,7 @@ void last_resort::tell(const std::vector<job_ptr>& running) noexcept {
     }
     if (running.empty()) log(log_level::error, "the worker does not end: the process ends");
   } catch (const std::exception&) {  // no memory
-  }
-  if (is_told) std::_Exit(1);
+  }  // the process ends when the time for this is over: ends that are on their way have it too
 }
 
 }  // namespace tutti::cluster

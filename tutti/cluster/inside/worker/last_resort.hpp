@@ -35,8 +35,8 @@ class last_resort final : timer_entry {
   job_queue& jobs_;
   const std::function<void(const job_ptr&)> lose_;
   std::chrono::nanoseconds patience_{0};
-  bool was_idle_ = false;  // once when it was due
-  std::thread thread_;     // tells: that may block, and timers must not. Made in due()
+  bool was_idle_ = false, is_telling_ = false;  // of due()
+  std::thread thread_;                          // tells: that may block, and timers must not. Made in due()
 };
 
 }  // namespace tutti::cluster

@@ -96,6 +96,7 @@ class worker::impl final : public control_target {
   [[nodiscard]] bool begin(const job_ptr& one);
   void interrupt(const job& one, outcome& ended) const;
   void lose(const job_ptr& one);
+  void log_end();
   [[nodiscard]] outcome attempt_here(const job_ptr& one);
   [[nodiscard]] outcome attempt_in_child(const job_ptr& one, child_process& child);
   [[nodiscard]] bool ready_child(child_process& child);
