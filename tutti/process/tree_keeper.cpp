@@ -81,8 +81,10 @@ void kill_all() {
     // SIGCONT is how we hear of the launcher's death; anybody may send one.
     if (signal == keeper_kill || (signal == SIGCONT && ::getppid() != launcher)) {
       ::kill(process, SIGKILL);
+      // It may have been about to end otherwise: while one of its threads is left, that is not told.
+      if (::waitpid(process, &status, 0) != process) status = SIGKILL;
       kill_all();
-      end_as(SIGKILL);
+      end_as(status);
     }
   }
 }
