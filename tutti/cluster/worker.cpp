@@ -214,11 +214,10 @@ void worker::impl::shut_down(bool warm) noexcept {
 // Here, as it may block: whoever tells a worker to end must be heard again.
 void worker::impl::log_end() {
   const std::size_t running = jobs_.running().size();
-  if (is_cold() || running == 0) {
+  if (!options_.handle_signals || is_cold() || running == 0) {
     log(log_level::info, "the worker ends", {{"worker", name()}, {"running", running}});
   } else {
-    log(options_.handle_signals ? log_level::warn : log_level::info,
-        "the worker ends when what runs has ended; a second Ctrl-C or QUIT does not wait for it",
+    log(log_level::warn, "the worker ends when what runs has ended; a second Ctrl-C or QUIT does not wait for it",
         {{"worker", name()}, {"running", running}});
   }
 }
