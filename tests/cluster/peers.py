@@ -114,6 +114,16 @@ def descendants_of(pid):
     return found
 
 
+def hears(pid, number):
+    """Whether the process has said what it does on this signal: one that comes before ends it at once."""
+    try:
+        status = pathlib.Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return True  # it has ended
+    caught = [int(line.split()[1], 16) for line in status.splitlines() if line.startswith("SigCgt:")]
+    return not caught or bool(caught[0] >> (number - 1) & 1)
+
+
 def rss_of(pid):
     """KiB that a process and its descendants have in memory."""
     total = 0
@@ -172,10 +182,15 @@ class Child:
             except ProcessLookupError:
                 pass
 
-    def stop(self):
-        """Ends it as a service manager would; its exit status."""
+    def terminate(self):
+        """Asks it to end as a service manager would, as soon as it has begun."""
+        wait_for(lambda: self.process.poll() is not None or hears(self.pid, signal.SIGTERM), f"{self.name} to begin")
         if self.process.poll() is None:
             self.process.terminate()
+
+    def stop(self):
+        """Ends it as a service manager would; its exit status."""
+        self.terminate()
         return self.wait()
 
     def end(self):
@@ -304,8 +319,7 @@ def inspect(app, worker, command):
 def stop_all(*workers):
     """Ends workers, all at once; fails when one ends badly."""
     for worker in workers:
-        if worker.process.poll() is None:
-            worker.process.terminate()
+        worker.terminate()
     for worker in workers:
         status = worker.wait()
         assert status == 0, f"{worker.name} ended with {status}:\n{worker.output()[-4000:]}"
