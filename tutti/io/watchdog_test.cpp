@@ -88,7 +88,7 @@ class reports {
 TEST(watchdog, names_the_task_and_the_function_that_block) {
   const tutti_test::watchdog dog;
   reports told;
-  const io::watchdog watching({.limit = 20ms}, told.listener());
+  const io::watchdog watching({.limit = 100ms}, told.listener());  // by then it is in read, however busy the machine
   const auto blocking = [&]() -> tutti::task<> {
     co_await tutti::yield_now();
     EXPECT_EQ(tutti_watchdog_test::blocks_in_read(told.to_read()), 1);
@@ -101,7 +101,7 @@ TEST(watchdog, names_the_task_and_the_function_that_block) {
   const auto all = told.all();
   ASSERT_EQ(all.size(), 1U) << "once";
   EXPECT_EQ(all[0].task, "the blocker");
-  EXPECT_GE(all[0].held, 20ms);
+  EXPECT_GE(all[0].held, 100ms);
   EXPECT_EQ(all[0].thread, ::gettid());
   EXPECT_TRUE(all[0].sleeps);
   EXPECT_NE(all[0].stack.find("tutti_watchdog_test::blocks_in_read(int)"), std::string::npos) << all[0].text();

@@ -96,16 +96,16 @@ void pool_core::refused(lane& from, std::uint64_t ticket) {
   section in(*this);
   job* const one = from.jobs.front();
   if (one == nullptr || one->ticket != ticket) throw decode_error("a refusal of a call that it was not given");
+  recover_handles(from);
   // Made before anything is changed, the record too: it may throw.
   const bool is_over = one->handles_gone || one->refusals + 1 >= most_failures;
   const std::exception_ptr lost =
-      !is_over
-          ? nullptr
-          : std::make_exception_ptr(worker_lost(
-                task_text(one->name) + " was not begun: its arguments did not reach " +
-                (one->handles_gone ? "its worker: another call has closed its socket, or left it no descriptor, and "
-                                     "so its shared objects are gone"
-                                   : "three workers in a row: they have no memory or descriptors for them")));
+      !is_over ? nullptr
+               : std::make_exception_ptr(worker_lost(
+                     task_text(one->name) + " was not begun: its arguments did not reach " +
+                     (one->handles_gone ? "its worker: another call has left that no descriptors, and so its shared "
+                                          "objects are gone"
+                                        : "three workers in a row: they have no memory or descriptors for them")));
   pop(from);
   ++one->refusals;
   from.jobs.erase(*one);

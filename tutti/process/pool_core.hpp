@@ -60,7 +60,8 @@ struct lane {
   shared_memory memory;
   lane_memory& words;
   lane_ring requests, responses;
-  message_socket socket;  // never blocks
+  message_socket socket;   // never blocks
+  message_socket mailbox;  // its other end, too: what a worker has left unread is found there
   std::shared_ptr<launched> process;
   state now = state::open;
   bool is_ready = false;      // has said that it is initialised
@@ -150,6 +151,7 @@ class pool_core final : public call_runner, public std::enable_shared_from_this<
   bool take_back(lane& from, job& one) noexcept;
   void take_back_all(section& in, lane& from) noexcept;
   void recover(lane& from, job& one) noexcept;
+  static void recover_handles(lane& from) noexcept;
   bool say_lost(lane& to, std::uint32_t parcel) noexcept;
   void balance(section& in);
   void end_all_queued(section& in, const std::exception_ptr& why) noexcept;

@@ -5,6 +5,8 @@
 #include <tutti/process/pool_section.hpp>
 #include <tutti/process/process_futex.hpp>
 
+#include <fcntl.h>
+
 #include <algorithm>
 #include <csignal>
 #include <cstring>
@@ -302,6 +304,21 @@ void pool_core::take_back_all(section& in, lane& from) noexcept {
       enqueue(*last, true);
     }
   }
+}
+
+// Of a worker that reads no more. Handles that are not kept go to one that has no other call: it is the first.
+void pool_core::recover_handles(lane& from) noexcept {
+  job* const one = from.jobs.front();
+  if (one != nullptr && one->handles_gone) {
+    try {
+      ::fcntl(from.mailbox.fd(), F_SETFL, O_NONBLOCK);
+      parcel_receiver left;
+      one->handles = left.take_handles(one->ticket, from.mailbox);
+      one->handles_gone = false;
+    } catch (const std::exception&) {  // it has read them, or we have no descriptors for them
+    }
+  }
+  from.mailbox.close();  // what else is in it is for nobody, which those at the other ends must see
 }
 
 // Its arguments come back from the parcel.

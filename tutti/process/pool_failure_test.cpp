@@ -1,7 +1,9 @@
 // What a worker's death, or a call that does not end, costs: its own call, and nothing else.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <tutti/process/process_channel.hpp>
 #include <tutti/process/process_pool.hpp>
+#include <tutti/process/shared_array.hpp>
 
 #include <tutti/base/error.hpp>
 #include <tutti/core/this_task.hpp>
@@ -72,6 +74,8 @@ void reuse_descriptors() {
 }
 std::string long_text(std::size_t bytes) { return std::string(bytes, 'y'); }
 std::size_t length(const std::string& text) { return text.size(); }
+int first_of(tutti::shared_array<int> array) { return array[0]; }
+int next_of(tutti::process_channel<int> link) { return link.receive() + 1; }
 void handle_signals() {
   for (const int signal : {SIGTERM, SIGINT, SIGCHLD, SIGUSR1}) ::signal(signal, SIG_IGN);
 }
@@ -292,11 +296,29 @@ TEST(PoolFailureManners, ATaskMayCloseAllDescriptors) {
   for (const bool reuse : {false, true}) {
     const int before = pool.submit<fs::pid>().get();
     reuse ? pool.submit<fs::reuse_descriptors>().get() : pool.submit<fs::close_everything>().get();
+    EXPECT_EQ(pool.submit<fs::first_of>(shared_array<int>::copy_of(std::vector{3, 4})).get(), 3);
     EXPECT_EQ(pool.submit<fs::add>(1, 1).get(), 2);
     EXPECT_EQ(pool.submit<fs::long_text>(100'000).get(), std::string(100'000, 'y'));
     EXPECT_EQ(pool.submit<fs::length>(std::string(100'000, 'x')).get(), 100'000u);
     EXPECT_NE(pool.submit<fs::pid>().get(), before);  // it was replaced
   }
+}
+
+// What a worker has not begun with is done by the next one: shared objects that were sent to it come back.
+TEST(PoolFailureManners, SharedObjectsAreNotLostWithAWorkerThatHasNotTakenThem) {
+  process_pool pool(1);
+  const int worker = pool.submit<fs::pid>().get();
+  ::kill(worker, SIGSTOP);
+  while (tutti_test::state_of(worker) != 'T') std::this_thread::yield();
+  auto [here, there] = process_channel<int>::pair();
+  auto next = pool.submit<fs::next_of>(std::move(there));
+  auto three = pool.submit<fs::first_of>(shared_array<int>::copy_of(std::vector{3, 4}));
+  ::kill(worker, SIGKILL);
+  here.send(6);
+  EXPECT_EQ(next.get(), 7);
+  EXPECT_EQ(three.get(), 3);
+  EXPECT_THROW(here.receive(), closed);  // nobody holds the other end any more
+  EXPECT_EQ(pool.stats().lost, 1u);
 }
 
 TEST(PoolFailureManners, ATaskMayChangeDirectoryAndSignals) {

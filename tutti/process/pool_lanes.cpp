@@ -15,6 +15,7 @@
 #include <new>
 #include <string>
 #include <system_error>
+#include <tuple>
 
 namespace tutti::detail {
 lane::lane()
@@ -44,8 +45,7 @@ void pool_core::start_lane() {
   made->number = ++names_;
   made->words.memory_limit = settings_.memory_limit;
   made->words.has_initializer = settings_.initializer == nullptr ? 0 : 1;
-  auto [ours, theirs] = message_socket::pair();
-  made->socket = std::move(ours);
+  std::tie(made->socket, made->mailbox) = message_socket::pair();
   // A worker that reads nothing must not stop the pool; what it has sent is there before a record speaks of it.
   ::fcntl(made->socket.fd(), F_SETFL, O_NONBLOCK);
   launch_request request;
@@ -58,7 +58,7 @@ void pool_core::start_lane() {
   // What is typed is for the program.
   const stream_plan streams(stdio::null(), stdio::inherit(), stdio::inherit(), request.name, request);
   std::vector<int> handles = streams.handles();
-  for (const int handle : {made->memory.fd(), bell_memory_.fd(), theirs.fd()}) {
+  for (const int handle : {made->memory.fd(), bell_memory_.fd(), made->mailbox.fd()}) {
     request.handles.push_back(static_cast<std::int32_t>(handles.size()));
     handles.push_back(handle);
   }
@@ -199,6 +199,7 @@ void pool_core::bury(const lane_ref& dead) {
   // Made before anything is changed: it may throw.
   section in(*this);
   const auto is_victim = [&](const job& one) { return one.handles_gone || dead->requests.is_taken(one.position); };
+  recover_handles(*dead);
   job* const first = dead->jobs.front();
   const std::exception_ptr loss = loss_of(*dead, first != nullptr && is_victim(*first) ? first : nullptr);
   std::erase(lanes_, dead);
