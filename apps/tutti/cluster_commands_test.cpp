@@ -462,6 +462,23 @@ TEST_F(WorkerCommand, WithoutALibraryItRunsCallsOfPools) {
                            HasSubstr("tasks        none, only calls of cluster_pools\n")));
 }
 
+// The cure for what was put aside: a worker for that queue.
+TEST_F(WorkerCommand, WhatWasPutAsideIsRunByAWorkerThatKnowsTheTask) {
+  start({"-q"});
+  if (HasFatalFailure()) return;
+  const outcome unknown = run({"call", "-b", broker_.c_str(), "app.add", "2", "3", "--id", "x1", "--timeout", "60"});
+  EXPECT_THAT(unknown.err, HasSubstr("NotRegistered"));
+  ::kill(pid_, SIGTERM);
+  EXPECT_EQ(wait(), 0) << log();
+  EXPECT_THAT(run({"queues", "-b", broker_.c_str(), "--show"}).out, HasSubstr("x1  app.add: no task"));
+  start({"-q", "--load", TUTTI_APP_TASKS, "-Q", "celery.dead"});
+  if (HasFatalFailure()) return;
+  const auto end = std::chrono::steady_clock::now() + 60s;
+  while (run({"result", "-b", broker_.c_str(), "x1"}).out != "5\n") ASSERT_LT(std::chrono::steady_clock::now(), end);
+  ::kill(pid_, SIGTERM);
+  EXPECT_EQ(wait(), 0) << log();
+}
+
 TEST_F(WorkerCommand, HelpAndMistakes) {
   EXPECT_THAT(run({"worker", "--help"}).out, AllOf(HasSubstr("--concurrency N"), HasSubstr("--tutti-worker URL")));
   EXPECT_THAT(run({"--help"}).out, HasSubstr("worker"));
