@@ -57,7 +57,8 @@ class result_store {
   /// A chord of `size` parts begins; its parts may have come already.
   virtual void begin_chord(const std::string& group, std::int64_t size) = 0;
   /// A part has ended: `text` is its JSON `[1, id, state, result]`. The same task's part counts once, whoever sends it
-  /// again. All parts when this completes the chord or it was complete already; nothing before, and after end_chord.
+  /// again; a success that is there stays. All parts when this completes the chord, also when the same task says so
+  /// again; nothing before, for another task then, and after end_chord.
   [[nodiscard]] virtual std::optional<chord_parts> add_chord_part(const std::string& group, std::int64_t index,
                                                                   const std::string& id, const std::string& text) = 0;
   /// Forgets the parts, once the chord's body was sent.

@@ -94,7 +94,10 @@ TEST_F(SqliteBroker, WhatADeadConsumerHeldReturns) {
   silent->settle(std::vector<settlement>{{held[0].tag, false, {{"q", "follow"}}}, {held[1].tag, true, {}}});
   EXPECT_EQ(broker->queues(std::vector<std::string>{"q"}).at(0).held, 3U);
   send(*broker, {"d"});
-  EXPECT_THAT(texts(silent->receive(5, long_enough)), ElementsAre("d"));
+  const auto more = silent->receive(5, long_enough);
+  EXPECT_THAT(texts(more), ElementsAre("d"));
+  EXPECT_FALSE(silent->holds(held[0].tag));
+  EXPECT_TRUE(silent->holds(more[0].tag));
   EXPECT_EQ(sqlite_file(path_).number("SELECT count(*) FROM consumer"), 2);
 }
 

@@ -55,6 +55,8 @@ class memory_results final : public result_store, public std::enable_shared_from
     chord& one = chord_of(group);
     if (one.ids.insert(id).second) one.parts.emplace(index, text);
     if (one.size < 0 || static_cast<std::int64_t>(one.parts.size()) < one.size) return std::nullopt;
+    if (one.completed.empty()) one.completed = id;
+    if (one.completed != id) return std::nullopt;
     chord_parts all;
     for (const auto& [at, part] : one.parts) all.push_back(part);
     return all;
@@ -80,6 +82,7 @@ class memory_results final : public result_store, public std::enable_shared_from
     steady_time last;        // when it began, or a part came
     std::unordered_set<std::string> ids;
     std::multimap<std::int64_t, std::string> parts;
+    std::string completed;  // by the part of this task
   };
 
   // The rest: under the mutex.

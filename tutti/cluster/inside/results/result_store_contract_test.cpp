@@ -205,6 +205,7 @@ TEST_P(ResultStore, ChordsAreCompleteWithTheirLastPart) {
   EXPECT_EQ(store_->add_chord_part("h", 0, "x", "X"), std::nullopt) << "of another chord";
   EXPECT_THAT(store_->add_chord_part("g", 1, "b", "B"), Optional(ElementsAre("A", "B", "C")));
   EXPECT_THAT(store_->add_chord_part("g", 1, "b", "B"), Optional(ElementsAre("A", "B", "C"))) << "still complete";
+  EXPECT_EQ(store_->add_chord_part("g", 0, "a", "A"), std::nullopt) << "whoever has completed it goes on";
   store_->end_chord("g");
   EXPECT_EQ(store_->add_chord_part("g", 1, "b", "B"), std::nullopt);
   store_->end_chord("g");

@@ -180,6 +180,8 @@ class sqlite_results final : public result_store {
             group, now());
       if (database_->number("SELECT size IS NOT NULL AND parts >= size FROM chord WHERE name = ?", group) == 0)
         return std::nullopt;
+      database_->run("UPDATE chord SET completed = ? WHERE name = ? AND completed IS NULL", id, group);
+      if (database_->number("SELECT completed = ? FROM chord WHERE name = ?", id, group) == 0) return std::nullopt;
       chord_parts all;
       sqlite_rows rows = database_->query("SELECT text FROM chord_part WHERE chord = ? ORDER BY place, id", group);
       while (rows.next()) all.push_back(rows.text(0));

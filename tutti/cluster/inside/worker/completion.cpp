@@ -121,17 +121,20 @@ void completion::do_chore() noexcept {
   if (!is_done && !chore_at_ && !is_ending()) chore_at_ = clock::now() + between_chores;
 }
 
-void completion::acknowledge(const job& one) {
+bool completion::acknowledge(const job& one) {
   const settlement settled{one.from.tag, false, {}};
+  bool is_ours = false;
   in_hand_.fetch_add(1);
   try {
-    consumer_.settle({&settled, 1});
+    // Not known, as an answer was lost: it would be nobody's more likely than somebody else's.
+    is_ours = consumer_.settle({&settled, 1}).front() != settle_end::gone;
   } catch (...) {
     in_hand_.fetch_sub(1);
     throw;
   }
   steps_.fetch_add(1);
   in_hand_.fetch_sub(1);
+  return is_ours;
 }
 
 void completion::begin_ending(std::chrono::nanoseconds patience) noexcept {
@@ -336,30 +339,57 @@ void completion::carry_out(std::span<ended_job> batch, tries how) {
   if (!results.empty()) keep_trying("results could not be stored", how, [&] { store_->store(results); });
   for (ended_job& one : batch) one.is_stored = true;
   std::vector<settlement> settled;
-  std::vector<outgoing_message> sent;  // for those that are settled already
+  std::vector<ended_job*> settling;
   for (ended_job& one : batch) {
     count_parts(one, how);
-    if (one.is_settled) continue;
-    if (one.of->acknowledged.load()) {
-      for (outgoing_message& m : one.brings.follow) sent.push_back(m);
-    } else {
-      settled.push_back({one.of->from.tag, one.gives_back, one.brings.follow});
-    }
+    if (one.is_settled || one.of->acknowledged.load()) continue;
+    settled.push_back({one.of->from.tag, one.gives_back, one.brings.follow});
+    settling.push_back(&one);
   }
-  if (!sent.empty()) {
-    broker_->publish(sent);  // tried once: process() does not wait for a broker that is full
-    steps_.fetch_add(1);
-  }
+  send_followers(batch);
   for (ended_job& one : batch) one.is_settled = one.is_settled || one.of->acknowledged.load();
   if (!settled.empty()) {
-    keep_trying("tasks that have ended could not be settled", how, [&] { consumer_.settle(settled); });
+    std::vector<settle_end> ends;
+    keep_trying("tasks that have ended could not be settled", how, [&] { ends = consumer_.settle(settled); });
+    for (std::size_t i = 0; i < settling.size(); ++i) {
+      settling[i]->is_settled = true;
+      settling[i]->is_others = ends.at(i) != settle_end::done;
+    }
   }
-  for (ended_job& one : batch) one.is_settled = true;
   for (const ended_job& one : batch) {
+    if (one.is_others) continue;  // who has the message sends the body, and needs the parts for that
     for (const std::string& group : one.brings.complete) {
       keep_trying("a chord could not be ended", how, [&] { store_->end_chord(group); });
     }
   }
+}
+
+// What comes after those that were acknowledged before they ran. Tried once: process() does not wait for a broker that
+// is full. In the broker's own steps, each of which is there or is not: none is sent again when a later one is refused.
+void completion::send_followers(std::span<ended_job> batch) {
+  std::vector<outgoing_message> step;
+  std::vector<ended_job*> whose;
+  std::size_t bytes = 0;
+  const auto send = [&] {
+    if (step.empty()) return;
+    broker_->publish(step);
+    steps_.fetch_add(1);
+    for (ended_job* const one : whose) ++one->sent;
+    step.clear();
+    whose.clear();
+    bytes = 0;
+  };
+  for (ended_job& one : batch) {
+    if (one.is_settled || !one.of->acknowledged.load()) continue;
+    const std::vector<outgoing_message>& all = one.brings.follow;
+    for (std::size_t i = one.sent; i < all.size(); ++i) {
+      if (step.size() == most_sent_at_once || bytes + all[i].text.size() > most_bytes_sent_at_once) send();
+      bytes += all[i].text.size();
+      step.push_back(all[i]);
+      whose.push_back(&one);
+    }
+  }
+  send();
 }
 
 }  // namespace tutti::cluster
