@@ -116,9 +116,10 @@ class broker {
  public:
   virtual ~broker() = default;
 
-  /// Sends all of them: they are with the broker when it returns. Redis takes some 1000, or 4 MB, in one step, and the
-  /// rest in the next ones; when it refuses one, none of its step is there. Each is there once, even when the
-  /// connection broke meanwhile and it was tried again; a broker that dies may have lost or kept some when this throws.
+  /// Sends all of them: they are with the broker when it returns. Redis takes some 1000 in one step, a file 10,000, or
+  /// 4 MB, and the rest in the next ones, between which others get their turn; when this throws, none of the step that
+  /// failed is there, and those before it are. Each is there once, even when the connection broke meanwhile and it was
+  /// tried again; a broker that dies may have lost or kept some when this throws.
   virtual void publish(std::span<const outgoing_message> messages) = 0;
   /// `name`: of the worker, for people; `queues` in the order in which they are looked at.
   [[nodiscard]] virtual std::unique_ptr<consumer> consume(const std::string& name, std::vector<std::string> queues) = 0;

@@ -9,6 +9,7 @@
 #include <atomic>
 #include <deque>
 #include <map>
+#include <thread>
 
 namespace tutti::cluster {
 namespace {
@@ -19,6 +20,11 @@ using detail::sqlite_rows;
 using steady_time = std::chrono::steady_clock::time_point;
 constexpr auto tasks = sqlite_bell::kind::tasks;
 constexpr auto broadcasts = sqlite_bell::kind::broadcasts;
+
+// What is changed in one step, which keeps all others waiting: it takes some 100 ms at most. Who waits for the file
+// looks each 2 ms whether it is free, so it is left alone for longer than that between the steps.
+constexpr std::size_t messages_at_once = 10'000, bytes_at_once = 4 << 20;
+constexpr std::chrono::milliseconds turn_of_others{3};
 
 constexpr std::int64_t broadcast_life = 60'000;  // milliseconds; a listener that stands still for longer may miss some
 
@@ -79,9 +85,16 @@ class sqlite_broker final : public broker {
       : database_(sqlite_database::of(where.path, options.patience)), options_(options) {}
 
   void publish(std::span<const outgoing_message> messages) override {
-    if (messages.empty()) return;
-    database_->write([&] { detail::insert_messages(*database_, messages); });
-    database_->bell()->ring(tasks);
+    while (!messages.empty()) {
+      std::size_t n = 0, bytes = 0;
+      while (n < messages.size() && n < messages_at_once &&
+             (n == 0 || bytes + messages[n].text.size() <= bytes_at_once))
+        bytes += messages[n++].text.size();
+      database_->write([&] { detail::insert_messages(*database_, messages.first(n)); });
+      database_->bell()->ring(tasks);
+      messages = messages.subspan(n);
+      if (!messages.empty()) std::this_thread::sleep_for(turn_of_others);
+    }
   }
   std::unique_ptr<consumer> consume(const std::string& name, std::vector<std::string> queues) override {
     return make_sqlite_consumer(database_->path(), options_, name, std::move(queues));
@@ -124,8 +137,10 @@ class sqlite_broker final : public broker {
     const std::int64_t newest = database_->read([&] { return database_->number("SELECT max(id) FROM message"); });
     std::uint64_t all = 0;
     for (const char* const from : {"ready", "delayed"})
-      while (const std::int64_t dropped = database_->write([&] { return purge_slice(from, queue, newest); }))
+      while (const std::int64_t dropped = database_->write([&] { return purge_slice(from, queue, newest); })) {
         all += static_cast<std::uint64_t>(dropped);
+        std::this_thread::sleep_for(turn_of_others);
+      }
     return all;
   }
 

@@ -35,7 +35,7 @@ class sqlite_consumer final : public consumer {
     const std::int64_t asked = detail::milliseconds_since_boot();
     const bool returned = database_->write([&] {
       id = detail::take_lease(*database_, name_, lease_);
-      return detail::end_dead_leases(*database_);
+      return detail::end_dead_leases(*database_, false);  // what kept us waiting for the file may have kept the others
     });
     id_ = id;
     note_lease(asked);
@@ -195,22 +195,26 @@ class sqlite_consumer final : public consumer {
   }
 
   void keep_lease() noexcept {
+    milliseconds pause = lease_ / 4;
     std::unique_lock lock(mutex_);
-    while (!changed_.wait_for(lock, lease_ / 4, [&] { return ended_; })) {
+    while (!changed_.wait_for(lock, pause, [&] { return ended_; })) {
       lock.unlock();
       try {
         const std::int64_t asked = detail::milliseconds_since_boot();
         const bool returned = with_id([&](std::int64_t& id) {
-          // Whatever kept us from being in time may have kept the others: they get their turn before they are judged.
-          const bool in_time = detail::lease_left(*database_, id) >= milliseconds(0);
+          // Whatever made us late may have kept others for longer, whose turn was before: who is late judges nobody,
+          // and in the quarter of a lease until the next time they all have renewed theirs.
+          const bool in_time = detail::lease_left(*database_, id) >= lease_ / 2;
           if (!detail::renew_lease(*database_, id, lease_)) id = detail::take_lease(*database_, name_, lease_);
-          return in_time && detail::end_dead_leases(*database_);
+          return detail::end_dead_leases(*database_, in_time);
         });
         note_lease(asked);
         if (returned) database_->bell()->ring(tasks);
         link_.found(broker_line::keeping);
+        pause = lease_ / 4;
       } catch (const std::exception& e) {
         link_.lost(broker_line::keeping, e.what());
+        pause = lease_ / 16;  // before those are judged whom the same has kept waiting
       }
       lock.lock();
     }

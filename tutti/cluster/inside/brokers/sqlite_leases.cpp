@@ -97,7 +97,7 @@ void end_lease(sqlite_database& database, std::int64_t consumer, bool died) {
   database.run("DELETE FROM consumer WHERE id = ?", consumer);
 }
 
-bool end_dead_leases(sqlite_database& database) {
+bool end_dead_leases(sqlite_database& database, bool by_lease) {
   struct found {
     std::int64_t id;
     bool is_dead;
@@ -111,8 +111,8 @@ bool end_dead_leases(sqlite_database& database) {
       const std::string its_boot = rows.text(1);
       const bool other_boot = !boot.empty() && !its_boot.empty() && its_boot != boot;
       const bool seen = !boot.empty() && its_boot == boot && !space.empty() && rows.text(2) == space;
-      all.push_back(
-          {rows.number(0), other_boot || rows.number(5) < now || (seen && has_ended(rows.number(3), rows.number(4)))});
+      const bool is_over = by_lease && rows.number(5) < now;
+      all.push_back({rows.number(0), other_boot || is_over || (seen && has_ended(rows.number(3), rows.number(4)))});
     }
   }
   bool any = false;

@@ -20,8 +20,8 @@ namespace tutti::cluster::detail {
 [[nodiscard]] std::chrono::milliseconds lease_left(sqlite_database& database, std::int64_t consumer);
 /// What a consumer held is ready again; `died`: that counts as returned.
 void end_lease(sqlite_database& database, std::int64_t consumer, bool died);
-/// Ends those of the dead. Whether there was one.
-bool end_dead_leases(sqlite_database& database);
+/// Ends those of the dead: with `by_lease` also of those whose process may live. Whether there was one.
+bool end_dead_leases(sqlite_database& database, bool by_lease);
 
 /// Since boot, sleep of the machine left out.
 [[nodiscard]] std::int64_t milliseconds_since_boot() noexcept;
