@@ -3,6 +3,7 @@
 #include <tutti/cluster/broker.hpp>
 #include <tutti/cluster/url.hpp>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <memory>
@@ -18,9 +19,14 @@ namespace tutti::cluster {
 struct stored_result {
   std::string id;
   std::string text;
-  std::chrono::seconds expires{86400};  ///< 0: never
+  std::chrono::seconds expires{86400};  ///< 0: never; see kept_for()
   bool is_success = false;              ///< a success that is there is replaced by nothing else than another one
   bool is_passing = false;              ///< a state on the way: it replaces no success, failure or revocation
+
+  /// `expires` as all stores take it: clocks do not reach much further than a hundred years. 0: for ever.
+  [[nodiscard]] std::chrono::seconds kept_for() const noexcept {
+    return std::clamp<std::chrono::seconds>(expires, std::chrono::seconds(0), std::chrono::hours(24) * 365 * 100);
+  }
 };
 
 /// The parts of a chord that is complete, in the order of its header.

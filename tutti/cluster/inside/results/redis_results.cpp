@@ -1,4 +1,3 @@
-#include <algorithm>
 #include <tutti/cluster/inside/brokers/redis_clients.hpp>
 #include <tutti/cluster/inside/brokers/redis_scripts.hpp>
 #include <tutti/cluster/inside/brokers/redis_watch.hpp>
@@ -132,11 +131,10 @@ class redis_results final : public result_store {
 
   static void add(redis_request& request, const redis_connection& redis, const stored_result& result) {
     const std::string key = result_key(result.id);
-    const std::int64_t seconds = std::max<std::int64_t>(result.expires.count(), 0);
     redis.begin_script(request, store_script, 1, 3);
     request.word(key);
     request.word(result.text);
-    request.word(seconds);
+    request.word(result.kept_for().count());
     request.word(result.is_success ? "success" : result.is_passing ? "passing" : "failure");
   }
 

@@ -2,8 +2,8 @@
 
 #include <tutti/base/error.hpp>
 #include <tutti/base/log.hpp>
+#include <tutti/cluster/inside/envelope.hpp>
 #include <tutti/cluster/inside/worker/retried.hpp>
-#include <tutti/cluster/json_parts.hpp>
 #include <tutti/cluster/result_text.hpp>
 #include <tutti/cluster/wire_text.hpp>
 
@@ -18,7 +18,7 @@
 namespace tutti::cluster {
 namespace {
 
-constexpr int most_refusals = 4;
+constexpr int most_refusals = 5;
 constexpr std::chrono::seconds between_chores{1};
 constexpr std::chrono::milliseconds longest_unsent_pause{500};
 
@@ -273,7 +273,7 @@ void completion::carry_out_or_replace(ended_job& one, tries how) {
 
 // Its end is too much for the store or the broker: a small failure takes its place; if that cannot be had either, as
 // little as there can be. What was wanted goes where somebody may look at it; when it cannot go there, it waits for
-// better times in its own queue.
+// better times in its own queue. When it is too long for that too, its head is put aside: it must come to an end.
 void completion::replace_refused(ended_job& one, const std::string& why) {
   const job& of = *one.of;
   log(log_level::error, "how a task has ended is refused",
@@ -293,14 +293,17 @@ void completion::replace_refused(ended_job& one, const std::string& why) {
     one.is_stored = is_stored;
   }
   const std::string& queue = of.from.queue;
-  if (refusals < most_refusals) {
-    one.brings.follow.push_back({queue + ".dead",
-                                 with_header(of.from.text, "x-death-reason", json_string("its end is refused: " + why)),
-                                 of.from.priority});
-  } else if (!of.acknowledged.load()) {
-    one.brings.follow.push_back({queue,
-                                 with_header(of.from.text, lost_header, std::to_string(lost_attempts(of.message) + 1)),
-                                 of.from.priority, std::chrono::system_clock::now() + std::chrono::minutes(1)});
+  const std::string& text = of.from.text;
+  const bool has_place = !of.acknowledged.load();
+  const bool is_whole = refusals < most_refusals - 1;
+  if (is_whole || has_place == (refusals == most_refusals)) {
+    one.brings.follow.push_back(
+        {queue + ".dead", dead_letter_of(text, "its end is refused: " + why, !is_whole), of.from.priority});
+  } else if (has_place) {
+    const bool may_run = text.size() <= detail::longest_message;  // else it would only become longer
+    one.brings.follow.push_back(
+        {queue, may_run ? with_header(text, lost_header, std::to_string(lost_attempts(of.message) + 1)) : text,
+         of.from.priority, std::chrono::system_clock::now() + std::chrono::minutes(1)});
   }
 }
 

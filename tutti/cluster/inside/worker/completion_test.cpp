@@ -255,6 +255,42 @@ TEST_F(Completion, ParksInItsOwnQueueWhatCannotEvenBeBuried) {
   EXPECT_EQ(completion_.let_go(), 0U);
 }
 
+TEST_F(Completion, BuriesTheHeadOfWhatIsTooLongForAnyPlace) {
+  consumer_.answer = [](std::span<const settlement> settled) {
+    for (const outgoing_message& m : settled.front().follow) {
+      if (m.text.size() > 200'000) throw broker_refusal("too long");
+    }
+  };
+  ended_job refused = job_of("a");
+  refused.of->from.text = std::string(199'999, 'x');
+  refused.brings.follow.push_back({"celery.dead", std::string(300'000, 'x'), {}, {}});
+  completion_.add(std::move(refused));
+  completion_.finish(30s);
+  ASSERT_THAT(tags(), ElementsAre("a"));
+  const std::vector<outgoing_message> follow = consumer_.done().front().follow;
+  ASSERT_THAT(follow, SizeIs(1));
+  EXPECT_EQ(follow.front().queue, "celery.dead");
+  EXPECT_THAT(follow.front().text, HasSubstr("its end is refused: too long; here are the first 65536 of its 199999 "));
+  EXPECT_EQ(completion_.let_go(), 0U);
+}
+
+// Not what its dead letters' queue refuses, whatever it is: that is parked as it is.
+TEST_F(Completion, ParksAsItIsWhatIsTooLongToBeRun) {
+  std::size_t most = 0;
+  consumer_.answer = [&](std::span<const settlement> settled) {
+    for (const outgoing_message& m : settled.front().follow) {
+      if (m.queue != "celery" || m.text.size() > most) throw broker_refusal("never");
+    }
+  };
+  ended_job refused = job_of("a");
+  refused.of->from.text = std::string(100'000'001, 'x');
+  most = refused.of->from.text.size();
+  refused.brings.follow.push_back({"celery.dead", "x", {}, {}});
+  completion_.add(std::move(refused));
+  completion_.finish(30s);
+  EXPECT_THAT(tags(), ElementsAre("a"));
+}
+
 TEST_F(Completion, GivesBackWhatCannotBeSettledAtAll) {
   consumer_.answer = [](std::span<const settlement> settled) {
     if (settled.size() > 1) throw broker_refusal("too much");
