@@ -240,6 +240,16 @@ TEST_F(ClusterCommands, QueuesShowWhatWasPutAsideAndWhy) {
   EXPECT_EQ(tasks_->peek("odd.dead", 10).size(), 2U);
 }
 
+TEST_F(ClusterCommands, WhatStillCannotBeRunIsPutAsideOnceMore) {
+  worker_ = std::make_unique<cluster::worker>(cluster::app({.broker = broker_}),
+                                              cluster::worker_options{.queues = {"odd.dead"}, .concurrency = 1});
+  worker_->start();
+  EXPECT_THAT(tutti({"call", "cli.nobody", "-Q", "odd.dead", "--timeout", "60"}).err, HasSubstr("NotRegistered"));
+  worker_->shutdown();
+  EXPECT_EQ(worker_->wait(), 0);
+  EXPECT_THAT(tutti({"queues", "odd.dead.dead"}).out, HasSubstr("odd.dead.dead          1"));
+}
+
 // In a folder of its own, as somebody who gives no broker.
 class NoBrokerGiven : public testing::Test {
  protected:

@@ -23,7 +23,8 @@ namespace {
 
 constexpr const char* exit_codes = R"(Exit codes:
   0  success
-  1  executors disagree, or a run, a program or a task failed; no worker answered
+  1  executors disagree, or a run, a program or a task failed; no worker answered; the
+     broker cannot be reached; a LIBRARY cannot be loaded; `purge` was answered with no
   2  the command line is wrong
   3  PATH or FILE does not exist, cannot be read, holds no text or no timeline; PROGRAM
      cannot be started; a task has not ended

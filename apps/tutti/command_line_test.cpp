@@ -48,7 +48,7 @@ TEST(CommandLine, Version) {
 TEST(CommandLine, HelpNamesCommandsOptionsAndExitCodes) {
   const outcome all = run({"--help"});
   EXPECT_EQ(all.code, 0);
-  for (const char* part : {"demo", "executors", "--version", "Exit codes:"})
+  for (const char* part : {"demo", "executors", "--version", "Exit codes:", "broker cannot be reached"})
     EXPECT_TRUE(contains(all.out, part)) << part;
   const outcome demo = run({"demo", "--help"});
   EXPECT_EQ(demo.code, 0);
@@ -161,6 +161,7 @@ TEST(CommandLine, ExecutorsListsAllKinds) {
   for (const char* part : {"inline", "threads[:N]", "processes[:N]", "redis://", "processors"}) {
     EXPECT_TRUE(contains(result.out, part)) << part;
   }
+  EXPECT_FALSE(contains(result.out, "tutti::cluster is not part of this build")) << result.out;
 }
 
 TEST(CommandLine, ResultsThatCannotBeWrittenAreAFailure) {

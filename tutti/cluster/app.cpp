@@ -64,7 +64,7 @@ bool parse_flag(std::string_view name, std::string_view text) {
   constexpr std::array<std::string_view, 5> no{"", "0", "false", "no", "off"};
   if (std::ranges::find(yes, text) != yes.end()) return true;
   if (std::ranges::find(no, text) != no.end()) return false;
-  throw std::invalid_argument(std::string(name) + ": \"" + std::string(text.substr(0, 80)) +
+  throw std::invalid_argument(std::string(name) + ": \"" + tutti::detail::redacted(text.substr(0, 80)) +
                               "\" is neither 1, true, yes, on, nor 0, false, no, off");
 }
 

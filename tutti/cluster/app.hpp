@@ -34,8 +34,9 @@ class app {
   /// What from_environment makes an app of, for who changes it before: its URLs may be wrong. Throws
   /// std::invalid_argument for TUTTI_EAGER.
   [[nodiscard]] static app_options options_from_environment();
-  /// From a JSON object with the names of app_options' members: {"broker": "redis://...", "result_expires": 3600}.
-  /// Throws os_error when it cannot be read, decode_error that names the file and what is wrong in it.
+  /// From a JSON object with the names of app_options' members: {"broker": "redis://...", "result_expires": 3600};
+  /// result_expires in seconds, lease and patience in milliseconds. Throws os_error when it cannot be read,
+  /// decode_error that names the file and what is wrong in it.
   [[nodiscard]] static app from_file(const std::filesystem::path& file);
   /// What from_file makes an app of; what the file leaves out is as in `given`. Throws as from_file.
   [[nodiscard]] static app_options options_from_file(const std::filesystem::path& file, app_options given = {});

@@ -1,5 +1,6 @@
-// cluster: all of tutti/cluster that programs use: tasks for a fleet of workers, and the workers.
+// cluster: all that programs of tutti/cluster use: tasks for a fleet of workers, the workers, and how main begins.
 #pragma once
+#include <tutti/base/init.hpp>
 #include <tutti/cluster/app.hpp>
 #include <tutti/cluster/async_result.hpp>
 #include <tutti/cluster/cluster_pool.hpp>
@@ -9,3 +10,4 @@
 #include <tutti/cluster/signature.hpp>
 #include <tutti/cluster/this_call.hpp>
 #include <tutti/cluster/worker.hpp>
+#include <tutti/core/make_executor.hpp>

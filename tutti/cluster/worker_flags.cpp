@@ -264,7 +264,12 @@ int run_worker_from_flags() {
   try {
     std::vector<std::string> words = init_words();
     words.insert(words.begin(), "--broker=" + init_flag("worker").value_or(""));
-    const worker_flags flags = parse_worker_flags(words, app::options_from_environment());
+    worker_flags flags;
+    try {
+      flags = parse_worker_flags(words, app::options_from_environment());
+    } catch (const os_error& unread) {  // the file with settings
+      return refuse(unread, 3);
+    }
     if (flags.help) {
       fmt::print("{}", worker_flags_help());
       return 0;

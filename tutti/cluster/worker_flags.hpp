@@ -36,7 +36,7 @@ struct worker_flags {
 int run_worker(const worker_flags& flags);
 
 /// What `--tutti-worker URL` runs: the words that init left are flags. Errors go to standard error: exit code 2 for a
-/// command line that is wrong, 1 for others.
+/// command line that is wrong, 3 for settings that cannot be read, 1 for others.
 int run_worker_from_flags();
 
 }  // namespace tutti::cluster

@@ -174,6 +174,9 @@ TEST(WorkerFlags, AnyProgramIsAWorker) {
   const outcome scheme = run_self("--tutti-worker nonsense://user:secret@h");
   EXPECT_EQ(scheme.code, 2);
   EXPECT_THAT(scheme.output, AllOf(HasSubstr("nonsense"), testing::Not(HasSubstr("secret"))));
+  const outcome settings = run_self("--tutti-worker memory://x --config /no/such.json");
+  EXPECT_EQ(settings.code, 3);
+  EXPECT_THAT(settings.output, HasSubstr("/no/such.json"));
   const outcome library = run_self("--tutti-worker memory://x --load /no/such/library.so");
   EXPECT_EQ(library.code, 1);
   EXPECT_THAT(library.output, HasSubstr("the library \"/no/such/library.so\" cannot be loaded: "));

@@ -19,7 +19,6 @@ constexpr executor_kind all_kinds[] = {
     {"ranks", "ranks", "tutti::mpi", "the ranks of an MPI program"},
     {"redis", "redis://", "tutti::cluster", "workers behind a Redis server, Celery's protocol"},
     {"redis+socket", "redis+socket://", "tutti::cluster", "the same through a socket of this machine"},
-    {"amqp", "amqp://", "tutti::cluster", "workers behind RabbitMQ, Celery's protocol"},
     {"sqlite", "sqlite:", "tutti::cluster", "workers of this machine behind a file"},
     {"memory", "memory://", "tutti::cluster", "a worker of this process, as if it were elsewhere"},
 };
