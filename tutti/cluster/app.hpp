@@ -47,8 +47,11 @@ class app {
   /// Makes this one current.
   void make_current() const;
 
+  /// What it was made with.
   [[nodiscard]] const app_options& options() const noexcept;
+  /// Its broker, for all calls the same; the first one opens it, and throws broker_error when that fails.
   [[nodiscard]] std::shared_ptr<broker> tasks() const;
+  /// Its result store; as tasks().
   [[nodiscard]] std::shared_ptr<result_store> results() const;
 
  private:

@@ -57,7 +57,8 @@ class result_handle {
   [[nodiscard]] bool failed() const;
 
   /// Tells all workers not to run it; with `terminate`, to end it by `signal` when it runs, as far as their pool can.
-  /// A worker that is down does not hear of it. Throws broker_error.
+  /// Those that begin later know of it when a worker of tutti was up to note it. Of an eager app all has run: it does
+  /// nothing. Throws broker_error.
   void revoke(bool terminate = false, std::string_view signal = "SIGTERM") const;
   /// Drops the result from the result store. Throws broker_error.
   void forget() const;
@@ -71,13 +72,13 @@ class result_handle {
                 std::vector<bool> ignored);  // which others share
 
   [[nodiscard]] std::string value(std::optional<std::chrono::nanoseconds> limit) const;
-  /// Calls `then` in any case once, on a thread that must not be held up.
+  /// Throws std::logic_error when there is none to wait for.
+  void require_result() const;
+  /// Calls `then` in any case once, on a thread that must not be held up. For a result that is required.
   void when_done(outcome_call then) const;
   [[nodiscard]] const std::vector<std::shared_ptr<result_cell>>& cells() const noexcept { return cells_; }
 
  private:
-  void require_result() const;
-
   app where_;
   std::string id_;
   std::vector<std::shared_ptr<result_cell>> cells_;  // one, or a group's
@@ -93,15 +94,17 @@ class async_result : public result_handle {
 
   /// Waits for the task's end, for as long as that takes, also while the result store is away; gives the result or
   /// throws what the task threw, `cancelled` for one that was revoked, decode_error when the result is no T. Throws
-  /// std::logic_error at once for a task whose result is ignored; and where it could wait for ever, when it is not
-  /// there yet: inside a task, whose workers may all be waiting, and in a callback on the thread that hears of results.
-  /// pool_exhausted as future::get.
+  /// std::logic_error at once for a task whose result is ignored, or that an eager app has not run; and where it could
+  /// wait for ever, when it is not there yet: inside a task, whose workers may all be waiting, and in a callback on the
+  /// thread that hears of results. pool_exhausted as future::get.
   T get() const { return detail::from_json<T>(value(std::nullopt)); }
   /// The same; throws timed_out, naming the task, when the time is up.
   T get(std::chrono::nanoseconds limit) const { return detail::from_json<T>(value(limit)); }
 
-  /// The same as a future: for then, when_all, cancellation-free waits of all kinds. Dropping it is harmless.
+  /// The same as a future: for then, when_all, cancellation-free waits of all kinds. Dropping it is harmless. Throws
+  /// std::logic_error for a task whose result is ignored, and for one that an eager app has not run.
   [[nodiscard]] tutti::future<T> future() const {
+    require_result();
     auto made = std::make_shared<promise<T>>();
     auto result = made->get_future();
     when_done([made](const std::exception_ptr& error, const std::string& text) {
@@ -118,12 +121,12 @@ class async_result : public result_handle {
     });
     return result;
   }
-  /// Takes the result to `g`, as future::then.
+  /// Takes the result to `g`, as future::then. Throws as future().
   template <class G>
   auto then(G&& g) const {
     return future().then(std::forward<G>(g));
   }
-  /// Awaits the result in a coroutine. Throws std::logic_error inside a task, as get().
+  /// Awaits the result in a coroutine. Throws std::logic_error inside a task, as get(), and as future().
   auto operator co_await() const {
     detail::check_await(*this);
     return future().operator co_await();

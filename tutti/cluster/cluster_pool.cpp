@@ -4,6 +4,7 @@
 #include <tutti/cluster/inside/cluster_core.hpp>
 
 #include <charconv>
+#include <stdexcept>
 #include <utility>
 
 namespace tutti::cluster {
@@ -64,9 +65,14 @@ void cluster_pool::start(call work) { core_->start(std::move(work)); }
 std::unique_ptr<executor> make_cluster_pool(std::string_view spec) {
   pool_spec parsed = parse_spec(spec);
   app_options options;
-  options.broker = std::move(parsed.url);
+  options.broker = parsed.url;
   options.result_expires = std::chrono::hours(1);  // they are dropped when they have come; this is for those left over
-  return std::make_unique<cluster_pool>(result_hub_access::make_private(std::move(options)), std::move(parsed.options));
+  try {
+    return std::make_unique<cluster_pool>(result_hub_access::make_private(std::move(options)),
+                                          std::move(parsed.options));
+  } catch (const std::invalid_argument& e) {  // the worker that it brings with memory:// has limits
+    throw bad_spec("executor \"" + broker_url::parse(parsed.url).redacted() + "\": " + e.what());
+  }
 }
 
 }  // namespace tutti::cluster

@@ -216,6 +216,8 @@ TEST(ClusterPool, CallsThatAreTooBigFail) {
 TEST(ClusterPool, SpecsThatMakeNoSenseAreRefused) {
   EXPECT_THAT(message_of<bad_spec>([] { (void)make_executor("memory://?concurrency=0"); }), HasSubstr("concurrency=0"));
   EXPECT_THAT(message_of<bad_spec>([] { (void)make_executor("memory://?concurrency=x"); }), HasSubstr("concurrency=x"));
+  EXPECT_THAT(message_of<bad_spec>([] { (void)make_executor("memory://me?concurrency=100000"); }),
+              testing::AllOf(HasSubstr("memory://me"), HasSubstr("concurrency of 100000"), HasSubstr("4096")));
   EXPECT_THROW((void)make_executor("redis://user:secret@host:port"), bad_spec);
   EXPECT_THAT(message_of<bad_spec>([] { (void)make_executor("redis://user:secret@host:99999999"); }),
               testing::Not(HasSubstr("secret")));

@@ -4,6 +4,7 @@
 #include <tutti/cluster/function.hpp>
 
 #include <tutti/base/error.hpp>
+#include <tutti/base/log.hpp>
 #include <tutti/cluster/this_call.hpp>
 
 #include <boost/describe/class.hpp>
@@ -202,6 +203,10 @@ TEST_P(Functions, WithoutResultCannotBeWaitedFor) {
   const auto r = quiet.delay(1);
   EXPECT_THAT(message_of<std::logic_error>([&] { r.get(); }), HasSubstr("ignore_result"));
   EXPECT_THROW(add.apply_async({.ignore_result = true}, 1, 2).get(), std::logic_error);
+  const log_capture logged;
+  EXPECT_THAT(message_of<std::logic_error>([&] { static_cast<void>(r.future()); }), HasSubstr("ignore_result"));
+  EXPECT_THROW(static_cast<void>(r.then([](int) {})), std::logic_error);
+  EXPECT_FALSE(logged.contains("dropped future")) << testing::PrintToString(logged.lines());
 }
 
 TEST_P(Functions, CallBack) {

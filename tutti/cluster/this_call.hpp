@@ -78,7 +78,8 @@ namespace this_call {
 [[nodiscard]] const std::string& worker();
 /// When its time limit ends, if it has one.
 [[nodiscard]] std::optional<std::chrono::system_clock::time_point> deadline();
-/// Set when the soft time limit is over, when it is revoked with terminate, and when its worker is shut down cold.
+/// Set when the soft time limit is over, or on a worker's thread the hard one, when it is revoked with terminate, and
+/// when its worker is shut down cold.
 [[nodiscard]] std::stop_token stop_token();
 
 /// Tells who asks for the result how far it is: state "PROGRESS", or another that is none of Celery's. Blocks for a

@@ -27,8 +27,7 @@ std::string host_name() {
   return text.data();
 }
 
-// The numbers of those without a name.
-// Of workers without a name. A worker may end on a thread that main does not wait for.
+// The numbers of workers without a name. A worker may end on a thread that main does not wait for.
 struct numbers_in_use {
   std::mutex mutex;
   std::set<int> taken;
@@ -36,8 +35,9 @@ struct numbers_in_use {
 
 std::size_t slots_of(const worker_options& options) {
   if (options.concurrency < 0 || options.concurrency > 4096) {
-    throw std::invalid_argument("a worker's concurrency of " + std::to_string(options.concurrency) +
-                                ": give 1 to 4096, or 0 for as many as this machine has processors for us");
+    throw std::invalid_argument(
+        "a worker's concurrency of " + std::to_string(options.concurrency) +
+        ": 1 to 4096 is possible, and the default as many as this machine has processors for us");
   }
   if (options.pool == worker_pool::inline_) return 1;
   return static_cast<std::size_t>(options.concurrency > 0 ? options.concurrency : default_concurrency());
@@ -259,7 +259,7 @@ void worker::start() {
 }
 
 int worker::wait() {
-  if (!impl_->thread.joinable()) throw std::logic_error("the worker has not been started");
+  if (!impl_->thread.joinable()) throw std::logic_error("the worker has not been started, or was waited for");
   impl_->thread.join();
   if (impl_->thrown) std::rethrow_exception(std::exchange(impl_->thrown, nullptr));
   return impl_->code;

@@ -45,22 +45,26 @@ struct worker_stats {
   std::uint64_t received = 0, succeeded = 0, failed = 0, retried = 0, revoked = 0, dead_lettered = 0;
 };
 
-/// A worker. A task whose worker dies runs again on another one. run() blocks until it is shut down; everything else is
-/// for any thread.
+/// A worker. A task whose worker dies runs again on another one. It runs once: with run(), which blocks until it is
+/// shut down, or with start(), wait() and the destructor, all three for one thread. The others are for any thread.
 class worker {
  public:
   /// Throws std::invalid_argument for options that make no sense, as processes with a broker "memory://".
   explicit worker(app where, worker_options options = {});
-  ~worker();  ///< shuts down cold, and waits
+  ~worker();  ///< shuts down cold what start() has begun, and waits; unless wait() has waited
   worker(const worker&) = delete;
   worker& operator=(const worker&) = delete;
 
-  /// Takes and runs tasks until shutdown. 0: a warm one; 1: a cold one. While the broker is away it tries to reach it,
-  /// for ever.
+  /// Takes and runs tasks until shutdown(). 0: a warm one; 1: a cold one, or what has ended could not be told to the
+  /// broker. While the broker is away it tries to reach it, for ever. Throws std::logic_error when it has run before,
+  /// or when it should handle signals that another worker of this process handles; broker_error and std::system_error
+  /// when it cannot go on, as without threads: then what ran has ended.
   int run();
-  /// Begins on a thread of its own; the destructor, or wait(), ends it.
+  /// Begins run() on a thread of its own; shutdown(), or the destructor, ends it. A second one is a std::logic_error,
+  /// here or of wait(). Throws std::system_error without a thread.
   void start();
-  /// Waits for the end of start(); as run().
+  /// Waits until what start() has begun was shut down; gives and throws what run() does. Throws std::logic_error
+  /// without a start(), and when it has waited before.
   int wait();
   /// Warm: what runs ends first, what is held goes back. Cold: what runs is asked to stop, or killed in processes, and
   /// goes back too. A thread cannot be killed: a cold shutdown waits for its task too, which is a SUCCESS when it

@@ -426,6 +426,20 @@ TEST(Worker, HasANameOfItsOwn) {
   EXPECT_EQ(whole.name(), "sorter@there");
 }
 
+TEST(Worker, RunsOnce) {
+  const cluster_bench bench;
+  worker works(bench.app(), {.concurrency = 1});
+  EXPECT_THROW(works.wait(), std::logic_error);
+  works.start();
+  EXPECT_THROW(works.start(), std::logic_error);
+  works.shutdown();
+  EXPECT_EQ(works.wait(), 0);
+  EXPECT_THROW(works.wait(), std::logic_error);
+  EXPECT_THROW(works.run(), std::logic_error);
+  works.start();
+  EXPECT_THROW(works.wait(), std::logic_error);
+}
+
 TEST(Worker, RefusesOptionsThatMakeNoSense) {
   cluster_bench bench;
   EXPECT_THROW(worker(bench.app(), {.concurrency = -1}), std::invalid_argument);
