@@ -245,15 +245,12 @@ redis_reply redis_connection::read() {
 
 // Throws for what concerns all that is asked of this server: it loads its data, is no master yet or no more, or has
 // forgotten the scripts, which it gets again with the next connection; and for what it closes the connection after: a
-// text that is too long for it, or, before 7.0, a request of more than 1024 * 1024 words.
+// text that is too long for it, or, before 7.0, a request of more than 1024 * 1024 words. It stays open here then, as
+// it was not lost: who uses it next finds it broken.
 void redis_connection::check_server(redis_value reply) {
   if (!reply.is_error()) return;
   std::string_view text = reply.text();
-  if (has_any(text, {"invalid bulk length", "invalid multibulk length"})) {
-    const std::string why = told(where_, text);
-    close();
-    throw broker_refusal(why);
-  }
+  if (has_any(text, {"invalid bulk length", "invalid multibulk length"})) throw broker_refusal(told(where_, text));
   // An error in a script names the script first.
   for (const std::string_view passing : {"-READONLY", "-MISCONF", "-NOREPLICAS", "-MASTERDOWN"})
     if (const std::size_t at = text.find(passing); at != std::string_view::npos) text.remove_prefix(at + 1);
