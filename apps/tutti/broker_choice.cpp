@@ -2,6 +2,7 @@
 
 #include <apps/tutti/printable.hpp>
 #include <tutti/base/error.hpp>
+#include <tutti/base/redacted.hpp>
 #include <tutti/cluster/json_parts.hpp>
 
 #include <fmt/format.h>
@@ -85,7 +86,8 @@ void take_seconds(CLI::Option& option, double least, double most) {
   option.type_name("SECONDS")->check([least, most](const std::string& text) {
     double value = 0;
     if (CLI::detail::lexical_cast(text, value) && value >= least && value <= most) return std::string();
-    return fmt::format("\"{}\" is no number of seconds from {} to {}", printable(text, 80), least, most);
+    return fmt::format("\"{}\" is no number of seconds from {} to {}", printable(detail::redacted(text), 80), least,
+                       most);
   });
 }
 

@@ -2,6 +2,7 @@
 
 #include <apps/tutti/printable.hpp>
 #include <tutti/base/error.hpp>
+#include <tutti/base/redacted.hpp>
 #include <tutti/cluster/json_parts.hpp>
 #include <tutti/cluster/result_text.hpp>
 #include <tutti/cluster/signature.hpp>
@@ -18,6 +19,7 @@ namespace tutti::app {
 namespace {
 
 namespace cl = cluster;
+using detail::redacted;
 
 constexpr std::chrono::seconds patience{10};  // then who waits is told how to learn more
 
@@ -53,8 +55,9 @@ std::optional<std::string> json_value(const std::string& text) {
 cl::wall_time moment(const std::string& name, const std::string& text) {
   try {
     return cl::from_iso_time(text);
-  } catch (const decode_error& bad) {
-    throw std::invalid_argument(fmt::format("{} \"{}\" is no moment: {}", name, text, bad.what()));
+  } catch (const decode_error&) {
+    throw std::invalid_argument(
+        fmt::format("{} \"{}\" is no moment of ISO 8601, such as 2026-01-31T12:00:00+00:00", name, redacted(text)));
   }
 }
 
@@ -64,7 +67,8 @@ cl::signature signature_of(const call_options& options) {
   try {
     given.kwargs = cl::object_parts(options.kwargs);
   } catch (const decode_error& bad) {
-    throw std::invalid_argument(fmt::format("--kwargs {} is no JSON object: {}", options.kwargs, bad.what()));
+    throw std::invalid_argument(fmt::format("--kwargs {} is no JSON object: {}", redacted(options.kwargs),
+                                            redacted(bad.what(), options.kwargs)));
   }
   return {options.task, std::move(given)};
 }
@@ -141,7 +145,7 @@ exit_code tell(const cl::async_result<>& task, const std::string& what, const st
     if (!result.result.empty() && result.result != "null") {
       then = result.result;  // how far it is
     } else if (is_sent) {
-      more = fmt::format(", its queue {} at {}", printable(queue), place);
+      more = fmt::format(", its queue {} at {}", printable(redacted(queue)), place);
     } else if (result.status == cl::state::pending) {
       more = (by_results ? " (or its result is not kept in " : " (or nobody has sent it to ") + place + ')';
     }
@@ -214,7 +218,7 @@ exit_code run_call(call_options options, std::ostream& out, std::ostream& err) {
     out << (options.json ? cl::join_object({{"task_id", id}, {"status", "\"PENDING\""}}) : sent.id()) << '\n';
     return exit_code::success;
   }
-  const std::string what = options.task + " (" + sent.id() + ")";
+  const std::string what = redacted(options.task) + " (" + redacted(sent.id()) + ")";
   const auto limit = options.timeout ? std::optional(milliseconds_of(*options.timeout)) : std::nullopt;
   wait(sent, limit.value_or(patience));
   if (!limit && !sent.ready()) {
@@ -228,7 +232,7 @@ exit_code run_result(const result_options& options, std::ostream& out, std::ostr
   const cl::app where = open_existing(options.at, true);
   const cl::async_result<> task = cl::result(options.id, where);
   if (options.timeout > 0) wait(task, milliseconds_of(options.timeout));
-  return tell(task, "the task " + options.id, "", options.json, out, err);
+  return tell(task, "the task " + redacted(options.id), "", options.json, out, err);
 }
 
 }  // namespace tutti::app

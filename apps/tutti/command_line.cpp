@@ -8,12 +8,15 @@
 #include <apps/tutti/run_ranks.hpp>
 #include <apps/tutti/trace_command.hpp>
 
+#include <tutti/base/redacted.hpp>
+
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <CLI/CLI.hpp>
 
 #include <algorithm>
 #include <ostream>
+#include <utility>
 
 namespace tutti::app {
 namespace {
@@ -49,6 +52,18 @@ constexpr const char* demo_examples = R"(Examples:
 
 )";
 
+// An error without the passwords that words of the command line, or their values, may have.
+std::string without_passwords(std::string text, int argc, const char* const* argv) {
+  for (int i = 1; i < argc; ++i) {
+    const std::string_view word = argv[i];
+    const std::size_t equals = word.find('=');
+    text = detail::redacted(std::move(text), word);
+    if (equals != word.npos) text = detail::redacted(std::move(text), word.substr(equals + 1));
+    if (word.starts_with('-') && word.size() > 2) text = detail::redacted(std::move(text), word.substr(2));
+  }
+  return text;
+}
+
 // CLI11's words for the two commonest mistakes name neither the value nor the known ones.
 std::string explain(const CLI::App& app, const CLI::ParseError& error, int argc, const char* const* argv) {
   std::vector<std::string> commands;
@@ -67,8 +82,10 @@ std::string explain(const CLI::App& app, const CLI::ParseError& error, int argc,
   if (!extras.empty()) {
     std::vector<std::string> options;
     for (const CLI::Option* option : chosen->get_options()) options.push_back(option->get_name());
-    const char* what = extras.front().starts_with('-') ? "unknown option" : "unexpected argument";
-    return fmt::format("{} \"{}\"; known: {}", what, extras.front(), fmt::join(options, ", "));
+    const bool is_option = extras.front().starts_with('-');
+    return fmt::format("{} \"{}\"; known: {}", is_option ? "unknown option" : "unexpected argument",
+                       is_option ? extras.front().substr(0, extras.front().find('=')) : extras.front(),
+                       fmt::join(options, ", "));
   }
   return error.what();
 }
@@ -108,6 +125,11 @@ int run_command(int argc, const char* const* argv, std::ostream& out, std::ostre
 
   const cluster_commands tasks(app, exit_codes);
 
+  const auto refuse = [&](const std::exception& why, exit_code code) {
+    err << "tutti: " << without_passwords(why.what(), argc, argv) << '\n';
+    return static_cast<int>(code);
+  };
+
   try {
     const int own = measuring::own_words(argc, argv);
     const std::vector<std::string> words = guarded_words(own, argv);
@@ -121,11 +143,11 @@ int run_command(int argc, const char* const* argv, std::ostream& out, std::ostre
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return app.exit(error, out, err);  // help and version
     const std::string command = app.get_subcommands().empty() ? "" : app.get_subcommands().front()->get_name() + " ";
-    err << "tutti: " << explain(app, error, argc, argv) << "\nSee `tutti " << command << "--help`.\n";
+    err << "tutti: " << without_passwords(explain(app, error, argc, argv), argc, argv) << "\nSee `tutti " << command
+        << "--help`.\n";
     return static_cast<int>(exit_code::usage);
   } catch (const std::invalid_argument& error) {
-    err << "tutti: " << error.what() << '\n';
-    return static_cast<int>(exit_code::usage);
+    return refuse(error, exit_code::usage);
   }
 
   try {
@@ -147,14 +169,11 @@ int run_command(int argc, const char* const* argv, std::ostream& out, std::ostre
     err << "tutti: the results could not be written: is the disk full?\n";
     return static_cast<int>(exit_code::failure);
   } catch (const not_a_program& error) {
-    err << "tutti: " << error.what() << '\n';
-    return static_cast<int>(exit_code::no_program);
+    return refuse(error, exit_code::no_program);
   } catch (const no_launcher& error) {
-    err << "tutti: " << error.what() << '\n';
-    return static_cast<int>(exit_code::no_launcher);
+    return refuse(error, exit_code::no_launcher);
   } catch (const std::exception& error) {
-    err << "tutti: " << error.what() << '\n';
-    return static_cast<int>(exit_code::failure);
+    return refuse(error, exit_code::failure);
   }
 }
 

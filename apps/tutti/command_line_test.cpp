@@ -82,6 +82,79 @@ TEST(CommandLine, MistakesNameTheValueAndTheKnownOnes) {
   }
 }
 
+// A URL at the wrong place, or nearly one, is in no error of any command.
+TEST(CommandLine, PasswordsAreInNoError) {
+  using words = std::vector<std::string>;
+  ::setenv("TUTTI_BROKER", "nonsense://", 1);  // what could be obeyed is refused then
+  std::vector<words> before = {{},
+                               {"no such command"},
+                               {"bench", "--no-such"},
+                               {"demo", "--on", "inline"},
+                               {"run", "--no-such"},
+                               {"worker", "-b", "memory://x", "--load"}};
+  for (const char* command : {"executors", "speedup", "trace", "worker", "call", "result", "status", "inspect",
+                              "control", "queues", "purge"}) {
+    before.push_back({command});
+    before.push_back({command, "--no-such"});
+    before.push_back({command, "one", "two"});
+  }
+  const auto add = [&](const words& command, const words& options) {
+    for (const std::string& option : options) {
+      before.push_back(command);
+      before.back().push_back(option);
+    }
+  };
+  for (const words& command : {words{"status"},
+                               {"inspect", "ping"},
+                               {"control", "shutdown"},
+                               {"queues"},
+                               {"purge", "x"},
+                               {"result", "x"},
+                               {"call", "x"},
+                               {"worker"}})
+    add(command, {"-b", "--broker", "--config", "--backend", "--timeout", "--json"});
+  add({"inspect"}, {"query_task", "ping", "-d"});
+  add({"control"}, {"pool_grow", "shutdown", "--signal"});
+  add({"queues"}, {"--show"});
+  add({"call", "x"}, {"--kwargs", "--countdown", "--eta", "--expires", "--priority", "--time-limit",
+                      "--soft-time-limit", "--id", "-Q"});
+  add({"worker"},
+      {"-Q", "-c", "-P", "-l", "-n", "-q", "--prefetch", "--max-tasks-per-child", "--max-memory-per-child"});
+  add({"demo"}, {"--on", "--no-such"});
+  add({"trace", "/dev/null"}, {"--lines"});
+  add({"run"}, {"-n", "--hosts", "--launcher"});
+  for (const char* command : {"speedup", "bench"}) add({command}, {"-n", "--warmup", "--timeout", "--"});
+  add({"speedup"}, {"-w", "--env", "--svg"});
+  for (const words& given : before) {
+    for (const char* bad : {"redis://:secret@h/x", "redis//u:secret@h", "redis:/u:secret@h,1", "redis://u:sec,secret",
+                            "[redis://:secret@h]", "redis://h/x?password=secret"}) {
+      for (const bool joined : {false, true}) {
+        if (joined && (given.empty() || !given.back().starts_with("--") || given.back() == "--")) continue;
+        words all = given;
+        if (joined) {
+          all.back() += std::string("=") + bad;
+        } else {
+          all.emplace_back(bad);
+        }
+        if (!given.empty() && (given.front() == "speedup" || given.front() == "run")) {
+          all.emplace_back("--");
+          all.emplace_back("/no/such/program");
+        }
+        std::vector<const char*> pointers;
+        std::string said;
+        for (const std::string& word : all) {
+          pointers.push_back(word.c_str());
+          said += word + " ";
+        }
+        const outcome result = run(pointers);
+        EXPECT_NE(result.code, 0) << said;
+        EXPECT_FALSE(contains(result.out + result.err, "secret")) << said << "\n" << result.out << result.err;
+      }
+    }
+  }
+  ::unsetenv("TUTTI_BROKER");
+}
+
 TEST(CommandLine, ExecutorsListsAllKinds) {
   const outcome result = run({"executors"});
   EXPECT_EQ(result.code, 0);

@@ -7,6 +7,7 @@
 #include <apps/tutti/progress.hpp>
 #include <apps/tutti/report.hpp>
 #include <tutti/base/error.hpp>
+#include <tutti/base/redacted.hpp>
 #include <tutti/core/executor.hpp>
 #include <tutti/core/make_executor.hpp>
 #include <tutti/trace/span.hpp>
@@ -117,7 +118,7 @@ exit_code run_demo(const demo_options& options, std::ostream& out, std::ostream&
       }
     }
   } catch (const std::exception& error) {
-    err << "tutti: --on " << on << ": " << error.what() << '\n';
+    err << "tutti: --on " << detail::redacted(on) << ": " << error.what() << '\n';
     const bool misnamed =
         dynamic_cast<const bad_spec*>(&error) != nullptr || dynamic_cast<const not_registered*>(&error) != nullptr;
     return misnamed ? exit_code::usage : exit_code::failure;
@@ -132,7 +133,7 @@ exit_code run_demo(const demo_options& options, std::ostream& out, std::ostream&
       list_files(root, all);
     } catch (const fs::filesystem_error& failed) {
       const bool special = failed.code() == std::errc::not_supported;
-      err << "tutti: " << root.string() << ": "
+      err << "tutti: " << detail::redacted(root.string()) << ": "
           << (special ? "neither a directory nor a file" : failed.code().message()) << '\n';
       return exit_code::no_text;
     }

@@ -94,13 +94,8 @@ void measuring::take_programs(int argc, const char* const* argv) {
 }
 
 std::optional<exit_code> measuring::run(std::ostream& out, std::ostream& err) const {
-  try {
-    if (speedup_->parsed()) return run_speedup(speedup_options_, out, err);
-    if (bench_->parsed()) return run_bench(bench_options_, out, err);
-  } catch (const not_a_program& error) {
-    err << "tutti: " << error.what() << '\n';
-    return exit_code::no_program;
-  }
+  if (speedup_->parsed()) return run_speedup(speedup_options_, out, err);
+  if (bench_->parsed()) return run_bench(bench_options_, out, err);
   return std::nullopt;
 }
 

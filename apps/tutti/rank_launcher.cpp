@@ -2,6 +2,7 @@
 
 #include <apps/tutti/printable.hpp>
 #include <apps/tutti/run_program.hpp>
+#include <tutti/base/redacted.hpp>
 
 #include <fmt/format.h>
 #include <unistd.h>
@@ -64,7 +65,8 @@ std::string host_list(const std::vector<rank_host>& hosts, char between) {
 std::vector<rank_host> parse_hosts(std::string_view text) {
   const auto refuse = [&](std::string_view part, const char* why) {
     throw std::invalid_argument(fmt::format("--hosts \"{}\": \"{}\" {}; give NAME[:RANKS],..., such as a:4,b:8",
-                                            printable(text, 80), printable(part, 80), why));
+                                            printable(detail::redacted(text), 80),
+                                            printable(detail::redacted(part), 80), why));
   };
   constexpr std::string_view letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_";
   std::vector<rank_host> hosts;

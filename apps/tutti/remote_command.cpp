@@ -2,6 +2,7 @@
 
 #include <apps/tutti/printable.hpp>
 #include <tutti/base/error.hpp>
+#include <tutti/base/redacted.hpp>
 #include <tutti/cluster/control/control_envelope.hpp>
 #include <tutti/cluster/control_client.hpp>
 #include <tutti/cluster/json_parts.hpp>
@@ -83,7 +84,8 @@ const verb& find_verb(const std::vector<verb>& verbs, const std::string& name) {
   std::vector<std::string> names;
   names.reserve(verbs.size());
   for (const verb& v : verbs) names.emplace_back(v.name);
-  throw std::invalid_argument(fmt::format("unknown command \"{}\"; known: {}", name, fmt::join(names, ", ")));
+  throw std::invalid_argument(
+      fmt::format("unknown command \"{}\"; known: {}", detail::redacted(name), fmt::join(names, ", ")));
 }
 
 std::string usage_of(const verb& command) {
@@ -104,7 +106,7 @@ std::string number_text(const verb& command, const std::string& text) {
   const char* end = text.data() + text.size();
   const auto [at, failed] = std::from_chars(text.data(), end, value);
   if (failed == std::errc() && at == end) return text;
-  throw std::invalid_argument(fmt::format("\"{}\" is no number: {}", text, usage_of(command)));
+  throw std::invalid_argument(fmt::format("\"{}\" is no number: {}", detail::redacted(text), usage_of(command)));
 }
 
 cl::json_members arguments_of(const verb& command, const std::vector<std::string>& words) {

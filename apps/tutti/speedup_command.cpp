@@ -5,6 +5,7 @@
 #include <apps/tutti/speedup_report.hpp>
 #include <apps/tutti/terminal.hpp>
 #include <tutti/base/json.hpp>
+#include <tutti/base/redacted.hpp>
 #include <tutti/base/unique_fd.hpp>
 #include <tutti/core/concurrency.hpp>
 #include <tutti/trace/plot_svg.hpp>
@@ -107,8 +108,9 @@ std::vector<int> parse_worker_counts(const std::string& text) {
     int n = 0;
     const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), n);
     if (error != std::errc() || end != word.data() + word.size() || n < 1 || n > most_workers) {
-      throw std::invalid_argument(fmt::format(
-          "-w {}: \"{}\" is no number of workers from 1 to {}; write it as -w 1,2,4", text, word, most_workers));
+      throw std::invalid_argument(
+          fmt::format("-w {}: \"{}\" is no number of workers from 1 to {}; write it as -w 1,2,4",
+                      detail::redacted(text), detail::redacted(word), most_workers));
     }
     if (std::ranges::find(counts, n) != counts.end())
       throw std::invalid_argument(fmt::format("-w {}: {} is named twice; -n says how often each is run", text, n));
@@ -149,7 +151,7 @@ exit_code run_speedup(const speedup_options& options, std::ostream& out, std::os
     counts = options.workers.empty() ? default_worker_counts(processors) : parse_worker_counts(options.workers);
     for (const std::string& name : options.variables) {
       if (name.empty() || name.find('=') != std::string::npos)
-        throw std::invalid_argument(fmt::format("--env \"{}\" is no name of a variable", name));
+        throw std::invalid_argument(fmt::format("--env \"{}\" is no name of a variable", detail::redacted(name)));
     }
   } catch (const std::invalid_argument& wrong) {
     err << "tutti: " << wrong.what() << '\n';
@@ -159,7 +161,8 @@ exit_code run_speedup(const speedup_options& options, std::ostream& out, std::os
   if (options.json) (void)encode_json(options.program);  // throws for words that are not UTF-8
   if (!options.svg.empty()) {
     if (const std::error_code why = why_not_written(options.svg)) {
-      err << "tutti: --svg " << options.svg << ": the file cannot be written: " << why.message() << '\n';
+      err << "tutti: --svg " << detail::redacted(options.svg) << ": the file cannot be written: " << why.message()
+          << '\n';
       return exit_code::failure;
     }
   }
@@ -189,7 +192,7 @@ exit_code run_speedup(const speedup_options& options, std::ostream& out, std::os
     write_study(out, study, {.width = terminal_columns(), .utf8 = speaks_utf8()});
   }
   if (options.svg.empty() || write_file(options.svg, plot_svg(study.plot()))) return exit_code::success;
-  err << "tutti: --svg " << options.svg << ": the picture could not be written: is the disk full?\n";
+  err << "tutti: --svg " << detail::redacted(options.svg) << ": the picture could not be written: is the disk full?\n";
   return exit_code::failure;
 }
 

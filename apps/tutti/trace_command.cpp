@@ -3,6 +3,7 @@
 
 #include <apps/tutti/printable.hpp>
 #include <tutti/base/error.hpp>
+#include <tutti/base/redacted.hpp>
 #include <tutti/trace/timeline_reader.hpp>
 #include <tutti/trace/trace_summary.hpp>
 
@@ -51,9 +52,9 @@ exit_code run_trace(const trace_options_of_command& options, std::ostream& out, 
     write_summary(summarise(recorded, options.lines), out, options.lines);
     return exit_code::success;
   } catch (const std::system_error& error) {
-    err << "tutti: " << error.what() << '\n';
+    err << "tutti: " << detail::redacted(error.what(), options.file) << '\n';
   } catch (const decode_error& error) {
-    err << "tutti: " << options.file << ": " << error.what() << '\n';
+    err << "tutti: " << detail::redacted(options.file) << ": " << error.what() << '\n';
   }
   return exit_code::no_text;
 }

@@ -91,6 +91,29 @@ class Killed(peers.Case):
         self.assertEqual(app.send_task("tasks.killer_once", args=(self.path("once"),), queue="cpp").get(timeout=LIMIT), "survived")
         self.assertEqual(worker.stop(), 0, worker.output())
 
+    def test_one_that_was_only_stopped(self):
+        """What a worker holds and has not begun, when it goes on after others have taken it for dead, runs there alone."""
+        with open(self.path("settings"), "w") as settings:
+            settings.write('{"lease": 1000}')
+        redis = peers.Redis()
+        app = peers.celery_app(redis.url())
+        started, released, marks = self.path("started"), self.path("released"), self.path("marks")
+        one = peers.TuttiWorker(redis.url(), "cpp", 1, "threads", "--prefetch", "10", "--config", self.path("settings"), name="one")
+        results = [app.send_task("tasks.hold", args=(started, released), queue="cpp")]
+        wait_for(lambda: lines_of(started), "the task")
+        results += [app.send_task("tasks.mark", args=(marks, str(i)), queue="cpp") for i in range(5)]
+        wait_for(lambda: peers.queue_length(redis, "cpp") == 0, "all to be held")
+        one.signal(signal.SIGSTOP)
+        other = peers.TuttiWorker(redis.url(), "cpp", 2, "threads", "--config", self.path("settings"), name="other")
+        wait_for(lambda: len(lines_of(marks)) == 5, lambda: other.output())
+        one.signal(signal.SIGCONT)
+        open(released, "w").close()
+        peers.values_of(redis, results)
+        wait_for(lambda: peers.inspect(app, one, "reserved") == [] and peers.inspect(app, one, "active") == [], "it to be idle")
+        peers.stop_all(one, other)
+        self.assertEqual(sorted(lines_of(marks)), list("01234"))
+        self.assertEqual(lines_of(started), ["started"] * 2)
+
     def test_on_a_file(self):
         broker = "sqlite:" + self.path("tasks.db")
         for pool in ("threads", "processes"):
@@ -104,7 +127,7 @@ class Killed(peers.Case):
 
 
 if STAND_IN:
-    del Killed.test_on_a_file
+    del Killed.test_on_a_file, Killed.test_one_that_was_only_stopped
 
 if __name__ == "__main__":
     peers.main()

@@ -1,6 +1,7 @@
 #include <tutti/base/at_fork.hpp>
 #include <tutti/base/error.hpp>
 #include <tutti/base/json_text.hpp>
+#include <tutti/base/redacted.hpp>
 #include <tutti/cluster/app.hpp>
 #include <tutti/cluster/inside/app_state.hpp>
 #include <tutti/cluster/this_call.hpp>
@@ -112,7 +113,7 @@ void set_member(app_options& options, std::string_view name, const json_node& va
   } else if (name == "eager") {
     options.eager = value.boolean();
   } else {
-    throw decode_error("there is no option \"" + std::string(name.substr(0, 80)) +
+    throw decode_error("there is no option \"" + tutti::detail::redacted(name).substr(0, 80) +
                        "\"; known: broker, backend, queue, result_expires (seconds), lease, patience (milliseconds), "
                        "eager");
   }
@@ -154,9 +155,10 @@ app_options app::options_from_file(const std::filesystem::path& file, app_option
   std::ifstream in(file, std::ios::binary);
   std::ostringstream text;
   if (!in || !(text << in.rdbuf())) {
-    throw os_error::of("cannot read the settings in " + file.string(), errno != 0 ? errno : EIO);
+    throw os_error::of("cannot read the settings in " + tutti::detail::redacted(file.string()),
+                       errno != 0 ? errno : EIO);
   }
-  const std::string prefix = file.string() + ": ";
+  const std::string prefix = tutti::detail::redacted(file.string()) + ": ";
   try {
     const std::string content = std::move(text).str();
     const json_document document(content);

@@ -30,6 +30,10 @@ struct outgoing_message {
                                       ///< too, only what settle() sends to the consumer's own queues waits so
 };
 
+/// How many messages are sent in one step, which keeps all others waiting, and of how many bytes together; one alone
+/// may be longer.
+inline constexpr std::size_t most_sent_at_once = 1000, most_bytes_sent_at_once = 4 << 20;
+
 /// A message that a consumer holds, until it is settled.
 struct delivery {
   std::string tag;    ///< names it to settle()
@@ -44,6 +48,13 @@ struct settlement {
   std::string tag;
   bool give_back = false;                     ///< to the front of its queue, for anybody; else it is done with
   std::vector<outgoing_message> follow = {};  ///< sent in the same step: all or nothing of this settlement happens
+};
+
+/// What became of a settlement.
+enum class settle_end : unsigned char {
+  done,     ///< it was carried out
+  gone,     ///< the message was not held any more: it was settled before, or others have it; what follows was not sent
+  unknown,  ///< one of the two: an answer was lost
 };
 
 /// How a broker's clients behave.
@@ -67,8 +78,12 @@ class consumer {
   /// Carries all of them out, in order, each as a whole. Blocks, for as long as the broker is away; after stop() it
   /// throws broker_error when one attempt fails; and broker_refusal when one is refused for good, which the others may
   /// have been carried out without. Doing it twice does no harm, nor when the message was given to somebody else
-  /// meanwhile: then what follows is not sent.
-  virtual void settle(std::span<const settlement> settled) = 0;
+  /// meanwhile: then what follows is not sent. What became of each.
+  virtual std::vector<settle_end> settle(std::span<const settlement> settled) = 0;
+  /// Whether a message that was received, and not settled, is still held: others have it when the lease has ended, as
+  /// that of a process that was stopped for long. Asks the broker, and blocks for that, only after such a time; true
+  /// while it cannot be reached.
+  [[nodiscard]] virtual bool holds(const std::string& tag) = 0;
   /// Nobody waits for the broker any more: settle() and the destructor try once at most.
   virtual void stop() noexcept = 0;
   /// Whether the broker could be reached when last tried.

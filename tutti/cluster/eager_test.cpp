@@ -46,6 +46,15 @@ TEST(EagerResults, AreNotMoreThanTheMost) {
   EXPECT_EQ(kept.find("c", now), "3");
 }
 
+TEST(Eager, AResultThatIsKeptForAsLongAsCanBeIsThere) {
+  registered_task task;
+  task.settings = {.name = "eager.lasting", .result_expires = std::chrono::seconds::max()};
+  task.run = [](std::string_view, std::string_view) -> std::string { return "1"; };
+  const task_registration entered(std::move(task));
+  const tutti_test::client_bench bench(true);
+  EXPECT_EQ(send_task("eager.lasting", {}).state(), "SUCCESS");
+}
+
 TEST(Eager, ATaskThatAlwaysAsksForAnotherAttemptFailsInTheEnd) {
   int attempts = 0;
   registered_task task;

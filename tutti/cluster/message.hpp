@@ -60,8 +60,11 @@ struct message_name {
 };
 [[nodiscard]] message_name name_of(std::string_view element) noexcept;
 
-/// `element` with a header more, a JSON text: for an element that is put aside with its reason. What is no envelope
-/// becomes one.
+/// `element` with a header more, a JSON text. What is no envelope becomes one, and a third longer.
 [[nodiscard]] std::string with_header(std::string_view element, std::string_view name, std::string_view json);
+
+/// `element` as it is put aside: with the header "x-death-reason". Only its first 64 KiB, of which the reason tells
+/// then, when that is asked for, and of more than 100 MB that are no envelope.
+[[nodiscard]] std::string dead_letter_of(std::string_view element, const std::string& reason, bool only_head = false);
 
 }  // namespace tutti::cluster

@@ -390,6 +390,33 @@ TEST(message, a_header_is_added) {
   }
 }
 
+// What `letter` says of why it is put aside, and how many bytes it has of what was.
+std::pair<std::string, std::size_t> contents_of(const std::string& letter) {
+  const auto members = object_parts(letter);
+  return {members.at(3).second, members.at(0).second.size() * 3 / 4 - 1};
+}
+
+TEST(message, what_is_put_aside_has_its_reason_and_an_end) {
+  EXPECT_EQ(dead_letter_of(from_celery, "why").size(), with_header(from_celery, "x-death-reason", "\"why\"").size());
+  EXPECT_EQ(decode_message(dead_letter_of(from_celery, "why", true)).args, "[2, 3]");
+  EXPECT_EQ(contents_of(dead_letter_of(std::string(300'000, 'x'), "why")),
+            std::pair(std::string(R"({"x-death-reason":"why"})"), std::size_t{300'000}));
+
+  task_message m;
+  m.task = "t";
+  m.id = "i";
+  m.args = "[\"" + std::string(100'000'000 / 2, 'x') + "\"]";
+  const std::string long_one = encode_message(m);
+  EXPECT_EQ(decode_message(dead_letter_of(long_one, "why")).args, m.args);
+  for (const std::string& text :
+       {dead_letter_of(long_one, "why", true), dead_letter_of(std::string(100'000'001, 'x'), "why")}) {
+    const auto [headers, bytes] = contents_of(text);
+    EXPECT_THAT(headers, HasSubstr("why; here are the first 65536 of its "));
+    EXPECT_LT(bytes, 65536U + 3);
+    EXPECT_LT(text.size(), 100'000U);
+  }
+}
+
 TEST(message, a_megabyte_passes) {
   task_message m;
   m.task = "t";

@@ -10,7 +10,9 @@
 #include <array>
 #include <charconv>
 #include <cmath>
+#include <optional>
 #include <stdexcept>
+#include <utility>
 
 namespace tutti::cluster {
 namespace {
@@ -164,6 +166,8 @@ std::string with_member(std::string_view object, std::string_view name, std::str
   return join_object(members);
 }
 
+constexpr std::size_t head_size = 64 * 1024;  // of what is too long to be put aside as it is
+
 bool is_envelope(const envelope& parts) {
   bool has_tag = false;
   if (detail::is_object(parts.properties)) {
@@ -171,6 +175,34 @@ bool is_envelope(const envelope& parts) {
   }
   return has_tag && detail::is_string(parts.body) &&
          (detail::is_object(parts.headers) || parts.headers.empty() || parts.headers == "null");
+}
+
+// Nothing: it is no envelope.
+std::optional<std::string> marked_envelope(std::string_view element, std::string_view name, std::string_view json) {
+  try {
+    const envelope parts = open_envelope(element);
+    if (!is_envelope(parts)) return {};
+    const std::string_view headers = parts.headers == "null" ? std::string_view() : parts.headers;
+    return with_member(element, "headers", with_member(headers, name, json));
+  } catch (const decode_error&) {
+    return {};
+  }
+}
+
+// Bytes of which nothing is known, in an envelope.
+std::string wrapped(std::string_view element, std::string_view name, std::string_view json) {
+  std::string out = R"({"body": ")" + base64(element) +
+                    R"(", "content-encoding": "binary", "content-type": "application/data", "headers": )" +
+                    with_member({}, name, json) + R"(, "properties": )";
+  member_writer properties(out);
+  properties.json("delivery_mode", "2");
+  properties.json("delivery_info", R"({"exchange": "", "routing_key": ""})");
+  properties.json("priority", "0");
+  properties.json("body_encoding", "\"base64\"");
+  properties.text("delivery_tag", new_uuid());
+  properties.finish();
+  out += '}';
+  return out;
 }
 
 }  // namespace
@@ -200,26 +232,19 @@ std::string encode_message(const task_message& message) {
 }
 
 std::string with_header(std::string_view element, std::string_view name, std::string_view json) {
-  try {
-    const envelope parts = open_envelope(element);
-    if (is_envelope(parts)) {
-      const std::string_view headers = parts.headers == "null" ? std::string_view() : parts.headers;
-      return with_member(element, "headers", with_member(headers, name, json));
-    }
-  } catch (const decode_error&) {  // no envelope
+  auto marked = marked_envelope(element, name, json);
+  return marked ? std::move(*marked) : wrapped(element, name, json);
+}
+
+std::string dead_letter_of(std::string_view element, const std::string& reason, bool only_head) {
+  constexpr std::string_view name = "x-death-reason";
+  if (!only_head || element.size() <= head_size) {
+    if (auto marked = marked_envelope(element, name, json_string(reason))) return std::move(*marked);
+    if (element.size() <= detail::longest_message) return wrapped(element, name, json_string(reason));
   }
-  std::string out = R"({"body": ")" + base64(element) +
-                    R"(", "content-encoding": "binary", "content-type": "application/data", "headers": )" +
-                    with_member({}, name, json) + R"(, "properties": )";
-  member_writer properties(out);
-  properties.json("delivery_mode", "2");
-  properties.json("delivery_info", R"({"exchange": "", "routing_key": ""})");
-  properties.json("priority", "0");
-  properties.json("body_encoding", "\"base64\"");
-  properties.text("delivery_tag", new_uuid());
-  properties.finish();
-  out += '}';
-  return out;
+  return wrapped(element.substr(0, head_size), name,
+                 json_string(reason + "; here are the first " + std::to_string(head_size) + " of its " +
+                             std::to_string(element.size()) + " bytes"));
 }
 
 }  // namespace tutti::cluster

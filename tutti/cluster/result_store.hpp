@@ -3,6 +3,7 @@
 #include <tutti/cluster/broker.hpp>
 #include <tutti/cluster/url.hpp>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <memory>
@@ -18,9 +19,14 @@ namespace tutti::cluster {
 struct stored_result {
   std::string id;
   std::string text;
-  std::chrono::seconds expires{86400};  ///< 0: never
+  std::chrono::seconds expires{86400};  ///< 0: never; see kept_for()
   bool is_success = false;              ///< a success that is there is replaced by nothing else than another one
   bool is_passing = false;              ///< a state on the way: it replaces no success, failure or revocation
+
+  /// `expires` as all stores take it: clocks do not reach much further than a hundred years. 0: for ever.
+  [[nodiscard]] std::chrono::seconds kept_for() const noexcept {
+    return std::clamp<std::chrono::seconds>(expires, std::chrono::seconds(0), std::chrono::hours(24) * 365 * 100);
+  }
 };
 
 /// The parts of a chord that is complete, in the order of its header.
@@ -57,7 +63,8 @@ class result_store {
   /// A chord of `size` parts begins; its parts may have come already.
   virtual void begin_chord(const std::string& group, std::int64_t size) = 0;
   /// A part has ended: `text` is its JSON `[1, id, state, result]`. The same task's part counts once, whoever sends it
-  /// again. All parts when this completes the chord or it was complete already; nothing before, and after end_chord.
+  /// again; a success that is there stays. All parts when this completes the chord, also when the same task says so
+  /// again; nothing before, for another task then, and after end_chord.
   [[nodiscard]] virtual std::optional<chord_parts> add_chord_part(const std::string& group, std::int64_t index,
                                                                   const std::string& id, const std::string& text) = 0;
   /// Forgets the parts, once the chord's body was sent.

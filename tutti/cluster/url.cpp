@@ -1,5 +1,6 @@
 // url: RFC 3986 as far as brokers need it.
 #include <tutti/base/error.hpp>
+#include <tutti/base/redacted.hpp>
 #include <tutti/cluster/url.hpp>
 
 #include <algorithm>
@@ -21,29 +22,6 @@ std::optional<int> number(std::string_view text, int most) noexcept {
   const auto [end, failed] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (failed != std::errc() || end != text.data() + text.size() || value < 0 || value > most) return std::nullopt;
   return value;
-}
-
-std::string masked_options(std::string_view text) {
-  const std::size_t question = text.find('?');
-  return std::string(text.substr(0, question)) + (question == std::string_view::npos ? "" : "?**");
-}
-
-// For errors: with nothing of what may be a password, also where it is not where it should be.
-std::string masked(std::string_view text) {
-  const std::size_t colon = text.find("://");
-  const std::string scheme(colon == std::string_view::npos ? std::string_view() : text.substr(0, colon + 3));
-  const std::size_t at = text.rfind('@'), question = text.find('?');
-  if (at != std::string_view::npos) {
-    if (question < at) return (colon < at ? scheme : std::string()) + "**";
-    return (colon < at ? scheme : std::string()) + "**" + masked_options(text.substr(at));
-  }
-  std::string_view rest = text.substr(scheme.size());
-  const std::size_t end = std::min(rest.find_first_of("/?#"), rest.size());
-  const std::size_t port = rest.substr(0, end).find(':');
-  if (scheme.empty() || rest.starts_with('[') || port == std::string_view::npos ||
-      number(rest.substr(port + 1, end - port - 1), 65535))
-    return scheme + masked_options(rest);
-  return scheme + std::string(rest.substr(0, port)) + ":**" + masked_options(rest.substr(end));
 }
 
 std::string in_lower_case(std::string_view text) {
@@ -121,7 +99,7 @@ class url_parser {
 
  private:
   [[noreturn]] void refuse(const std::string& why) const {
-    throw bad_spec("broker URL \"" + masked(text_).substr(0, 200) + "\": " + why);
+    throw bad_spec("broker URL \"" + tutti::detail::redacted(text_).substr(0, 200) + "\": " + why);
   }
   [[noreturn]] void refuse_scheme() const {
     std::string hint;

@@ -147,7 +147,7 @@ int worker::impl::run() {
     waker_ = nullptr;
     ending_ = nullptr;
   }
-  children_.clear();
+  for (const auto& child : children_) child->drop();
   consumer_.reset();   // what it still holds is for others, also when this has gone wrong
   last_resort_.end();  // it may be telling of a task, also by events_
   events_.reset();

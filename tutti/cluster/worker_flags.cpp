@@ -3,6 +3,7 @@
 
 #include <tutti/base/error.hpp>
 #include <tutti/base/init.hpp>
+#include <tutti/base/redacted.hpp>
 #include <tutti/cluster/call_task.hpp>
 #include <tutti/cluster/task_registry.hpp>
 #include <tutti/core/concurrency.hpp>
@@ -22,6 +23,8 @@
 
 namespace tutti::cluster {
 namespace {
+
+using tutti::detail::redacted;
 
 constexpr std::string_view help =
     R"(  -b, --broker URL            where tasks wait: redis://host/0, sqlite:FILE; default:
@@ -145,19 +148,12 @@ const flag* find(std::string_view word) {
   return found == all_flags.end() ? nullptr : &*found;
 }
 
-// For errors: a URL may have a password.
-std::string shown(std::string_view word) {
-  const std::size_t at = word.find("://");
-  if (at == word.npos) return std::string(word);
-  return std::string(word.substr(0, at + 3)) + "**";
-}
-
 std::vector<given_flag> split(std::span<const std::string> words) {
   std::vector<given_flag> found;
   for (std::size_t i = 0; i < words.size(); ++i) {
     const std::string& word = words[i];
     if (word.size() < 2 || word[0] != '-')
-      throw std::invalid_argument(fmt::format("unexpected argument \"{}\"", shown(word)));
+      throw std::invalid_argument(fmt::format("unexpected argument \"{}\"", redacted(word)));
     const bool is_long = word.starts_with("--");
     const std::size_t end = is_long ? std::min(word.find('='), word.size()) : 2;
     const std::string name = word.substr(0, end);
@@ -166,7 +162,8 @@ std::vector<given_flag> split(std::span<const std::string> words) {
       std::vector<std::string> names;
       names.reserve(std::size(all_flags));
       for (const flag& f : all_flags) names.push_back(fmt::format("--{}", f.name));
-      throw std::invalid_argument(fmt::format("unknown option \"{}\"; known: {}", shown(name), fmt::join(names, ", ")));
+      throw std::invalid_argument(
+          fmt::format("unknown option \"{}\"; known: {}", redacted(name), fmt::join(names, ", ")));
     }
     const bool has_value = end < word.size();
     if (!known->has_value && has_value) throw std::invalid_argument(fmt::format("{} has no value", name));
@@ -184,7 +181,9 @@ void load(const std::string& library) {
   const bool here = library.find('/') == library.npos && std::filesystem::exists(library);
   if (::dlopen(((here ? "./" : "") + library).c_str(), RTLD_NOW | RTLD_LOCAL) != nullptr) return;
   const char* why = ::dlerror();
-  throw os_error(fmt::format("the library \"{}\" cannot be loaded: {}", library, why == nullptr ? "?" : why), ELIBACC);
+  throw os_error(fmt::format("the library \"{}\" cannot be loaded: {}", redacted(library),
+                             redacted(why == nullptr ? std::string("?") : why, library)),
+                 ELIBACC);
 }
 
 std::string listed(const std::vector<std::string>& names, std::size_t most) {
@@ -207,7 +206,7 @@ worker_flags parse_worker_flags(std::span<const std::string> words, app_options 
       try {
         each.known->apply(parsed, each.value);
       } catch (const std::invalid_argument& bad) {
-        throw std::invalid_argument(fmt::format("{} \"{}\": {}", each.word, shown(each.value), bad.what()));
+        throw std::invalid_argument(fmt::format("{} \"{}\": {}", each.word, redacted(each.value), bad.what()));
       }
     }
   }

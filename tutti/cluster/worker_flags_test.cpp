@@ -108,9 +108,11 @@ TEST(WorkerFlags, NamesWithTheHost) {
 
 TEST(WorkerFlags, RefusesWhatMakesNoSenseByName) {
   EXPECT_EQ(refusal({"math"}), "unexpected argument \"math\"");
-  EXPECT_EQ(refusal({"redis://:secret@h"}), "unexpected argument \"redis://**\"");
+  EXPECT_EQ(refusal({"redis://:secret@h"}), "unexpected argument \"redis://**@h\"");
   EXPECT_THAT(refusal({"--url://:secret@h"}), testing::Not(HasSubstr("secret")));
-  EXPECT_THAT(refusal({"-c", "redis://:secret@h"}), HasSubstr("\"redis://**\""));
+  EXPECT_THAT(refusal({"-c", "redis://:secret@h"}), HasSubstr("\"redis://**@h\""));
+  for (const char* flag : {"-P", "-c", "-l", "-q", "--prefetch"})
+    EXPECT_THAT(refusal({flag, "redis//u:secret@h"}), testing::Not(HasSubstr("secret"))) << flag;
   EXPECT_THAT(refusal({"--fast"}), AllOf(HasSubstr("\"--fast\""), HasSubstr("--concurrency")));
   EXPECT_THAT(refusal({"-x"}), HasSubstr("\"-x\""));
   EXPECT_EQ(refusal({"-c"}), "-c needs a value");
@@ -142,6 +144,12 @@ TEST(WorkerFlags, OtherFlagsChangeWhatTheFileSays) {
 
 TEST(WorkerFlags, ALibraryThatCannotBeLoadedIsTheSystemsRefusal) {
   EXPECT_THROW((void)run_worker({.app = {.broker = "memory://x"}, .libraries = {"/no/such/library.so"}}), os_error);
+  try {
+    (void)run_worker({.app = {.broker = "memory://x"}, .libraries = {"redis://:secret@h"}});
+    FAIL() << "it was loaded";
+  } catch (const os_error& refused) {
+    EXPECT_THAT(refused.what(), AllOf(HasSubstr("redis://**@h"), testing::Not(HasSubstr("secret"))));
+  }
 }
 
 TEST(WorkerFlags, GoBeforeAnEnvironmentThatIsWrong) {

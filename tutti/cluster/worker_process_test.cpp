@@ -208,6 +208,20 @@ TEST_F(WorkerProcesses, AreKilledWhenTheWorkerIsShutDownCold) {
   EXPECT_EQ(bench_.left(), 1U);
 }
 
+TEST_F(WorkerProcesses, AreGoneWithTheWorkersEndWhichAColdShutdownMayOverlap) {
+  running_worker worker(bench_, options_);
+  const int pid = std::stoi(bench_.await(bench_.send("process_test.pid")).result);
+  std::atomic<bool> is_over = false;
+  std::thread impatient([&] {
+    while (!is_over) worker->shutdown(false);
+  });
+  worker.stop(true);
+  EXPECT_NE(::kill(pid, 0), 0);
+  is_over = true;
+  impatient.join();
+  worker->shutdown(false);  // nor does one that comes later still
+}
+
 TEST_F(WorkerProcesses, AreReplacedAfterSoManyTasks) {
   options_.max_tasks_per_child = 2;
   running_worker worker(bench_, options_);

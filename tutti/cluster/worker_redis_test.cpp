@@ -139,6 +139,18 @@ TEST_F(WorkerRedis, GoesOnWhenAResultIsRefused) {
   EXPECT_THAT(bench_.buried().at(0), testing::HasSubstr("WRONGTYPE"));
 }
 
+TEST_F(WorkerRedis, BuriesTheHeadOfWhatTheBrokerTakesNoMore) {
+  bench_.task("count", [](const auto&) { return std::string("1"); });
+  const std::string other = bench_.send("count");
+  bench_.app().tasks()->publish(std::vector<outgoing_message>{{"celery", std::string(2'000'000, 'x'), {}, {}}});
+  server_.ask({"CONFIG", "SET", "proto-max-bulk-len", "1mb"});
+  running_worker worker(bench_, {.concurrency = 1});
+  EXPECT_EQ(bench_.await(other).result, "1");
+  ASSERT_TRUE(eventually([&] { return bench_.left() == 0 && bench_.buried().size() == 1; }));
+  EXPECT_EQ(worker.stop(), 0);
+  EXPECT_THAT(bench_.buried().at(0), testing::HasSubstr("here are the first 65536 of its 2000000 bytes"));
+}
+
 TEST(WorkerFullRedis, RunsWhatIsThere) {
   const log_capture quiet;
   const redis_server server({.more = {"--maxmemory", "5mb"}});

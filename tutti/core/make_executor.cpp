@@ -2,6 +2,7 @@
 
 #include <tutti/base/at_fork.hpp>
 #include <tutti/base/error.hpp>
+#include <tutti/base/redacted.hpp>
 
 #include <algorithm>
 #include <charconv>
@@ -30,7 +31,7 @@ struct registered {
 
 std::string quoted(std::string_view spec) {
   std::string text = "executor \"";
-  text += spec.substr(0, 80);
+  text += detail::redacted(spec).substr(0, 80);
   return text += '"';
 }
 
@@ -77,7 +78,7 @@ int count_in_spec(std::string_view spec, int most) {
   int count = 0;
   const auto [end, failed] = std::from_chars(text.data(), text.data() + text.size(), count);
   if (failed != std::errc() || end != text.data() + text.size() || count < 1 || count > most) {
-    throw bad_spec(quoted(spec) + ": \"" + std::string(text.substr(0, 80)) + "\" is not a count from 1 to " +
+    throw bad_spec(quoted(spec) + ": \"" + detail::redacted(text).substr(0, 80) + "\" is not a count from 1 to " +
                    std::to_string(most));
   }
   return count;

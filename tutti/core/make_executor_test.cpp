@@ -74,6 +74,7 @@ TEST(MakeExecutor, UnknownNamesListTheKnownOnes) {
   EXPECT_EQ(message_of<tutti::bad_spec>(" threads"), "unknown executor \" threads\"; " + the_known_ones());
   EXPECT_EQ(message_of<tutti::bad_spec>(":"), "unknown executor \":\"; " + the_known_ones());
   EXPECT_EQ(message_of<tutti::bad_spec>(":4"), "unknown executor \":4\"; " + the_known_ones());
+  EXPECT_EQ(message_of<tutti::bad_spec>("http//u:secret@h"), "unknown executor \"http//**@h\"; " + the_known_ones());
   EXPECT_EQ(message_of<tutti::bad_spec>("http://host"), "unknown executor \"http://host\"; " + the_known_ones());
 }
 

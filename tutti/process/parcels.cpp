@@ -3,6 +3,8 @@
 #include <tutti/base/codec.hpp>
 #include <tutti/base/error.hpp>
 
+#include <fcntl.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
@@ -145,6 +147,23 @@ bool send_handles(std::uint64_t ticket, const std::vector<unique_fd>& handles, m
   numbers.reserve(handles.size());
   for (const unique_fd& handle : handles) numbers.push_back(handle.get());
   return send_if_possible(socket, note{0, ticket}, numbers);
+}
+
+std::optional<std::vector<unique_fd>> take_unread_handles(std::uint64_t ticket, message_socket& socket) noexcept {
+  ::fcntl(socket.fd(), F_SETFL, O_NONBLOCK);
+  std::optional<std::vector<unique_fd>> found;
+  for (;;) {
+    try {
+      auto received = socket.receive();
+      if (!received) return found;
+      const auto what = decode<note>(received->bytes);
+      if (what.parcel == 0 && what.ticket == ticket) found = std::move(received->handles);
+    } catch (const os_error& e) {
+      if (e.code() != EMFILE) return found;  // else that message is read, and gone
+    } catch (const std::exception&) {
+      return found;
+    }
+  }
 }
 
 }  // namespace tutti::detail

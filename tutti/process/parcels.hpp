@@ -82,4 +82,8 @@ class parcel_receiver {
 /// Sends descriptors under a ticket. False: the socket takes no more now. Throws `closed` when the other side is gone.
 bool send_handles(std::uint64_t ticket, const std::vector<unique_fd>& handles, message_socket& socket);
 
+/// Reads what lies unread in `socket`, whose owner does not any more, to its end, and gives the descriptors that were
+/// sent under that ticket; nothing: they are not there, or there was no room for them. All others are closed.
+std::optional<std::vector<unique_fd>> take_unread_handles(std::uint64_t ticket, message_socket& socket) noexcept;
+
 }  // namespace tutti::detail

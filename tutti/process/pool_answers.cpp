@@ -103,9 +103,9 @@ void pool_core::refused(lane& from, std::uint64_t ticket) {
       !is_over ? nullptr
                : std::make_exception_ptr(worker_lost(
                      task_text(one->name) + " was not begun: its arguments did not reach " +
-                     (one->handles_gone ? "its worker: another call has left that no descriptors, and so its shared "
-                                          "objects are gone"
-                                        : "three workers in a row: they have no memory or descriptors for them")));
+                     (one->handles_gone ? "its worker for want of descriptors, and so its shared objects are gone"
+                                        : "three workers in a row: they have no memory or descriptors for them, or "
+                                          "calls have closed their sockets")));
   pop(from);
   ++one->refusals;
   from.jobs.erase(*one);
@@ -117,6 +117,8 @@ void pool_core::refused(lane& from, std::uint64_t ticket) {
     in.end(*one, nullptr);
   } else if (cancelled_ != nullptr) {
     in.end(*one, cancelled_);
+  } else if (one->target->stop_requested()) {
+    in.end(*one, cancelled_before(*one));
   } else if (lost != nullptr) {
     in.end(*one, lost);
   } else {

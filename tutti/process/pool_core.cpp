@@ -71,18 +71,20 @@ void pool_core::start(call work) {
 
 // ---------------------------------------------------------------- stops and time limits
 
+std::exception_ptr pool_core::cancelled_before(const job& one) noexcept {
+  try {
+    return std::make_exception_ptr(cancelled(task_text(one.name) + " was cancelled before it began"));
+  } catch (...) {
+    return std::current_exception();
+  }
+}
+
 void pool_core::stop(portable_call& call) noexcept {
   if (!is_of_this_process()) return;
   section in(*this);
   const auto is_it = [&](const job& j) { return j.target == &call; };
   const auto end = [&](job& one) {
-    std::exception_ptr why;
-    try {
-      why = std::make_exception_ptr(cancelled(task_text(one.name) + " was cancelled before it began"));
-    } catch (...) {
-      why = std::current_exception();
-    }
-    in.end(one, std::move(why));
+    in.end(one, cancelled_before(one));
     settle(in);
   };
   for (const lane_ref& one : lanes_) {

@@ -195,6 +195,7 @@ class pool_core final : public call_runner, public std::enable_shared_from_this<
   /// For errors: the call that it runs.
   static std::string text_of(const lane& where, const job& one);
   std::exception_ptr loss_of(const lane& dead, const job* victim) const;
+  static std::exception_ptr cancelled_before(const job& one) noexcept;
   void let_workers_go();
 
   const pool_settings settings_;

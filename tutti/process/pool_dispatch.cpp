@@ -5,8 +5,6 @@
 #include <tutti/process/pool_section.hpp>
 #include <tutti/process/process_futex.hpp>
 
-#include <fcntl.h>
-
 #include <algorithm>
 #include <csignal>
 #include <cstring>
@@ -79,7 +77,7 @@ void pool_core::dispatch(section& in) {
       enqueue(*next, true);  // another lane may have room
       // Its socket is full of what belongs to calls that were taken back. It would read that with its next call.
       if (to->stalled && to->jobs.empty()) replace(in, *to);
-    } catch (const closed&) {  // a call has closed the worker's socket
+    } catch (const closed&) {  // a call has shut the worker's socket down
       enqueue(*next, true);
       replace(in, *to);
     } catch (const std::length_error&) {
@@ -306,19 +304,16 @@ void pool_core::take_back_all(section& in, lane& from) noexcept {
   }
 }
 
-// Of a worker that reads no more. Handles that are not kept go to one that has no other call: it is the first.
+// Of a worker that reads no more. Handles that are not kept go to one that has no other call: it is the first. All
+// else in its mailbox is for nobody, which those at the other ends must see.
 void pool_core::recover_handles(lane& from) noexcept {
   job* const one = from.jobs.front();
-  if (one != nullptr && one->handles_gone) {
-    try {
-      ::fcntl(from.mailbox.fd(), F_SETFL, O_NONBLOCK);
-      parcel_receiver left;
-      one->handles = left.take_handles(one->ticket, from.mailbox);
-      one->handles_gone = false;
-    } catch (const std::exception&) {  // it has read them, or we have no descriptors for them
-    }
-  }
-  from.mailbox.close();  // what else is in it is for nobody, which those at the other ends must see
+  const bool is_wanted = one != nullptr && one->handles_gone;
+  auto found = take_unread_handles(is_wanted ? one->ticket : 0, from.mailbox);
+  from.mailbox.close();
+  if (!is_wanted || !found) return;
+  one->handles = std::move(*found);
+  one->handles_gone = false;
 }
 
 // Its arguments come back from the parcel.

@@ -321,6 +321,19 @@ TEST(PoolFailureManners, SharedObjectsAreNotLostWithAWorkerThatHasNotTakenThem) 
   EXPECT_EQ(pool.stats().lost, 1u);
 }
 
+TEST(PoolFailureManners, WhatIsCancelledBeforeItsWorkerDiesIsNotBegunByTheNext) {
+  process_pool pool(1);
+  const int worker = pool.submit<fs::pid>().get();
+  ::kill(worker, SIGSTOP);
+  while (tutti_test::state_of(worker) != 'T') std::this_thread::yield();
+  auto [here, there] = process_channel<int>::pair();
+  auto next = pool.submit<fs::next_of>(std::move(there));
+  next.cancel();
+  ::kill(worker, SIGKILL);
+  EXPECT_THROW(next.get(), cancelled);
+  EXPECT_THROW(here.receive(), closed);
+}
+
 TEST(PoolFailureManners, ATaskMayChangeDirectoryAndSignals) {
   process_pool pool({.workers = 1, .grace = 0ns});
   pool.submit<fs::go_elsewhere>().get();

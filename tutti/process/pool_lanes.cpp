@@ -183,7 +183,8 @@ std::exception_ptr pool_core::loss_of(const lane& dead, const job* victim) const
                      ") of process_pool \"" + settings_.name + "\" ";
   text += status.signal() ? "was " + to_string(status) : "ended with " + to_string(status);
   if (victim != nullptr) {
-    text += " while it ran " + text_of(dead, *victim);
+    text += dead.requests.is_taken(victim->position) ? " while it ran " : ", and with it the shared objects of ";
+    text += text_of(dead, *victim);
     if (victim->limits.retries > 0)
       text += ", its attempt " + std::to_string(victim->limits.retries - victim->retries + 1);
   } else if (dead.initialising) {
@@ -216,6 +217,8 @@ void pool_core::bury(const lane_ref& dead) {
       in.end(*one, nullptr);
     } else if (cancelled_ != nullptr) {
       in.end(*one, cancelled_);
+    } else if (!is_lost && one->target->stop_requested()) {
+      in.end(*one, cancelled_before(*one));
     } else if (!is_lost || (one->retries > 0 && !one->target->stop_requested())) {
       if (is_lost) {
         --one->retries;

@@ -89,7 +89,7 @@ class eager_run {
 
   void store(stored_result result) {
     const std::lock_guard lock(shared_->mutex);
-    shared_->eager.store(result.id, std::move(result.text), result.expires, eager_results::clock::now());
+    shared_->eager.store(result.id, std::move(result.text), result.kept_for(), eager_results::clock::now());
   }
 
   void carry_out(ending brings, const task_message& message) {

@@ -201,11 +201,12 @@ TEST_P(Broker, SettlingTwiceDoesNoHarm) {
   const auto consumer = take_from({"q"});
   const auto got = take(*consumer, 1);
   const std::vector<settlement> settled{{got.at(0).tag, false, {{"next", "c"}}}};
-  consumer->settle(settled);
-  consumer->settle(settled);
+  EXPECT_TRUE(consumer->holds(settled[0].tag));
+  EXPECT_THAT(consumer->settle(settled), ElementsAre(settle_end::done));
+  EXPECT_THAT(consumer->settle(settled), ElementsAre(settle_end::gone));
   EXPECT_EQ(info("q").waiting, 1U);
   EXPECT_EQ(info("q").held, 0U);
-  consumer->settle({});
+  EXPECT_TRUE(consumer->settle({}).empty());
 }
 
 TEST_P(Broker, SettlingAnOldTagDoesNothingToWhoHasItNow) {

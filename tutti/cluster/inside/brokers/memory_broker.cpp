@@ -133,11 +133,14 @@ class memory_consumer final : public consumer {
     sleeper_.woken = true;
     sleeper_.changed.notify_all();
   }
-  void settle(std::span<const settlement> settled) override {
+  std::vector<settle_end> settle(std::span<const settlement> settled) override {
+    std::vector<settle_end> ends(settled.size(), settle_end::gone);
     const std::lock_guard lock(broker_->mutex_);
-    for (const settlement& one : settled) {
+    for (std::size_t i = 0; i < settled.size(); ++i) {
+      const settlement& one = settled[i];
       const auto found = held_.find(one.tag);
       if (found == held_.end()) continue;  // done before
+      ends[i] = settle_end::done;
       for (const outgoing_message& message : one.follow) broker_->add(message);
       if (one.give_back) {
         give_back(std::move(found->second));
@@ -146,6 +149,11 @@ class memory_consumer final : public consumer {
       }
       held_.erase(found);
     }
+    return ends;
+  }
+  bool holds(const std::string& tag) override {
+    const std::lock_guard lock(broker_->mutex_);
+    return held_.contains(tag);
   }
   void stop() noexcept override {}  // nothing here ever waits for a broker
   bool connected() const noexcept override { return true; }

@@ -15,12 +15,10 @@ namespace {
 
 using namespace detail;
 
-constexpr std::size_t messages_at_once = 1000;
-constexpr std::size_t bytes_at_once = 4 << 20;  // in one step, which keeps all others waiting
-
 std::size_t length_of_batch(std::span<const outgoing_message> messages) {
   std::size_t n = 0, bytes = 0;
-  while (n < messages.size() && n < messages_at_once && (n == 0 || bytes + messages[n].text.size() <= bytes_at_once))
+  while (n < messages.size() && n < most_sent_at_once &&
+         (n == 0 || bytes + messages[n].text.size() <= most_bytes_sent_at_once))
     bytes += messages[n++].text.size();
   return n;
 }

@@ -53,10 +53,13 @@ redis_consumer::redis_consumer(const broker_url& where, const broker_options& op
       bells_(where, std::max(options.lease, least_patience)),
       queues_(std::move(queues)),
       settling_(where, std::max(options.lease, least_patience), settling),
-      keeper_(std::make_unique<redis_keeper>(where, id_, options.lease, link_, [this] {
-        cut_off_.store(true);
-        wake_.nudge();
-      })) {}
+      keeper_(std::make_unique<redis_keeper>(
+          where, id_, options.lease, link_,
+          [this] {
+            cut_off_.store(true);
+            wake_.nudge();
+          },
+          [this] { doubt(); })) {}
 
 redis_consumer::~redis_consumer() {
   stop();
@@ -156,8 +159,9 @@ std::vector<delivery> redis_consumer::take(std::size_t most) {
   request.word(id_);
   request.word(std::int64_t{options_.lease.count()});
   request.word(static_cast<std::int64_t>(most));
-  request.word(next_tag_);
+  request.word(next_tag_.load());
   request.word(std::exchange(unanswered_, true) ? "1" : "0");
+  const std::uint64_t lapses = keeper_->lapses();
   const std::vector<redis_reply> replies = main_.run(request);
   const redis_value taken = replies.front().value();  // tag, record, ...
   result.reserve(taken.size() / 2);
@@ -169,9 +173,10 @@ std::vector<delivery> redis_consumer::take(std::size_t most) {
         {std::string(tag), std::move(meaning.queue), std::string(record.text), meaning.priority, record.returned});
     std::int64_t number = 0;
     std::from_chars(tag.data(), tag.data() + tag.size(), number);
-    next_tag_ = std::max(next_tag_, number + 1);
+    next_tag_.store(std::max(next_tag_.load(), number + 1));
   }
   unanswered_ = false;
+  if (keeper_->lapses() != lapses) doubt();  // what has come may have been taken before
   return result;
 }
 
@@ -238,11 +243,15 @@ void redis_consumer::add_script(redis_request& request, std::span<const settleme
   }
 }
 
-void redis_consumer::try_settling(std::span<const settlement> settled) {
+// What became of each.
+std::vector<settle_end> redis_consumer::try_settling(std::span<const settlement> settled) {
   settling_.open();
   redis_request request;
+  const std::size_t size_of_all = settled.size();
+  std::vector<std::span<const settlement>> steps;
   while (!settled.empty()) {
     const std::span<const settlement> step = settled.first(length_of_step(settled));
+    steps.push_back(step);
     if (!is_plain(step.front())) {
       add_script(request, step);
     } else {
@@ -254,12 +263,56 @@ void redis_consumer::try_settling(std::span<const settlement> settled) {
     settled = settled.subspan(step.size());
   }
   const std::vector<redis_reply> replies = settling_.run(request);
-  for (const redis_reply& reply : replies) log_diverted(where_.redacted(), reply.value()[0], reply.value()[1]);
+  std::vector<settle_end> ends;
+  for (std::size_t i = 0; i < steps.size(); ++i) {
+    const redis_value said = replies[i].value();
+    const std::size_t size = steps[i].size();
+    if (is_plain(steps[i].front())) {  // how many, but not which
+      const auto done = static_cast<std::size_t>(said.integer());
+      ends.insert(ends.end(), size,
+                  done == size ? settle_end::done
+                  : size == 1  ? settle_end::gone
+                               : settle_end::unknown);
+    } else {
+      log_diverted(where_.redacted(), said[0], said[1]);
+      for (const char one : said[2].text()) ends.push_back(one == '1' ? settle_end::done : settle_end::gone);
+    }
+  }
+  ends.resize(size_of_all, settle_end::unknown);  // Redis has said as many
+  return ends;
+}
+
+// All that was taken until now: the lease may have ended meanwhile.
+void redis_consumer::doubt() noexcept { doubted_.store(next_tag_.load() - 1); }
+
+// Redis is asked while our lease is not sure, and for what was taken before such a time. Who takes a consumer for dead
+// notes its last tag: so what Redis itself has lost, as it was started anew, is still ours.
+bool redis_consumer::holds(const std::string& tag) {
+  std::int64_t number = 0;
+  std::from_chars(tag.data(), tag.data() + tag.size(), number);
+  if (keeper_->is_lease_sure() && number > doubted_.load()) return true;
+  if (!link_.is_up()) return true;  // as long as Redis is away nobody else gets it
+  try {
+    const std::lock_guard lock(settle_mutex_);
+    settling_.open();
+    redis_request request;
+    request.add({"HEXISTS", held_, tag});
+    request.add({"GET", "tutti:ended:" + id_});
+    const std::vector<redis_reply> replies = settling_.run(request);
+    std::int64_t ended = 0;
+    const std::string_view text = replies[1].value().text();
+    std::from_chars(text.data(), text.data() + text.size(), ended);
+    return replies[0].value().integer() != 0 || number > ended;
+  } catch (const broker_error&) {
+    return true;
+  }
 }
 
 // All in one go; when the answer is an error each by itself, so that one that cannot be settled holds no others up.
-void redis_consumer::settle(std::span<const settlement> settled) {
-  if (settled.empty()) return;
+std::vector<settle_end> redis_consumer::settle(std::span<const settlement> settled) {
+  std::vector<settle_end> ends(settled.size());
+  if (settled.empty()) return ends;
+  std::vector<bool> tried(settled.size());  // in vain, as far as is known
   const std::lock_guard lock(settle_mutex_);
   std::deque<std::span<const settlement>> left{settled};
   redis_backoff backoff;
@@ -275,11 +328,15 @@ void redis_consumer::settle(std::span<const settlement> settled) {
     const bool was_open = settling_.is_open();
     if (!was_open) declared_.clear();  // it may be another Redis, or one that has lost what it knew
     const std::span<const settlement> of = left.front();
+    const auto first = static_cast<std::size_t>(of.data() - settled.data());
     try {
-      try_settling(of);
+      const std::vector<settle_end> now = try_settling(of);
+      for (std::size_t i = 0; i < of.size(); ++i)
+        ends[first + i] = now[i] == settle_end::gone && tried[first + i] ? settle_end::unknown : now[i];
       link_.found(broker_line::settling);
       left.pop_front();
     } catch (const broker_error& e) {
+      std::fill_n(tried.begin() + static_cast<std::ptrdiff_t>(first), of.size(), true);
       if (!settling_.is_open()) {
         if (!was_open) wait(e);  // else it was good once; the next one says whether Redis is there
         continue;
@@ -300,6 +357,7 @@ void redis_consumer::settle(std::span<const settlement> settled) {
   }
   note_follow(settled);
   if (!refusal.empty()) throw broker_refusal(refusal);
+  return ends;
 }
 
 // Of what was sent with them: when it is due, and to which queues it went.

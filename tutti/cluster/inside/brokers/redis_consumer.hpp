@@ -25,7 +25,8 @@ class redis_consumer final : public consumer {
 
   [[nodiscard]] std::vector<delivery> receive(std::size_t most, std::chrono::nanoseconds patience) override;
   void wake() noexcept override { wake_.set(); }
-  void settle(std::span<const settlement> settled) override;
+  std::vector<settle_end> settle(std::span<const settlement> settled) override;
+  [[nodiscard]] bool holds(const std::string& tag) override;
   void stop() noexcept override;
   [[nodiscard]] bool connected() const noexcept override { return link_.is_up(); }
   void set_queues(std::vector<std::string> queues) override;
@@ -37,7 +38,8 @@ class redis_consumer final : public consumer {
   bool declare(redis_connection& to, const std::vector<std::string>& queues);
   void note_follow(std::span<const settlement> settled);
   std::vector<delivery> take(std::size_t most);
-  void try_settling(std::span<const settlement> settled);
+  std::vector<settle_end> try_settling(std::span<const settlement> settled);
+  void doubt() noexcept;
   void add_script(redis_request& request, std::span<const settlement> settled);
   [[nodiscard]] bool is_own(const std::string& queue);
   void leave();
@@ -54,10 +56,12 @@ class redis_consumer final : public consumer {
   redis_bells bells_;
   std::vector<std::string> taken_from_;  // queues
   std::vector<std::string> lists_;       // of those
-  std::int64_t next_tag_ = 1;
+  std::atomic<std::int64_t> next_tag_{1};
   bool unanswered_ = false;  // it may hold, from next_tag_ on, what we have not been told
   bool empty_ = false;  // all lists were, all bells were armed then, and none has rung: the next ring is not missed
   bool failed_ = false;
+
+  std::atomic<std::int64_t> doubted_{0};  // tags up to this one: the lease may have ended since they were taken
 
   std::mutex queues_mutex_;
   std::vector<std::string> queues_;

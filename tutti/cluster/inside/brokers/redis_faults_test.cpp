@@ -228,8 +228,10 @@ TEST_F(redis_faults_test, a_consumer_that_was_stalled_is_not_told_and_its_acks_d
   EXPECT_EQ(again.text, text_with(1));
   EXPECT_EQ(again.returned, 1);
   proxy.stall(false);
+  EXPECT_TRUE(eventually([&] { return !stalled->holds(one.tag); }));  // true while Redis cannot be reached
   const std::vector<settlement> settled = {{one.tag, false, {{"next", "{}"}}}};
-  stalled->settle(settled);
+  EXPECT_THAT(stalled->settle(settled), ElementsAre(settle_end::gone));
+  EXPECT_FALSE(stalled->holds(one.tag)) << "also when its lease is sure again";
   EXPECT_EQ(good->queues(std::vector<std::string>{"q"}).front().held, 1u);
   EXPECT_EQ(redis.ask({"LLEN", "next"}), "0");  // the heir sends it
   acknowledge(*heir, {again});

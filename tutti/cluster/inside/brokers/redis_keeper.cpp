@@ -19,12 +19,13 @@ std::int64_t milliseconds_of(std::chrono::steady_clock::duration time) {
 }  // namespace
 
 redis_keeper::redis_keeper(const broker_url& where, std::string consumer, std::chrono::milliseconds lease,
-                           broker_link& link, std::function<void()> back)
+                           broker_link& link, std::function<void()> back, std::function<void()> lapsed)
     : name_(where.redacted()),
       consumer_(std::move(consumer)),
       lease_(std::max(lease, std::chrono::milliseconds(4))),
       link_(link),
       back_(std::move(back)),
+      lapsed_(std::move(lapsed)),
       // What it asks is too old to call anybody dead when it is answered after half a lease: see keep().
       connection_(where, std::max(lease_ / 2, std::chrono::milliseconds(100)), scripts),
       thread_([this] { run(); }) {}
@@ -74,6 +75,11 @@ redis_keeper::clock::time_point redis_keeper::keep() {
   const std::vector<redis_reply> replies = connection_.run(request);
   const redis_value said = replies.front().value();
   log_diverted(name_, said[3], said[4]);
+  if (clock::now().time_since_epoch().count() >= sure_until_.load()) {
+    lapses_.fetch_add(1);
+    lapsed_();
+  }
+  sure_until_.store((now + lease_).time_since_epoch().count());
   if (trusted && said[0].integer() > latest) trusted_from_ = now + lease_;  // its clock was set, or it stood still
   const std::lock_guard lock(mutex_);
   asked_ = now;

@@ -1,5 +1,7 @@
 // redis_keeper: keeps a consumer's lease, takes care of what dead ones held, and hands out what is due.
 #pragma once
+#include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <functional>
@@ -16,15 +18,22 @@ namespace tutti::cluster::detail {
 /// A thread with a connection of its own, from its construction to its destruction. Thread-safe.
 class redis_keeper {
  public:
-  /// `back`: called, on its thread, when it could not reach Redis for a while and now can.
+  /// `back`: called, on its thread, when it could not reach Redis for a while and now can; `lapsed`: when the lease was
+  /// renewed so late that it may have ended.
   redis_keeper(const broker_url& where, std::string consumer, std::chrono::milliseconds lease, broker_link& link,
-               std::function<void()> back);
+               std::function<void()> back, std::function<void()> lapsed);
   ~redis_keeper();
   redis_keeper(const redis_keeper&) = delete;
   redis_keeper& operator=(const redis_keeper&) = delete;
 
   /// Something is due at `when`, in ms by Redis' clock.
   void expect(std::int64_t when);
+  /// Whether the lease cannot have ended yet, by our clock.
+  [[nodiscard]] bool is_lease_sure() const noexcept {
+    return clock::now().time_since_epoch().count() < sure_until_.load();
+  }
+  /// How often it has lapsed.
+  [[nodiscard]] std::uint64_t lapses() const noexcept { return lapses_.load(); }
 
  private:
   using clock = std::chrono::steady_clock;
@@ -37,7 +46,10 @@ class redis_keeper {
   const std::string consumer_;
   const std::chrono::milliseconds lease_;
   broker_link& link_;
-  const std::function<void()> back_;
+  const std::function<void()> back_, lapsed_;
+  // A lapse is told before the lease is sure again: who finds it sure has heard of those before.
+  std::atomic<clock::rep> sure_until_{0};
+  std::atomic<std::uint64_t> lapses_{0};
 
   // Only of the thread. What Redis' clock said at a moment of ours: others are called dead only while the two clocks
   // agree and a whole lease has passed since all could reach Redis again.

@@ -53,6 +53,11 @@ local function number_of(field) return tonumber(string.match(field, '^%d+')) or 
 local function give_back_all(held, most, died)
   local fields = redis.call('HKEYS', held)
   table.sort(fields, function(a, b) return number_of(a) > number_of(b) end)
+  if died > 0 and fields[1] then -- should it live after all, it asks: see redis_consumer::holds
+    local ended = 'tutti:ended:' .. string.sub(held, 12)
+    local known = tonumber(redis.call('GET', ended) or '') or 0
+    redis.pcall('SET', ended, math.max(known, number_of(fields[1])), 'EX', 86400)
+  end
   for i, field in ipairs(fields) do
     if i > most or bytes_left <= 0 then return false end
     local record = redis.call('HGET', held, field)
@@ -119,11 +124,12 @@ local function refusal_of(list) -- or nil; who may only not ask may still send
   end
   return said.err
 end
-local held, i = KEYS[1], 1
+local held, i, ends = KEYS[1], 1, {}
 while i <= #ARGV do
   local tag, back, follow = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2])
   i = i + 3
   local record = redis.call('HGET', held, tag)
+  ends[#ends + 1] = record and '1' or '0'
   if record then
     for k = i, i + 4 * follow - 1, 4 do
       local refused = ARGV[k + 1] == '0' and refusal_of(ARGV[k])
@@ -149,7 +155,7 @@ while i <= #ARGV do
   end
   redis.call('HDEL', held, tag)
 end
-return {diverted, why}
+return {diverted, why, table.concat(ends)}
 )lua"};
 
 const redis_script keep_script{prelude, R"lua(
@@ -253,8 +259,12 @@ const redis_script chord_script{"", R"lua(
 local parts, index, id, part = KEYS[1], ARGV[1], ARGV[2], ARGV[3]
 redis.pcall('DEL', parts .. ':')
 local function id_of(text) return string.match(text, '^%[%s*1%s*,%s*"([^"]*)"') end
+local function is_success(text) return string.find(text, '^%[%s*1%s*,%s*"[^"]*"%s*,%s*"SUCCESS"') end
 for _, earlier in ipairs(redis.call('ZRANGEBYSCORE', parts, index, index)) do
-  if earlier ~= part and id_of(earlier) == id then redis.call('ZREM', parts, earlier) end
+  if id_of(earlier) == id then
+    if is_success(earlier) and not is_success(part) then part = earlier end
+    if earlier ~= part then redis.call('ZREM', parts, earlier) end
+  end
 end
 redis.call('ZADD', parts, index, part)
 for i = 1, 3 do redis.call('EXPIRE', KEYS[i], ARGV[4]) end
@@ -272,6 +282,12 @@ for _, text in ipairs(all) do
 end
 if #out <= size then return false end
 return out
+)lua"};
+
+const redis_script complete_script{"", R"lua(
+redis.pcall('DEL', KEYS[1] .. ':')
+redis.call('SET', KEYS[1], ARGV[1], 'NX', 'EX', ARGV[2])
+return redis.call('GET', KEYS[1])
 )lua"};
 
 }  // namespace tutti::cluster::detail

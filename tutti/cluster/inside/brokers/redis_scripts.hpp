@@ -20,16 +20,18 @@ namespace tutti::cluster::detail {
 extern const redis_script receive_script;
 
 /// KEYS held, later, later's texts; ARGV for each settlement: tag, 1 to give it back, how many follow; and for each of
-/// those: list, due in ms or 0, token, text. Gives how many were diverted, and why; an error, with the settlements
-/// before it carried out, when the list of what follows one refuses, which then is as it was. Each settlement happens
-/// once, however often this is called and however late: it needs the record, it ends by dropping it, and no tag is used
-/// twice. Between the two only our own keys can refuse; what waits for its time has the same token again.
+/// those: list, due in ms or 0, token, text. Gives how many were diverted, and why, and for each a 1, or a 0 when it
+/// was not held; an error, with the settlements before it carried out, when the list of what follows one refuses, which
+/// then is as it was. Each settlement happens once, however often this is called and however late: it needs the record,
+/// it ends by dropping it, and no tag is used twice. Between the two only our own keys can refuse; what waits for its
+/// time has the same token again.
 extern const redis_script settle_script;
 
 /// KEYS consumers, later, later's texts; ARGV consumer, lease in ms, the latest time that it can be by the caller's
 /// clock (0: unknown), at most so many to move. Renews the lease; gives back what consumers held whose lease is over,
-/// unless Redis' clock has jumped, and hands out what is due. Gives the time, whether there is more to do at once, and
-/// when the next one is due (-1: none); how many were diverted, and why.
+/// unless Redis' clock has jumped, and notes for a day their last tag in tutti:ended:CONSUMER; hands out what is due.
+/// Gives the time, whether there is more to do at once, and when the next one is due (-1: none); how many were
+/// diverted, and why.
 extern const redis_script keep_script;
 
 /// KEYS held, consumers; ARGV consumer. It leaves, and gives back what it holds. Gives 1 when there is more to do; how
@@ -57,5 +59,7 @@ extern const redis_script store_script;
 /// KEYS parts, moved, size, header; ARGV index, id, part, seconds. When that were all of them, what Celery has noted of
 /// the header, or "", and all parts; else nil.
 extern const redis_script chord_script;
+/// KEYS completed; ARGV id, seconds. The id of the task that was noted first.
+extern const redis_script complete_script;
 
 }  // namespace tutti::cluster::detail

@@ -96,6 +96,8 @@ TEST_F(SqliteBroker, WhatADeadConsumerHeldReturns) {
   const auto next = silent->receive(5, long_enough);
   EXPECT_THAT(texts(next), ElementsAre("c"));
   EXPECT_EQ(next.at(0).returned, 0);
+  EXPECT_FALSE(silent->holds(held[0].tag));
+  EXPECT_TRUE(silent->holds(next[0].tag));
   EXPECT_EQ(sqlite_file(path_).number("SELECT count(*) FROM consumer"), 2);
 }
 

@@ -32,11 +32,13 @@ class sqlite_consumer final : public consumer {
         queues_(std::move(queues)) {
     link_.found(broker_line::keeping);
     std::int64_t id = 0;
+    const std::int64_t asked = detail::milliseconds_since_boot();
     const bool returned = database_->write([&] {
       id = detail::take_lease(*database_, name_, lease_);
       return detail::end_dead_leases(*database_, false);  // what kept us waiting for the file may have kept the others
     });
     id_ = id;
+    note_lease(asked);
     if (returned) database_->bell()->ring(tasks);
     keeper_ = std::thread([this] { keep_lease(); });
   }
@@ -85,17 +87,21 @@ class sqlite_consumer final : public consumer {
     database_->bell()->ring(tasks);
   }
 
-  void settle(std::span<const settlement> settled) override {
+  std::vector<settle_end> settle(std::span<const settlement> settled) override {
+    std::vector<settle_end> ends(settled.size());
     for (milliseconds pause(20);; pause = std::min(pause * 2, milliseconds(1000))) {
       try {
         bool rings = false;  // also for who waits here because all was held
         database_->write([&] {
-          for (const settlement& one : settled)
-            if (detail::settle_message(*database_, one)) rings = rings || one.give_back || !one.follow.empty();
+          for (std::size_t i = 0; i < settled.size(); ++i) {
+            const bool is_done = detail::settle_message(*database_, settled[i]);
+            ends[i] = is_done ? settle_end::done : settle_end::gone;
+            rings = rings || (is_done && (settled[i].give_back || !settled[i].follow.empty()));
+          }
         });
         link_.found(broker_line::settling);
         if (rings) database_->bell()->ring(tasks);
-        return;
+        return ends;
       } catch (const broker_refusal&) {
         link_.found(broker_line::settling);
         throw;  // it would be refused for ever
@@ -105,6 +111,16 @@ class sqlite_consumer final : public consumer {
         if (stopped_) throw;
         changed_.wait_for(lock, pause, [&] { return stopped_; });
       }
+    }
+  }
+
+  bool holds(const std::string& tag) override {
+    try {
+      if (detail::milliseconds_since_boot() < sure_until_.load() && detail::holder_of(tag) == sure_id_.load())
+        return true;
+      return database_->read([&] { return detail::is_held(*database_, tag); });
+    } catch (const broker_error&) {
+      return true;
     }
   }
 
@@ -153,7 +169,10 @@ class sqlite_consumer final : public consumer {
     try {
       with_id([&](std::int64_t& id) {
         taken.clear();
-        if (!has_lease(id)) id = detail::take_lease(*database_, name_, lease_);
+        if (!has_lease(id)) {
+          sure_until_.store(0);  // what was held under the old one is not ours: see holds()
+          id = detail::take_lease(*database_, name_, lease_);
+        }
         detail::move_due(*database_);
         for (const std::string& queue : queues) detail::take_messages(*database_, queue, most, id, turn_, taken);
         due = detail::next_due(*database_);
@@ -168,12 +187,20 @@ class sqlite_consumer final : public consumer {
 
   bool has_lease(std::int64_t id) { return database_->number("SELECT count(*) FROM consumer WHERE id = ?", id) != 0; }
 
+  // It was renewed after that moment.
+  void note_lease(std::int64_t asked) {
+    const std::lock_guard lock(id_mutex_);
+    sure_id_.store(id_);
+    sure_until_.store(asked + lease_.count());
+  }
+
   void keep_lease() noexcept {
     milliseconds pause = lease_ / 4;
     std::unique_lock lock(mutex_);
     while (!changed_.wait_for(lock, pause, [&] { return ended_; })) {
       lock.unlock();
       try {
+        const std::int64_t asked = detail::milliseconds_since_boot();
         const bool returned = with_id([&](std::int64_t& id) {
           // Whatever made us late may have kept others for longer, whose turn was before: who is late judges nobody,
           // and in the quarter of a lease until the next time they all have renewed theirs.
@@ -181,6 +208,7 @@ class sqlite_consumer final : public consumer {
           if (!detail::renew_lease(*database_, id, lease_)) id = detail::take_lease(*database_, name_, lease_);
           return detail::end_dead_leases(*database_, in_time);
         });
+        note_lease(asked);
         if (returned) database_->bell()->ring(tasks);
         link_.found(broker_line::keeping);
         pause = lease_ / 4;
@@ -197,6 +225,8 @@ class sqlite_consumer final : public consumer {
   const milliseconds lease_;
   std::mutex id_mutex_;             // before the database's; of what follows
   std::int64_t id_ = 0, turn_ = 0;  // a new id when we were taken for dead
+  // Until then nobody has taken what we hold under that id: holds() need not look. The id is stored first.
+  std::atomic<std::int64_t> sure_id_{0}, sure_until_{0};
   std::atomic<bool> woken_{false};
   detail::broker_link link_;
   std::mutex mutex_;  // of what follows

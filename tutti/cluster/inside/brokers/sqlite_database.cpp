@@ -52,7 +52,8 @@ CREATE TABLE result(
   text TEXT NOT NULL);
 CREATE INDEX result_expires ON result(expires) WHERE expires IS NOT NULL;
 CREATE TABLE chord(
-  name TEXT PRIMARY KEY, begun INTEGER NOT NULL, size INTEGER, parts INTEGER NOT NULL) WITHOUT ROWID;
+  name TEXT PRIMARY KEY, begun INTEGER NOT NULL, size INTEGER, parts INTEGER NOT NULL,
+  completed TEXT) WITHOUT ROWID;        -- by the part of this task
 CREATE INDEX chord_begun ON chord(begun);
 CREATE TABLE chord_part(
   chord TEXT NOT NULL, id TEXT NOT NULL, place INTEGER NOT NULL, text TEXT NOT NULL,

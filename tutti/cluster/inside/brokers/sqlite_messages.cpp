@@ -1,6 +1,7 @@
 #include <tutti/cluster/inside/brokers/sqlite_messages.hpp>
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <optional>
 
@@ -11,6 +12,19 @@ constexpr std::int64_t bytes_at_once = 4 << 20;  // that a consumer is given
 
 std::optional<std::int64_t> number_of(const std::optional<int>& value) {
   return value ? std::optional<std::int64_t>(*value) : std::nullopt;
+}
+
+// Of a tag: message, consumer, turn; nothing: it is none of ours.
+std::optional<std::array<std::int64_t, 3>> parts_of(std::string_view tag) noexcept {
+  std::array<std::int64_t, 3> part{};
+  const char* from = tag.data();
+  const char* const end = from + tag.size();
+  for (std::int64_t& one : part) {
+    const auto [stopped, code] = std::from_chars(from, end, one);
+    if (code != std::errc()) return {};
+    from = stopped == end ? end : stopped + 1;
+  }
+  return part;
 }
 
 }  // namespace
@@ -78,15 +92,21 @@ void take_messages(sqlite_database& database, const std::string& queue, std::siz
     database.run("DELETE FROM ready WHERE queue = ? AND (level, id) <= (?, ?)", queue, level, id);
 }
 
+std::int64_t holder_of(std::string_view tag) noexcept {
+  const auto part = parts_of(tag);
+  return part ? (*part)[1] : 0;
+}
+
+bool is_held(sqlite_database& database, std::string_view tag) {
+  const auto part = parts_of(tag);
+  return part && database.number("SELECT EXISTS(SELECT 1 FROM held WHERE id = ? AND consumer = ? AND turn = ?)",
+                                 (*part)[0], (*part)[1], (*part)[2]) != 0;
+}
+
 bool settle_message(sqlite_database& database, const settlement& settled) {
-  std::int64_t part[3] = {};  // of the tag: message, consumer, turn
-  const char* from = settled.tag.data();
-  const char* const end = from + settled.tag.size();
-  for (std::int64_t& one : part) {
-    const auto [stopped, code] = std::from_chars(from, end, one);
-    if (code != std::errc()) return false;
-    from = stopped == end ? end : stopped + 1;
-  }
+  const auto of = parts_of(settled.tag);
+  if (!of) return false;
+  const std::array<std::int64_t, 3>& part = *of;
   if (database.run("DELETE FROM held WHERE id = ? AND consumer = ? AND turn = ?", part[0], part[1], part[2]) == 0)
     return false;
   if (settled.give_back) {

@@ -20,6 +20,10 @@ void take_messages(sqlite_database& database, const std::string& queue, std::siz
                    std::int64_t& turn, std::vector<delivery>& taken);
 /// False when it is not held any more: it was settled before, or its consumer was taken for dead.
 bool settle_message(sqlite_database& database, const settlement& settled);
+/// Whether it is still held; for use inside read(), too.
+bool is_held(sqlite_database& database, std::string_view tag);
+/// The consumer that a tag is of; 0 when it is no tag.
+[[nodiscard]] std::int64_t holder_of(std::string_view tag) noexcept;
 
 /// For use inside read(), too: when the next one is due; max() when none waits for its time.
 [[nodiscard]] wall_time next_due(sqlite_database& database);

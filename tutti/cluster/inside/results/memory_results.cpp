@@ -2,7 +2,6 @@
 #include <tutti/cluster/inside/results/memory_results.hpp>
 #include <tutti/process/process_futex.hpp>
 
-#include <algorithm>
 #include <condition_variable>
 #include <map>
 #include <mutex>
@@ -14,8 +13,6 @@ namespace {
 
 using std::chrono::nanoseconds;
 using steady_time = std::chrono::steady_clock::time_point;
-
-constexpr std::chrono::seconds longest = std::chrono::hours(24) * 365 * 100;  // clocks do not reach much further
 
 class memory_watch;
 
@@ -55,6 +52,8 @@ class memory_results final : public result_store, public std::enable_shared_from
     chord& one = chord_of(group);
     if (one.ids.insert(id).second) one.parts.emplace(index, text);
     if (one.size < 0 || static_cast<std::int64_t>(one.parts.size()) < one.size) return std::nullopt;
+    if (one.completed.empty()) one.completed = id;
+    if (one.completed != id) return std::nullopt;
     chord_parts all;
     for (const auto& [at, part] : one.parts) all.push_back(part);
     return all;
@@ -80,6 +79,7 @@ class memory_results final : public result_store, public std::enable_shared_from
     steady_time last;        // when it began, or a part came
     std::unordered_set<std::string> ids;
     std::multimap<std::int64_t, std::string> parts;
+    std::string completed;  // by the part of this task
   };
 
   // The rest: under the mutex.
@@ -180,9 +180,8 @@ void memory_results::store(std::span<const stored_result> results) {
     one.text = result.text;
     one.is_success = result.is_success;
     one.is_passing = result.is_passing;
-    one.end = result.expires.count() > 0
-                  ? ends_.emplace(tutti::detail::machine_time_after(std::min(result.expires, longest)), result.id)
-                  : ends_.end();
+    const auto life = result.kept_for();
+    one.end = life.count() > 0 ? ends_.emplace(tutti::detail::machine_time_after(life), result.id) : ends_.end();
     const auto [from, to] = watched_.equal_range(result.id);
     for (auto i = from; i != to; ++i) {
       i->second->came_.emplace_back(result.id, result.text);

@@ -1,4 +1,3 @@
-#include <algorithm>
 #include <tutti/cluster/inside/brokers/redis_clients.hpp>
 #include <tutti/cluster/inside/brokers/redis_scripts.hpp>
 #include <tutti/cluster/inside/brokers/redis_watch.hpp>
@@ -13,8 +12,9 @@ namespace {
 using namespace detail;
 
 constexpr std::size_t results_at_once = 1000;
-constexpr std::size_t bytes_at_once = 4 << 20;      // in what is sent before an answer is read
-constexpr std::int64_t chord_seconds = 30 * 86400;  // how long a chord may take whose parts say nothing
+constexpr std::size_t bytes_at_once = 4 << 20;         // in what is sent before an answer is read
+constexpr const char* completed = ".tutti-completed";  // names the task whose part did that
+constexpr std::int64_t chord_seconds = 30 * 86400;     // how long a chord may take whose parts say nothing
 
 std::string group_key(const std::string& group, std::string_view of) {
   return "celery-taskset-meta-" + group + std::string(of);
@@ -32,7 +32,7 @@ class redis_results final : public result_store {
   redis_results(const broker_url& where, const broker_options& options)
       : where_(where),
         options_(options),
-        clients_(where, options, std::vector<const redis_script*>{&store_script, &chord_script}) {}
+        clients_(where, options, std::vector<const redis_script*>{&store_script, &chord_script, &complete_script}) {}
 
   void store(std::span<const stored_result> results) override {
     while (!results.empty()) {
@@ -98,12 +98,13 @@ class redis_results final : public result_store {
       if (const std::string_view noted = all[0].text(); !noted.empty()) {
         parts = in_shape(noted, std::move(*parts));
       }
+      if (parts && !completes(client, group, id)) parts.reset();
     });
     return parts;
   }
 
   void end_chord(const std::string& group) override {
-    run({"DEL", group_key(group, ".j"), group_key(group, ".t"), group_key(group, ".s")});
+    run({"DEL", group_key(group, ".j"), group_key(group, ".t"), group_key(group, ".s"), group_key(group, completed)});
   }
 
   std::string name() const override { return where_.redacted(); }
@@ -117,13 +118,23 @@ class redis_results final : public result_store {
     });
   }
 
+  // Whether it is this task's part that has completed the chord: a part that comes once more changes nothing.
+  static bool completes(redis_client& client, const std::string& group, const std::string& id) {
+    const std::string key = group_key(group, completed);
+    redis_request request;
+    client.connection.begin_script(request, complete_script, 1, 2);
+    request.word(key);
+    request.word(id);
+    request.word(chord_seconds);
+    return client.connection.run(request).back().value().text() == id;
+  }
+
   static void add(redis_request& request, const redis_connection& redis, const stored_result& result) {
     const std::string key = result_key(result.id);
-    const std::int64_t seconds = std::max<std::int64_t>(result.expires.count(), 0);
     redis.begin_script(request, store_script, 1, 3);
     request.word(key);
     request.word(result.text);
-    request.word(seconds);
+    request.word(result.kept_for().count());
     request.word(result.is_success ? "success" : result.is_passing ? "passing" : "failure");
   }
 

@@ -244,6 +244,18 @@ TEST_F(redis_results_test, the_last_part_of_a_chord_gives_all_of_them_in_order) 
   EXPECT_GT(std::stoll(redis.ask({"TTL", "celery-taskset-meta-g.j"})), 0);  // what is left goes by itself
 }
 
+TEST_F(redis_results_test, a_part_that_succeeded_is_not_replaced_by_a_failure) {
+  const redis_server redis;
+  const auto store = make_redis_results(place_of(redis), {});
+  store->begin_chord("g", 2);
+  const std::string good = R"([1, "a", "SUCCESS", 1])";
+  EXPECT_EQ(store->add_chord_part("g", 0, "a", R"([1, "a", "FAILURE", 0])"), std::nullopt);
+  EXPECT_EQ(store->add_chord_part("g", 0, "a", good), std::nullopt);
+  EXPECT_EQ(store->add_chord_part("g", 0, "a", R"([1, "a", "FAILURE", 2])"), std::nullopt);
+  const std::string other = R"([1, "b", "SUCCESS", 3])";
+  EXPECT_THAT(store->add_chord_part("g", 1, "b", other), testing::Optional(ElementsAre(good, other)));
+}
+
 TEST_F(redis_results_test, a_chord_counts_tasks_and_not_texts) {
   const redis_server redis;
   const auto store = make_redis_results(place_of(redis), {});

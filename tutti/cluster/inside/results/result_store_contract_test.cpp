@@ -67,7 +67,7 @@ TEST_P(ResultStore, ResultsExpire) {
   keep("short", "1", true, 1s);
   keep("long", "2", true, 1h);
   keep("for ever", "3", true, 0s);
-  keep("longest", "4", true, std::chrono::seconds(1LL << 32));
+  keep("longest", "4", true, std::chrono::seconds::max());
   const auto late = std::chrono::steady_clock::now() + long_enough;
   while (kept("short") && std::chrono::steady_clock::now() < late) std::this_thread::yield();
   EXPECT_EQ(kept("short"), std::nullopt);
@@ -205,6 +205,7 @@ TEST_P(ResultStore, ChordsAreCompleteWithTheirLastPart) {
   EXPECT_EQ(store_->add_chord_part("h", 0, "x", "X"), std::nullopt) << "of another chord";
   EXPECT_THAT(store_->add_chord_part("g", 1, "b", "B"), Optional(ElementsAre("A", "B", "C")));
   EXPECT_THAT(store_->add_chord_part("g", 1, "b", "B"), Optional(ElementsAre("A", "B", "C"))) << "still complete";
+  EXPECT_EQ(store_->add_chord_part("g", 0, "a", "A"), std::nullopt) << "whoever has completed it goes on";
   store_->end_chord("g");
   EXPECT_EQ(store_->add_chord_part("g", 1, "b", "B"), std::nullopt);
   store_->end_chord("g");

@@ -117,8 +117,7 @@ class sqlite_results final : public result_store {
       const std::int64_t moment = now();
       for (const stored_result& result : results) {
         std::optional<std::int64_t> expires;
-        if (result.expires.count() > 0)
-          expires = moment + std::min<std::int64_t>(result.expires.count(), 100LL * 365 * 86'400) * 1000;
+        if (const std::int64_t seconds = result.kept_for().count(); seconds > 0) expires = moment + seconds * 1000;
         if (result.is_success) {
           database_->run("INSERT OR REPLACE INTO result(id, success, expires, text) VALUES(?, 1, ?, ?)", result.id,
                          expires, result.text);
@@ -180,6 +179,8 @@ class sqlite_results final : public result_store {
             group, now());
       if (database_->number("SELECT size IS NOT NULL AND parts >= size FROM chord WHERE name = ?", group) == 0)
         return std::nullopt;
+      database_->run("UPDATE chord SET completed = ? WHERE name = ? AND completed IS NULL", id, group);
+      if (database_->number("SELECT completed = ? FROM chord WHERE name = ?", id, group) == 0) return std::nullopt;
       chord_parts all;
       sqlite_rows rows = database_->query("SELECT text FROM chord_part WHERE chord = ? ORDER BY place, id", group);
       while (rows.next()) all.push_back(rows.text(0));

@@ -41,13 +41,14 @@ class child_process {
   /// gives outcome_kind::again.
   [[nodiscard]] outcome run(const void* what, const detail::child_request& request,
                             std::optional<std::chrono::nanoseconds> limit, const std::function<bool()>& is_wanted);
+  /// Ends the process, if there is one; for its thread, or once that has ended.
+  void drop();
   /// Sends `signal` to the process if it still runs `what`. Those that it does not hear become SIGKILL.
   void kill(const void* what, int signal) noexcept;
   /// 0: there is none.
   [[nodiscard]] int pid() const;
 
  private:
-  void drop();
   [[nodiscard]] bool is_worn() const;
 
   const child_limits limits_;

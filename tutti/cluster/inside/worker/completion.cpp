@@ -2,8 +2,8 @@
 
 #include <tutti/base/error.hpp>
 #include <tutti/base/log.hpp>
+#include <tutti/cluster/inside/envelope.hpp>
 #include <tutti/cluster/inside/worker/retried.hpp>
-#include <tutti/cluster/json_parts.hpp>
 #include <tutti/cluster/result_text.hpp>
 #include <tutti/cluster/wire_text.hpp>
 
@@ -18,7 +18,7 @@
 namespace tutti::cluster {
 namespace {
 
-constexpr int most_refusals = 4;
+constexpr int most_refusals = 5;
 constexpr std::chrono::seconds between_chores{1};
 constexpr std::chrono::milliseconds longest_unsent_pause{500};
 
@@ -121,17 +121,20 @@ void completion::do_chore() noexcept {
   if (!is_done && !chore_at_ && !is_ending()) chore_at_ = clock::now() + between_chores;
 }
 
-void completion::acknowledge(const job& one) {
+bool completion::acknowledge(const job& one) {
   const settlement settled{one.from.tag, false, {}};
+  bool is_ours = false;
   in_hand_.fetch_add(1);
   try {
-    consumer_.settle({&settled, 1});
+    // Not known, as an answer was lost: it would be nobody's more likely than somebody else's.
+    is_ours = consumer_.settle({&settled, 1}).front() != settle_end::gone;
   } catch (...) {
     in_hand_.fetch_sub(1);
     throw;
   }
   steps_.fetch_add(1);
   in_hand_.fetch_sub(1);
+  return is_ours;
 }
 
 void completion::begin_ending(std::chrono::nanoseconds patience) noexcept {
@@ -270,7 +273,7 @@ void completion::carry_out_or_replace(ended_job& one, tries how) {
 
 // Its end is too much for the store or the broker: a small failure takes its place; if that cannot be had either, as
 // little as there can be. What was wanted goes where somebody may look at it; when it cannot go there, it waits for
-// better times in its own queue.
+// better times in its own queue. When it is too long for that too, its head is put aside: it must come to an end.
 void completion::replace_refused(ended_job& one, const std::string& why) {
   const job& of = *one.of;
   log(log_level::error, "how a task has ended is refused",
@@ -290,14 +293,17 @@ void completion::replace_refused(ended_job& one, const std::string& why) {
     one.is_stored = is_stored;
   }
   const std::string& queue = of.from.queue;
-  if (refusals < most_refusals) {
-    one.brings.follow.push_back({queue + ".dead",
-                                 with_header(of.from.text, "x-death-reason", json_string("its end is refused: " + why)),
-                                 of.from.priority});
-  } else if (!of.acknowledged.load()) {
-    one.brings.follow.push_back({queue,
-                                 with_header(of.from.text, lost_header, std::to_string(lost_attempts(of.message) + 1)),
-                                 of.from.priority, std::chrono::system_clock::now() + std::chrono::minutes(1)});
+  const std::string& text = of.from.text;
+  const bool has_place = !of.acknowledged.load();
+  const bool is_whole = refusals < most_refusals - 1;
+  if (is_whole || has_place == (refusals == most_refusals)) {
+    one.brings.follow.push_back(
+        {queue + ".dead", dead_letter_of(text, "its end is refused: " + why, !is_whole), of.from.priority});
+  } else if (has_place) {
+    const bool may_run = text.size() <= detail::longest_message;  // else it would only become longer
+    one.brings.follow.push_back(
+        {queue, may_run ? with_header(text, lost_header, std::to_string(lost_attempts(of.message) + 1)) : text,
+         of.from.priority, std::chrono::system_clock::now() + std::chrono::minutes(1)});
   }
 }
 
@@ -336,30 +342,57 @@ void completion::carry_out(std::span<ended_job> batch, tries how) {
   if (!results.empty()) keep_trying("results could not be stored", how, [&] { store_->store(results); });
   for (ended_job& one : batch) one.is_stored = true;
   std::vector<settlement> settled;
-  std::vector<outgoing_message> sent;  // for those that are settled already
+  std::vector<ended_job*> settling;
   for (ended_job& one : batch) {
     count_parts(one, how);
-    if (one.is_settled) continue;
-    if (one.of->acknowledged.load()) {
-      for (outgoing_message& m : one.brings.follow) sent.push_back(m);
-    } else {
-      settled.push_back({one.of->from.tag, one.gives_back, one.brings.follow});
-    }
+    if (one.is_settled || one.of->acknowledged.load()) continue;
+    settled.push_back({one.of->from.tag, one.gives_back, one.brings.follow});
+    settling.push_back(&one);
   }
-  if (!sent.empty()) {
-    broker_->publish(sent);  // tried once: process() does not wait for a broker that is full
-    steps_.fetch_add(1);
-  }
+  send_followers(batch);
   for (ended_job& one : batch) one.is_settled = one.is_settled || one.of->acknowledged.load();
   if (!settled.empty()) {
-    keep_trying("tasks that have ended could not be settled", how, [&] { consumer_.settle(settled); });
+    std::vector<settle_end> ends;
+    keep_trying("tasks that have ended could not be settled", how, [&] { ends = consumer_.settle(settled); });
+    for (std::size_t i = 0; i < settling.size(); ++i) {
+      settling[i]->is_settled = true;
+      settling[i]->is_others = ends.at(i) != settle_end::done;
+    }
   }
-  for (ended_job& one : batch) one.is_settled = true;
   for (const ended_job& one : batch) {
+    if (one.is_others) continue;  // who has the message sends the body, and needs the parts for that
     for (const std::string& group : one.brings.complete) {
       keep_trying("a chord could not be ended", how, [&] { store_->end_chord(group); });
     }
   }
+}
+
+// What comes after those that were acknowledged before they ran. Tried once: process() does not wait for a broker that
+// is full. In the broker's own steps, each of which is there or is not: none is sent again when a later one is refused.
+void completion::send_followers(std::span<ended_job> batch) {
+  std::vector<outgoing_message> step;
+  std::vector<ended_job*> whose;
+  std::size_t bytes = 0;
+  const auto send = [&] {
+    if (step.empty()) return;
+    broker_->publish(step);
+    steps_.fetch_add(1);
+    for (ended_job* const one : whose) ++one->sent;
+    step.clear();
+    whose.clear();
+    bytes = 0;
+  };
+  for (ended_job& one : batch) {
+    if (one.is_settled || !one.of->acknowledged.load()) continue;
+    const std::vector<outgoing_message>& all = one.brings.follow;
+    for (std::size_t i = one.sent; i < all.size(); ++i) {
+      if (step.size() == most_sent_at_once || bytes + all[i].text.size() > most_bytes_sent_at_once) send();
+      bytes += all[i].text.size();
+      step.push_back(all[i]);
+      whose.push_back(&one);
+    }
+  }
+  send();
 }
 
 }  // namespace tutti::cluster

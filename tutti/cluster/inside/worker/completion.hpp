@@ -33,7 +33,9 @@ struct ended_job {
   // How far that has come: it may have to be tried again.
   std::size_t counted = 0;  ///< parts of chords
   bool is_stored = false, is_settled = false;
-  int refusals = 0;  ///< of the store or the broker, for good
+  std::size_t sent = 0;    ///< of what follows, when it was acknowledged before
+  bool is_others = false;  ///< its message is, as far as is known: so is what the chords that it completes end with
+  int refusals = 0;        ///< of the store or the broker, for good
 };
 
 /// How many attempts at a message came to no end that could be told: their process died, or the end was refused.
@@ -60,8 +62,9 @@ class completion {
   /// That thread is to do the chore soon: once for all who ask until it begins, once a second at most. When it throws
   /// it is done again, unless all this ends.
   void want_chore();
-  /// Acknowledges a job before it runs. Blocks while the broker is away; throws broker_error in the end.
-  void acknowledge(const job& one);
+  /// Acknowledges a job before it runs. False: it must not run, as others have it. Blocks while the broker is away;
+  /// throws broker_error in the end.
+  [[nodiscard]] bool acknowledge(const job& one);
   /// From now on, when nothing gets done for `patience`, what is left is let go: nobody waits for the broker any
   /// more. A later call may shorten that. Never blocks.
   void begin_ending(std::chrono::nanoseconds patience) noexcept;
@@ -84,6 +87,7 @@ class completion {
   void replace_refused(ended_job& one, const std::string& why);
   void note(const ending& what, tries how);
   void count_parts(ended_job& one, tries how);
+  void send_followers(std::span<ended_job> batch);
   template <class Step>
   void keep_trying(const char* what, tries how, Step step);
   [[nodiscard]] bool is_ending() const noexcept { return patience_.load() != without_end; }

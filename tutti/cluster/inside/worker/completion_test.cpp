@@ -31,6 +31,7 @@ using tutti_test::eventually;
 class fake_consumer : public consumer {
  public:
   std::function<void(std::span<const settlement>)> answer = [](auto) {};
+  std::atomic<bool> is_others{false};  // what it is to settle
 
   std::vector<settlement> done() {
     const std::lock_guard lock(mutex_);
@@ -49,11 +50,13 @@ class fake_consumer : public consumer {
 
   std::vector<delivery> receive(std::size_t, std::chrono::nanoseconds) override { return {}; }
   void wake() noexcept override {}
-  void settle(std::span<const settlement> settled) override {
+  std::vector<settle_end> settle(std::span<const settlement> settled) override {
     answer(settled);
     const std::lock_guard lock(mutex_);
     done_.insert(done_.end(), settled.begin(), settled.end());
+    return std::vector<settle_end>(settled.size(), is_others ? settle_end::gone : settle_end::done);
   }
+  bool holds(const std::string&) override { return !is_others; }
   void stop() noexcept override {
     const std::lock_guard lock(mutex_);
     stopped_ = true;
@@ -74,10 +77,11 @@ class full_broker : public broker {
  public:
   explicit full_broker(std::shared_ptr<broker> under) : under_(std::move(under)) {}
   std::atomic<bool> is_full{false};
+  std::atomic<int> room{1'000'000};  // steps
   std::atomic<int> refused{0};
 
   void publish(std::span<const outgoing_message> messages) override {
-    if (is_full.load()) {
+    if (is_full.load() || room.fetch_sub(1) <= 0) {
       ++refused;
       throw broker_error("it is full");
     }
@@ -147,6 +151,37 @@ TEST_F(Completion, EndsWithItsPatienceWhileTheBrokerRefusesForEver) {
   EXPECT_TRUE(queue_.is_idle());
 }
 
+TEST_F(Completion, WhatWasSentIsNotSentAgainWhenTheRestIsRefused) {
+  ended_job early = early_job("a");
+  for (std::size_t i = 0; i < 2 * most_sent_at_once; ++i) early.brings.follow.push_back({"next", "{}", {}, {}});
+  broker_->room = 1;
+  completion_.add(std::move(early));
+  ASSERT_TRUE(eventually([&] { return broker_->refused >= 2; }));
+  EXPECT_EQ(app_.tasks()->queues(std::vector<std::string>{"next"}).at(0).waiting, most_sent_at_once);
+  broker_->room = 10;
+  completion_.finish(30s);
+  EXPECT_EQ(app_.tasks()->queues(std::vector<std::string>{"next"}).at(0).waiting, 2 * most_sent_at_once + 1);
+}
+
+TEST_F(Completion, AChordGoesOnWithWhoHasTheMessage) {
+  const auto last = [&](const std::string& tag) {
+    ended_job part = job_of(tag);
+    part.brings.complete.push_back("g");
+    return part;
+  };
+  app_.results()->begin_chord("g", 1);
+  ASSERT_TRUE(app_.results()->add_chord_part("g", 0, "x", "[]"));
+  consumer_.is_others = true;
+  completion_.add(last("a"), true);
+  EXPECT_TRUE(eventually([&] { return queue_.is_idle(); }));
+  EXPECT_TRUE(app_.results()->add_chord_part("g", 0, "x", "[]"));
+  EXPECT_FALSE(completion_.acknowledge(*job_of("b").of));
+  consumer_.is_others = false;
+  completion_.add(last("c"), true);
+  EXPECT_TRUE(eventually([&] { return queue_.is_idle(); }));
+  EXPECT_FALSE(app_.results()->add_chord_part("g", 0, "x", "[]"));
+}
+
 TEST_F(Completion, TakesItsTimeToEndWhileAnythingGetsDone) {
   virtual_clock time;
   std::atomic<int> begun{0}, allowed{0};
@@ -158,8 +193,8 @@ TEST_F(Completion, TakesItsTimeToEndWhileAnythingGetsDone) {
   };
   std::thread slot([&] {
     const job_ptr one = job_of("a").of;
-    for (int i = 0; i < 3; ++i) completion_.acknowledge(*one);
-    EXPECT_THROW(completion_.acknowledge(*one), broker_error);
+    for (int i = 0; i < 3; ++i) EXPECT_TRUE(completion_.acknowledge(*one));
+    EXPECT_THROW(static_cast<void>(completion_.acknowledge(*one)), broker_error);
   });
   ASSERT_TRUE(eventually([&] { return begun == 1; }));
   completion_.begin_ending(5s);
@@ -218,6 +253,42 @@ TEST_F(Completion, ParksInItsOwnQueueWhatCannotEvenBeBuried) {
   EXPECT_GT(follow.front().due, std::chrono::system_clock::now() + 20s);  // it does not come back at once
   EXPECT_EQ(lost_attempts(decode_message(follow.front().text)), 1);
   EXPECT_EQ(completion_.let_go(), 0U);
+}
+
+TEST_F(Completion, BuriesTheHeadOfWhatIsTooLongForAnyPlace) {
+  consumer_.answer = [](std::span<const settlement> settled) {
+    for (const outgoing_message& m : settled.front().follow) {
+      if (m.text.size() > 200'000) throw broker_refusal("too long");
+    }
+  };
+  ended_job refused = job_of("a");
+  refused.of->from.text = std::string(199'999, 'x');
+  refused.brings.follow.push_back({"celery.dead", std::string(300'000, 'x'), {}, {}});
+  completion_.add(std::move(refused));
+  completion_.finish(30s);
+  ASSERT_THAT(tags(), ElementsAre("a"));
+  const std::vector<outgoing_message> follow = consumer_.done().front().follow;
+  ASSERT_THAT(follow, SizeIs(1));
+  EXPECT_EQ(follow.front().queue, "celery.dead");
+  EXPECT_THAT(follow.front().text, HasSubstr("its end is refused: too long; here are the first 65536 of its 199999 "));
+  EXPECT_EQ(completion_.let_go(), 0U);
+}
+
+// Not what its dead letters' queue refuses, whatever it is: that is parked as it is.
+TEST_F(Completion, ParksAsItIsWhatIsTooLongToBeRun) {
+  std::size_t most = 0;
+  consumer_.answer = [&](std::span<const settlement> settled) {
+    for (const outgoing_message& m : settled.front().follow) {
+      if (m.queue != "celery" || m.text.size() > most) throw broker_refusal("never");
+    }
+  };
+  ended_job refused = job_of("a");
+  refused.of->from.text = std::string(100'000'001, 'x');
+  most = refused.of->from.text.size();
+  refused.brings.follow.push_back({"celery.dead", "x", {}, {}});
+  completion_.add(std::move(refused));
+  completion_.finish(30s);
+  EXPECT_THAT(tags(), ElementsAre("a"));
 }
 
 TEST_F(Completion, GivesBackWhatCannotBeSettledAtAll) {

@@ -48,8 +48,7 @@ void worker::impl::count(const job& one) {
 }
 
 outgoing_message worker::impl::dead_letter(const job& one, const std::string& reason) const {
-  return {one.from.queue + ".dead", with_header(one.from.text, "x-death-reason", json_string(reason)),
-          one.from.priority};
+  return {one.from.queue + ".dead", dead_letter_of(one.from.text, reason), one.from.priority};
 }
 
 void worker::impl::finish(const job_ptr& one, outcome ended, bool alone) noexcept {

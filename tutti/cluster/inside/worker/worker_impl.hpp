@@ -149,7 +149,9 @@ class worker::impl final : public control_target {
   std::unique_ptr<consumer> consumer_;
   std::unique_ptr<event_sender> events_;
   std::unique_ptr<completion> completion_;
-  std::vector<std::unique_ptr<child_process>> children_;  // by slot
+  // By slot; all made before anything runs, and destroyed with this: who shuts it down cold may look at one at any
+  // later moment.
+  std::vector<std::unique_ptr<child_process>> children_;
   std::mutex waker_mutex_;
   std::condition_variable stopped_;
   consumer* waker_ = nullptr;

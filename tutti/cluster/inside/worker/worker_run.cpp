@@ -111,6 +111,12 @@ void worker::impl::lose(const job_ptr& one) {
 // False: it is not to run any more; then it has ended, or goes back.
 bool worker::impl::begin(const job_ptr& one) {
   if (is_cold() || one->over.load()) return false;
+  const auto is_others = [&] {  // to give it back does nothing
+    log(log_level::warn, "a task is not run here: the worker was not heard of for so long that others have it",
+        {{"task", one->message.task}, {"id", one->message.id}});
+    return false;
+  };
+  if (!consumer_->holds(one->from.tag)) return is_others();
   const wall_time now = std::chrono::system_clock::now();
   outcome ended;
   ended.kind = outcome_kind::revoked;
@@ -125,7 +131,7 @@ bool worker::impl::begin(const job_ptr& one) {
   }
   if (one->task->settings.acknowledge == ack::early) {
     try {
-      completion_->acknowledge(*one);
+      if (!completion_->acknowledge(*one)) return is_others();
     } catch (const broker_error& e) {
       log(log_level::warn, "a task could not be acknowledged, and is not run",
           {{"task", one->message.task}, {"id", one->message.id}, {"error", e.what()}});
