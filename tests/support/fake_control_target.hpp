@@ -51,6 +51,7 @@ class fake_control_target : public tutti::cluster::control_target {
   }
   void shutdown(bool warm) override { note(warm ? "shutdown warm" : "shutdown cold"); }
   void enable_events(bool on) override { events_.enable(on); }
+  void missed_some() override { note("missed some"); }
 
  private:
   void note(const std::string& what) {

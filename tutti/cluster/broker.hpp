@@ -100,6 +100,9 @@ class listener {
   /// broker refuses; may be called again.
   [[nodiscard]] virtual std::optional<std::string> receive(std::chrono::nanoseconds patience) = 0;
   virtual void wake() noexcept = 0;
+  /// Whether some broadcasts may have been missed since this was last asked, as the connection broke or this process
+  /// stood still; receive() returns then, with or without a text.
+  [[nodiscard]] virtual bool has_missed() noexcept { return false; }
 };
 
 /// What a broker knows of a queue.
@@ -124,7 +127,7 @@ class broker {
   /// `name`: of the worker, for people; `queues` in the order in which they are looked at.
   [[nodiscard]] virtual std::unique_ptr<consumer> consume(const std::string& name, std::vector<std::string> queues) = 0;
 
-  /// The named queues, or all that are known.
+  /// The named queues, or all that are known. For people: many are counted in steps, a moment apart.
   [[nodiscard]] virtual std::vector<queue_info> queues(std::span<const std::string> names) = 0;
   /// Up to `most` texts that wait in a queue, sooner ones first, which stay there: for people.
   [[nodiscard]] virtual std::vector<std::string> peek(const std::string& queue, std::size_t most) = 0;

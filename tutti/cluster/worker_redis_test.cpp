@@ -63,6 +63,28 @@ TEST_F(WorkerRedisOnce, RunsEachOfManyOnce) {
   EXPECT_EQ(bench_.left(), 0U);
 }
 
+// As others do that heard of it while this one did not.
+TEST_F(WorkerRedisOnce, LearnsWhatWasRevokedWhileItHeardNothing) {
+  bench_.task("count", [](const auto&) { return std::string("1"); });
+  running_worker worker(bench_, {.concurrency = 1});
+  bench_.await(bench_.send("count"));
+  const std::string key = "celery-task-meta-tutti-revoked";
+  EXPECT_EQ(server_.ask({"EXISTS", key}), "0");
+  const task_message unwanted = bench_.message("count");
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(now).count();
+  const std::string revoked = "{\"" + unwanted.id + "\":" + std::to_string(seconds) + "}";
+  server_.ask({"SET", key, revoked});
+  server_.ask({"CLIENT", "KILL", "TYPE", "pubsub"});
+  ASSERT_TRUE(eventually([&] {
+    const auto known = ask_workers(bench_.app(), "revoked", "{}", {worker->name()}, 100ms);
+    return known.size() == 1 && known.begin()->second == "[\"" + unwanted.id + "\"]";
+  }));
+  bench_.send(unwanted);
+  EXPECT_EQ(bench_.await(unwanted.id).status, "REVOKED");
+  EXPECT_EQ(server_.ask({"GET", key}), revoked);
+}
+
 TEST_F(WorkerRedis, GoesOnWhenTheBrokerIsBack) {
   constexpr std::size_t many = 300;
   std::atomic<std::size_t> runs{0};

@@ -50,6 +50,7 @@ bool means(const json_members& message, const std::string& hostname) {
 struct control_panel::impl {
   std::shared_ptr<broker> tasks;
   std::string hostname;
+  control_target& worker;
   control_commands commands;
   std::chrono::milliseconds every;
 
@@ -57,16 +58,18 @@ struct control_panel::impl {
   std::condition_variable changed;
   std::unique_ptr<listener> ears;  // set under the mutex, by the thread only
   bool tried = false;              // to listen, once at least
+  bool awaited = true;             // by who makes this: until then, nothing is missed
   bool ended = false;
   clock::time_point next_beat{};  // the thread's
   bool deaf = false;              // the thread's: it was said
   std::thread thread;
 
-  impl(const app& where, std::string name, control_target& worker, event_sender& events,
+  impl(const app& where, std::string name, control_target& of, event_sender& events,
        std::chrono::milliseconds heartbeat)
       : tasks(where.tasks()),
         hostname(std::move(name)),
-        commands(hostname, worker, events, tasks->name()),
+        worker(of),
+        commands(hostname, of, events, tasks->name()),
         every(std::max(heartbeat, std::chrono::milliseconds(10))) {}
 
   double seconds() const { return std::chrono::duration<double>(every).count(); }
@@ -83,12 +86,15 @@ struct control_panel::impl {
     } catch (const std::exception& failed) {
       lament(failed);
     }
+    bool is_late = false;
     {
       const std::lock_guard lock(mutex);
       ears = std::move(made);
       tried = true;
+      is_late = !awaited && ears != nullptr;
     }
     changed.notify_all();
+    if (is_late) worker.missed_some();
   }
 
   void lament(const std::exception& why) {
@@ -140,6 +146,7 @@ struct control_panel::impl {
         try {
           const auto text = ears->receive(left);
           deaf = false;
+          if (ears->has_missed()) worker.missed_some();
           if (text) take(*text);
           continue;
         } catch (const std::exception& failed) {
@@ -164,6 +171,7 @@ control_panel::control_panel(app where, std::string hostname, control_target& wo
   // Who sends a command once this is made is heard; but a worker does not wait long for a broker that is away.
   std::unique_lock lock(impl_->mutex);
   impl_->changed.wait_for(lock, first_attempt, [&] { return impl_->tried; });
+  impl_->awaited = false;
 }
 
 control_panel::~control_panel() {

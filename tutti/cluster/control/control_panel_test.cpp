@@ -10,11 +10,14 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <tests/support/broker_place.hpp>
+#include <tests/support/eventually.hpp>
 #include <tests/support/fake_control_target.hpp>
 
 #include <tutti/base/error.hpp>
 
 #include <chrono>
+#include <filesystem>
 #include <memory>
 #include <optional>
 
@@ -212,6 +215,17 @@ TEST_F(ControlPanel, IgnoresWhatIsNoMessage) {
                             wrapped(R"({"method":"shutdown","pattern":"o?e@*","matcher":"glob","arguments":null})"));
   EXPECT_EQ(ask("ping"), R"({"ok":"pong"})");
   EXPECT_THAT(one.target.said(), ElementsAre("shutdown warm"));
+}
+
+TEST_F(ControlPanel, SaysWhenItBeginsToHearLate) {
+  const tutti_test::test_folder folder;
+  where_ = app({.broker = "sqlite:" + folder.file("none/tasks.db"), .patience = 50ms});
+  worker& one = add("one@h", 10ms);
+  EXPECT_THAT(one.target.said(), IsEmpty());
+  std::filesystem::create_directory(folder.file("none"));
+  EXPECT_TRUE(tutti_test::eventually([&] { return !one.target.said().empty(); }));
+  EXPECT_THAT(one.target.said(), ElementsAre("missed some"));
+  EXPECT_EQ(ask("ping"), R"({"ok":"pong"})");
 }
 
 TEST_F(ControlPanel, TellsThatTheWorkerLives) {

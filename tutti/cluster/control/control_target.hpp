@@ -46,6 +46,8 @@ class control_target {
   /// Ends it: warm, what runs ends first; else what runs goes back.
   virtual void shutdown(bool warm) = 0;
   virtual void enable_events(bool on) = 0;
+  /// It may not have been told of some revocations that others know of.
+  virtual void missed_some() = 0;
 
  protected:
   ~control_target() = default;

@@ -51,23 +51,28 @@ class redis_broker final : public broker {
           names.empty() ? known_queues(redis) : std::vector<std::string>(names.begin(), names.end());
       result.clear();
       if (wanted.empty()) return;
-      redis_request request;
-      for (const std::string& queue : wanted)
-        for (const std::string& list : list_keys(queue)) request.add({"LLEN", list});
-      redis.begin_script(request, count_script, 2, wanted.size());
-      request.word(later_key);
-      request.word(consumers_key);
-      for (const std::string& queue : wanted) request.word(queue);
-      const std::vector<redis_reply> replies = redis.run(request);
-      const redis_value counts = replies.back().value();
-      for (std::size_t i = 0; i < wanted.size(); ++i) {
-        queue_info info{wanted[i]};
-        for (std::size_t list = 4 * i; list < 4 * i + 4; ++list)
-          info.waiting += static_cast<std::uint64_t>(replies[list].value().integer());
-        info.held = static_cast<std::uint64_t>(counts[2 * i].integer());
-        info.delayed = static_cast<std::uint64_t>(counts[2 * i + 1].integer());
-        result.push_back(std::move(info));
-      }
+      for (const std::string& queue : wanted) result.push_back({queue});
+      std::string cursor = "0";
+      do {
+        redis_request request;
+        if (cursor == "0")  // together with the first slice: what goes from one place to another is seldom missed
+          for (const std::string& queue : wanted)
+            for (const std::string& list : list_keys(queue)) request.add({"LLEN", list});
+        redis.begin_script(request, count_script, 2, 1 + wanted.size());
+        request.word(later_key);
+        request.word(consumers_key);
+        request.word(cursor);
+        for (const std::string& queue : wanted) request.word(queue);
+        const std::vector<redis_reply> replies = redis.run(request);
+        for (std::size_t list = 0; list + 1 < replies.size(); ++list)
+          result[list / 4].waiting += static_cast<std::uint64_t>(replies[list].value().integer());
+        const redis_value counts = replies.back().value();
+        for (std::size_t i = 0; i < wanted.size(); ++i) {
+          result[i].held += static_cast<std::uint64_t>(counts[1 + 2 * i].integer());
+          result[i].delayed += static_cast<std::uint64_t>(counts[2 + 2 * i].integer());
+        }
+        cursor = std::string(counts[0].text());
+      } while (cursor != "0");
     });
     return result;
   }
@@ -92,14 +97,20 @@ class redis_broker final : public broker {
 
   std::uint64_t purge(const std::string& queue) override {
     std::uint64_t dropped = 0;
-    clients_->run([&](redis_client& client) {
-      redis_request request;
-      client.connection.begin_script(request, purge_script, 6, 0);
-      request.word(later_key);
-      request.word(later_texts_key);
-      for (const std::string& list : list_keys(queue)) request.word(list);
-      dropped = static_cast<std::uint64_t>(client.connection.run(request).front().value().integer());
-    });
+    std::string cursor = "0";
+    do {
+      clients_->run([&](redis_client& client) {
+        redis_request request;
+        client.connection.begin_script(request, purge_script, 6, 1);
+        request.word(later_key);
+        request.word(later_texts_key);
+        for (const std::string& list : list_keys(queue)) request.word(list);
+        request.word(cursor);
+        const redis_reply reply = std::move(client.connection.run(request).front());
+        cursor = std::string(reply.value()[0].text());
+        dropped += static_cast<std::uint64_t>(reply.value()[1].integer());
+      });
+    } while (cursor != "0");
     return dropped;
   }
 

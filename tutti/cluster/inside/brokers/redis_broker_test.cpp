@@ -200,6 +200,35 @@ TEST_F(redis_broker_test, what_is_due_later_comes_when_it_is_and_waits_with_the_
   EXPECT_EQ(redis.ask({"KEYS", "tutti:later*"}), "");
 }
 
+TEST_F(redis_broker_test, many_delayed_ones_are_counted_and_purged_in_slices) {
+  const redis_server redis;
+  const auto broker = make_redis_broker(place_of(redis), {});
+  redis.ask({"EVAL",
+             "for i = 1, 12000 do for _, queue in ipairs{'q', 'other'} do local member = queue .. '\\n' .. i"
+             " redis.call('ZADD', 'tutti:later', 1e14 + i, member)"
+             " redis.call('HSET', 'tutti:later:texts', member, '1:0:' .. queue .. '{}') end end",
+             "0"});
+  broker->publish(std::vector<outgoing_message>{{"q", "{}"}, {"other", "{}"}});
+  const auto calls = [&] {
+    const std::string all = redis.ask({"INFO", "commandstats"}), name = "cmdstat_evalsha:calls=";
+    const std::size_t at = all.find(name);
+    return at == all.npos ? 0 : std::stoi(all.substr(at + name.size()));
+  };
+  int before = calls();
+  const std::vector<std::string> both{"q", "other"};
+  for (const queue_info& info : broker->queues(both)) {
+    EXPECT_EQ(info.waiting, 1u);
+    EXPECT_EQ(info.delayed, 12'000u);
+  }
+  EXPECT_GE(calls() - before, 2);
+  before = calls();
+  EXPECT_EQ(broker->purge("q"), 12'001u);
+  EXPECT_GE(calls() - before, 2);
+  EXPECT_EQ(redis.ask({"ZCARD", "tutti:later"}), "12000");
+  EXPECT_EQ(redis.ask({"HLEN", "tutti:later:texts"}), "12000");
+  EXPECT_EQ(broker->queues(both).back().delayed, 12'000u);
+}
+
 TEST_F(redis_broker_test, queues_may_change_while_it_waits) {
   const redis_server redis;
   const auto broker = make_redis_broker(place_of(redis), {});

@@ -63,8 +63,7 @@ void throw_error(const broker_url& where, redis_value reply) {
   if (!reply.is_error()) return;
   const std::string text = told(where, reply.text()) + std::string(way_out(reply.text()));
   // An error in a script names it first.
-  if (has_any(reply.text(), {"WRONGTYPE", "exceeds maximum allowed size", "invalid bulk length"}))
-    throw broker_refusal(text);
+  if (has_any(reply.text(), {"WRONGTYPE", "exceeds maximum allowed size"})) throw broker_refusal(text);
   throw broker_error(text);
 }
 
@@ -182,19 +181,22 @@ void redis_connection::wait_for(short events, clock::time_point until, const cha
   }
 }
 
-bool redis_connection::feed() {
+::ssize_t redis_connection::feed_some() {
   char bytes[64 * 1024];
-  for (;;) {
-    const ::ssize_t n = ::recv(fd(), bytes, sizeof bytes, MSG_DONTWAIT);
-    if (n > 0) {
-      if (::redisReaderFeed(context_->reader, bytes, static_cast<std::size_t>(n)) != REDIS_OK)
-        lose(std::string("what it sends cannot be read: ") + context_->reader->errstr);
-      return true;
-    }
-    if (n == 0) lose("it has closed the connection");
-    if (errno == EAGAIN || errno == EWOULDBLOCK) return false;
-    if (errno != EINTR) lose(std::string("the connection broke: ") + std::strerror(errno));
-  }
+  ::ssize_t n = 0;
+  do {
+    n = ::recv(fd(), bytes, sizeof bytes, MSG_DONTWAIT);
+  } while (n < 0 && errno == EINTR);
+  if (n > 0 && ::redisReaderFeed(context_->reader, bytes, static_cast<std::size_t>(n)) != REDIS_OK)
+    lose(std::string("what it sends cannot be read: ") + context_->reader->errstr);
+  return n;
+}
+
+bool redis_connection::feed() {
+  const ::ssize_t n = feed_some();
+  if (n == 0) lose("it has closed the connection");
+  if (n < 0 && errno != EAGAIN) lose(std::string("the connection broke: ") + std::strerror(errno));
+  return n > 0;
 }
 
 void redis_connection::send(const redis_request& request) {
@@ -208,9 +210,11 @@ void redis_connection::send(const redis_request& request) {
       until = clock::now() + patience_;
     } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
       wait_for(POLLOUT | POLLIN, until, "it takes nothing");
-      while (feed()) until = clock::now() + patience_;  // or neither of us would go on, each waiting for the other
+      ::ssize_t n_read = 0;  // or neither of us would go on, each waiting for the other
+      while ((n_read = feed_some()) > 0) until = clock::now() + patience_;
+      if (n_read == 0 || errno != EAGAIN) return;
     } else if (errno != EINTR) {
-      lose(std::string("the connection broke: ") + std::strerror(errno));
+      return;  // who reads hears what it said about that before, or that the connection broke
     }
   }
 }
@@ -240,10 +244,13 @@ redis_reply redis_connection::read() {
 }
 
 // Throws for what concerns all that is asked of this server: it loads its data, is no master yet or no more, or has
-// forgotten the scripts, which it gets again with the next connection.
+// forgotten the scripts, which it gets again with the next connection; and for what it closes the connection after: a
+// text that is too long for it, or, before 7.0, a request of more than 1024 * 1024 words. It stays open here then, as
+// it was not lost: who uses it next finds it broken.
 void redis_connection::check_server(redis_value reply) {
   if (!reply.is_error()) return;
   std::string_view text = reply.text();
+  if (has_any(text, {"invalid bulk length", "invalid multibulk length"})) throw broker_refusal(told(where_, text));
   // An error in a script names the script first.
   for (const std::string_view passing : {"-READONLY", "-MISCONF", "-NOREPLICAS", "-MASTERDOWN"})
     if (const std::size_t at = text.find(passing); at != std::string_view::npos) text.remove_prefix(at + 1);

@@ -45,12 +45,13 @@ class redis_connection {
   /// To poll for something to read; -1: closed.
   [[nodiscard]] int fd() const noexcept;
 
-  /// Sends without waiting for the answers. Throws redis_lost.
+  /// Sends without waiting for the answers; when the connection breaks meanwhile, who reads them hears of it. Throws
+  /// redis_lost.
   void send(const redis_request& request);
-  /// The next answer; blocks for it. Throws redis_lost. An answer that is an error is only returned when it concerns
-  /// the command and not the server.
+  /// The next answer; blocks for it. Throws redis_lost; broker_refusal when Redis has ended the connection because of
+  /// what was asked. An answer that is an error is only returned when it concerns the command and not the server.
   [[nodiscard]] redis_reply read();
-  /// The next answer if it is here already. Throws redis_lost.
+  /// The next answer if it is here already. Throws as read().
   [[nodiscard]] std::optional<redis_reply> read_now();
   /// Sends, and reads one answer for each command. Throws redis_lost; and broker_error for an answer that is an error,
   /// after it has read all.
@@ -68,7 +69,8 @@ class redis_connection {
   [[noreturn]] void lose(const std::string& why);
   void check_server(redis_value reply);
   void wait_for(short events, clock::time_point until, const char* what);
-  bool feed();  // what can be had without waiting; false: nothing
+  ::ssize_t feed_some();  // what can be had without waiting; as recv()
+  bool feed();            // the same; false: nothing
 
   const broker_url where_;
   const std::chrono::milliseconds patience_;

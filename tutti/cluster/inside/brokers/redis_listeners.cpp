@@ -26,18 +26,17 @@ redis_fanout_listener::redis_fanout_listener(const broker_url& where, const brok
                                              const std::string& channel)
     : pattern_(pattern_of(fanout_channel(where.database, channel))),
       line_(where, std::max(options.patience, std::chrono::milliseconds(100))) {
-  static_cast<void>(hear(clock::now() + options.patience, true));
-  if (!subscribed_) throw broker_error(why_.empty() ? where.redacted() + ": it does not answer" : why_);
+  static_cast<void>(hear(clock::now() + options.patience));
+  if (!has_missed()) throw broker_error(why_.empty() ? where.redacted() + ": it does not answer" : why_);
 }
 
-// The next text; nothing when the time is up, when wake() came, and when it has subscribed and was to do no more.
-// Throws broker_error when Redis refuses.
-std::optional<std::string> redis_fanout_listener::hear(clock::time_point until, bool only_subscribes) {
+// The next text; nothing when the time is up, when wake() came, and when it has subscribed. Throws broker_error when
+// Redis refuses.
+std::optional<std::string> redis_fanout_listener::hear(clock::time_point until) {
   for (;;) {
     if (wake_.take()) return std::nullopt;
     try {
       if (!line_.is_open()) {
-        subscribed_ = false;
         line_.open();
         redis_request request;
         request.add({"PSUBSCRIBE", pattern_});
@@ -46,9 +45,9 @@ std::optional<std::string> redis_fanout_listener::hear(clock::time_point until, 
       while (std::optional<redis_heard> heard = line_.hear_now()) {
         if (heard->what == redis_heard::kind::message) return std::move(heard->text);
         if (heard->what != redis_heard::kind::subscribed) continue;
-        subscribed_ = true;
+        has_subscribed_ = true;
         backoff_.reset();
-        if (only_subscribes) return std::nullopt;
+        return std::nullopt;
       }
       if (clock::now() >= until || !line_.wait(wake_, until)) return std::nullopt;
     } catch (const redis_lost& lost) {
@@ -64,7 +63,7 @@ std::optional<std::string> redis_fanout_listener::hear(clock::time_point until, 
 }
 
 std::optional<std::string> redis_fanout_listener::receive(std::chrono::nanoseconds patience) {
-  return hear(redis_deadline(patience), false);
+  return hear(redis_deadline(patience));
 }
 
 redis_answer_listener::redis_answer_listener(std::shared_ptr<redis_clients> clients, std::string routing_key)

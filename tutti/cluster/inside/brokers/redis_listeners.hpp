@@ -5,6 +5,7 @@
 #include <string>
 #include <tutti/cluster/inside/brokers/redis_clients.hpp>
 #include <tutti/cluster/inside/brokers/redis_subscription.hpp>
+#include <utility>
 
 namespace tutti::cluster::detail {
 
@@ -15,15 +16,16 @@ class redis_fanout_listener final : public listener {
   redis_fanout_listener(const broker_url& where, const broker_options& options, const std::string& channel);
   [[nodiscard]] std::optional<std::string> receive(std::chrono::nanoseconds patience) override;
   void wake() noexcept override { wake_.set(); }
+  [[nodiscard]] bool has_missed() noexcept override { return std::exchange(has_subscribed_, false); }
 
  private:
   using clock = std::chrono::steady_clock;
-  std::optional<std::string> hear(clock::time_point until, bool only_subscribes);
+  std::optional<std::string> hear(clock::time_point until);
 
   const std::string pattern_;
   redis_subscription line_;
-  bool subscribed_ = false;
-  std::string why_;  // it was lost
+  bool has_subscribed_ = false;  // since that was last asked
+  std::string why_;              // it was lost
   redis_wake wake_;
   redis_backoff backoff_;
 };

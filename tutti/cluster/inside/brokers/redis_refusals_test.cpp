@@ -48,6 +48,46 @@ TEST_F(redis_refusals_test, a_redis_that_is_full_takes_no_more_but_gives_what_it
   EXPECT_EQ(receive_one(*consumer).text, all[1].text);  // although nothing rings for it
 }
 
+// Redis closes the connection in the middle of such a request. Before 7.0 that is one of more than 1024 * 1024 words.
+TEST_F(redis_refusals_test, a_request_of_too_many_words_or_with_too_long_a_one_is_refused_for_good) {
+  const redis_server redis({.more = {"--proto-max-bulk-len", "1mb"}});
+  detail::redis_connection line(place_of(redis), 30s);
+  for (int i = 0; i < 5; ++i) {
+    line.open();
+    detail::redis_request many;
+    many.begin(std::size_t{3'000'000'000});
+    many.word(std::string(20 << 20, 'x'));
+    EXPECT_THROW(line.run(many), broker_refusal);
+    line.close();
+    line.open();
+    detail::redis_request too_long;
+    too_long.add({"GET", "one that is carried out"});
+    too_long.add({"SET", "key", std::string(20 << 20, 'x')});
+    EXPECT_THROW(line.run(too_long), broker_refusal);
+    line.close();
+  }
+}
+
+TEST_F(redis_refusals_test, what_follows_one_that_redis_closes_the_connection_after_holds_no_others_up) {
+  const redis_server redis({.more = {"--proto-max-bulk-len", "1mb"}});
+  const auto broker = make_redis_broker(place_of(redis), patient);
+  const auto consumer = broker->consume("me", {"q"});
+  broker->publish(std::vector<outgoing_message>{{"q", "{}"}, {"q", "{}"}, {"q", "{}"}});
+  const auto held = receive_all(*consumer, 3);
+  ASSERT_EQ(held.size(), 3u);
+  const std::string long_text = text_with(0, 20 << 20);
+  EXPECT_THROW(consumer->settle(std::vector<settlement>{{held[0].tag, false, {{"next", "{}"}}},
+                                                        {held[1].tag, false, {{"next", long_text}}},
+                                                        {held[2].tag, false, {{"next", "{}"}}}}),
+               broker_refusal);
+  EXPECT_EQ(redis.ask({"LLEN", "next"}), "2");
+  EXPECT_EQ(broker->queues(std::vector<std::string>{"q"}).front().held, 1u);
+  EXPECT_THROW(broker->publish(std::vector<outgoing_message>{{"next", long_text}}), broker_refusal);
+  broker->publish(std::vector<outgoing_message>{{"next", "{}"}});
+  acknowledge(*consumer, {held[1]});
+  EXPECT_EQ(broker->queues(std::vector<std::string>{"q"}).front().held, 0u);
+}
+
 TEST_F(redis_refusals_test, who_may_not_wait_looks_now_and_then) {
   const redis_server redis;
   redis.ask({"ACL", "SETUSER", "default", "-blmove"});

@@ -194,23 +194,25 @@ return {0, diverted, why}
 )lua"};
 
 const redis_script count_script{"", R"lua(
-local held, delayed, out = {}, {}, {}
+local held, delayed = {}, {}
 local function add(counts, list)
   local queue = string.match(list, '^(.*)\6\22%d$') or list
   counts[queue] = (counts[queue] or 0) + 1
 end
-for _, consumer in ipairs(redis.call('ZRANGE', KEYS[2], 0, -1)) do
+for _, consumer in ipairs(ARGV[1] == '0' and redis.call('ZRANGE', KEYS[2], 0, -1) or {}) do
   for _, field in ipairs(redis.call('HKEYS', 'tutti:held:' .. consumer)) do
     local list = string.match(field, '^%d+ (.*)$')
     if list then add(held, list) end
   end
 end
-for _, member in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
-  add(delayed, string.match(member, '^(.*)\n') or member)
+local slice = redis.call('ZSCAN', KEYS[1], ARGV[1], 'COUNT', 10000)
+for i = 1, #slice[2], 2 do
+  add(delayed, string.match(slice[2][i], '^(.*)\n') or slice[2][i])
 end
-for i = 1, #ARGV do
-  out[2 * i - 1] = held[ARGV[i]] or 0
-  out[2 * i] = delayed[ARGV[i]] or 0
+local out = {slice[1]}
+for i = 2, #ARGV do
+  out[#out + 1] = held[ARGV[i]] or 0
+  out[#out + 1] = delayed[ARGV[i]] or 0
 end
 return out
 )lua"};
@@ -218,18 +220,21 @@ return out
 const redis_script purge_script{"", R"lua(
 local dropped, lists = 0, {}
 for i = 3, #KEYS do
-  dropped = dropped + redis.call('LLEN', KEYS[i])
-  redis.call('DEL', KEYS[i])
   lists[KEYS[i]] = true
-end
-for _, member in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
-  if lists[string.match(member, '^(.*)\n')] then
-    redis.call('ZREM', KEYS[1], member)
-    redis.call('HDEL', KEYS[2], member)
-    dropped = dropped + 1
+  if ARGV[1] == '0' then
+    dropped = dropped + redis.call('LLEN', KEYS[i])
+    redis.call('UNLINK', KEYS[i])
   end
 end
-return dropped
+local slice = redis.call('ZSCAN', KEYS[1], ARGV[1], 'COUNT', 10000)
+for i = 1, #slice[2], 2 do
+  local member = slice[2][i]
+  if lists[string.match(member, '^(.*)\n')] then
+    dropped = dropped + redis.call('ZREM', KEYS[1], member) -- one may come twice
+    redis.call('HDEL', KEYS[2], member)
+  end
+end
+return {slice[1], dropped}
 )lua"};
 
 const redis_script store_script{"", R"lua(

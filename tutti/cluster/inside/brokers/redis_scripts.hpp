@@ -41,10 +41,15 @@ extern const redis_script leave_script;
 /// Says so when there were any. `broker`: its name.
 void log_diverted(const std::string& broker, redis_value count, redis_value why);
 
-/// KEYS later, consumers; ARGV queue... For each queue: held, delayed.
+// These two look at what waits for its time in slices, so that others get their turn: each call is given the cursor
+// that the one before gave first, from "0" until it is that again.
+
+/// KEYS later, consumers; ARGV cursor, queue... Gives the next cursor, and for each queue: held, delayed. What is held
+/// is counted by the first call.
 extern const redis_script count_script;
 
-/// KEYS later, later's texts, LIST of the queue...; Drops all, gives how many.
+/// KEYS later, later's texts, LIST of the queue...; ARGV cursor. Drops all; the first call what is in the lists. Gives
+/// the next cursor, and how many.
 extern const redis_script purge_script;
 
 /// KEYS result; ARGV text, seconds or 0, kind: "success", "passing" or "failure". Stores it and publishes it; but

@@ -10,6 +10,7 @@
 #include <deque>
 #include <map>
 #include <thread>
+#include <utility>
 
 namespace tutti::cluster {
 namespace {
@@ -60,13 +61,14 @@ class sqlite_listener final : public listener {
     woken_ = true;
     database_->bell()->ring(broadcasts);
   }
+  bool has_missed() noexcept override { return std::exchange(has_missed_, false); }
 
  private:
   void look() {
     database_->read([&] {
       sqlite_rows rows = database_->query("SELECT id, channel, text FROM broadcast WHERE id > ? ORDER BY id", last_);
       while (rows.next()) {
-        last_ = rows.number(0);
+        if (const std::int64_t before = std::exchange(last_, rows.number(0)); last_ != before + 1) has_missed_ = true;
         if (detail::channel_matches(pattern_, rows.text(1))) texts_.push_back(rows.text(2));
       }
     });
@@ -74,7 +76,8 @@ class sqlite_listener final : public listener {
 
   const std::shared_ptr<sqlite_database> database_;
   const std::string pattern_;
-  std::int64_t last_;  // that we have seen
+  std::int64_t last_;        // that we have seen
+  bool has_missed_ = false;  // they are numbered without gaps, and the oldest are dropped first
   std::deque<std::string> texts_;
   std::atomic<bool> woken_{false};
 };

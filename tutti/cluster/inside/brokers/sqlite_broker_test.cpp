@@ -204,6 +204,24 @@ TEST_F(SqliteBroker, ForgetsOldBroadcasts) {
   for (const char* text : {"a", "b", "c"}) EXPECT_EQ(listener->receive(long_enough), text);
 }
 
+TEST_F(SqliteBroker, AListenerThatStoodStillForLongKnowsThatItHasMissedSome) {
+  const auto broker = open();
+  const auto listener = broker->listen("c");
+  broker->broadcast("c", "heard");
+  EXPECT_EQ(listener->receive(long_enough), "heard");
+  broker->broadcast("c", "missed");
+  broker->broadcast("c", "also missed");
+  EXPECT_FALSE(listener->has_missed());
+  sqlite_file(path_).run("UPDATE broadcast SET sent = sent - 61000");
+  broker->broadcast("c", "first");
+  broker->broadcast("c", "second");
+  EXPECT_EQ(listener->receive(long_enough), "first");
+  EXPECT_TRUE(listener->has_missed());
+  EXPECT_FALSE(listener->has_missed());
+  EXPECT_EQ(listener->receive(long_enough), "second");
+  EXPECT_FALSE(listener->has_missed());
+}
+
 TEST_F(SqliteBroker, NoTablesOfMessagesKeepAnythingThatIsSettled) {
   const auto broker = open();
   send(*broker, {"a", "b", "c"});

@@ -89,14 +89,17 @@ void worker::impl::revoke(const std::vector<std::string>& ids, bool terminate, c
   completion_->want_chore();
 }
 
-// So that workers that begin later know too.
+void worker::impl::missed_some() { completion_->want_chore(); }
+
+// So that workers that begin later know too, and those that were not reached; and to know what those know.
 void worker::impl::keep_revocations() {
   const std::string id = revocations::stored_as;
   const auto found = app_.results()->fetch({&id, 1});
-  if (!found.empty() && found.front()) revoked_.merge(*found.front());
+  const std::string before = found.empty() ? "{}" : found.front().value_or("{}");
+  revoked_.merge(before);
   const auto kept = std::chrono::duration_cast<std::chrono::seconds>(revocations::kept);
   const stored_result all{id, revoked_.text(), kept, false};
-  app_.results()->store({&all, 1});
+  if (all.text != before) app_.results()->store({&all, 1});
 }
 
 bool worker::impl::rate_limit(const std::string& task, const std::string& rate) {

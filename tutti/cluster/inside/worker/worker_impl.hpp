@@ -66,6 +66,7 @@ class worker::impl final : public control_target {
   bool rate_limit(const std::string& task, const std::string& rate) override;
   void shutdown(bool warm) override { shut_down(warm); }
   void enable_events(bool on) override;
+  void missed_some() override;
 
  private:
   using clock = std::chrono::steady_clock;
