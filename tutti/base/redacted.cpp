@@ -11,11 +11,18 @@ bool is_port(std::string_view text) noexcept {
   return failed == std::errc() && end == text.data() + text.size() && value >= 0 && value <= 65535;
 }
 
+// Of a file: what else it may have is part of its name.
+bool is_path(std::string_view word) noexcept {
+  return word.starts_with('/') || word.starts_with('.') || (word.starts_with("sqlite:") && word.find('?') == word.npos);
+}
+
 }  // namespace
 
 // Stricter than RFC 3986 has it: who forgot a ':' or an '@' has a password there all the same.
 std::string redacted(std::string_view word) {
   const std::size_t slashes = word.find("//");
+  if (is_path(word) || (slashes == word.npos && (word.starts_with('{') || word.starts_with('['))))
+    return std::string(word);
   const std::string_view scheme = word.substr(0, slashes == word.npos ? 0 : slashes + 2);
   std::string_view rest = word.substr(scheme.size());
   std::string shown(scheme);

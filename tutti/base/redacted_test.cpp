@@ -33,7 +33,11 @@ TEST(Redacted, OtherWordsAreAsTheyWere) {
                                       "bob@example.com",
                                       "a:4,b:8",
                                       "2100-01-01T00:00:00+01:00",
+                                      "/tmp//a:b.json",
+                                      "./what?.sh",
+                                      "sqlite:/tmp/a@b.db",
                                       R"({"n": [1, "two"]})",
+                                      R"({"mail": "a@b.com", n: 1})",
                                       "bob's"}) {
     EXPECT_EQ(redacted(word), word);
   }

@@ -59,7 +59,7 @@ redis_consumer::redis_consumer(const broker_url& where, const broker_options& op
             cut_off_.store(true);
             wake_.nudge();
           },
-          [this] { doubt(); })) {}
+          [this](bool lapsed, std::int64_t ended) { doubt(lapsed ? next_tag_.load() - 1 : ended); })) {}
 
 redis_consumer::~redis_consumer() {
   stop();
@@ -176,7 +176,7 @@ std::vector<delivery> redis_consumer::take(std::size_t most) {
     next_tag_.store(std::max(next_tag_.load(), number + 1));
   }
   unanswered_ = false;
-  if (keeper_->lapses() != lapses) doubt();  // what has come may have been taken before
+  if (keeper_->lapses() != lapses) doubt(next_tag_.load() - 1);  // what has come may have been taken before
   return result;
 }
 
@@ -282,8 +282,12 @@ std::vector<settle_end> redis_consumer::try_settling(std::span<const settlement>
   return ends;
 }
 
-// All that was taken until now: the lease may have ended meanwhile.
-void redis_consumer::doubt() noexcept { doubted_.store(next_tag_.load() - 1); }
+// The lease may have ended since the tags up to that one were taken.
+void redis_consumer::doubt(std::int64_t last) noexcept {
+  std::int64_t known = doubted_.load();
+  while (known < last && !doubted_.compare_exchange_weak(known, last)) {
+  }
+}
 
 // Redis is asked while our lease is not sure, and for what was taken before such a time. Who takes a consumer for dead
 // notes its last tag: so what Redis itself has lost, as it was started anew, is still ours.
@@ -292,20 +296,25 @@ bool redis_consumer::holds(const std::string& tag) {
   std::from_chars(tag.data(), tag.data() + tag.size(), number);
   if (keeper_->is_lease_sure() && number > doubted_.load()) return true;
   if (!link_.is_up()) return true;  // as long as Redis is away nobody else gets it
-  try {
-    const std::lock_guard lock(settle_mutex_);
-    settling_.open();
-    redis_request request;
-    request.add({"HEXISTS", held_, tag});
-    request.add({"GET", "tutti:ended:" + id_});
-    const std::vector<redis_reply> replies = settling_.run(request);
-    std::int64_t ended = 0;
-    const std::string_view text = replies[1].value().text();
-    std::from_chars(text.data(), text.data() + text.size(), ended);
-    return replies[0].value().integer() != 0 || number > ended;
-  } catch (const broker_error&) {
-    return true;
+  const std::lock_guard lock(settle_mutex_);
+  for (int attempt = 0; attempt < 2 && link_.is_up(); ++attempt) {  // whoever had the lock may have found it away
+    if (!settling_.is_open()) declared_.clear();                    // as in settle()
+    try {
+      settling_.open();
+      redis_request request;
+      request.add({"HEXISTS", held_, tag});
+      request.add({"GET", "tutti:ended:" + id_});
+      const std::vector<redis_reply> replies = settling_.run(request);
+      std::int64_t ended = 0;
+      const std::string_view text = replies[1].value().text();
+      std::from_chars(text.data(), text.data() + text.size(), ended);
+      return replies[0].value().integer() != 0 || number > ended;
+    } catch (const redis_lost&) {  // it was a connection that had been good: the next one may be, too
+    } catch (const broker_error&) {
+      break;
+    }
   }
+  return true;
 }
 
 // All in one go; when the answer is an error each by itself, so that one that cannot be settled holds no others up.

@@ -39,7 +39,7 @@ class redis_consumer final : public consumer {
   void note_follow(std::span<const settlement> settled);
   std::vector<delivery> take(std::size_t most);
   std::vector<settle_end> try_settling(std::span<const settlement> settled);
-  void doubt() noexcept;
+  void doubt(std::int64_t last) noexcept;
   void add_script(redis_request& request, std::span<const settlement> settled);
   [[nodiscard]] bool is_own(const std::string& queue);
   void leave();

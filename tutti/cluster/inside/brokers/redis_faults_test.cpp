@@ -211,6 +211,14 @@ TEST_F(redis_faults_test, what_a_killed_process_held_comes_to_another_in_order_a
   EXPECT_EQ(redis.ask({"ZCARD", "tutti:consumers"}), "0");
 }
 
+// As Redis knows the consumer of that name.
+std::string named(const redis_server& redis, const std::string& name) {
+  std::istringstream all(redis.ask({"ZRANGE", "tutti:consumers", "0", "-1"}));
+  for (std::string one; all >> one;)
+    if (one.starts_with(name + "|")) return one;
+  return {};
+}
+
 TEST_F(redis_faults_test, a_consumer_that_was_stalled_is_not_told_and_its_acks_do_no_harm) {
   const redis_server redis;
   tcp_proxy proxy(redis.port());
@@ -228,13 +236,29 @@ TEST_F(redis_faults_test, a_consumer_that_was_stalled_is_not_told_and_its_acks_d
   EXPECT_EQ(again.text, text_with(1));
   EXPECT_EQ(again.returned, 1);
   proxy.stall(false);
+  redis.ask({"CLIENT", "KILL", "TYPE", "normal"});                    // it is asked again on another connection
   EXPECT_TRUE(eventually([&] { return !stalled->holds(one.tag); }));  // true while Redis cannot be reached
   const std::vector<settlement> settled = {{one.tag, false, {{"next", "{}"}}}};
   EXPECT_THAT(stalled->settle(settled), ElementsAre(settle_end::gone));
-  EXPECT_FALSE(stalled->holds(one.tag)) << "also when its lease is sure again";
+  const auto end_of_lease = [&] { return redis.ask({"ZSCORE", "tutti:consumers", named(redis, "stalled")}); };
+  EXPECT_TRUE(eventually([&, before = end_of_lease()] { return end_of_lease() != before; }));
+  EXPECT_TRUE(eventually([&] { return !stalled->holds(one.tag); })) << "also when its lease is sure again";
   EXPECT_EQ(good->queues(std::vector<std::string>{"q"}).front().held, 1u);
   EXPECT_EQ(redis.ask({"LLEN", "next"}), "0");  // the heir sends it
   acknowledge(*heir, {again});
+}
+
+TEST_F(redis_faults_test, what_redis_has_forgotten_is_nobody_elses) {
+  const redis_server redis;
+  const auto broker = make_redis_broker(place_of(redis), {.lease = 100ms, .patience = 30s});
+  const auto consumer = broker->consume("holder", {"q"});
+  broker->publish(std::vector<outgoing_message>{{"q", text_with(1)}});
+  const auto one = receive_one(*consumer);
+  redis.ask({"FLUSHALL"});
+  EXPECT_TRUE(eventually([&] { return redis.ask({"ZCARD", "tutti:consumers"}) == "1"; }));  // its lease is there again
+  EXPECT_TRUE(consumer->holds(one.tag));
+  EXPECT_THAT(consumer->settle(std::vector<settlement>{{one.tag, false, {}}}), ElementsAre(settle_end::gone));
+  EXPECT_TRUE(consumer->holds(one.tag));
 }
 
 TEST_F(redis_faults_test, nobody_is_called_dead_because_redis_stood_still) {

@@ -1,3 +1,4 @@
+#include <time.h>
 #include <algorithm>
 #include <tutti/cluster/inside/brokers/redis_clients.hpp>
 #include <tutti/cluster/inside/brokers/redis_keeper.hpp>
@@ -19,13 +20,13 @@ std::int64_t milliseconds_of(std::chrono::steady_clock::duration time) {
 }  // namespace
 
 redis_keeper::redis_keeper(const broker_url& where, std::string consumer, std::chrono::milliseconds lease,
-                           broker_link& link, std::function<void()> back, std::function<void()> lapsed)
+                           broker_link& link, std::function<void()> back, std::function<void(bool, std::int64_t)> kept)
     : name_(where.redacted()),
       consumer_(std::move(consumer)),
       lease_(std::max(lease, std::chrono::milliseconds(4))),
       link_(link),
       back_(std::move(back)),
-      lapsed_(std::move(lapsed)),
+      kept_(std::move(kept)),
       // What it asks is too old to call anybody dead when it is answered after half a lease: see keep().
       connection_(where, std::max(lease_ / 2, std::chrono::milliseconds(100)), scripts),
       thread_([this] { run(); }) {}
@@ -48,6 +49,12 @@ void redis_keeper::expect(std::int64_t when) {
   changed_.notify_all();
 }
 
+std::int64_t redis_keeper::since_boot() noexcept {
+  ::timespec time{};
+  ::clock_gettime(CLOCK_BOOTTIME, &time);
+  return static_cast<std::int64_t>(time.tv_sec) * 1000 + time.tv_nsec / 1'000'000;
+}
+
 redis_keeper::clock::time_point redis_keeper::moment_of(std::int64_t redis_ms) const {
   // A time far away would not fit; the next look is sooner anyhow.
   return asked_ + std::chrono::milliseconds(std::clamp<std::int64_t>(redis_ms - redis_now_, 0, 1 << 30));
@@ -60,6 +67,7 @@ redis_keeper::clock::time_point redis_keeper::keep() {
     trusted_from_ = clock::now() + lease_;
   }
   const auto now = clock::now();
+  const std::int64_t asked_at = since_boot();
   const bool trusted = now >= trusted_from_ && redis_now_ > 0;
   const std::int64_t latest = trusted ? redis_now_ + milliseconds_of(now - asked_) + lease_.count() / 2 : 0;
   redis_request request;
@@ -75,11 +83,10 @@ redis_keeper::clock::time_point redis_keeper::keep() {
   const std::vector<redis_reply> replies = connection_.run(request);
   const redis_value said = replies.front().value();
   log_diverted(name_, said[3], said[4]);
-  if (clock::now().time_since_epoch().count() >= sure_until_.load()) {
-    lapses_.fetch_add(1);
-    lapsed_();
-  }
-  sure_until_.store((now + lease_).time_since_epoch().count());
+  const bool lapsed = since_boot() >= sure_until_.load();
+  if (lapsed) lapses_.fetch_add(1);
+  kept_(lapsed, said[5].integer());
+  sure_until_.store(asked_at + lease_.count());
   if (trusted && said[0].integer() > latest) trusted_from_ = now + lease_;  // its clock was set, or it stood still
   const std::lock_guard lock(mutex_);
   asked_ = now;

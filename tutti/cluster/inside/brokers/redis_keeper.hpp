@@ -18,10 +18,11 @@ namespace tutti::cluster::detail {
 /// A thread with a connection of its own, from its construction to its destruction. Thread-safe.
 class redis_keeper {
  public:
-  /// `back`: called, on its thread, when it could not reach Redis for a while and now can; `lapsed`: when the lease was
-  /// renewed so late that it may have ended.
+  /// `back`: called, on its thread, when it could not reach Redis for a while and now can; `kept`: each time that the
+  /// lease was renewed, before it is sure again, with whether that was so late that it may have ended, and the last tag
+  /// that others have taken from us; 0: none.
   redis_keeper(const broker_url& where, std::string consumer, std::chrono::milliseconds lease, broker_link& link,
-               std::function<void()> back, std::function<void()> lapsed);
+               std::function<void()> back, std::function<void(bool, std::int64_t)> kept);
   ~redis_keeper();
   redis_keeper(const redis_keeper&) = delete;
   redis_keeper& operator=(const redis_keeper&) = delete;
@@ -29,14 +30,14 @@ class redis_keeper {
   /// Something is due at `when`, in ms by Redis' clock.
   void expect(std::int64_t when);
   /// Whether the lease cannot have ended yet, by our clock.
-  [[nodiscard]] bool is_lease_sure() const noexcept {
-    return clock::now().time_since_epoch().count() < sure_until_.load();
-  }
+  [[nodiscard]] bool is_lease_sure() const noexcept { return since_boot() < sure_until_.load(); }
   /// How often it has lapsed.
   [[nodiscard]] std::uint64_t lapses() const noexcept { return lapses_.load(); }
 
  private:
   using clock = std::chrono::steady_clock;
+  /// Milliseconds, also those in which the machine was suspended, which steady_clock does not count.
+  [[nodiscard]] static std::int64_t since_boot() noexcept;
   void run();
   // When to come again.
   clock::time_point keep();
@@ -46,9 +47,10 @@ class redis_keeper {
   const std::string consumer_;
   const std::chrono::milliseconds lease_;
   broker_link& link_;
-  const std::function<void()> back_, lapsed_;
+  const std::function<void()> back_;
+  const std::function<void(bool, std::int64_t)> kept_;
   // A lapse is told before the lease is sure again: who finds it sure has heard of those before.
-  std::atomic<clock::rep> sure_until_{0};
+  std::atomic<std::int64_t> sure_until_{0};  // since_boot()
   std::atomic<std::uint64_t> lapses_{0};
 
   // Only of the thread. What Redis' clock said at a moment of ours: others are called dead only while the two clocks

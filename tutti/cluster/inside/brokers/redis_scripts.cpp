@@ -184,7 +184,8 @@ for i = handed, 1, -1 do
 end
 if #due == most or handed < #due then more = 1 end
 local first = redis.call('ZRANGE', later, 0, 0, 'WITHSCORES')
-return {now, more, first[2] and math.ceil(tonumber(first[2])) or -1, diverted, why}
+local ended = tonumber(redis.call('GET', 'tutti:ended:' .. ARGV[1]) or '') or 0
+return {now, more, first[2] and math.ceil(tonumber(first[2])) or -1, diverted, why, ended}
 )lua"};
 
 const redis_script leave_script{prelude, R"lua(
@@ -256,7 +257,7 @@ return 1
 )lua"};
 
 const redis_script chord_script{"", R"lua(
-local parts, index, id, part = KEYS[1], ARGV[1], ARGV[2], ARGV[3]
+local parts, index, id, part, completed = KEYS[1], ARGV[1], ARGV[2], ARGV[3], KEYS[5]
 redis.pcall('DEL', parts .. ':')
 local function id_of(text) return string.match(text, '^%[%s*1%s*,%s*"([^"]*)"') end
 local function is_success(text) return string.find(text, '^%[%s*1%s*,%s*"[^"]*"%s*,%s*"SUCCESS"') end
@@ -281,6 +282,10 @@ for _, text in ipairs(all) do
   end
 end
 if #out <= size then return false end
+if out[1] == '' then -- else it may not be complete: whoever reads Celery's header sees that
+  redis.call('SET', completed, id, 'NX', 'EX', ARGV[4])
+  if redis.call('GET', completed) ~= id then return false end
+end
 return out
 )lua"};
 

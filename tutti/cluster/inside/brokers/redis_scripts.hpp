@@ -31,7 +31,7 @@ extern const redis_script settle_script;
 /// clock (0: unknown), at most so many to move. Renews the lease; gives back what consumers held whose lease is over,
 /// unless Redis' clock has jumped, and notes for a day their last tag in tutti:ended:CONSUMER; hands out what is due.
 /// Gives the time, whether there is more to do at once, and when the next one is due (-1: none); how many were
-/// diverted, and why.
+/// diverted, and why; and the caller's own last tag that others have noted, or 0.
 extern const redis_script keep_script;
 
 /// KEYS held, consumers; ARGV consumer. It leaves, and gives back what it holds. Gives 1 when there is more to do; how
@@ -56,8 +56,9 @@ extern const redis_script purge_script;
 /// nothing replaces a success with another state, nor a failure with what passes.
 extern const redis_script store_script;
 
-/// KEYS parts, moved, size, header; ARGV index, id, part, seconds. When that were all of them, what Celery has noted of
-/// the header, or "", and all parts; else nil.
+/// KEYS parts, moved, size, header, completed; ARGV index, id, part, seconds. When that were all of them, what Celery
+/// has noted of the header, or "", and all parts; else nil, and when another task's part had completed it. That is
+/// noted here only where there is no header of Celery's.
 extern const redis_script chord_script;
 /// KEYS completed; ARGV id, seconds. The id of the task that was noted first.
 extern const redis_script complete_script;

@@ -25,6 +25,7 @@ constexpr auto broadcasts = sqlite_bell::kind::broadcasts;
 // What is changed in one step, which keeps all others waiting: it takes some 100 ms at most. Who waits for the file
 // looks each 2 ms whether it is free, so it is left alone for longer than that between the steps.
 constexpr std::size_t messages_at_once = 10'000, bytes_at_once = 4 << 20;
+constexpr std::int64_t purged_at_once = 10'000;
 constexpr std::chrono::milliseconds turn_of_others{3};
 
 constexpr std::int64_t broadcast_life = 60'000;  // milliseconds; a listener that stands still for longer may miss some
@@ -139,11 +140,14 @@ class sqlite_broker final : public broker {
     // Not what is sent from now on; and in slices, between which others get their turn.
     const std::int64_t newest = database_->read([&] { return database_->number("SELECT max(id) FROM message"); });
     std::uint64_t all = 0;
-    for (const char* const from : {"ready", "delayed"})
-      while (const std::int64_t dropped = database_->write([&] { return purge_slice(from, queue, newest); })) {
+    for (const char* const from : {"ready", "delayed"}) {
+      // Not until there are none: numbers are used again, so others' new ones may look old.
+      for (std::int64_t dropped = purged_at_once; dropped == purged_at_once;) {
+        if (all > 0) std::this_thread::sleep_for(turn_of_others);
+        dropped = database_->write([&] { return purge_slice(from, queue, newest); });
         all += static_cast<std::uint64_t>(dropped);
-        std::this_thread::sleep_for(turn_of_others);
       }
+    }
     return all;
   }
 
@@ -165,26 +169,25 @@ class sqlite_broker final : public broker {
   bool is_shared() const noexcept override { return true; }
 
  private:
-  // Of at most so many that it takes milliseconds.
   std::int64_t purge_slice(std::string_view from, const std::string& queue, std::int64_t newest) {
     if (from == "ready") {
       database_->run(
           "DELETE FROM message WHERE id IN"
-          " (SELECT id FROM ready WHERE queue = ? AND id <= ? ORDER BY level, id LIMIT 10000)",
-          queue, newest);
+          " (SELECT id FROM ready WHERE queue = ? AND id <= ? ORDER BY level, id LIMIT ?)",
+          queue, newest, purged_at_once);
       return database_->run(
           "DELETE FROM ready WHERE queue = ?1 AND (level, id) IN"
-          " (SELECT level, id FROM ready WHERE queue = ?1 AND id <= ?2 ORDER BY level, id LIMIT 10000)",
-          queue, newest);
+          " (SELECT level, id FROM ready WHERE queue = ?1 AND id <= ?2 ORDER BY level, id LIMIT ?3)",
+          queue, newest, purged_at_once);
     }
     database_->run(
         "DELETE FROM message WHERE id IN"
-        " (SELECT id FROM delayed WHERE queue = ? AND id <= ? ORDER BY due, id LIMIT 10000)",
-        queue, newest);
+        " (SELECT id FROM delayed WHERE queue = ? AND id <= ? ORDER BY due, id LIMIT ?)",
+        queue, newest, purged_at_once);
     return database_->run(
         "DELETE FROM delayed WHERE (due, id) IN"
-        " (SELECT due, id FROM delayed WHERE queue = ? AND id <= ? ORDER BY due, id LIMIT 10000)",
-        queue, newest);
+        " (SELECT due, id FROM delayed WHERE queue = ? AND id <= ? ORDER BY due, id LIMIT ?)",
+        queue, newest, purged_at_once);
   }
 
   void send(const std::string& channel, const std::string& text) {

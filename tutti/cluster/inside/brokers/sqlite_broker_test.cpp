@@ -84,7 +84,7 @@ TEST_F(SqliteBroker, WhatADeadConsumerHeldReturns) {
   ASSERT_EQ(held.size(), 2U);
   sqlite_file(path_).run("UPDATE consumer SET lease_end = 0");
 
-  const auto other = open({40ms, 30s})->consume("other", {"q"});
+  const auto other = open({200ms, 30s})->consume("other", {"q"});
   const auto got = other->receive(3, long_enough);
   EXPECT_THAT(texts(got), ElementsAre("a", "b"));
   EXPECT_EQ(got.at(0).returned, 1);
@@ -117,7 +117,7 @@ TEST_F(SqliteBroker, ConsumersInOtherContainersLiveAsLongAsTheirLease) {
   const auto silent = broker->consume("silent", {"q"});
   ASSERT_EQ(silent->receive(1, long_enough).size(), 1U);
   sqlite_file(path_).run("UPDATE consumer SET space = 'another', pid = 0");
-  const auto other = open({40ms, 30s})->consume("other", {"q"});
+  const auto other = open({200ms, 30s})->consume("other", {"q"});
   EXPECT_THAT(other->receive(1, 0s), IsEmpty());
   sqlite_file(path_).run("UPDATE consumer SET lease_end = 0 WHERE name = 'silent'");
   EXPECT_THAT(texts(other->receive(1, long_enough)), ElementsAre("a"));
@@ -251,8 +251,10 @@ class SqliteFaults : public SqliteBroker {
 
 TEST_F(SqliteFaults, RefusesFilesOfNewerVersions) {
   send(*open(), {"a"});
-  sqlite_file(path_).run("PRAGMA user_version = 2");
-  EXPECT_EQ(failure(), "sqlite:" + path_ + ": made by a newer version of tutti: its format is 2, this one knows 1");
+  sqlite_file(path_).run("PRAGMA user_version = 3");
+  EXPECT_EQ(failure(), "sqlite:" + path_ + ": made by a newer version of tutti: its format is 3, this one knows 2");
+  sqlite_file(path_).run("PRAGMA user_version = 1");
+  EXPECT_EQ(failure(), "sqlite:" + path_ + ": made by an older version of tutti: its format is 1, this one knows 2");
   EXPECT_EQ(sqlite_file(path_).number("SELECT count(*) FROM message"), 1);
 }
 

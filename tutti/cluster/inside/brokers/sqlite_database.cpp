@@ -17,7 +17,7 @@
 namespace tutti::cluster::detail {
 namespace {
 
-constexpr std::int64_t format = 1;            // of the tables; in the file's user_version
+constexpr std::int64_t format = 2;            // of the tables; in the file's user_version
 constexpr std::int64_t program = 0x74757469;  // "tuti", in the file's application_id
 constexpr const char* tables = R"sql(
 -- What was sent and is not settled. Each is in exactly one of the three tables that follow; it is written once and
@@ -188,9 +188,9 @@ void sqlite_database::set_up() {
     const std::int64_t made_by = number("PRAGMA application_id"), version = number("PRAGMA user_version");
     if (made_by == 0 && version == 0 && number("SELECT count(*) FROM sqlite_schema") == 0) return false;
     if (made_by != program) refuse("this database belongs to another program");
-    if (version > format)
-      refuse("made by a newer version of tutti: its format is " + std::to_string(version) + ", this one knows " +
-             std::to_string(format));
+    if (version != format)
+      refuse("made by " + std::string(version > format ? "a newer" : "an older") + " version of tutti: its format is " +
+             std::to_string(version) + ", this one knows " + std::to_string(format));
     return true;
   };
   // First: nothing of others is touched. In one transaction, as somebody else may be making the file.
@@ -211,9 +211,9 @@ void sqlite_database::set_up() {
   transaction all(*this);
   if (!is_ours()) {
     if (const int code = sqlite3_exec(connection_, tables, nullptr, nullptr, nullptr); code != SQLITE_OK) fail(code);
-    static_assert(program == 0x74757469 && format == 1);
+    static_assert(program == 0x74757469 && format == 2);
     run("PRAGMA application_id=0x74757469");
-    run("PRAGMA user_version=1");
+    run("PRAGMA user_version=2");
   }
   all.commit();
 }

@@ -83,8 +83,8 @@ class redis_results final : public result_store {
     std::optional<chord_parts> parts;
     clients_.run([&](redis_client& client) {
       redis_request request;
-      client.connection.begin_script(request, chord_script, 4, 4);
-      for (const std::string_view of : {".j", ".t", ".s", ""}) request.word(group_key(group, of));
+      client.connection.begin_script(request, chord_script, 5, 4);
+      for (const char* const of : {".j", ".t", ".s", "", completed}) request.word(group_key(group, of));
       request.word(index < 0 ? "+inf" : std::to_string(index));
       request.word(id);
       request.word(text);
@@ -97,8 +97,8 @@ class redis_results final : public result_store {
       for (std::size_t i = 1; i < all.size(); ++i) parts->emplace_back(all[i].text());
       if (const std::string_view noted = all[0].text(); !noted.empty()) {
         parts = in_shape(noted, std::move(*parts));
+        if (parts && !completes(client, group, id)) parts.reset();
       }
-      if (parts && !completes(client, group, id)) parts.reset();
     });
     return parts;
   }

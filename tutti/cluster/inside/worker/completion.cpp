@@ -126,8 +126,9 @@ bool completion::acknowledge(const job& one) {
   bool is_ours = false;
   in_hand_.fetch_add(1);
   try {
-    // Not known, as an answer was lost: it would be nobody's more likely than somebody else's.
-    is_ours = consumer_.settle({&settled, 1}).front() != settle_end::gone;
+    // Not known, as an answer was lost: it would be nobody's more likely than somebody else's. Gone, but not to others:
+    // a broker that was started anew may have forgotten it.
+    is_ours = consumer_.settle({&settled, 1}).front() != settle_end::gone || consumer_.holds(one.from.tag);
   } catch (...) {
     in_hand_.fetch_sub(1);
     throw;

@@ -31,7 +31,7 @@ using tutti_test::eventually;
 class fake_consumer : public consumer {
  public:
   std::function<void(std::span<const settlement>)> answer = [](auto) {};
-  std::atomic<bool> is_others{false};  // what it is to settle
+  std::atomic<bool> is_others{false}, is_forgotten{false};  // what it is to settle
 
   std::vector<settlement> done() {
     const std::lock_guard lock(mutex_);
@@ -56,7 +56,7 @@ class fake_consumer : public consumer {
     done_.insert(done_.end(), settled.begin(), settled.end());
     return std::vector<settle_end>(settled.size(), is_others ? settle_end::gone : settle_end::done);
   }
-  bool holds(const std::string&) override { return !is_others; }
+  bool holds(const std::string&) override { return !is_others || is_forgotten; }
   void stop() noexcept override {
     const std::lock_guard lock(mutex_);
     stopped_ = true;
@@ -176,6 +176,8 @@ TEST_F(Completion, AChordGoesOnWithWhoHasTheMessage) {
   EXPECT_TRUE(eventually([&] { return queue_.is_idle(); }));
   EXPECT_TRUE(app_.results()->add_chord_part("g", 0, "x", "[]"));
   EXPECT_FALSE(completion_.acknowledge(*job_of("b").of));
+  consumer_.is_forgotten = true;  // by a broker that was started anew: nobody else has it
+  EXPECT_TRUE(completion_.acknowledge(*job_of("b").of));
   consumer_.is_others = false;
   completion_.add(last("c"), true);
   EXPECT_TRUE(eventually([&] { return queue_.is_idle(); }));
