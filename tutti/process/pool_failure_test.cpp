@@ -304,12 +304,18 @@ TEST(PoolFailureManners, ATaskMayCloseAllDescriptors) {
   }
 }
 
-// What a worker has not begun with is done by the next one: shared objects that were sent to it come back.
-TEST(PoolFailureManners, SharedObjectsAreNotLostWithAWorkerThatHasNotTakenThem) {
-  process_pool pool(1);
+// Its worker stands still when this returns: it takes nothing more.
+int stop_worker(process_pool& pool) {
   const int worker = pool.submit<fs::pid>().get();
   ::kill(worker, SIGSTOP);
   while (tutti_test::state_of(worker) != 'T') std::this_thread::yield();
+  return worker;
+}
+
+// What a worker has not begun with is done by the next one: shared objects that were sent to it come back.
+TEST(PoolFailureManners, SharedObjectsAreNotLostWithAWorkerThatHasNotTakenThem) {
+  process_pool pool(1);
+  const int worker = stop_worker(pool);
   auto [here, there] = process_channel<int>::pair();
   auto next = pool.submit<fs::next_of>(std::move(there));
   auto three = pool.submit<fs::first_of>(shared_array<int>::copy_of(std::vector{3, 4}));
@@ -323,9 +329,7 @@ TEST(PoolFailureManners, SharedObjectsAreNotLostWithAWorkerThatHasNotTakenThem) 
 
 TEST(PoolFailureManners, WhatIsCancelledBeforeItsWorkerDiesIsNotBegunByTheNext) {
   process_pool pool(1);
-  const int worker = pool.submit<fs::pid>().get();
-  ::kill(worker, SIGSTOP);
-  while (tutti_test::state_of(worker) != 'T') std::this_thread::yield();
+  const int worker = stop_worker(pool);
   auto [here, there] = process_channel<int>::pair();
   auto next = pool.submit<fs::next_of>(std::move(there));
   next.cancel();

@@ -7,6 +7,7 @@
 #include <tutti/cluster/inside/brokers/redis_keys.hpp>
 #include <tutti/cluster/inside/brokers/redis_listeners.hpp>
 #include <tutti/cluster/inside/brokers/redis_scripts.hpp>
+#include <tutti/cluster/inside/step_length.hpp>
 #include <utility>
 
 namespace tutti::cluster {
@@ -14,14 +15,6 @@ namespace tutti::cluster {
 namespace {
 
 using namespace detail;
-
-std::size_t length_of_batch(std::span<const outgoing_message> messages) {
-  std::size_t n = 0, bytes = 0;
-  while (n < messages.size() && n < most_sent_at_once &&
-         (n == 0 || bytes + messages[n].text.size() <= most_bytes_sent_at_once))
-    bytes += messages[n++].text.size();
-  return n;
-}
 
 class redis_broker final : public broker {
  public:
@@ -33,7 +26,7 @@ class redis_broker final : public broker {
 
   void publish(std::span<const outgoing_message> messages) override {
     while (!messages.empty()) {
-      const std::size_t n = length_of_batch(messages);
+      const std::size_t n = step_length(messages, most_sent_at_once, most_bytes_sent_at_once);
       publish_batch(messages.first(n));
       messages = messages.subspan(n);
     }

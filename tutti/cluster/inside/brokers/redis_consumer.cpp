@@ -298,7 +298,8 @@ bool redis_consumer::holds(const std::string& tag) {
   if (!link_.is_up()) return true;  // as long as Redis is away nobody else gets it
   const std::lock_guard lock(settle_mutex_);
   for (int attempt = 0; attempt < 2 && link_.is_up(); ++attempt) {  // whoever had the lock may have found it away
-    if (!settling_.is_open()) declared_.clear();                    // as in settle()
+    const bool was_open = settling_.is_open();
+    if (!was_open) declared_.clear();  // as in settle()
     try {
       settling_.open();
       redis_request request;
@@ -309,7 +310,8 @@ bool redis_consumer::holds(const std::string& tag) {
       const std::string_view text = replies[1].value().text();
       std::from_chars(text.data(), text.data() + text.size(), ended);
       return replies[0].value().integer() != 0 || number > ended;
-    } catch (const redis_lost&) {  // it was a connection that had been good: the next one may be, too
+    } catch (const redis_lost&) {
+      if (!was_open) break;  // else it was a connection that had been good: the next one may be, too
     } catch (const broker_error&) {
       break;
     }

@@ -4,6 +4,7 @@
 #include <tutti/cluster/inside/brokers/sqlite_consumer.hpp>
 #include <tutti/cluster/inside/brokers/sqlite_leases.hpp>
 #include <tutti/cluster/inside/brokers/sqlite_messages.hpp>
+#include <tutti/cluster/inside/step_length.hpp>
 #include <tutti/process/process_futex.hpp>
 
 #include <atomic>
@@ -90,10 +91,7 @@ class sqlite_broker final : public broker {
 
   void publish(std::span<const outgoing_message> messages) override {
     while (!messages.empty()) {
-      std::size_t n = 0, bytes = 0;
-      while (n < messages.size() && n < messages_at_once &&
-             (n == 0 || bytes + messages[n].text.size() <= bytes_at_once))
-        bytes += messages[n++].text.size();
+      const std::size_t n = detail::step_length(messages, messages_at_once, bytes_at_once);
       database_->write([&] { detail::insert_messages(*database_, messages.first(n)); });
       database_->bell()->ring(tasks);
       messages = messages.subspan(n);

@@ -151,7 +151,7 @@ TEST_F(SqliteBroker, WhoIsLateHimselfTakesNobodyForDeadByItsLease) {
   const auto second = open({400ms, 30s})->consume("second", {"q"});
   const auto late = std::chrono::steady_clock::now() + long_enough;
   while (file.number("SELECT count(*) FROM renewals") < 4 && std::chrono::steady_clock::now() < late)
-    std::this_thread::sleep_for(5ms);
+    std::this_thread::yield();
   EXPECT_EQ(broker->queues(std::vector<std::string>{"q"}).at(0).held, 1U);
   file.run("DROP TRIGGER late; DROP TRIGGER late_first");
   EXPECT_THAT(texts(second->receive(1, long_enough)), ElementsAre("a"));

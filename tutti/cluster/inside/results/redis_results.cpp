@@ -3,6 +3,7 @@
 #include <tutti/cluster/inside/brokers/redis_watch.hpp>
 #include <tutti/cluster/inside/results/celery_header.hpp>
 #include <tutti/cluster/inside/results/redis_results.hpp>
+#include <tutti/cluster/inside/step_length.hpp>
 #include <utility>
 
 namespace tutti::cluster {
@@ -20,13 +21,6 @@ std::string group_key(const std::string& group, std::string_view of) {
   return "celery-taskset-meta-" + group + std::string(of);
 }
 
-std::size_t length_of_batch(std::span<const stored_result> results) {
-  std::size_t n = 0, bytes = 0;
-  while (n < results.size() && n < results_at_once && (n == 0 || bytes + results[n].text.size() <= bytes_at_once))
-    bytes += results[n++].text.size();
-  return n;
-}
-
 class redis_results final : public result_store {
  public:
   redis_results(const broker_url& where, const broker_options& options)
@@ -36,7 +30,7 @@ class redis_results final : public result_store {
 
   void store(std::span<const stored_result> results) override {
     while (!results.empty()) {
-      const std::span<const stored_result> some = results.first(length_of_batch(results));
+      const std::span<const stored_result> some = results.first(step_length(results, results_at_once, bytes_at_once));
       // All of it may be done twice: a success is replaced by itself, and others look before they replace anything.
       clients_.run([&](redis_client& client) {
         redis_request request;

@@ -3,6 +3,7 @@
 #include <tutti/base/error.hpp>
 #include <tutti/base/log.hpp>
 #include <tutti/cluster/inside/envelope.hpp>
+#include <tutti/cluster/inside/step_length.hpp>
 #include <tutti/cluster/inside/worker/retried.hpp>
 #include <tutti/cluster/result_text.hpp>
 #include <tutti/cluster/wire_text.hpp>
@@ -371,29 +372,20 @@ void completion::carry_out(std::span<ended_job> batch, tries how) {
 // What comes after those that were acknowledged before they ran. Tried once: process() does not wait for a broker that
 // is full. In the broker's own steps, each of which is there or is not: none is sent again when a later one is refused.
 void completion::send_followers(std::span<ended_job> batch) {
-  std::vector<outgoing_message> step;
+  std::vector<outgoing_message> all;
   std::vector<ended_job*> whose;
-  std::size_t bytes = 0;
-  const auto send = [&] {
-    if (step.empty()) return;
-    broker_->publish(step);
-    steps_.fetch_add(1);
-    for (ended_job* const one : whose) ++one->sent;
-    step.clear();
-    whose.clear();
-    bytes = 0;
-  };
   for (ended_job& one : batch) {
     if (one.is_settled || !one.of->acknowledged.load()) continue;
-    const std::vector<outgoing_message>& all = one.brings.follow;
-    for (std::size_t i = one.sent; i < all.size(); ++i) {
-      if (step.size() == most_sent_at_once || bytes + all[i].text.size() > most_bytes_sent_at_once) send();
-      bytes += all[i].text.size();
-      step.push_back(all[i]);
-      whose.push_back(&one);
-    }
+    all.insert(all.end(), one.brings.follow.begin() + static_cast<std::ptrdiff_t>(one.sent), one.brings.follow.end());
+    whose.resize(all.size(), &one);
   }
-  send();
+  for (std::size_t at = 0; at < all.size();) {
+    const auto left = std::span<const outgoing_message>(all).subspan(at);
+    const std::size_t n = detail::step_length(left, most_sent_at_once, most_bytes_sent_at_once);
+    broker_->publish(left.first(n));
+    steps_.fetch_add(1);
+    for (const std::size_t end = at + n; at < end; ++at) ++whose[at]->sent;
+  }
 }
 
 }  // namespace tutti::cluster
